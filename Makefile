@@ -1,0 +1,55 @@
+# Everything a newcomer or CI needs. Only Python 3.11+, make and the package index are assumed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench soak docs format clean
+
+# Each stamp is one installed set; a changed pyproject.toml installs anew.
+$(VENV)/.base: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asyncsecrets needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,cli]' --group test
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group check
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
+
+demo: $(VENV)/.base
+	@$(BIN)/asyncsecrets demo
+
+test: $(VENV)/.test
+	@PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layering.py
+
+format: $(VENV)/.check
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.test
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "soak or not soak" $(ARGS)
+
+docs: $(VENV)/.docs
+	$(BIN)/zensical build
+
+clean:
+	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

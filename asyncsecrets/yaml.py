@@ -195,7 +195,7 @@ class _Builder:
         mapping = self._open[-1]
         if event.anchor:
             _refuse("an anchor on a key", event)
-        if event.value == "<<" and event.style is None:
+        if event.value == "<<" and not event.style:  # plain: None or "", depending on the parser
             _refuse("a merge key (merge keys are not supported)", event)
         if event.value in mapping.value:
             _refuse("a key that this mapping has already", event)
@@ -207,7 +207,7 @@ class _Builder:
         self._check_depth(1, event)
         if self._open and self._open[-1].wants_key:
             _refuse("a key that is not text", event)
-        self._open.append(_Node({} if isinstance(event, yaml.MappingStartEvent) else [], event.anchor))
+        self._open.append(_Node({} if isinstance(event, yaml.MappingStartEvent) else [], event.anchor, height=1))
 
     def _end(self, _: Any) -> None:
         self._finish(self._open.pop())

@@ -1,0 +1,208 @@
+"""References: what each form means, what is refused, and that parsing and rendering are exact inverses."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.references import MAX_NAME, Reference, check_source, is_reference, parse, render
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("OPENAI_API_KEY", Reference("OPENAI_API_KEY")),
+        ("litellm/team-a", Reference("litellm/team-a")),
+        ("os.environ/OPENAI_API_KEY", Reference("OPENAI_API_KEY")),
+        ("os.environ/a/b", Reference("a/b")),
+        ("os.environ/AZURE-API-KEY", Reference("AZURE-API-KEY")),
+        ("os.environ/KEY#c", Reference("KEY#c")),
+        ("os.environ/KEY?version=2", Reference("KEY?version=2")),
+        ("os.environ/os.environ/X", Reference("os.environ/X")),
+        (
+            "arn:aws:secretsmanager:eu-west-1:1:secret:x-AbCdEf",
+            Reference("arn:aws:secretsmanager:eu-west-1:1:secret:x-AbCdEf"),
+        ),
+        ("ключ 👈", Reference("ключ 👈")),
+        ("../x", Reference("../x")),
+        ("secret:///NAME", Reference("NAME")),
+        ("secret://vault/NAME", Reference("NAME", "vault")),
+        ("secret://vault/a/b/c", Reference("a/b/c", "vault")),
+        ("secret://vault/a%2Fb%20c", Reference("a/b c", "vault")),
+        ("secret://vault/a+b", Reference("a+b", "vault")),
+        ("secret://aws-eu_1/NAME?version=3", Reference("NAME", "aws-eu_1", "3")),
+        ("secret:///NAME?field=user", Reference("NAME", field="user")),
+        ("secret:///NAME?field=a%2Fb&version=v%261", Reference("NAME", version="v&1", field="a/b")),
+        ("secret://s/os.environ/X", Reference("os.environ/X", "s")),
+        ("secret://s/gr%C3%BCn", Reference("grün", "s")),
+    ],
+)
+def test_each_form_means_what_is_documented(text: str, reference: Reference):
+    """A bare name, the notation of configuration files and our own URIs."""
+    assert parse(text) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "empty name"),
+        ("os.environ/", "empty name"),
+        ("secret://", "no name"),
+        ("secret://vault", "no name"),
+        ("secret://vault/", "no name"),
+        ("secret://vault/?field=x", "no name"),
+        ("secret://Vault/NAME", "'Vault' cannot name a source"),
+        ("secret://1/NAME", "'1' cannot name a source"),
+        ("secret://a:b@c/NAME", "cannot name a source"),
+        ("secret://v%61ult/NAME", "cannot name a source"),
+        ("secret://vault//NAME", "starts or ends with a '/'"),
+        ("secret://vault/NAME/", "starts or ends with a '/'"),
+        ("secret://vault/a//b", "two in a row"),
+        ("secret://vault/a%2F%2Fb", "two in a row"),
+        ("secret:///a//b", "two in a row"),
+        ("secret://vault/../x", "'.' or '..'"),
+        ("secret://vault/a/./x", "'.' or '..'"),
+        ("secret://vault/%2e%2E/x", "'.' or '..'"),
+        ("secret:///a/..", "'.' or '..'"),
+        ("secret://vault/a b", "percent-encoding"),
+        ("secret://vault/grün", "percent-encoding"),
+        ("secret://vault/a#b", "percent-encoding"),
+        ("secret://vault/a\\b", "percent-encoding"),
+        ("secret://vault/a%2", "percent-encoding"),
+        ("secret://vault/a%zz", "percent-encoding"),
+        ("secret://vault/a\n", "percent-encoding"),
+        ("secret://vault/%FF", "not UTF-8"),
+        ("secret://vault/%ED%A0%80", "not UTF-8"),
+        ("secret://vault/a%00b", "printable"),
+        ("secret://vault/a%0Ab", "printable"),
+        ("secret://vault/a%E2%80%AEb", "printable"),
+        ("secret://vault/NAME?", "nothing after the '?'"),
+        ("secret://vault/NAME?version", "'version' is empty"),
+        ("secret://vault/NAME?version=", "'version' is empty"),
+        ("secret://vault/NAME?version=1&", "'' is neither 'version' nor 'field'"),
+        ("secret://vault/NAME?verison=1", "'verison' is neither 'version' nor 'field'"),
+        ("secret://vault/NAME?Version=1", "neither"),
+        ("secret://vault/NAME?version=1&version=1", "given twice"),
+        ("secret://vault/NAME?field=a&field=b", "given twice"),
+        ("secret://vault/NAME?field=a=b", "percent-encoding"),
+        ("secret://vault/NAME?field=a+b", "percent-encoding"),
+        ("secret://vault/NAME?field=a?b", "percent-encoding"),
+        ("secret://vault/NAME?field=%0D", "printable"),
+        ("a\nb", "printable"),
+        ("a\x00", "printable"),
+        ("a\u2028b", "printable"),
+        ("a\u202eb", "printable"),
+        ("a\ud800", "printable"),
+        ("os.environ/a\x1b[2J", "printable"),
+        ("n" * (MAX_NAME + 1), "at most 1024 characters"),
+        ("os.environ/" + "n" * (MAX_NAME + 1), "at most 1024 characters"),
+        ("secret:///" + "n" * (MAX_NAME + 1), "at most 1024 characters"),
+        ("secret:///" + "n" * 100_000, "longer than"),
+        ("secret:///n?version=" + "1" * 257, "at most 256 characters"),
+        (f"secret://{'s' * 65}/n", "cannot name a source"),
+    ],
+)
+def test_what_is_not_a_reference_is_refused_in_a_short_printable_message(text: str, problem: str):
+    """The message says what is wrong, in printable text of a bounded length, and chains nothing."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    message = str(caught.value)
+    assert problem in message
+    assert message.isprintable()
+    assert message.isascii()
+    assert len(message) < 400
+    assert caught.value.__context__ is None
+
+
+def test_the_longest_name_is_accepted():
+    """1024 characters are a name, also where each takes 12 once it is percent-encoded."""
+    longest = Reference("👈" * MAX_NAME, "source", "👈" * 256, "👈" * 256)
+    assert parse(render(longest)) == longest
+    assert parse("n" * MAX_NAME).name == "n" * MAX_NAME
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("os.environ/X", True), ("secret://s/x", True), ("os.environ/", True), ("secret://", True)),
+        *(("X", False), ("", False), (" os.environ/X", False), ("see os.environ/X", False), ("OS.ENVIRON/X", False)),
+        *(("secret:/s/x", False), ("https://example.com", False)),
+    ],
+)
+def test_only_the_two_written_forms_are_references(text: str, expected: bool):
+    """In a document, text that does not start like a reference is text."""
+    assert is_reference(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        (Reference("NAME"), "os.environ/NAME"),
+        (Reference("NAME", "vault"), "secret://vault/NAME"),
+        (Reference("a b/c", "vault", "3", "user name"), "secret://vault/a%20b/c?version=3&field=user%20name"),
+        (Reference("NAME", field="x"), "secret:///NAME?field=x"),
+    ],
+)
+def test_rendering_is_the_shortest_written_form(reference: Reference, text: str):
+    """A name alone stays in the notation that other programs understand."""
+    assert render(reference) == text
+
+
+@pytest.mark.parametrize("parts", [{"source": ""}, {"version": ""}, {"field": ""}, {"source": "x", "name": "a/../b"}])
+def test_a_reference_that_cannot_be_written_cannot_be_made(parts: dict[str, str]):
+    """What parse would refuse is refused by the class itself, so rendering never fails."""
+    with pytest.raises(ConfigError):
+        Reference(**{"name": "NAME", **parts})
+
+
+@pytest.mark.parametrize("source", ["default", "a", "vault-eu_1", "s" * 64])
+def test_source_names(source: str):
+    """Letters, digits, '_' and '-' are a source's name."""
+    check_source(source)
+
+
+PARTS = st.text(st.characters(exclude_categories=()), min_size=1, max_size=12).filter(str.isprintable)
+NAMES = PARTS | st.lists(PARTS, min_size=1, max_size=4).map("/".join)
+SOURCES = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
+
+
+@st.composite
+def references(draw: st.DrawFn) -> Reference:
+    parts = [draw(NAMES), draw(st.none() | SOURCES), draw(st.none() | PARTS), draw(st.none() | PARTS)]
+    try:
+        return Reference(*parts)
+    except ConfigError:
+        assume(False)
+        raise
+
+
+@given(reference=references())
+def test_parsing_what_was_rendered_gives_the_reference_back(reference: Reference):
+    """Which also means that no two references render alike."""
+    assert parse(render(reference)) == reference
+    assert is_reference(render(reference))
+
+
+PIECES = st.sampled_from(
+    [
+        *"secret:// os.environ/ / // .. . %2e %252e %2F %00 % ? & = version= field= # ; @ : \\ a vault NAME + é".split(),
+        *(" ", "\uff1b", "\x00", "\r\n", "\ud800", "\u202e"),
+    ]
+)
+
+
+@given(text=st.lists(PIECES, max_size=10).map("".join) | st.text(st.characters(exclude_categories=()), max_size=30))
+def test_fuzz_a_text_is_a_reference_or_a_config_error(text: str):
+    """Nothing else leaves the parser, and what it accepts is stable: rendering and parsing again changes nothing."""
+    try:
+        reference = parse(text)
+    except ConfigError as error:
+        assert error.__context__ is None  # noqa: PT017 - being accepted is fine too
+        assert str(error).isprintable()  # noqa: PT017
+        return
+    assert reference.name.isprintable()
+    assert parse(render(reference)) == reference
+    if text.startswith("secret://"):
+        assert not {"", ".", ".."} & set(reference.name.split("/"))

@@ -143,7 +143,9 @@ class SecretNotFoundError(ProviderError, LookupError):
     ``pending_deletion``.
     """
 
-    def __init__(self, message: str, *, provider: str, name: str | None = None, reason: NotFoundReason = "absent") -> None:
+    def __init__(
+        self, message: str, *, provider: str, name: str | None = None, reason: NotFoundReason = "absent"
+    ) -> None:
         super().__init__(message, provider=provider, name=name)
         self.reason: NotFoundReason = reason
 

@@ -70,8 +70,8 @@ class Writer(Provider, Protocol):
         """Create the secret or add a version; return it with its new version.
 
         ``cas``: write only if this is the current version (``"0"``: only if there is none); raises ConflictError, or
-        UnsupportedOperationError where the store has no compare-and-set. ``token`` identifies one logical write: it is the
-        same on every retry, for stores that have idempotency tokens.
+        UnsupportedOperationError where the store has no compare-and-set. ``token`` identifies one logical write: it
+        is the same on every retry, for stores that have idempotency tokens.
         """
 
     async def delete(self, name: str) -> None:

@@ -1,0 +1,25 @@
+"""A single-flight cache with background renewal, usable on its own.
+
+::
+
+    cache = SingleFlightCache(fetch, CachePolicy(refresh_interval=300, max_stale=3600))
+    value = await cache.get("key")
+
+It knows keys, flights and clocks, and nothing of secrets. ``core`` is the cache, ``schedule`` and ``wheel`` say when
+entries are renewed and expire, ``renewer`` is the task that does so, ``guard`` watches over it, ``flight`` is one
+running fetch.
+"""
+
+from asyncsecrets.cache.core import Listener, SingleFlightCache, boot_time
+from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
+
+__all__ = [
+    "CachePolicy",
+    "CacheStats",
+    "EntryState",
+    "Listener",
+    "SingleFlightCache",
+    "Verdict",
+    "boot_time",
+    "classify",
+]

@@ -1,0 +1,450 @@
+"""SingleFlightCache: answers from memory, fetches once however many ask, and renews before anybody has to wait.
+
+Theory of operation. Every entry is in one dict. While a live *renewer* on a live loop vouches for it, that dict is
+``hot`` and a read is one lookup: no clock, no lock. When the renewer ends or falls silent, the same dict becomes
+``_cold`` and ``hot`` an empty one, in one assignment; the next read misses, goes the slow way, which looks at the
+clock, drops what has passed the end of its life, starts a renewer on the loop it runs on, and makes the dict hot
+again.
+
+Whatever reads and then writes the cache's state does so in one synchronous stretch; there are no locks. The places that
+must change together: an entry is in the dict exactly if it is in the schedule (``_store``, ``_drop``); a flight is on
+record exactly if it may store (``_launch``, ``_land``, ``_disown``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from asyncsecrets.cache.flight import Flight, fresh
+from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
+from asyncsecrets.cache.renewer import Renewer
+from asyncsecrets.cache.schedule import Schedule
+from asyncsecrets.errors import ClosedError, UnsupportedOperationError
+
+__all__ = ["Listener", "SingleFlightCache", "boot_time"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+L = TypeVar("L", contravariant=True)
+W = TypeVar("W", contravariant=True)
+
+
+_ELSEWHERE = "this cache is in use on another running event loop; ask there, or use peek() for what is warm"
+_CLOSE_WITHIN = 2.0  # seconds that a flight may take to notice that it is cancelled
+
+
+def boot_time() -> float:
+    """Seconds since boot, counting suspension where the system can tell: a monotonic clock that a laptop's lid does
+    not stop."""
+    return time.clock_gettime(_BOOTTIME)
+
+
+_BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", 0))
+
+
+class Listener(Protocol[L, W]):
+    """Hears of every change in the same synchronous step as the change itself. Must neither raise nor await."""
+
+    def stored(self, key: L, value: W, previous: W | None) -> None:
+        """``value`` is now the value of ``key``."""
+
+    def dropped(self, key: L, previous: W) -> None:
+        """``key`` has no value any more."""
+
+    def withdrawn(self) -> None:
+        """Nothing is vouched for any more. May be called from another thread."""
+
+
+class SingleFlightCache(Generic[K, V]):
+    """A cache in front of ``fetch``, an async function from key to value.
+
+    ``await cache.get(key)`` returns the value; a miss runs one *flight* for any number of callers, whether it
+    succeeds or fails. Entries are renewed in the background every ``policy.refresh_interval`` seconds; a renewal that
+    fails keeps the old value for up to ``policy.max_stale`` seconds more. ``put`` and ``invalidate`` take a running
+    flight off the record, so an older read never overwrites a newer write.
+
+    ``classify`` says what a failure means (:class:`~asyncsecrets.cache.Verdict`); ``stand_in`` may supply a value for
+    a key that the backend does not have; ``listener`` hears of every change; ``on_end`` is awaited when the loop that
+    the cache ran on is being shut down, to close what is bound to it. ``clock``, ``jitter`` (0 to 1) and ``sleep``
+    are arguments so that time can be moved; with a clock of your own, pass ``guarded=False``, for the guard's thread
+    waits in real time.
+
+    A cache binds to no loop when it is made. It runs on the loop that uses it; when that loop is gone, on the next
+    one, with its values. Using it from a second loop while the first one runs raises UnsupportedOperationError;
+    ``peek`` and reading ``hot`` are safe from any thread. A fork starts with the values and nothing else.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[K], Awaitable[V]],
+        policy: CachePolicy | None = None,
+        *,
+        classify: Callable[[BaseException], Verdict] = classify,
+        stand_in: Callable[[K], V | None] | None = None,
+        listener: Listener[K, V] | None = None,
+        on_end: Callable[[], Awaitable[None]] | None = None,
+        clock: Callable[[], float] = boot_time,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        guarded: bool = True,
+    ) -> None:
+        self.policy = policy or CachePolicy()
+        self.hot: dict[K, V] = {}
+        self.stats = CacheStats()
+        self._fetch = fetch
+        self._classify = classify
+        self._stand_in = stand_in
+        self._listener = listener
+        self._on_end = on_end
+        self._clock = clock
+        self._jitter = jitter
+        self._sleep = sleep
+        self._guarded = guarded
+        self._cold: dict[K, V] | None = {}  # None while hot
+        self._negative: dict[K, tuple[float, BaseException]] = {}
+        self._flights: dict[K, Flight[K, V]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # asyncio keeps only weak references
+        self._schedule: Schedule[K] = self._new_schedule()
+        self._renewer: Renewer[K] | None = None
+        self._closed = False
+        _caches.add(self)
+
+    # -- reading
+
+    async def get(self, key: K) -> V:
+        """Return the value of ``key``: from memory, or by one flight shared with everybody else who asks.
+
+        Raises what ``fetch`` raised, as an instance of the caller's own, and ClosedError.
+        """
+        try:
+            return self.hot[key]
+        except KeyError:
+            pass
+        return await self.join(key)
+
+    def join(self, key: K) -> asyncio.Future[V]:
+        """Return a future of the value of ``key``, starting a flight if none is running. Await it at once.
+
+        This is ``get`` without a coroutine of its own, for callers who wait in theirs. Raises at once what is known at
+        once: ClosedError, and the error of a key that is known to be absent.
+        """
+        self._wake_up()
+        waiter: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        if key in self.hot:
+            waiter.set_result(self.hot[key])
+            return waiter
+        self._raise_if_absent(key)
+        self.stats.misses += 1
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._launch(key)
+        else:
+            self.stats.joined += 1
+        flight.waiters.append(waiter)
+        return waiter
+
+    def peek(self, key: K) -> V | None:
+        """Return the value of ``key`` if it is warm, else None. Never does I/O; safe from any thread."""
+        return self.hot.get(key)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    # -- changing
+
+    async def refresh(self, key: K) -> V:
+        """Fetch ``key`` anew now and return what came, joining a flight that is already running.
+
+        A failure is raised and leaves the old value where it is, unless the key turns out to be absent.
+        """
+        self._wake_up()
+        waiter: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        (self._flights.get(key) or self._launch(key)).waiters.append(waiter)
+        return await waiter
+
+    def put(self, key: K, value: V) -> None:
+        """Take ``value`` as what ``key`` is now. A running flight is disowned; who waited for it gets ``value``."""
+        self._wake_up()
+        flight = self._disown(key)
+        self._store(key, value)
+        if flight is not None:
+            flight.resolve(value)
+
+    def invalidate(self, key: K) -> None:
+        """Forget ``key``, also that it is absent. A running flight is disowned; the next read starts a new one."""
+        self._disown(key)
+        self._negative.pop(key, None)
+        self._drop(key)
+
+    def clear(self) -> None:
+        """Forget everything, as :meth:`invalidate` does for one key."""
+        for key in [*self._entries, *self._flights, *self._negative]:
+            self.invalidate(key)
+
+    # -- life
+
+    def start(self) -> None:
+        """Start renewing on the running loop. A miss does this by itself; a server does it at start-up."""
+        self._wake_up()
+
+    async def aclose(self) -> None:
+        """End every task; whoever waits gets ClosedError. Harmless when closed already."""
+        if self._closed:
+            return
+        if self.owner not in (None, asyncio.get_running_loop()):
+            raise UnsupportedOperationError(_ELSEWHERE)
+        self._closed = True
+        self._withdraw()
+        self._cold = {}
+        self._negative.clear()
+        for flight in self._flights.values():
+            flight.fail(ClosedError("the cache was closed while this value was being fetched"))
+        self._flights.clear()
+        renewer = self._renewer
+        if renewer is None or renewer.loop is not asyncio.get_running_loop():
+            self._forget_loop()
+            return
+        await renewer.stop()
+        running = [task for task in self._tasks if not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=_CLOSE_WITHIN)
+
+    @property
+    def owner(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that renews the entries now, if one is running."""
+        renewer = self._renewer
+        return renewer.loop if renewer is not None and renewer.alive and renewer.loop.is_running() else None
+
+    def states(self) -> dict[K, EntryState]:
+        """When each entry will be renewed next, in seconds from now, and how often renewing it failed. O(n)."""
+        now = self._clock()
+        return {
+            key: EntryState(next_renewal=when - now, failures=self._schedule.failures(key))
+            for key, when in self._schedule.due_times().items()
+            if key in self._entries
+        }
+
+    # -- one flight
+
+    def _launch(self, key: K, done: Callable[[], None] | None = None) -> Flight[K, V]:
+        flight = self._flights[key] = Flight(key)
+        self.stats.flights += 1
+        task = flight.task = asyncio.get_running_loop().create_task(self._fly(flight), name="asyncsecrets-flight")
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._flown, flight, done))
+        return flight
+
+    async def _fly(self, flight: Flight[K, V]) -> None:
+        # Returns nothing: a task's repr shows its result, and a debug log shows the task's repr.
+        try:
+            value = await self._confirmed(flight.key)
+        except Exception as error:  # noqa: BLE001  # whatever fetch raises goes to whoever waits for it
+            self._land_failure(flight, error)
+        else:
+            self._land(flight, value)
+
+    async def _confirmed(self, key: K) -> V:
+        """Fetch; an answer that would end a living entry is asked for twice, ``policy.confirm_after`` seconds apart."""
+        try:
+            return await self._fetch(key)
+        except Exception as error:
+            if key not in self._entries or self._classify(error) not in (Verdict.ABSENT, Verdict.DENIED):
+                raise
+        await self._sleep(self.policy.confirm_after)
+        return await self._fetch(key)
+
+    def _flown(self, flight: Flight[K, V], done: Callable[[], None] | None, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._leave_record(flight)
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio does not log it
+        if flight.waiters:  # cancelled from outside, or while the loop shuts down: nobody may be left waiting
+            flight.fail(ClosedError("the fetch was cancelled before it was answered"))
+        if done is not None:
+            done()
+
+    def _land(self, flight: Flight[K, V], value: V) -> None:
+        if self._leave_record(flight):
+            self._store(flight.key, value)
+        flight.resolve(value)
+
+    def _land_failure(self, flight: Flight[K, V], error: BaseException) -> None:
+        key = flight.key
+        verdict = self._classify(error)
+        value = self._stand_in(key) if verdict is Verdict.ABSENT and self._stand_in is not None else None
+        if value is not None:
+            self._land(flight, value)
+            return
+        if self._leave_record(flight):
+            self._remember_failure(key, verdict, error)
+        flight.fail(error)
+
+    def _remember_failure(self, key: K, verdict: Verdict, error: BaseException) -> None:
+        self.stats.failures[verdict] += 1
+        if verdict is Verdict.ABSENT:
+            self._drop(key)
+            self._remember_absent(key, error)
+        elif verdict is Verdict.DENIED and self.policy.evict_denied:
+            self._drop(key)
+        else:
+            wait = getattr(error, "retry_after", None) or 0.0
+            self._schedule.failed(key, self._clock(), min(wait, self.policy.longest_wait))
+            self._reschedule()
+
+    def _leave_record(self, flight: Flight[K, V]) -> bool:
+        """Take ``flight`` off the record; say whether it was on it. Nobody may join a flight that has landed."""
+        if self._flights.get(flight.key) is not flight:
+            return False
+        del self._flights[flight.key]
+        return True
+
+    def _disown(self, key: K) -> Flight[K, V] | None:
+        return self._flights.pop(key, None)
+
+    # -- the entries
+
+    @property
+    def _entries(self) -> dict[K, V]:
+        return self.hot if self._cold is None else self._cold
+
+    def _store(self, key: K, value: V) -> None:
+        entries, now = self._entries, self._clock()
+        previous = entries.get(key)
+        if key in entries:
+            self._schedule.renew(key, now)
+        else:
+            self._schedule.begin(key, now)
+        entries[key] = value
+        self._negative.pop(key, None)
+        if self.policy.max_entries and len(entries) > self.policy.max_entries:
+            self.stats.evicted += 1
+            self._drop(next(iter(entries)))
+        if self._listener is not None:
+            self._listener.stored(key, value, previous)
+        self._reschedule()
+
+    def _drop(self, key: K) -> None:
+        entries = self._entries
+        if key in entries:
+            previous = entries.pop(key)
+            self._schedule.end(key)
+            if self._listener is not None:
+                self._listener.dropped(key, previous)
+
+    def _expire(self, key: K) -> None:
+        self.stats.expired += 1
+        self._drop(key)
+
+    def _remember_absent(self, key: K, error: BaseException) -> None:
+        if not self.policy.negative_ttl:
+            return
+        self._negative.pop(key, None)
+        self._negative[key] = (self._clock() + self.policy.negative_ttl, fresh(error))
+        if len(self._negative) > self.policy.max_negative:
+            del self._negative[next(iter(self._negative))]
+
+    def _raise_if_absent(self, key: K) -> None:
+        until, error = self._negative.get(key, (0.0, None))
+        if error is not None and self._clock() < until:
+            self.stats.negative += 1
+            raise fresh(error)
+
+    # -- who vouches
+
+    def _wake_up(self) -> None:
+        """Make sure that a renewer on this loop vouches for what is hot. The slow way in: every miss comes through
+        here."""
+        if self._closed:
+            raise ClosedError("the cache is closed")
+        loop = asyncio.get_running_loop()
+        renewer = self._renewer
+        if renewer is None or renewer.loop is not loop or renewer.task.done():
+            renewer = self._adopt(loop)
+        if self._cold is not None:
+            renewer.resume()
+
+    def _adopt(self, loop: asyncio.AbstractEventLoop) -> Renewer[K]:
+        owner = self.owner
+        if owner is not None and owner is not loop:
+            raise UnsupportedOperationError(_ELSEWHERE)
+        if self._renewer is not None:
+            self._forget_loop()
+        self._renewer = Renewer(
+            self._schedule,
+            clock=self._clock,
+            concurrency=self.policy.concurrency,
+            launch=self._renew,
+            expire=self._expire,
+            vouch=self._vouch,
+            withdraw=self._withdraw,
+            ended=self._ended,
+            guarded=self._guarded,
+        )
+        return self._renewer
+
+    def _renew(self, key: K, done: Callable[[], None]) -> None:
+        self.stats.renewals += 1
+        flight = self._flights.get(key)
+        if flight is None:
+            self._launch(key, done)
+        elif flight.task is not None:
+            flight.task.add_done_callback(lambda _: done())
+
+    def _vouch(self) -> None:
+        if self._cold is not None and not self._closed:
+            self.hot, self._cold = self._cold, None
+
+    def _withdraw(self) -> None:
+        # May run on the guard's thread. Both dicts are replaced, never emptied: whoever writes to the one that was hot
+        # at the same moment writes to the one that is cold now, and nothing is lost or served.
+        if self._cold is None:
+            self._cold, self.hot = self.hot, {}
+        if self._listener is not None:
+            self._listener.withdrawn()
+
+    def _reschedule(self) -> None:
+        if self._renewer is not None:
+            self._renewer.reschedule()
+
+    async def _ended(self) -> None:
+        if self._on_end is not None:
+            await self._on_end()
+
+    def _forget_loop(self) -> None:
+        """Let go of what belongs to a loop that is gone, without touching it."""
+        self._withdraw()
+        if self._renewer is not None:
+            self._renewer.detach()
+        for task in self._tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # it cannot be ended there
+        self._renewer = None
+        self._flights = {}
+        self._tasks = set()
+
+    def _new_schedule(self) -> Schedule[K]:
+        policy = self.policy
+        return Schedule(policy.refresh_interval, policy.max_stale, backoff=policy.backoff, jitter=self._jitter)
+
+
+_caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for cache in list(_caches):
+        cache._forget_loop()  # noqa: SLF001  # the same module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,8 +1,8 @@
 """The vocabulary of ``key_management_settings``: for every manager its keys, their types and environment variables.
 
-It is data, so that a file is checked in full before anything is sent, also for a manager whose SDK is not installed. A
-key is named like the environment variable that it stands for, in lower case and without ``HCP_``: the setting
-``vault_addr`` is ``HCP_VAULT_ADDR``. Several variables are asked in the order given here; an empty one counts as unset.
+It is data, so that a file is checked in full before anything is sent, also for a manager whose SDK is not installed.
+The environment variables of a setting stand in for it in the order given; an empty one counts as unset. Providers apply
+them (which credentials win together is their knowledge), all but those of freshness.
 
 Checked values stay text, lists of text and mappings of text; a boolean becomes the text ``true`` or ``false``.
 """
@@ -167,34 +167,53 @@ _AWS: Final = {
     "kms_key_id": Setting(),
 }
 
+
+def _vault(name: str, kind: Kind = Kind.TEXT, *, tools: str = "", choices: tuple[str, ...] = ()) -> Setting:
+    """A setting of Vault, from its ``HCP_VAULT_`` variable, else from the one that every Vault tool reads."""
+    return Setting(kind, (f"HCP_VAULT_{name.upper()}", *([tools] if tools else [])), choices)
+
+
+_VAULT_LOGINS: Final = ("token", "token_file", "approle", "cert", "kubernetes", "jwt")
+
 _VAULT: Final = {
+    "addr": _vault("addr", tools="VAULT_ADDR"),
+    "allow_insecure_http": _vault("allow_insecure_http", Kind.BOOL),
+    "approle_mount_path": _vault("approle_mount_path"),
+    "approle_role_id": _vault("approle_role_id"),
+    "approle_secret_id": _vault("approle_secret_id"),
+    "approle_secret_id_file": _vault("approle_secret_id_file"),
+    "approle_secret_id_wrapped": _vault("approle_secret_id_wrapped", Kind.BOOL),
+    "attempt_timeout": _vault("attempt_timeout", Kind.SECONDS),
+    "auth_method": _vault("auth_method", Kind.CHOICE, choices=_VAULT_LOGINS),
+    "ca_cert": _vault("ca_cert", tools="VAULT_CACERT"),
+    "ca_path": _vault("ca_path", tools="VAULT_CAPATH"),
+    "cert_mount_path": _vault("cert_mount_path"),
+    "cert_role": _vault("cert_role"),
+    "client_cert": _vault("client_cert", tools="VAULT_CLIENT_CERT"),
+    "client_key": _vault("client_key", tools="VAULT_CLIENT_KEY"),
+    "client_key_password": _vault("client_key_password"),
+    "cluster_addrs": _vault("cluster_addrs", Kind.LIST),
+    "connect_timeout": _vault("connect_timeout", Kind.SECONDS),
+    "jwt_file": _vault("jwt_file"),
+    "jwt_mount_path": _vault("jwt_mount_path"),
+    "jwt_role": _vault("jwt_role"),
+    "kubernetes_mount_path": _vault("kubernetes_mount_path"),
+    "kubernetes_role": _vault("kubernetes_role"),
+    "kubernetes_token_file": _vault("kubernetes_token_file"),
+    "kv_version": _vault("kv_version", Kind.CHOICE, choices=("1", "2")),
+    "login_namespace": _vault("login_namespace"),
+    "max_connections": _vault("max_connections", Kind.COUNT),
+    "mount_name": _vault("mount_name"),
+    "namespace": _vault("namespace", tools="VAULT_NAMESPACE"),
+    "path_prefix": _vault("path_prefix"),
     "refresh_interval": Setting(Kind.SECONDS, ("HCP_VAULT_REFRESH_INTERVAL", _REFRESH)),
-    "vault_addr": Setting(environ=("HCP_VAULT_ADDR", "VAULT_ADDR")),
-    "vault_approle_mount_path": Setting(environ=("HCP_VAULT_APPROLE_MOUNT_PATH",)),
-    "vault_approle_role_id": Setting(environ=("HCP_VAULT_APPROLE_ROLE_ID",)),
-    "vault_approle_secret_id": Setting(environ=("HCP_VAULT_APPROLE_SECRET_ID",)),
-    "vault_auth_method": Setting(Kind.CHOICE, choices=("token", "cert", "approle", "kubernetes", "jwt")),
-    "vault_cacert": Setting(environ=("HCP_VAULT_CACERT", "VAULT_CACERT")),
-    "vault_cert_mount_path": Setting(environ=("HCP_VAULT_CERT_MOUNT_PATH",)),
-    "vault_cert_role": Setting(environ=("HCP_VAULT_CERT_ROLE",)),
-    "vault_client_cert": Setting(environ=("HCP_VAULT_CLIENT_CERT",)),
-    "vault_client_key": Setting(environ=("HCP_VAULT_CLIENT_KEY",)),
-    "vault_field": Setting(environ=("HCP_VAULT_FIELD",)),
-    "vault_jwt": Setting(environ=("HCP_VAULT_JWT",)),
-    "vault_jwt_file": Setting(environ=("HCP_VAULT_JWT_FILE",)),
-    "vault_jwt_mount_path": Setting(environ=("HCP_VAULT_JWT_MOUNT_PATH",)),
-    "vault_jwt_role": Setting(environ=("HCP_VAULT_JWT_ROLE",)),
-    "vault_kubernetes_mount_path": Setting(environ=("HCP_VAULT_KUBERNETES_MOUNT_PATH",)),
-    "vault_kubernetes_role": Setting(environ=("HCP_VAULT_KUBERNETES_ROLE",)),
-    "vault_kubernetes_token_file": Setting(environ=("HCP_VAULT_KUBERNETES_TOKEN_FILE",)),
-    "vault_kv_version": Setting(Kind.CHOICE, ("HCP_VAULT_KV_VERSION",), ("1", "2")),
-    "vault_login_namespace": Setting(environ=("HCP_VAULT_LOGIN_NAMESPACE",)),
-    "vault_mount_name": Setting(environ=("HCP_VAULT_MOUNT_NAME",)),
-    "vault_namespace": Setting(environ=("HCP_VAULT_NAMESPACE", "VAULT_NAMESPACE")),
-    "vault_path_prefix": Setting(environ=("HCP_VAULT_PATH_PREFIX",)),
-    "vault_secret_namespace": Setting(environ=("HCP_VAULT_SECRET_NAMESPACE",)),
-    "vault_token": Setting(environ=("HCP_VAULT_TOKEN", "VAULT_TOKEN")),
-    "vault_token_file": Setting(environ=("HCP_VAULT_TOKEN_FILE",)),
+    "renew_token": _vault("renew_token", Kind.BOOL),
+    "revoke_on_close": _vault("revoke_on_close", Kind.BOOL),
+    "secret_field": _vault("secret_field"),
+    "secret_namespace": _vault("secret_namespace"),
+    "tls_server_name": _vault("tls_server_name", tools="VAULT_TLS_SERVER_NAME"),
+    "token": _vault("token", tools="VAULT_TOKEN"),
+    "token_file": _vault("token_file"),
 }
 
 SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {

@@ -1,0 +1,136 @@
+"""Which class talks to which manager: ``key_management_system`` → a class, imported when it is first needed.
+
+A provider class offers ``from_settings(settings, environ)``, a pure class method that does no I/O. ``settings`` are the
+checked ``key_management_settings`` of its source without what all sources share (see :mod:`asyncsecrets.settings`),
+``environ`` the environment for whatever they leave out.
+
+A class of one's own is named by the setting ``custom_secret_manager`` of the manager ``custom``, as ``module.Class`` or
+``module:Class``; or by a package's entry point in the group ``asyncsecrets.providers``, whose name is then a
+``key_management_system`` like any other. A built-in name cannot be taken over.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Final, Protocol, cast
+
+from asyncsecrets.errors import ConfigError, MissingDependencyError, UnsupportedOperationError
+from asyncsecrets.providers.base import Provider
+from asyncsecrets.settings import Value, nearest
+
+__all__ = ["BUILT_IN", "ENTRY_POINTS", "Entry", "ProviderFactory", "build", "check", "load"]
+
+ENTRY_POINTS: Final = "asyncsecrets.providers"
+"""The group of entry points in which other packages register their provider classes."""
+
+_TARGET: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*", re.ASCII)
+
+
+class ProviderFactory(Protocol):
+    """What the registry asks of a provider class."""
+
+    def from_settings(self, settings: Mapping[str, Value], environ: Mapping[str, str]) -> Provider:
+        """Make a provider; no I/O. Raises ConfigError for settings that are missing, unknown or at odds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a manager's class is (``module:Class``; None while there is none) and the extra that its SDK comes with."""
+
+    target: str | None
+    extra: str | None = None
+
+
+BUILT_IN: Final[Mapping[str, Entry]] = {
+    "aws_kms": Entry(None, "aws"),
+    "aws_secret_manager": Entry(None, "aws"),
+    "azure_key_vault": Entry(None, "azure"),
+    "custom": Entry(None),
+    "env": Entry("asyncsecrets.providers.environment:EnvironmentProvider"),
+    "google_kms": Entry(None, "google"),
+    "google_secret_manager": Entry(None, "google"),
+    "hashicorp_vault": Entry("asyncsecrets.providers.vault:VaultProvider"),
+    "local": Entry("asyncsecrets.providers.local:LocalProvider", "local"),
+    "memory": Entry("asyncsecrets.providers.memory:MemoryProvider"),
+}
+"""The managers that asyncsecrets knows by itself, sorted by name."""
+
+
+def check(system: str) -> None:
+    """Raise ConfigError, naming the nearest known one, unless ``system`` is a manager. Imports nothing."""
+    if system not in BUILT_IN and not _entry_point(system):
+        known = sorted({*BUILT_IN, *entry_points(group=ENTRY_POINTS).names})
+        raise ConfigError(
+            f"no secret manager is called {system[:80]!a}{nearest(system, known)} Known are {', '.join(known)}"
+        )
+
+
+def load(system: str, custom: str | None = None) -> ProviderFactory:
+    """Import and return the provider class of ``system``; ``custom`` is its ``custom_secret_manager``.
+
+    Raises ConfigError for a manager that does not exist, MissingDependencyError naming the extra to install, and
+    UnsupportedOperationError for a manager that this version understands the settings of and cannot talk to yet.
+    """
+    check(system)
+    if system == "custom":
+        return _load_custom(custom)
+    if system not in BUILT_IN:
+        return _import(_entry_point(system) or "", system)
+    entry = BUILT_IN[system]
+    if entry.target is None:
+        raise UnsupportedOperationError(
+            f"this version of asyncsecrets cannot talk to {system} yet; its settings are understood and were checked"
+        )
+    return _load_built_in(entry.target, system, entry.extra)
+
+
+def build(system: str, settings: Mapping[str, Value], environ: Mapping[str, str]) -> Provider:
+    """Make the provider of ``system``: import its class and hand it its settings. No I/O. Raises as :func:`load`."""
+    custom = settings.get("custom_secret_manager")
+    return load(system, custom if isinstance(custom, str) else None).from_settings(settings, environ)
+
+
+def _entry_point(system: str) -> str | None:
+    """The target registered under ``system``. Raises ConfigError if two packages register different ones."""
+    targets = {found.value for found in entry_points(group=ENTRY_POINTS, name=system)}
+    if len(targets) > 1:
+        raise ConfigError(f"several installed packages register the secret manager {system!r}; uninstall all but one")
+    return targets.pop() if targets else None
+
+
+def _load_built_in(target: str, system: str, extra: str | None) -> ProviderFactory:
+    try:
+        return _import(target, system)
+    except ModuleNotFoundError as error:
+        missing = error.name or "a package"
+        if missing.partition(".")[0] == "asyncsecrets":
+            raise
+    # Out here, so that the import's own error and its frames are not carried along.
+    package = f"asyncsecrets[{extra}]" if extra else "asyncsecrets"
+    raise MissingDependencyError(
+        f'{system} needs the package {missing!r}, which is not installed: pip install "{package}"', extra=extra or ""
+    )
+
+
+def _load_custom(target: str | None) -> ProviderFactory:
+    if not target:
+        raise ConfigError("the manager 'custom' needs the setting custom_secret_manager: module.Class")
+    try:
+        return _import(target, "custom_secret_manager")
+    except ModuleNotFoundError as error:
+        missing = error.name
+    raise ConfigError(f"custom_secret_manager {target[:200]!a}: no module named {missing!r} can be imported")
+
+
+def _import(target: str, what: str) -> ProviderFactory:
+    if not _TARGET.fullmatch(target):
+        raise ConfigError(f"{what}: {target[:200]!a} names no class; write module.Class")
+    module, _, name = target.replace(":", ".").rpartition(".")
+    found = getattr(importlib.import_module(module), name, None)
+    if not (isinstance(found, type) and callable(getattr(found, "from_settings", None))):
+        raise ConfigError(f"{what}: {target[:200]!a} is not a class with a class method from_settings")
+    return cast("ProviderFactory", found)

@@ -1,0 +1,167 @@
+"""Secrets in a dict: the simplest real provider, and the test double for programs that use secrets.
+
+::
+
+    async with SecretsClient.from_provider(MemoryProvider({"OPENAI_API_KEY": "sk-test"})) as client: ...
+
+It keeps versions, compares and sets, deletes recoverably and lists, so that code can be tried against it before it
+meets a manager. Its secrets are its own: they survive closing and another event loop, and end with the object.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from asyncsecrets.errors import ClosedError, ConflictError, InvalidNameError, NotFoundReason, SecretNotFoundError
+from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.secret import Payload, Secret
+
+__all__ = ["MemoryProvider"]
+
+Before = Callable[[str, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # a generated repr would show the payload
+class _Stored:
+    payload: Payload
+    created: datetime
+    deleted: bool = False
+
+
+class MemoryProvider:
+    """Secrets in memory. ``secrets`` maps names to values; each becomes version ``"1"``.
+
+    ``now`` tells the creation time of versions. ``before(operation, name)`` is awaited before each operation (``get``,
+    ``put``, ``delete``, ``list``, ``versions``): let it wait to be a slow manager, or raise to be a failing one.
+
+    :meth:`set`, :meth:`remove` and :meth:`undelete` are for the test that owns the double: they need no open provider
+    and no event loop, and they are how a secret "is rotated by somebody else".
+    """
+
+    system: ClassVar[str] = "memory"
+    default_field: str | None = None
+
+    def __init__(
+        self,
+        secrets: Mapping[str, Payload] | None = None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        before: Before | None = None,
+    ) -> None:
+        self.before = before
+        self._now = now
+        self._secrets: dict[str, list[_Stored]] = {}
+        self._closed = False
+        for name, payload in (secrets or {}).items():
+            self.set(name, payload)
+
+    async def open(self) -> None:
+        """Make it usable (again)."""
+        self._closed = False
+
+    async def aclose(self) -> None:
+        """Refuse calls from now on; the secrets stay."""
+        self._closed = True
+
+    def abandon(self) -> None:
+        """Nothing here belongs to an event loop."""
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        """Return the secret's current version, or the given one."""
+        await self._begin("get", name)
+        versions = self._secrets.get(name, [])
+        index = len(versions) - 1 if version is None else _index(version)
+        if not 0 <= index < len(versions):
+            raise self._not_found(name, version)
+        stored = versions[index]
+        if stored.deleted:
+            raise self._not_found(name, version, "deleted")
+        return Secret(stored.payload, name=name, version=str(index + 1), created=stored.created)
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # no retry can apply a put twice here
+        """Add a version. ``cas`` must be the current version, ``"0"`` where there is none or it is deleted."""
+        await self._begin("put", name)
+        if cas is not None and cas != self._current(name):
+            message = f"memory: {name!r} is not at version {cas!r} any more; read it again and decide anew"
+            raise ConflictError(message, provider=self.system, name=name)
+        version = self.set(name, payload)
+        return Secret(payload, name=name, version=version, created=self._secrets[name][-1].created)
+
+    async def delete(self, name: str) -> None:
+        """Delete the current version; :meth:`undelete` brings it back, and a given older version stays readable."""
+        await self._begin("delete", name)
+        self._mark(name, deleted=True)
+
+    async def list(self, prefix: str = "") -> list[str]:
+        """Return the sorted names, under ``prefix``, whose current version is not deleted."""
+        await self._begin("list", prefix, check=False)
+        return sorted(name for name in self._secrets if name.startswith(prefix) and self._current(name) != "0")
+
+    async def versions(self, name: str) -> builtins.list[VersionInfo]:  # `list` is a method here
+        """Return every version, oldest first."""
+        await self._begin("versions", name)
+        versions = self._secrets.get(name)
+        if versions is None:
+            raise self._not_found(name)
+        return [
+            VersionInfo(
+                str(number), stored.created, "deleted" if stored.deleted else "enabled", number == len(versions)
+            )
+            for number, stored in enumerate(versions, 1)
+        ]
+
+    def set(self, name: str, payload: Payload) -> str:
+        """Store a new version at once and return it."""
+        self._check_name(name)
+        versions = self._secrets.setdefault(name, [])
+        versions.append(_Stored(payload, self._now()))
+        return str(len(versions))
+
+    def remove(self, name: str) -> None:
+        """Forget the secret and all its versions at once, as if it had never been."""
+        self._secrets.pop(name, None)
+
+    def undelete(self, name: str) -> None:
+        """Bring a deleted current version back. Nothing deleted is not an error."""
+        self._mark(name, deleted=False)
+
+    def __repr__(self) -> str:
+        return f"MemoryProvider({len(self._secrets)} secrets)"
+
+    async def _begin(self, operation: str, name: str, *, check: bool = True) -> None:
+        if self._closed:
+            raise ClosedError("memory: the provider is closed")
+        if check:
+            self._check_name(name)
+        if self.before is not None:
+            await self.before(operation, name)
+
+    def _check_name(self, name: str) -> None:
+        if not name:
+            raise InvalidNameError("memory: a secret needs a name", provider=self.system, name=name)
+
+    def _current(self, name: str) -> str:
+        versions = self._secrets.get(name)
+        return str(len(versions)) if versions and not versions[-1].deleted else "0"
+
+    def _mark(self, name: str, *, deleted: bool) -> None:
+        versions = self._secrets.get(name)
+        if versions:
+            versions[-1] = replace(versions[-1], deleted=deleted)
+
+    def _not_found(
+        self, name: str, version: str | None = None, reason: NotFoundReason = "absent"
+    ) -> SecretNotFoundError:
+        what = repr(name) if version is None else f"version {version!r} of {name!r}"
+        state = "is deleted" if reason == "deleted" else "does not exist"
+        message = f"memory: {what} {state}; put it first"
+        return SecretNotFoundError(message, provider=self.system, name=name, reason=reason)
+
+
+def _index(version: str) -> int:
+    """The index of a version number, or -1 for text that is none: ``"01"`` is not version 1."""
+    return int(version) - 1 if version.isascii() and version.isdigit() and version[0] != "0" else -1

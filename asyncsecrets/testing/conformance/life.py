@@ -1,0 +1,107 @@
+"""Cancelling, closing, and moving to another event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from asyncsecrets.errors import (
+    ClosedError,
+)
+from asyncsecrets.providers.base import BatchReader, Lister, VersionLister, Writer
+from asyncsecrets.secret import Secret
+from asyncsecrets.testing.conformance.harness import CANARY, ProviderHarness
+from asyncsecrets.testing.conformance.steps import (
+    expect_value,
+    put,
+    scenario,
+)
+from asyncsecrets.testing.conformance.watch import expect, raised
+
+
+class Life:
+    """Cancelling, closing, and moving to another event loop."""
+
+    @scenario
+    async def test_cancelled_get(self, harness: ProviderHarness) -> None:
+        """A get that is cancelled, wherever it is, is cancelled, and the provider works afterwards."""
+        name = harness.name("Cancel")
+        await harness.seed(name, CANARY)
+        for turns in range(12):
+            await _cancel_after(turns, harness.provider.get(name))
+            await expect_value(harness, name, CANARY)
+
+    @scenario
+    async def test_cancelled_put(self, harness: ProviderHarness) -> None:
+        """A put that is cancelled leaves the old value or the new one, and a provider that works."""
+        name = harness.name("CancelPut")
+        await put(harness, name, f"{CANARY} old")
+        for turns in range(12):
+            await _cancel_after(turns, put(harness, name, f"{CANARY} new"))
+            secret = harness.value(await harness.provider.get(name))
+            whole = secret.equals(f"{CANARY} old") or secret.equals(f"{CANARY} new")
+            expect(whole, "a cancelled put left neither the old value nor the new one")
+        await put(harness, name, f"{CANARY} last")
+
+    @scenario
+    async def test_closed(self, harness: ProviderHarness) -> None:
+        """Closing twice is harmless; whatever is asked afterwards is ClosedError."""
+        name, provider = harness.name("Closed"), harness.provider
+        await harness.seed(name, CANARY)
+        await provider.aclose()
+        await provider.aclose()
+        await raised(provider.get(name), ClosedError)
+        if isinstance(provider, Writer):
+            await raised(put(harness, name, CANARY), ClosedError)
+            await raised(provider.delete(name), ClosedError)
+        if isinstance(provider, Lister):
+            await raised(provider.list(), ClosedError)
+        if isinstance(provider, VersionLister):
+            await raised(provider.versions(name), ClosedError)
+        if isinstance(provider, BatchReader):
+            await raised(provider.get_many([name]), ClosedError)
+
+    @scenario
+    async def test_reopened(self, harness: ProviderHarness) -> None:
+        """A closed provider opens again, on the same loop and on another one."""
+        name, provider = harness.name("Reopen"), harness.provider
+        await harness.seed(name, CANARY)
+
+        async def once() -> None:
+            await provider.open()
+            await expect_value(harness, name, CANARY)
+            await provider.aclose()
+
+        await provider.aclose()
+        await once()
+        await asyncio.to_thread(asyncio.run, once(), debug=True)
+        await once()
+
+    @scenario
+    async def test_abandoned(self, harness: ProviderHarness) -> None:
+        """A provider whose loop went away without closing it is abandoned without a word, and opens again."""
+        name, provider = harness.name("Abandon"), harness.provider
+        await harness.seed(name, CANARY)
+
+        async def left_open() -> None:
+            await provider.open()
+            await expect_value(harness, name, CANARY)
+
+        await provider.aclose()
+        await asyncio.to_thread(asyncio.run, left_open(), debug=True)
+        provider.abandon()
+        await provider.open()
+        await expect_value(harness, name, CANARY)
+
+
+async def _cancel_after(turns: int, call: Coroutine[Any, Any, Secret]) -> None:
+    """Cancel ``call`` after some turns of the loop; it must end as cancelled unless it had ended before."""
+    task = asyncio.ensure_future(call)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    ended = not task.cancel()
+    await asyncio.wait([task])
+    expect(ended or task.cancelled(), "a cancelled call did not end as cancelled")
+    if not task.cancelled():
+        expect(task.exception() is None, f"a call that ran to its end failed: {type(task.exception()).__name__}")

@@ -1,0 +1,88 @@
+"""The steps that scenarios are written in."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import pytest
+
+from asyncsecrets.errors import ProviderError, SecretNotFoundError
+from asyncsecrets.providers.base import Lister, VersionLister, Writer
+from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.testing.conformance.cases import PAYLOADS
+from asyncsecrets.testing.conformance.harness import ProviderHarness
+from asyncsecrets.testing.conformance.watch import expect, raised, run
+
+P = ParamSpec("P")
+E = TypeVar("E", bound=ProviderError)
+Test = Callable[Concatenate[Any, ProviderHarness, P], None]
+
+
+def scenario(test: Callable[Concatenate[Any, ProviderHarness, P], Coroutine[Any, Any, None]]) -> Test[P]:
+    """Make a plain test function of a coroutine function: see :func:`~asyncsecrets.testing.conformance.watch.run`."""
+
+    @functools.wraps(test)
+    def plain(self: Any, harness: ProviderHarness, *args: P.args, **kwargs: P.kwargs) -> None:
+        run(harness, lambda: test(self, harness, *args, **kwargs))
+
+    return cast("Test[P]", plain)
+
+
+def needs(harness: ProviderHarness, kind: str) -> None:
+    """Skip, with its reason, what the harness declares that its backend cannot show."""
+    if kind in harness.unsupported:
+        pytest.skip(harness.unsupported[kind])
+
+
+def writer_of(harness: ProviderHarness) -> Writer:
+    if not isinstance(harness.provider, Writer):
+        pytest.skip(f"{harness.provider.system} does not write")
+    return harness.provider
+
+
+def lister_of(harness: ProviderHarness) -> Lister:
+    if not isinstance(harness.provider, Lister):
+        pytest.skip(f"{harness.provider.system} does not list names")
+    return harness.provider
+
+
+def version_lister_of(harness: ProviderHarness) -> VersionLister:
+    if not isinstance(harness.provider, VersionLister):
+        pytest.skip(f"{harness.provider.system} does not list versions")
+    return harness.provider
+
+
+async def expect_value(harness: ProviderHarness, name: str, value: Payload, version: str | None = None) -> Secret:
+    """Read ``name`` and return the Secret, which must be exactly ``value``."""
+    secret = await harness.provider.get(name, version)
+    expect(isinstance(secret, Secret), f"get returned {type(secret).__name__}, not a Secret")
+    expect(harness.value(secret).equals(value), "the value is not exactly what was stored")
+    expect(secret.name == name, "the Secret has another name than the one asked for")
+    return secret
+
+
+async def expect_error(harness: ProviderHarness, name: str, call: Awaitable[object], *classes: type[E]) -> E:
+    """Return the error that ``call`` raises, which must name the provider and the secret."""
+    error = await raised(call, *classes)
+    expect(error.provider == harness.provider.system, "the error does not name the provider")
+    expect(error.name == name, "the error does not name the secret")
+    return error
+
+
+async def expect_absent(harness: ProviderHarness, name: str) -> SecretNotFoundError:
+    return await expect_error(harness, name, harness.provider.get(name), SecretNotFoundError)
+
+
+async def put(harness: ProviderHarness, name: str, value: Payload, cas: str | None = None) -> Secret:
+    """Write ``value``; skip where the provider does not write."""
+    return await writer_of(harness).put(name, harness.payload(value), cas=cas, token=f"token-{name}-{cas}")
+
+
+def payload_of(harness: ProviderHarness, kind: str) -> Payload:
+    """Return the payload called ``kind``, ``largest`` in the size that this manager takes."""
+    value = PAYLOADS[kind]
+    if kind == "largest" and isinstance(value, str):
+        return value + "x" * (harness.max_payload - len(value))
+    return value

@@ -60,13 +60,12 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
 """The managers that asyncsecrets knows by itself, sorted by name."""
 
 
-def check(system: str) -> None:
-    """Raise ConfigError, naming the nearest known one, unless ``system`` is a manager. Imports nothing."""
+def check(system: str, where: str = "key_management_system") -> None:
+    """Raise ConfigError, with ``where`` and the nearest known name, unless ``system`` is a manager. Imports nothing."""
     if system not in BUILT_IN and not _entry_point(system):
         known = sorted({*BUILT_IN, *entry_points(group=ENTRY_POINTS).names})
-        raise ConfigError(
-            f"no secret manager is called {system[:80]!a}{nearest(system, known)} Known are {', '.join(known)}"
-        )
+        hint = nearest(system, known)
+        raise ConfigError(f"{where}: no secret manager is called {system[:80]!a}{hint} (known: {', '.join(known)})")
 
 
 def load(system: str, custom: str | None = None) -> ProviderFactory:

@@ -96,7 +96,10 @@ def _names(setting: Setting, value: object) -> Value | None:
     # A name that is written as a reference means the name: `hosted_keys: [os.environ/KEY]`.
     if not isinstance(value, list) or _list(setting, value) is None:
         return None
-    references = [parse(name) for name in value]
+    try:
+        references = [parse(name) for name in value]
+    except ConfigError:  # it does not know where it is
+        return None
     return [reference.name for reference in references] if all(one.is_plain for one in references) else None
 
 
@@ -127,9 +130,9 @@ def vocabulary(system: str) -> Mapping[str, Setting]:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the word most like ``word``, or nothing where none is like it."""
+    """``, did you mean 'x'?`` for the word most like ``word``, or nothing where none is like it."""
     found = difflib.get_close_matches(word[:100].lower(), list(words), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    return f", did you mean {found[0]!r}?" if found else ""
 
 
 def _variables(*names: str) -> dict[str, Setting]:
@@ -243,6 +246,6 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
         "local_key": Setting(environ=("ASYNCSECRETS_KEY",)),
         "local_key_file": Setting(environ=("ASYNCSECRETS_KEY_FILE",)),
     },
-    "memory": {"memory_values": Setting(Kind.MAPPING)},
+    "memory": {"secrets": Setting(Kind.MAPPING)},
 }
 """What each manager understands on top of :data:`COMMON` (or differently from it)."""

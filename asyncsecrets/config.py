@@ -1,0 +1,348 @@
+"""config.yaml and the environment → typed, validated sources. Nothing is sent anywhere, no provider is imported.
+
+The file is the one that LiteLLM reads: ``general_settings`` with ``key_management_system`` and
+``key_management_settings``. Everything else in it belongs to other programs and is left alone. One more section is
+ours::
+
+    asyncsecrets:
+      env_file: .env            # adds to the environment what it does not have
+      sources:
+        team-vault:             # referred to as secret://team-vault/NAME
+          key_management_system: hashicorp_vault
+          key_management_settings: {addr: https://vault.example.com:8200, refresh_interval: 300}
+
+The manager of ``general_settings`` is the source ``default``; without one, the environment is. A key with an empty
+value is the same as no key. A setting of the form ``os.environ/NAME`` is looked up in the real environment here and
+now, since what leads to a manager cannot be asked of one.
+
+Errors name the file and the key. They never show a value: it may be a token in the wrong place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from asyncsecrets import registry
+from asyncsecrets.documents import references, replace_references
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.references import check_source
+from asyncsecrets.settings import COMMON, SYSTEMS, Kind, Setting, Value, nearest, vocabulary
+from asyncsecrets.yaml import MAX_BYTES, load_strings
+
+__all__ = [
+    "DEFAULT_SOURCE",
+    "AccessMode",
+    "Config",
+    "Freshness",
+    "SourceConfig",
+    "load_config",
+    "references",
+    "replace_references",
+]
+
+DEFAULT_SOURCE: Final = "default"
+"""The source that a bare name is asked of."""
+
+_MAX_DEPTH: Final = 10  # of a mapping handed in; our own sections are five levels deep
+_ENVIRON: Final = "os.environ/"
+
+
+class AccessMode(Enum):
+    """What a source may be used for. ``write_only`` reads come from the environment."""
+
+    READ_ONLY = "read_only"
+    WRITE_ONLY = "write_only"
+    READ_AND_WRITE = "read_and_write"
+
+    @property
+    def reads(self) -> bool:
+        """Whether the manager is asked for values."""
+        return self is not AccessMode.WRITE_ONLY
+
+    @property
+    def writes(self) -> bool:
+        """Whether the manager may be written to."""
+        return self is not AccessMode.READ_ONLY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How long values of a source are believed; all times in seconds.
+
+    ``refresh_interval``: the age from which a value is fetched anew. ``max_stale``: how much longer an old value is
+    served while fetching fails. ``negative_ttl``: how long *absent* is believed. ``max_entries``: how many values are
+    kept. ``on_denied``: whether a value that may no longer be read is kept for ``max_stale`` or evicted. ``cached``:
+    False asks the manager for every read.
+    """
+
+    refresh_interval: float = 86_400.0
+    max_stale: float = 86_400.0
+    negative_ttl: float = 5.0
+    max_entries: int = 10_000
+    on_denied: Literal["keep", "evict"] = "keep"
+    cached: bool = True
+
+
+class ProviderSettings(dict[str, Value]):
+    """Checked settings of a provider, among them credentials: its repr shows the keys only."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<settings: {', '.join(self)}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """One source: a manager, what it needs to know, which names it is asked for, and how fresh its values are.
+
+    ``settings`` are the manager's own, checked, with environment variables not yet applied. ``hosted_keys`` None: every
+    name is asked of the manager. ``primary_secret_name``: names are members of this one JSON secret.
+    """
+
+    name: str
+    system: str
+    settings: Mapping[str, Value] = field(default_factory=ProviderSettings)
+    hosted_keys: frozenset[str] | None = None
+    primary_secret_name: str | None = None
+    access_mode: AccessMode = AccessMode.READ_ONLY
+    store_virtual_keys: bool = False
+    virtual_key_prefix: str = "litellm/"
+    freshness: Freshness = field(default_factory=Freshness)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every source by name, ``default`` among them.
+
+    ``env_file``: a .env that adds to the environment what it does not have; ``origin``: the file all this is from.
+    """
+
+    sources: Mapping[str, SourceConfig]
+    env_file: Path | None = None
+    origin: str = ""
+
+    @staticmethod
+    def from_environment(environ: Mapping[str, str], cwd: Path) -> Config:
+        """The configuration of a program that was given none.
+
+        The file that ``ASYNCSECRETS_CONFIG`` names; else ``config.yaml`` in ``cwd`` if it has a
+        ``key_management_system`` or an ``asyncsecrets`` section; else the manager that
+        ``ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM`` names, with settings from the environment only; else the environment.
+        Raises ConfigError.
+        """
+        if path := environ.get("ASYNCSECRETS_CONFIG"):
+            return _load_file(cwd / path, environ)
+        if _is_ours(nearby := cwd / "config.yaml"):
+            return _load_file(nearby, environ)
+        reader = _Reader("ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM", environ)
+        system = environ.get("ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM") or "env"
+        return Config(sources={DEFAULT_SOURCE: reader.source(DEFAULT_SOURCE, system, {}, "")})
+
+
+def load_config(config: str | os.PathLike[str] | Mapping[str, Any], environ: Mapping[str, str]) -> Config:
+    """Read a configuration file, or check a mapping of the same shape. Reads at most the one file, synchronously.
+
+    ``environ`` is the real environment: ``os.environ/NAME`` in a manager's settings and the variables of freshness are
+    looked up there. A relative ``env_file`` is relative to the file, or left as it is in a mapping. Raises ConfigError.
+    """
+    if not isinstance(config, Mapping):
+        return _load_file(Path(config), environ)
+    sources, env_file = _Reader("configuration", environ).read(config)
+    return Config(sources=sources, env_file=Path(env_file) if env_file else None)
+
+
+def _load_file(path: Path, environ: Mapping[str, str]) -> Config:
+    document = load_strings(_read_file(path), origin=str(path))
+    sources, env_file = _Reader(str(path), environ).read(document)
+    return Config(sources=sources, env_file=path.parent / env_file if env_file else None, origin=str(path))
+
+
+class _Reader:
+    """Checks one document section by section. ``origin`` begins every error, ``environ`` is the real environment."""
+
+    def __init__(self, origin: str, environ: Mapping[str, str]) -> None:
+        self._origin = origin
+        self._environ = environ
+
+    def read(self, document: Any) -> tuple[dict[str, SourceConfig], str]:
+        """Return the sources and ``env_file`` of a whole document."""
+        root = self._section(document, "the document")
+        general = self._section(root.get("general_settings"), "general_settings")
+        ours = self._section(_plain(root.get("asyncsecrets"), "asyncsecrets"), "asyncsecrets")
+        self._check_keys(ours, ("env_file", "sources"), "asyncsecrets")
+        sources = {
+            name: self._named_source(name, declared)
+            for name, declared in self._section(ours.get("sources"), "asyncsecrets.sources").items()
+        }
+        if default := self._default_source(general):
+            if DEFAULT_SOURCE in sources:
+                raise self._error(
+                    "asyncsecrets.sources.default", "is general_settings' manager already; rename this one"
+                )
+            sources[DEFAULT_SOURCE] = default
+        sources.setdefault(DEFAULT_SOURCE, self.source(DEFAULT_SOURCE, "env", {}, "general_settings"))
+        return sources, self._text(ours.get("env_file"), "asyncsecrets.env_file")
+
+    def _default_source(self, general: Mapping[str, Any]) -> SourceConfig | None:
+        """The manager of ``general_settings``, whose other keys are somebody else's."""
+        ours = {key: _plain(general.get(key), key) for key in ("key_management_system", "key_management_settings")}
+        if ours["key_management_settings"] and not ours["key_management_system"]:
+            raise self._error("general_settings", "has key_management_settings without a key_management_system")
+        return self._declared_source(DEFAULT_SOURCE, ours, "general_settings") if any(ours.values()) else None
+
+    def _named_source(self, name: str, declared: Any) -> SourceConfig:
+        check_source(name)
+        where = f"asyncsecrets.sources.{name}"
+        section = self._section(declared, where)
+        self._check_keys(section, ("key_management_settings", "key_management_system"), where)
+        if not section.get("key_management_system"):
+            raise self._error(where, "needs a key_management_system")
+        return self._declared_source(name, section, where)
+
+    def _declared_source(self, name: str, section: Mapping[str, Any], where: str) -> SourceConfig:
+        system = self._expand(section["key_management_system"], f"{where}.key_management_system")
+        settings = self._section(section.get("key_management_settings"), f"{where}.key_management_settings")
+        return self.source(name, self._text(system, f"{where}.key_management_system"), settings, where)
+
+    def source(self, name: str, system: str, settings: Mapping[str, Any], where: str) -> SourceConfig:
+        """Check ``settings``, plain data, against the vocabulary of ``system``."""
+        registry.check(system, f"{self._origin}: {where}.key_management_system" if where else self._origin)
+        words = vocabulary(system)
+        values = self._values(system, words, settings, f"{where}.key_management_settings")
+        for key in COMMON:
+            if key not in values and (fallback := words[key].from_environ(self._environ)) is not None:
+                values[key] = fallback
+        return _source(name, system, values)
+
+    def _values(
+        self, system: str, words: Mapping[str, Setting], settings: Mapping[str, Any], where: str
+    ) -> ProviderSettings:
+        values = ProviderSettings()
+        for key, value in settings.items():
+            if (setting := words.get(key)) is None:
+                self._check_unlisted(system, key, where)
+            place = f"{where}.{key}"
+            # Names are names, also when they are written as references.
+            found = value if setting and setting.kind is Kind.NAMES else self._expand(value, place)
+            if found != "":
+                values[key] = setting.check(found, f"{self._origin}: {place}") if setting else found
+        return values
+
+    def _check_unlisted(self, system: str, key: str, where: str) -> None:
+        """A class of somebody's own knows its settings itself; for a built-in manager an unknown one is an error."""
+        if system == "custom" or system not in registry.BUILT_IN:
+            return
+        owners = [other for other, words in SYSTEMS.items() if key in words]
+        hint = f", it is one of {', '.join(owners)}" if owners else nearest(key, vocabulary(system))
+        raise self._error(where, f"has {key[:80]!a}, which is not a setting of {system}{hint}")
+
+    def _check_keys(self, section: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+        for key in section:
+            if key not in known:
+                raise self._error(where, f"has {key[:80]!a}, which is not a setting{nearest(key, known)}")
+
+    def _expand(self, value: Any, where: str) -> Any:
+        if isinstance(value, list):
+            return [self._expand(item, where) for item in value]
+        if isinstance(value, dict):
+            return {key: self._expand(item, where) for key, item in value.items()}
+        if value.startswith("secret://"):
+            raise self._error(where, "cannot be a secret:// reference: what leads to a manager is not asked of one")
+        if not value.startswith(_ENVIRON):
+            return value
+        variable = value.removeprefix(_ENVIRON)
+        if variable not in self._environ:
+            raise self._error(where, f"needs the environment variable {variable[:200]!a}, which is not set")
+        return self._environ[variable]
+
+    def _section(self, value: Any, where: str) -> Mapping[str, Any]:
+        if value is None or value == "":
+            return {}
+        if not isinstance(value, Mapping):
+            raise self._error(where, "must be a mapping")
+        return value
+
+    def _text(self, value: Any, where: str) -> str:
+        if value is not None and not isinstance(value, str):
+            raise self._error(where, "must be a text")
+        return value or ""
+
+    def _error(self, where: str, problem: str) -> ConfigError:
+        return ConfigError(f"{self._origin}: {where} {problem}")
+
+
+def _source(name: str, system: str, values: ProviderSettings) -> SourceConfig:
+    """Sort checked ``values`` into what all sources have and what is the provider's own."""
+    given: dict[str, Any] = {key: values.pop(key) for key in COMMON if key in values}
+    hosted = given.get("hosted_keys")
+    return SourceConfig(
+        name=name,
+        system=system,
+        settings=values,
+        hosted_keys=None if hosted is None else frozenset(hosted),
+        primary_secret_name=given.get("primary_secret_name"),
+        access_mode=AccessMode(given.get("access_mode", "read_only")),
+        store_virtual_keys=given.get("store_virtual_keys") == "true",
+        virtual_key_prefix=given.get("prefix_for_stored_virtual_keys", "litellm/"),
+        freshness=_freshness(given),
+    )
+
+
+def _freshness(given: Mapping[str, Any]) -> Freshness:
+    kinds: dict[str, Any] = {
+        "refresh_interval": float,
+        "max_stale": float,
+        "negative_ttl": float,
+        "max_entries": int,
+        "on_denied": str,
+    }
+    chosen = {key: kind(given[key]) for key, kind in kinds.items() if key in given}
+    return Freshness(**chosen, cached=given.get("always_read_secret_manager") != "true")
+
+
+def _plain(value: Any, where: str, depth: int = 0) -> Any:
+    """Bring a value of somebody's mapping to what a file would have given: texts, lists and mappings."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    if depth > _MAX_DEPTH:
+        raise ConfigError(f"{where} is nested more than {_MAX_DEPTH} levels deep")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, where, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, where, depth + 1) for item in value]
+    raise ConfigError(f"{where} holds something that is not a text, number, boolean, list or mapping")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a config.yaml that nobody named has a section for us. One of another program may be anything."""
+    try:
+        data = _read_file(path) if path.is_file() else b""
+    except OSError:  # a working directory that may not be looked into
+        return False
+    try:
+        document = load_strings(data, origin=str(path))
+    except ConfigError:
+        return b"key_management_system" in data or b"asyncsecrets" in data
+    if not isinstance(document, dict):
+        return False
+    general = document.get("general_settings")
+    return "asyncsecrets" in document or (isinstance(general, dict) and "key_management_system" in general)
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        problem = getattr(error, "strerror", None) or "not a path"
+    raise ConfigError(f"{path}: cannot be read: {problem}")

@@ -1,0 +1,68 @@
+"""References inside a document: finding them, and putting values in their place.
+
+A document is made of ``dict``, ``list`` and scalars, such as a configuration file is once it has been read. A reference
+is a text that is one from its first character to its last; text around a reference, and keys, are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.references import is_reference
+
+__all__ = ["MAX_DEPTH", "DocumentPath", "references", "replace_references"]
+
+MAX_DEPTH: Final = 100
+"""The deepest nesting of a document."""
+
+DocumentPath = tuple[str | int, ...]
+"""The keys and list positions that lead to one scalar."""
+
+
+def references(document: Any) -> Iterator[tuple[DocumentPath, str]]:
+    """Yield the path and text of every reference in ``document``, in order, whether the text is well-formed or not.
+
+    Raises :class:`~asyncsecrets.errors.ConfigError` for a document nested deeper than :data:`MAX_DEPTH` (a recursive
+    one is).
+    """
+    yield from _walk(document, ())
+
+
+def replace_references(document: Any, values: Mapping[str, str]) -> Any:
+    """Return a copy of ``document`` with every reference replaced by its value in ``values``, by reference text.
+
+    A value is put in as it is and never read as a reference itself. Raises KeyError for a reference without a value,
+    and :class:`~asyncsecrets.errors.ConfigError` as :func:`references` does.
+    """
+    return _replace(document, values, 0)
+
+
+def _walk(node: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, str]]:
+    _check_depth(len(path))
+    if isinstance(node, str):
+        if is_reference(node):
+            yield path, node
+    elif isinstance(node, dict):
+        for key, child in node.items():
+            yield from _walk(child, (*path, key))
+    elif isinstance(node, list):
+        for position, child in enumerate(node):
+            yield from _walk(child, (*path, position))
+
+
+def _replace(node: Any, values: Mapping[str, str], depth: int) -> Any:
+    _check_depth(depth)
+    if isinstance(node, str):
+        return values[node] if is_reference(node) else node
+    if isinstance(node, dict):
+        return {key: _replace(child, values, depth + 1) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_replace(child, values, depth + 1) for child in node]
+    return node
+
+
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"the document is nested more than {MAX_DEPTH} levels deep")

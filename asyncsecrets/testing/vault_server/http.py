@@ -1,0 +1,323 @@
+"""The HTTP front: requests in, answers or faults out, and a log of what came.
+
+aiohttp's low-level server carries it, with aiohttp's own parser written in Python: the one in C refuses the verb
+``LIST``. The choice is made per connection, so other servers and clients in the process keep the fast one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import struct
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpRequestParserPy
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+
+from ._model import Clock, Refused, Reply, errors_reply
+from .core import Core
+from .faults import Fault, Faults, fault_from_json
+from .wire import MAX_BODY, build_call, split_target
+
+SERVER_HEADER = "asyncsecrets-fake-vault"
+CONTROL = "/v1/sys/asyncsecrets-"
+Sleep = Callable[[float], Awaitable[None]]
+_LINE_LIMIT = 64 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class RequestRecord:
+    """One request as it came. ``target`` is the raw path with its query; ``status`` is None until it is answered.
+
+    Token and body are kept for assertions, and never shown.
+    """
+
+    method: str
+    target: str
+    host: str
+    header_names: frozenset[str]
+    namespace: str = ""
+    token: str | None = field(default=None, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    status: int | None = None
+    fault: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The raw path without the query."""
+        return split_target(self.target)[0]
+
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+
+class Protocol(RequestHandler):
+    """A connection whose requests are parsed in Python."""
+
+    __slots__ = ()
+
+    def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
+        super().__init__(manager, loop=loop, **settings)
+        self._parser = HttpRequestParserPy(
+            self,
+            loop,
+            2**16,
+            max_line_size=_LINE_LIMIT,
+            max_field_size=_LINE_LIMIT,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+        )
+
+    def handle_error(
+        self,
+        request: BaseRequest,  # noqa: ARG002 - the signature is aiohttp's
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - likewise
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP without writing the offending line to a log."""
+        if isinstance(exc, HttpProcessingError):
+            status = exc.code
+        response = web.Response(status=status, text=f"{status} Bad Request")
+        response.force_close()
+        return response
+
+
+class Listener(web.Server):
+    """aiohttp's server with our kind of connection, which can be cut off."""
+
+    def __call__(self) -> RequestHandler:
+        return Protocol(self, loop=self._loop, **self._kwargs)
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for connection in self.connections:
+            if connection.transport is not None:
+                reset(connection.transport)
+
+
+class Front:
+    """What the listener calls with every request."""
+
+    def __init__(self, core: Core, faults: Faults, clock: Clock, sleep: Sleep) -> None:
+        self.core = core
+        self.faults = faults
+        self.requests: list[RequestRecord] = []
+        self._clock = clock
+        self._sleep = sleep
+
+    def listener(self) -> Listener:
+        """A server for the running loop. A client that goes away takes its waiting request with it."""
+        return Listener(
+            self.handle,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=75,
+            lingering_time=0,
+            auto_decompress=False,
+        )
+
+    async def handle(self, request: BaseRequest) -> web.StreamResponse:
+        body, reply = await _read(request)
+        if split_target(request.raw_path)[0].startswith(CONTROL):
+            return _response(reply or self._guarded(lambda: self._control(request, body)))
+        record = self._record(request, body)
+        latency, fault = self.faults.for_request(request.method, request.raw_path)
+        if latency:
+            await self._sleep(latency)
+        if fault is None or fault.when == "after":
+            reply = reply or await self._answer(request, body)
+        record.fault = fault.kind if fault else None
+        response = await self._misbehave(fault, request, reply) if fault else _response(reply or Reply(500))
+        record.status = response.status
+        return response
+
+    def _record(self, request: BaseRequest, body: bytes) -> RequestRecord:
+        record = RequestRecord(
+            request.method,
+            request.raw_path,
+            request.headers.get("Host", ""),
+            frozenset(name.lower() for name in request.headers),
+            request.headers.get("X-Vault-Namespace", ""),
+            request.headers.get("X-Vault-Token"),
+            body,
+        )
+        self.requests.append(record)
+        return record
+
+    async def _answer(self, request: BaseRequest, body: bytes) -> Reply:
+        if self.core.standby_for is not None and not request.path.startswith(("/v1/sys/health", "/v1/sys/leader")):
+            return _standby(self.core.standby_for, request.raw_path)
+        try:
+            reply = await self.core.handle(self._call(request, body))
+        except Refused as refused:
+            reply = refused.reply
+        except Exception as error:  # noqa: BLE001 - a bug of the dev server's must reach the test as an answer
+            reply = _bug(error)
+        if request.headers.get("X-Vault-Namespace"):
+            reply.headers.setdefault("X-Vault-Namespace", request.headers["X-Vault-Namespace"])
+        return reply
+
+    def _call(self, request: BaseRequest, body: bytes) -> Any:
+        return build_call(
+            request.method,
+            request.raw_path,
+            request.headers,
+            body,
+            self._clock(),
+            certificate=_certificate(request),
+            remote=request.remote or "",
+        )
+
+    def _guarded(self, act: Callable[[], Reply]) -> Reply:
+        try:
+            return act()
+        except Refused as refused:
+            return refused.reply
+
+    def _control(self, request: BaseRequest, body: bytes) -> Reply:
+        """Faults and the log over HTTP, at a path that no real server has. For the root token only."""
+        call = self._call(request, body)
+        if not self.core.tokens.find(call.token, call.now).is_root:
+            raise Refused(403, "permission denied")
+        match call.path.removeprefix("sys/asyncsecrets-"), call.operation:
+            case "faults", "update":
+                return Reply(200, self.faults.add(_fault(call.body)).data())
+            case "faults", "read":
+                return Reply(200, {"faults": [fault.data() for fault in self.faults.active]})
+            case "faults", "delete":
+                self.faults.clear()
+                return Reply(204)
+            case "requests", "read":
+                return Reply(200, {"requests": [_shown(record) for record in self.requests]})
+        raise Refused(404)
+
+    async def _misbehave(self, fault: Fault, request: BaseRequest, reply: Reply | None) -> web.StreamResponse:
+        match fault.kind:
+            case "reset":
+                if request.transport is not None:
+                    reset(request.transport)
+            case "hang":
+                await asyncio.get_running_loop().create_future()  # until the client or the server ends it
+            case "drip":
+                return await self._drip(fault, request, reply or Reply(500))
+            case "truncate":
+                return await _truncate(fault, request, reply or Reply(500))
+            case "oversize":
+                return _response(Reply(fault.status, b'{"data":{"data":{"key":"' + b"x" * fault.size + b'"}}}'))
+        return _response(Reply(fault.status, fault.body, dict(fault.headers), fault.content_type))
+
+    async def _drip(self, fault: Fault, request: BaseRequest, reply: Reply) -> web.StreamResponse:
+        stream, body = await _stream(request, reply)
+        for at in range(len(body)):
+            await self._sleep(fault.seconds)
+            await stream.write(body[at : at + 1])
+        await stream.write_eof()
+        return stream
+
+
+async def _truncate(fault: Fault, request: BaseRequest, reply: Reply) -> web.StreamResponse:
+    stream, body = await _stream(request, reply)
+    await stream.write(body[: fault.size])
+    if request.transport is not None:
+        request.transport.close()  # sends what is written, then ends the connection
+    return stream
+
+
+async def _stream(request: BaseRequest, reply: Reply) -> tuple[web.StreamResponse, bytes]:
+    body = _bytes(reply)
+    stream = web.StreamResponse(status=reply.status, headers=_headers(reply))
+    stream.content_length = len(body)
+    await stream.prepare(request)
+    return stream, body
+
+
+async def _read(request: BaseRequest) -> tuple[bytes, Reply | None]:
+    """The body, or the refusal of one that is too long."""
+    chunks, size = [], 0
+    async for chunk in request.content.iter_chunked(2**16):
+        size += len(chunk)
+        if size > MAX_BODY:
+            return b"", errors_reply(413, "http: request body too large")
+        chunks.append(chunk)
+    return b"".join(chunks), None
+
+
+def _response(reply: Reply) -> web.Response:
+    response = web.Response(status=reply.status, body=_bytes(reply), headers=_headers(reply))
+    if reply.status == 413:
+        response.force_close()
+    return response
+
+
+def _bytes(reply: Reply) -> bytes:
+    if reply.body is None:
+        return b""
+    if isinstance(reply.body, bytes):
+        return reply.body
+    text = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":"))
+    # A name may hold bytes that are no UTF-8; like the real server, show them as replacement characters.
+    return (text + "\n").encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+
+
+def _headers(reply: Reply) -> dict[str, str]:
+    headers = {"Server": SERVER_HEADER, **reply.headers}
+    if reply.content_type is not None:
+        headers |= {"Cache-Control": "no-store", "Content-Type": reply.content_type}
+    return headers
+
+
+def _standby(active: str, target: str) -> Reply:
+    if not active:
+        return errors_reply(503, "no active Vault instance found")
+    return Reply(307, headers={"Location": active.rstrip("/") + target})
+
+
+def _bug(error: Exception) -> Reply:
+    """A bug of the dev server's own: where, and of which class, but never with its text, which may hold a value."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return errors_reply(500, f"the dev server failed: {type(error).__name__} in {frame.name}, line {frame.lineno}")
+
+
+def _fault(body: dict[str, Any]) -> Fault:
+    problem = ""
+    try:
+        return fault_from_json(body)
+    except ValueError as error:
+        problem = str(error)
+    raise Refused(400, problem)
+
+
+def _shown(record: RequestRecord) -> dict[str, Any]:
+    return {
+        "method": record.method,
+        "target": record.target,
+        "host": record.host,
+        "header_names": sorted(record.header_names),
+        "namespace": record.namespace,
+        "status": record.status,
+        "fault": record.fault,
+    }
+
+
+def _certificate(request: BaseRequest) -> bytes | None:
+    connection = request.get_extra_info("ssl_object")
+    return connection.getpeercert(binary_form=True) if isinstance(connection, ssl.SSLObject) else None
+
+
+def reset(transport: asyncio.BaseTransport) -> None:
+    """End a connection with RST instead of FIN, as a machine that dies or a firewall does."""
+    raw = transport.get_extra_info("socket")
+    if raw is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()

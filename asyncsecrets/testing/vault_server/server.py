@@ -1,0 +1,261 @@
+"""`VaultServer`: the dev server, started and stopped, killed and restarted, sealed and made to misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import secrets
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Self
+
+from ._model import Call, Clock, Operation, Pending, Reply
+from .core import Core
+from .faults import Faults
+from .http import Front, Listener, RequestRecord, Sleep
+
+_START_TIMEOUT = 10.0
+
+
+class VaultServer:
+    """A server that answers as OpenBao does, for tests, demonstrations and development. It is a fake: everything is
+    in memory, nothing is encrypted, and it listens on loopback only.
+
+    ::
+
+        async with VaultServer() as server:
+            server.write_secret("db/password", {"key": "…"})
+            ...  # server.url, server.root_token
+
+    ``secret/`` is a KV v2 mount, as in dev mode. ``namespaces`` are created with such a mount each (parents first).
+    ``clock`` gives seconds since the epoch and rules every lifetime; ``sleep`` carries out latency and drip.
+    ``standby_for`` makes a node that redirects (307) to that address, or with ``""`` knows no active node (503).
+
+    Raises:
+        ValueError: ``host`` is not a loopback address.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        root_token: str | None = None,
+        tls: bool = False,
+        namespaces: Iterable[str] = (),
+        standby_for: str | None = None,
+        clock: Clock = time.time,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.host = _loopback(host)
+        self.port = port
+        self.root_token = root_token or "s.dev" + secrets.token_hex(12)
+        self.core = Core(self.root_token, clock())
+        self.core.standby_for = standby_for
+        self.faults = Faults()
+        self._clock = clock
+        self._front = Front(self.core, self.faults, clock, sleep)
+        self._listener: Listener | None = None
+        self._socket: asyncio.Server | None = None
+        self._context: ssl.SSLContext | None = None
+        self.ca_file: str | None = None
+        if tls:
+            raise NotImplementedError
+        for namespace in namespaces:
+            self.create_namespace(namespace)
+
+    def __repr__(self) -> str:
+        return f"<VaultServer {self.url} {'sealed' if self.core.sealed else 'unsealed'}>"
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Where it listens; port 0 until it is started."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self._context else 'http'}://{host}:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        return self._socket is not None
+
+    async def start(self) -> Self:
+        """Listen. The port stays the same over `kill`, `aclose` and another `start`."""
+        if self._socket is not None:
+            return self
+        loop = asyncio.get_running_loop()
+        self._listener = self._front.listener()
+        self._socket = await loop.create_server(
+            self._listener, self.host, self.port, ssl=self._context, reuse_address=True, backlog=1024
+        )
+        self.port = self._socket.sockets[0].getsockname()[1]
+        return self
+
+    async def aclose(self) -> None:
+        """Stop listening and end every connection. The data stay for another `start`."""
+        listener = self.kill()
+        if listener is not None:
+            await listener.shutdown(timeout=0)
+
+    def kill(self) -> Listener | None:
+        """Die at once: the port closes, every connection is reset. The data stay for another `start`."""
+        listener, self._listener = self._listener, None
+        server, self._socket = self._socket, None
+        if server is not None:
+            server.close()
+        if listener is not None:
+            listener.cut()
+        return listener
+
+    async def restart(self) -> None:
+        """`kill`, then `start` on the same port with the same data."""
+        await self.aclose()
+        await self.start()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @contextlib.contextmanager
+    def run_in_thread(self) -> Iterator[Self]:
+        """Run on an event loop in a thread of its own, for clients that block."""
+        ready, stop = threading.Event(), asyncio.Event()
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._serve, args=(loop, ready, stop), name="vault-server", daemon=True)
+        thread.start()
+        try:
+            if not ready.wait(_START_TIMEOUT) or not self.running:
+                raise OSError(f"the dev server could not listen on {self.host}:{self.port}")
+            yield self
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(stop.set)
+            thread.join(_START_TIMEOUT)
+
+    def _serve(self, loop: asyncio.AbstractEventLoop, ready: threading.Event, stop: asyncio.Event) -> None:
+        async def serve() -> None:
+            try:
+                async with self:
+                    ready.set()
+                    await stop.wait()
+            finally:
+                ready.set()
+
+        with contextlib.closing(loop), contextlib.suppress(OSError):
+            loop.run_until_complete(serve())
+
+    # -- what tests look at -------------------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """Every request since the start (or since the list was cleared), oldest first."""
+        return self._front.requests
+
+    def count(self, method: str | None = None, prefix: str = "") -> int:
+        """How many requests had this method (any if None) and a raw path that starts with ``prefix``."""
+        return sum(method in {None, record.method} and record.target.startswith(prefix) for record in self.requests)
+
+    # -- what an operator does ----------------------------------------------------------------------------------
+
+    def seal(self) -> None:
+        """Answer 503 ``Vault is sealed`` from now on."""
+        self.core.sealed = True
+
+    def unseal(self) -> None:
+        """Answer again."""
+        self.core.sealed = False
+
+    @property
+    def unseal_key(self) -> str:
+        """The one key share, for ``sys/unseal``."""
+        return self.core.unseal_key
+
+    def call(
+        self,
+        operation: Operation,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        namespace: str = "",
+        token: str | None = None,
+    ) -> dict[str, Any]:
+        """Carry out one call without HTTP, with the root token unless another is given; the decoded answer.
+
+        Raises:
+            ValueError: the server refused; the message holds the status and the server's errors.
+        """
+        call = Call("CALL", operation, path, self._clock(), body or {}, namespace=namespace)
+        call.token = token or self.root_token
+        reply = self.core.answer(call)
+        if isinstance(reply, Pending) or reply.status >= 400:
+            raise ValueError(f"{operation} {path} was refused: {_refusal(reply)}")
+        return reply.body if isinstance(reply.body, dict) else {}
+
+    def create_namespace(self, path: str) -> None:
+        """Create a namespace (and its parents where they are missing), each with a KV v2 mount ``secret/``."""
+        parent = ""
+        for name in path.strip("/").split("/"):
+            if f"{parent}{name}/" not in self.core.namespaces:
+                self.call("update", f"sys/namespaces/{name}", namespace=parent)
+                mount = {"type": "kv", "options": {"version": "2"}}
+                self.call("update", "sys/mounts/secret", mount, namespace=f"{parent}{name}")
+            parent += name + "/"
+
+    def write_secret(
+        self, path: str, data: dict[str, Any], *, mount: str = "secret", namespace: str = "", cas: int | None = None
+    ) -> int:
+        """Write a version of a KV v2 secret; its number."""
+        body: dict[str, Any] = {"data": data} if cas is None else {"data": data, "options": {"cas": cas}}
+        reply = self.call("update", f"{mount.strip('/')}/data/{path}", body, namespace=namespace)
+        return int(reply["data"]["version"])
+
+    def read_secret(
+        self, path: str, *, mount: str = "secret", namespace: str = "", version: int = 0
+    ) -> dict[str, Any] | None:
+        """A version of a KV v2 secret (0: the latest); None if it is absent, deleted or destroyed."""
+        name = f"{mount.strip('/')}/data/{path}"
+        try:
+            reply = self.call("read", name, {"version": version}, namespace=namespace)
+        except ValueError:
+            return None
+        data: dict[str, Any] = reply["data"]["data"]
+        return data
+
+    def delete_secret(self, path: str, *, mount: str = "secret", namespace: str = "") -> None:
+        """Soft-delete the latest version of a KV v2 secret."""
+        self.call("delete", f"{mount.strip('/')}/data/{path}", namespace=namespace)
+
+    def write_policy(self, name: str, text: str, *, namespace: str = "") -> None:
+        """Write a policy (HCL or JSON)."""
+        self.call("update", f"sys/policies/acl/{name}", {"policy": text}, namespace=namespace)
+
+    def create_token(self, *policies: str, namespace: str = "", **parameters: Any) -> str:
+        """A new token; ``parameters`` as for ``auth/token/create`` (``ttl="1h"``, ``num_uses=3``, …)."""
+        body = {"policies": list(policies) or ["root"], "no_parent": True, **parameters}
+        reply = self.call("update", "auth/token/create", body, namespace=namespace)
+        return str(reply["auth"]["client_token"])
+
+    def revoke_token(self, token: str) -> None:
+        """End a token and its children."""
+        self.call("update", "auth/token/revoke", {"token": token})
+
+
+def _refusal(reply: Reply | Pending) -> str:
+    if isinstance(reply, Pending):
+        return "it needs the network"
+    errors = reply.body.get("errors", []) if isinstance(reply.body, dict) else []
+    return f"{reply.status} {'; '.join(errors)}"
+
+
+def _loopback(host: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return host
+    raise ValueError(f"the dev server is a fake and listens on loopback only, not on {host}: use 127.0.0.1 or ::1")

@@ -1,0 +1,204 @@
+"""``sys/policies``, ``sys/namespaces``, ``sys/capabilities`` and ``sys/quotas``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._model import Refused, Reply, absent, envelope, listing, multi_error, no_content, page
+from .core import Context, Core, Namespace
+from .policies import PolicyError, parse_policy
+from .quotas import Quota
+from .tokens import Token
+
+if TYPE_CHECKING:
+    from .core import Handler
+
+
+def list_policies(context: Context) -> Reply:
+    names = sorted({*context.namespace.policies, *([] if context.namespace.path else ["root"])})
+    return listing(page(names, context.call))
+
+
+def list_policies_older(context: Context) -> Reply:
+    names = sorted({*context.namespace.policies, *([] if context.namespace.path else ["root"])})
+    return envelope({"keys": names, "policies": names})
+
+
+def read_policy(context: Context) -> Reply:
+    name = context.rest.lower()
+    text = "" if name == "root" and not context.namespace.path else context.namespace.policies.get(name)
+    if text is None:
+        raise absent()
+    acl = context.path.startswith("sys/policies/")
+    return envelope({"name": name, "policy": text} if acl else {"name": name, "rules": text})
+
+
+def write_policy(context: Context) -> Reply:
+    name = context.rest.lower()
+    if name in {"root", "response-wrapping"}:
+        raise Refused(400, f'cannot update "{name}" policy')
+    text = context.call.text("policy") or context.call.text("rules")
+    if not text:
+        raise Refused(400, "'policy' parameter not supplied or empty")
+    try:
+        parse_policy(text)
+    except PolicyError as error:
+        refusal: Refused | None = Refused(400, f"failed to parse policy: {error}")
+    else:
+        refusal = None
+    if refusal is not None:
+        raise refusal
+    context.namespace.policies[name] = text
+    return no_content()
+
+
+def delete_policy(context: Context) -> Reply:
+    name = context.rest.lower()
+    if name in {"root", "default", "response-wrapping"}:
+        raise Refused(400, f'cannot delete "{name}" policy')
+    context.namespace.policies.pop(name, None)
+    return no_content()
+
+
+def list_namespaces(context: Context) -> Reply:
+    base = context.namespace.path
+    below = {path.removeprefix(base): ns for path, ns in context.core.namespaces.items() if path.startswith(base)}
+    found = {path: ns for path, ns in sorted(below.items()) if path.count("/") == 1}
+    keys = page(list(found), context.call)
+    return listing(keys, key_info={key: found[key].data() for key in keys})
+
+
+def read_namespace(context: Context) -> Reply:
+    return envelope(_child(context).data())
+
+
+def _child(context: Context) -> Namespace:
+    found = context.core.namespaces.get(context.namespace.path + context.rest.strip("/") + "/")
+    if found is None:
+        raise absent()
+    return found
+
+
+def write_namespace(context: Context) -> Reply:
+    """Create the namespace, or update its metadata."""
+    name = context.rest.strip("/")
+    if not name or "/" in name or name in {"root", "sys", "audit", "auth", "cubbyhole", "identity"}:
+        raise Refused(400, f'invalid namespace name "{name}"')
+    path = context.namespace.path + name + "/"
+    namespace = context.core.namespaces.get(path) or context.core.add_namespace(path)
+    custom = context.call.body.get("custom_metadata")
+    if custom is not None:
+        namespace.custom_metadata = {str(key): str(value) for key, value in custom.items()}
+    return envelope(namespace.data())
+
+
+def delete_namespace(context: Context) -> Reply:
+    """Delete the namespace with all it holds; one that has children stays."""
+    path = context.namespace.path + context.rest.strip("/") + "/"
+    if any(other != path and other.startswith(path) for other in context.core.namespaces):
+        raise Refused(400, f'cannot delete namespace "{path}" containing child namespaces')
+    if context.core.namespaces.pop(path, None) is None:
+        return no_content()
+    context.core.tokens.revoke_all("", path)
+    return envelope({"status": "in-progress"})
+
+
+def capabilities_self(context: Context) -> Reply:
+    return _capabilities(context, context.asker)
+
+
+def capabilities(context: Context) -> Reply:
+    return _capabilities(context, _asked(context))
+
+
+def capabilities_accessor(context: Context) -> Reply:
+    return _capabilities(context, context.core.tokens.by_accessor(context.call.text("accessor"), context.call.now))
+
+
+def _asked(context: Context) -> Token:
+    try:
+        return context.core.tokens.find(context.call.text("token"), context.call.now)
+    except Refused:
+        pass
+    raise Refused(400, "invalid token")
+
+
+def _capabilities(context: Context, token: Token) -> Reply:
+    paths = context.call.texts("paths") or context.call.texts("path")
+    if not paths:
+        raise Refused(400, "paths must be supplied")
+    found = {path: _granted(context.core, token, context.namespace.path + path) for path in paths}
+    first = {"capabilities": next(iter(found.values()))} if len(found) == 1 else {}
+    return envelope({**first, **found})
+
+
+def _granted(core: Core, token: Token, path: str) -> list[str]:
+    if token.is_root:
+        return ["root"] if path.startswith(token.namespace) else ["deny"]
+    return sorted(core.acl(token).capabilities(path))
+
+
+def write_quota(context: Context) -> Reply:
+    call = context.call
+    rate = call.value("rate")
+    if not isinstance(rate, (int, float)) or rate <= 0:
+        raise Refused(400, "'rate' is invalid")
+    path = call.text("path").lstrip("/")
+    if path and context.core.find_mount(context.namespace, path) is None and not path.startswith(("sys/", "auth/")):
+        raise Refused(400, multi_error(f'invalid mount path "{path}"'))
+    context.core.quotas.by_name[context.rest] = Quota(context.rest, path, rate, call.seconds("interval", 1) or 1)
+    return no_content()
+
+
+def read_quota(context: Context) -> Reply:
+    quota = context.core.quotas.by_name.get(context.rest)
+    if quota is None:
+        raise absent()
+    return envelope(quota.data())
+
+
+def list_quotas(context: Context) -> Reply:
+    return listing(sorted(context.core.quotas.by_name))
+
+
+def delete_quota(context: Context) -> Reply:
+    context.core.quotas.by_name.pop(context.rest, None)
+    return no_content()
+
+
+def write_quota_config(context: Context) -> Reply:
+    context.core.quotas.headers = context.call.flag(
+        "enable_rate_limit_response_headers", default=context.core.quotas.headers
+    )
+    return no_content()
+
+
+def read_quota_config(context: Context) -> Reply:
+    data: dict[str, Any] = {
+        "absolute_rate_limit_exempt_paths": [],
+        "enable_rate_limit_audit_logging": False,
+        "enable_rate_limit_response_headers": context.core.quotas.headers,
+        "rate_limit_exempt_paths": [],
+    }
+    return envelope(data)
+
+
+ROUTES: dict[str, dict[str, Handler]] = {
+    "policies/acl": {"list": list_policies},
+    "policies/acl/": {"read": read_policy, "update": write_policy, "delete": delete_policy},
+    "policy": {"list": list_policies_older, "read": list_policies_older},
+    "policy/": {"read": read_policy, "update": write_policy, "delete": delete_policy},
+    "namespaces": {"list": list_namespaces},
+    "namespaces/": {
+        "read": read_namespace,
+        "update": write_namespace,
+        "patch": write_namespace,
+        "delete": delete_namespace,
+    },
+    "capabilities": {"update": capabilities},
+    "capabilities-self": {"update": capabilities_self},
+    "capabilities-accessor": {"update": capabilities_accessor},
+    "quotas/config": {"read": read_quota_config, "update": write_quota_config},
+    "quotas/rate-limit": {"list": list_quotas},
+    "quotas/rate-limit/": {"read": read_quota, "update": write_quota, "delete": delete_quota},
+}

@@ -1,0 +1,150 @@
+"""``sys/mounts``, ``sys/auth`` and ``sys/internal/ui/mounts``."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from ._model import Refused, Reply, bad_token, envelope, no_content
+from .auth import new_method
+from .core import Context, Mount
+from .engines import new_engine
+
+if TYPE_CHECKING:
+    from .core import Handler
+
+
+def list_mounts(context: Context) -> Reply:
+    return _table(context.namespace.mounts)
+
+
+def list_auths(context: Context) -> Reply:
+    return _table(context.namespace.auths)
+
+
+def _table(mounts: dict[str, Mount]) -> Reply:
+    data = {path: mount.data() for path, mount in sorted(mounts.items())}
+    reply = envelope(data)
+    assert isinstance(reply.body, dict)  # noqa: S101 - an envelope always is
+    reply.body = {**reply.body, **data}  # these two answers also tell everything at the top, as they always have
+    return reply
+
+
+def read_mount(context: Context) -> Reply:
+    return envelope(_existing(context.namespace.mounts, context).data())
+
+
+def read_auth(context: Context) -> Reply:
+    return envelope(_existing(context.namespace.auths, context).data())
+
+
+def _existing(mounts: dict[str, Mount], context: Context) -> Mount:
+    mount = mounts.get(_path(context))
+    if mount is None:
+        raise Refused(400, f"No mount at {_path(context)}")
+    return mount
+
+
+def _path(context: Context) -> str:
+    return context.rest.strip("/") + "/"
+
+
+def enable_mount(context: Context) -> Reply:
+    path, call = _path(context), context.call
+    options = {key: str(value) for key, value in (call.body.get("options") or {}).items()}
+    engine = new_engine(call.text("type"), options)
+    if engine is None:
+        raise Refused(400, f"plugin not found in the catalog: {call.text('type')} (the dev server has kv and kv-v2)")
+    _check_free(context.namespace.mounts, path)
+    if call.text("type") == "kv-v2":
+        options["version"] = "2"
+    context.core.mount(context.namespace, path, "kv", engine, options or None, call.text("description"))
+    return no_content()
+
+
+def enable_auth(context: Context) -> Reply:
+    path, kind = _path(context), context.call.text("type")
+    method = new_method(kind)
+    if method is None:
+        raise Refused(400, f"plugin not found in the catalog: {kind}")
+    _check_free(context.namespace.auths, path, "auth/")
+    accessor = f"auth_{kind}_{uuid.uuid4().hex[:8]}"
+    context.namespace.auths[path] = Mount(path, kind, method, context.call.text("description"), None, accessor)
+    return no_content()
+
+
+def _check_free(mounts: dict[str, Mount], path: str, shown: str = "") -> None:
+    if path in mounts:
+        raise Refused(400, f"path is already in use at {shown}{path}")
+    clash = next((p for p in mounts if p.startswith(path) or path.startswith(p)), None)
+    if clash is not None:
+        raise Refused(400, f"path is already in use at {shown}{clash}")
+
+
+def disable_mount(context: Context) -> Reply:
+    if _path(context) in {"cubbyhole/", "identity/"}:
+        raise Refused(400, f'cannot unmount "{_path(context)}"')
+    context.namespace.mounts.pop(_path(context), None)
+    return no_content()
+
+
+def disable_auth(context: Context) -> Reply:
+    """Disable an auth method; the tokens it issued end with it."""
+    if _path(context) == "token/":
+        raise Refused(400, "token credential backend cannot be disabled")
+    if context.namespace.auths.pop(_path(context), None) is not None:
+        context.core.tokens.revoke_all(f"auth/{_path(context)}", context.namespace.path)
+    return no_content()
+
+
+def tune(context: Context) -> Reply:
+    mount = context.namespace.mounts.get(context.rest.removesuffix("/tune").strip("/") + "/")
+    if mount is None or not context.rest.endswith("/tune"):
+        raise Refused(400, "No mount at this path")
+    config: dict[str, Any] = mount.data()["config"]
+    return envelope({**config, "description": mount.description, "options": mount.options})
+
+
+def read_mount_or_tune(context: Context) -> Reply:
+    return tune(context) if context.rest.endswith("/tune") else read_mount(context)
+
+
+def visible_mounts(context: Context) -> Reply:
+    """Every mount that the token may reach; none without a token."""
+    tables: dict[str, dict[str, Any]] = {"auth": {}, "secret": {}}
+    if context.call.token:
+        token = context.core.tokens.find(context.call.token, context.call.now)
+        reach = _reach(context, token)
+        namespace = context.namespace
+        tables["secret"] = {p: m.data() for p, m in namespace.mounts.items() if reach(namespace.path + p)}
+        tables["auth"] = {p: m.data() for p, m in namespace.auths.items() if reach(f"{namespace.path}auth/{p}")}
+    return envelope(tables)
+
+
+def visible_mount(context: Context) -> Reply:
+    """The mount that a path lies in: how a client learns the KV version. 403 also when there is none."""
+    if not context.call.token:
+        raise bad_token()
+    token = context.core.tokens.find(context.call.token, context.call.now)
+    found = context.core.find_mount(context.namespace, context.rest.rstrip("/") + "/")
+    if found is None or not _reach(context, token)(context.namespace.path + found[0].path):
+        raise Refused(
+            403,
+            "preflight capability check returned 403, please ensure client's policies grant access to path "
+            f'"{context.rest.rstrip("/")}/"',
+        )
+    return envelope({**found[0].data(), "path": found[0].path})
+
+
+def _reach(context: Context, token: Any) -> Any:
+    return (lambda path: path.startswith(token.namespace)) if token.is_root else context.core.acl(token).touches
+
+
+ROUTES: dict[str, dict[str, Handler]] = {
+    "mounts": {"read": list_mounts},
+    "mounts/": {"read": read_mount_or_tune, "update": enable_mount, "delete": disable_mount},
+    "auth": {"read": list_auths},
+    "auth/": {"read": read_auth, "update": enable_auth, "delete": disable_auth},
+    "internal/ui/mounts": {"read": visible_mounts},
+    "internal/ui/mounts/": {"read": visible_mount},
+}

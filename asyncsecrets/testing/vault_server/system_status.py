@@ -1,0 +1,92 @@
+"""``sys/health``, ``sys/seal-status``, ``sys/leader``, ``sys/seal`` and ``sys/unseal``."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from ._model import Refused, Reply, no_content
+from .core import VERSION, Context
+
+if TYPE_CHECKING:
+    from .core import Handler
+
+
+def health(context: Context) -> Reply:
+    """200 active, 429 standby, 503 sealed; each can be asked to be another code."""
+    call, standby = context.call, context.core.standby_for is not None
+    replication = "unknown" if context.core.sealed or standby else "disabled"
+    body: dict[str, Any] = {
+        "initialized": True,
+        "sealed": context.core.sealed,
+        "standby": context.core.sealed or standby,
+        "replication_performance_mode": replication,
+        "replication_dr_mode": replication,
+        "server_time_utc": int(call.now),
+        "version": VERSION,
+    }
+    if not context.core.sealed:
+        body |= {"cluster_name": "asyncsecrets-fake", "cluster_id": context.core.cluster_id}
+    if context.core.sealed:
+        status = call.number("sealedcode", 503)
+    elif standby and not call.flag("standbyok"):
+        status = call.number("standbycode", 429)
+    else:
+        status = call.number("activecode", 200)
+    return Reply(status, body)
+
+
+def seal_status(context: Context) -> Reply:
+    body: dict[str, Any] = {
+        "type": "shamir",
+        "initialized": True,
+        "sealed": context.core.sealed,
+        "t": 1,
+        "n": 1,
+        "progress": 0,
+        "nonce": "",
+        "recovery_seal": False,
+        "version": VERSION,
+        "commit_date": "",
+        "migration": False,
+        "storage_type": "inmem",
+    }
+    return Reply(200, body)
+
+
+def leader(context: Context) -> Reply:
+    if context.core.standby_for is None:
+        return Reply(200, {"ha_enabled": False})
+    return Reply(200, {"ha_enabled": True, "is_self": False, "leader_address": context.core.standby_for})
+
+
+def init_status(_context: Context) -> Reply:
+    return Reply(200, {"initialized": True})
+
+
+def seal(context: Context) -> Reply:
+    context.core.sealed = True
+    return no_content()
+
+
+def unseal(context: Context) -> Reply:
+    """Take the one key share that there is."""
+    call = context.call
+    if not call.flag("reset"):
+        key = call.text("key")
+        if not key:
+            raise Refused(400, "'key' must be specified in request body as JSON, or 'reset' set to true")
+        if not secrets.compare_digest(key.encode(), context.core.unseal_key.encode()):
+            raise Refused(400, "unseal failed, invalid key")
+        context.core.sealed = False
+    return seal_status(context)
+
+
+ROUTES: dict[str, dict[str, Handler]] = {
+    "health": {"read": health},
+    "seal-status": {"read": seal_status},
+    "leader": {"read": leader},
+    "init": {"read": init_status},
+    "seal": {"update": seal},
+    "unseal": {"update": unseal},
+}

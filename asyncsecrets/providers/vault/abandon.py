@@ -1,0 +1,52 @@
+"""Letting go of a session whose loop is gone, or belongs to the parent of a fork.
+
+Closing it properly is impossible then: the loop is closed, or is shared with another process whose sockets an orderly
+close would shut down. What remains is to close *this* process's file descriptors and to keep the finalizers of aiohttp
+and asyncio from complaining. Neither offers that publicly, so this module reaches for a few private attributes, each
+guarded: where one is missing, a ResourceWarning is the worst that happens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+
+__all__ = ["forget_session", "forget_task"]
+
+
+def forget_session(session: aiohttp.ClientSession) -> None:
+    """Drop a session's sockets without any I/O on its loop."""
+    connector: Any = session.connector
+    session.detach()
+    if connector is None:
+        return
+    pooled = [protocol for queue in getattr(connector, "_conns", {}).values() for protocol, _ in queue]
+    for protocol in [*pooled, *getattr(connector, "_acquired", ())]:
+        _drop(getattr(protocol, "transport", None))
+    for handle in ("_cleanup_handle", "_cleanup_closed_handle"):
+        timer = getattr(connector, handle, None)
+        if timer is not None:
+            timer.cancel()
+    getattr(connector, "_conns", {}).clear()
+    getattr(connector, "_acquired", set()).clear()
+    connector._closed = True  # noqa: SLF001 - what its own close() sets; stops the finalizer
+
+
+def forget_task(task: Any) -> None:
+    """Let a task of a loop that will never run again be collected in silence."""
+    task._log_destroy_pending = False  # noqa: SLF001 - asyncio's own switch, as gather() uses it
+
+
+def _drop(transport: Any) -> None:
+    """Close a transport's socket behind its back; TLS transports wrap the plain one."""
+    if transport is None:
+        return
+    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    if inner is not None:
+        transport._closed = True  # noqa: SLF001 - stops the TLS transport's finalizer
+        transport = inner
+    sock = getattr(transport, "_sock", None)
+    if sock is not None:
+        sock.close()
+        transport._sock = None  # noqa: SLF001 - stops the socket transport's finalizer

@@ -1,0 +1,1 @@
+"""How the Vault provider gets a token, keeps it alive, and gets another."""

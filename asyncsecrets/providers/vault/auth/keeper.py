@@ -1,0 +1,257 @@
+"""Keeps one valid token for any number of callers: login, renewal, re-login, backoff.
+
+* One login at a time, whoever asks; a caller's cancellation does not cancel it.
+* At two thirds of a lease a loop timer renews it in the background, or logs in anew where renewal has ended. Reads go
+  on with the old token meanwhile. Between two renewals there is a timer but no task, so a loop that simply ends has
+  nothing to complain about.
+* A refused token leads to one login. If a login fails, or two tokens in a row are refused within a second of their
+  login, the next login waits: 1 s, doubling to at most 60 s (10 s while the server is merely unreachable). Until then
+  callers get the last failure, and the server gets nothing.
+* A given token or a token file has no login to ask; once refused, the same token is offered again after 5 s at the
+  earliest (a lagging replica refuses tokens that are good).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from collections.abc import Callable
+
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, TransientError
+from asyncsecrets.providers.vault.auth.methods import LoginMethod, TokenFile
+from asyncsecrets.providers.vault.auth.tokens import Lease, Token, TokenApi
+from asyncsecrets.providers.vault.paths import SYSTEM
+from asyncsecrets.providers.vault.shared import SharedTask
+
+__all__ = ["TokenKeeper"]
+
+_LOOK_UP_AFTER = 30.0  # seconds; a short script never asks for the lease of the token it was given
+_SUSPICIOUS = 1.0  # seconds; a token refused so soon after its login would be refused after the next one too
+_REVOKE_TIMEOUT = 1.0  # seconds
+_REMEMBER_REFUSED = 5.0  # seconds
+_USELESS = (
+    "logins succeed, but their tokens are refused at once: check the namespaces, the role's bound CIDRs and its "
+    "number of uses"
+)
+
+
+class TokenKeeper:
+    """See the module. ``clock`` is monotonic seconds; ``spread`` returns a factor in [0, 1) for backoff jitter.
+
+    ``file_interval``: how often, in seconds, a token file is looked at while its token is accepted.
+    """
+
+    def __init__(
+        self,
+        method: LoginMethod,
+        api: TokenApi,
+        *,
+        clock: Callable[[], float],
+        spread: Callable[[], float] = random.random,
+        renew: bool = True,
+        revoke: bool = False,
+        file_interval: float = 1.0,
+    ) -> None:
+        self._method = method
+        self._api = api
+        self._clock = clock
+        self._spread = spread
+        self._renew_given = renew
+        self._revoke = revoke
+        self._file_interval = file_interval
+        self._login = SharedTask(self._run_login)
+        self._upkeep = SharedTask(self._run_upkeep)
+        self.logins = 0
+        self.renewals = 0
+        self._closed = False
+        self._token: Token | None = None
+        self._lease = Lease("")
+        self._granted = 0.0  # seconds of the first lease of this login
+        self._since = self._since_renewal = self._expires = float("-inf")
+        self._refused = ""
+        self._refused_at = float("-inf")
+        self._quick = 0  # tokens in a row that were refused right after their login
+        self._failure: AsyncSecretsError | None = None
+        self._failures = 0
+        self._not_before = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_look = float("inf")
+
+    def current(self) -> Token | None:
+        """The token to use now, or None: then ask :meth:`obtain`."""
+        now = self._clock()
+        return self._token if now < self._expires and now < self._next_look else None
+
+    async def obtain(self) -> Token:
+        """A token, after a login if need be. Raises AuthenticationError, TransientError, ClosedError ..."""
+        if self._token is not None and self._clock() < self._expires:
+            await self._look_at_file()
+        token = self._unexpired()
+        while token is None:
+            await self._log_in()
+            token = self._token  # not checked against the clock: of a fresh token the server is the judge
+        return token
+
+    async def replace(self, refused: Token) -> Token:
+        """Another token than the one the server just refused. Raises AuthenticationError if there is none."""
+        if self._token is refused:
+            self._refuse(refused)
+        return await self.obtain()
+
+    def _unexpired(self) -> Token | None:
+        return self._token if self._clock() < self._expires else None
+
+    def _refuse(self, refused: Token) -> None:
+        now = self._clock()
+        self._token, self._refused, self._refused_at = None, refused.text, now
+        self._expires = float("-inf")
+        self._cancel_timer()
+        self._quick = self._quick + 1 if now - self._since <= _SUSPICIOUS else 0
+        if self._quick > 1 and not self._method.local:
+            self._fail(AuthenticationError(f"{SYSTEM}: {_USELESS}", provider=SYSTEM))
+
+    async def _log_in(self) -> None:
+        if self._closed:
+            raise ClosedError("the Vault provider is closed")
+        if not self._login.running and self._failure is not None and self._clock() < self._not_before:
+            raise copy.copy(self._failure)
+        before = self._failure
+        await self._login.join()
+        if self._failure is not None and self._failure is not before:
+            raise copy.copy(self._failure)
+
+    async def _run_login(self) -> None:
+        since = self._clock()
+        try:
+            recent = since - self._refused_at < _REMEMBER_REFUSED
+            lease = await self._method.login(self._api, self._refused if recent else "")
+        except AsyncSecretsError as error:
+            self._fail(error.with_traceback(None))
+            return
+        self.logins += 0 if self._method.local else 1
+        self._accept(lease, since)
+
+    def _accept(self, lease: Lease, since: float) -> None:
+        self._token = Token(lease.token)
+        self._since, self._granted = since, lease.duration
+        self._next_look = since + self._file_interval if isinstance(self._method, TokenFile) else float("inf")
+        self._failure = None
+        if self._quick <= 1:
+            self._failures = 0
+        self._extend(lease, since)
+        if self._method.given and self._renew_given:
+            self._schedule(_LOOK_UP_AFTER)
+
+    def _extend(self, lease: Lease, since: float) -> None:
+        self._lease = lease
+        self._since_renewal = since
+        self._expires = since + lease.duration if lease.duration else float("inf")
+        if lease.duration:
+            self._schedule(since + lease.duration * 2 / 3 - self._clock())
+
+    def _fail(self, error: AsyncSecretsError) -> None:
+        self._failure = error
+        if self._method.local:
+            return
+        longest = 10.0 if isinstance(error, TransientError) else 60.0
+        self._failures += 1
+        wait = min(longest, 2.0 ** (self._failures - 1))
+        self._not_before = self._clock() + wait * (1 - 0.3 * self._spread())
+
+    async def _look_at_file(self) -> None:
+        """Take up a token file's new token. The old one serves everybody else while the file is read."""
+        if self._clock() < self._next_look or not isinstance(self._method, TokenFile):
+            return
+        self._next_look = self._clock() + self._file_interval
+        token = self._token
+        found = await self._method.changed(token.text) if token is not None else None
+        if found is not None and self._token is token:
+            self._accept(Lease(found), self._clock())
+
+    def _schedule(self, delay: float) -> None:
+        self._cancel_timer()
+        self._timer = asyncio.get_running_loop().call_later(max(0.05, delay), self._upkeep.start)
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    async def _run_upkeep(self) -> None:
+        """Renew, or log in anew where renewal has ended; on a transient failure try again before the lease ends."""
+        token, since = self._token, self._clock()
+        if token is None or self._closed:
+            return
+        self._quick = 0
+        try:
+            lease = await self._renewed(token)
+        except TransientError:
+            self._schedule_again()
+            return
+        except AsyncSecretsError:
+            lease = None
+        if self._token is not token or self._closed:
+            return
+        if lease is not None:
+            self._extend(lease, since)
+        else:
+            await self._upkeep_login()
+
+    async def _renewed(self, token: Token) -> Lease | None:
+        """The next lease of this token, or None where only a new login helps."""
+        if self._method.given and not self._lease.duration:
+            return await self._api.look_up(token.text)
+        if not self._lease.renewable or await self._api.reload_tls():
+            return None
+        lease = await self._api.renew(token.text)
+        self.renewals += 1
+        # Near the maximum TTL each renewal grants less: a login now, not ever shorter renewals.
+        if lease.duration and lease.duration < self._granted / 2:
+            return None
+        self._granted = max(self._granted, lease.duration)
+        return lease
+
+    async def _upkeep_login(self) -> None:
+        if self._method.local:
+            return
+        if self._clock() >= self._not_before:
+            await self._login.join()
+        if self._failure is not None:
+            self._schedule_again()
+
+    def _schedule_again(self) -> None:
+        left = self._expires - self._clock()
+        if left > 0:
+            self._schedule(max(self._not_before - self._clock(), min(30.0, left / 3)))
+
+    async def aclose(self) -> None:
+        """End what runs; revoke the token if it is our own and so configured. Never raises, never takes over 1 s."""
+        self._closed = True
+        self._cancel_timer()
+        await self._upkeep.cancel()
+        await self._login.cancel()
+        token = self._token
+        if self._revoke and token is not None and not self._method.local:
+            self._token = None
+            await self._revoke_quietly(token)
+
+    async def _revoke_quietly(self, token: Token) -> None:
+        try:
+            async with asyncio.timeout(_REVOKE_TIMEOUT):
+                await self._api.revoke(token.text)
+        except (AsyncSecretsError, TimeoutError):
+            return  # it expires by itself; a close does not fail for it
+
+    def opened(self) -> None:
+        """Go on, on the running loop, with the token of the last one if there is any."""
+        self._closed = False
+        self._failure = None
+        if self._token is not None and self._lease.duration:
+            self._schedule(self._since_renewal + self._lease.duration * 2 / 3 - self._clock())
+
+    def abandon(self) -> None:
+        """Forget timers and tasks of a loop that is gone."""
+        self._cancel_timer()
+        self._login.forget()
+        self._upkeep.forget()

@@ -1,0 +1,177 @@
+"""The ways to log in. Each one makes a lease from what it was given, reading its files anew at every login."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Protocol
+
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError
+from asyncsecrets.providers.vault.auth.tokens import Lease, TokenApi, token_text
+from asyncsecrets.providers.vault.paths import SYSTEM
+from asyncsecrets.providers.vault.settings import VaultSettings
+
+__all__ = ["LoginMethod", "login_method", "read_credential"]
+
+_MAX_FILE = 64 * 1024
+
+
+class LoginMethod(Protocol):
+    """One way to a token.
+
+    ``local``: a login asks nobody but this machine, so it needs no backoff, and its token is not ours to revoke.
+    ``given``: the token was handed to us and its lease is unknown until looked up.
+    """
+
+    local: bool
+    given: bool
+
+    async def login(self, api: TokenApi, refused: str) -> Lease:
+        """Return a lease. ``refused`` is the token that the server no longer accepts, or empty."""
+
+
+class GivenToken:
+    """A token from the settings. There is no other: once refused, it stays refused."""
+
+    local = True
+    given = True
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - asks nobody
+        if refused == self._token:
+            raise _refused(
+                "the configured token is not valid any more (expired or revoked), or belongs to another server"
+            )
+        return Lease(self._token)
+
+
+class TokenFile:
+    """A token in a file that somebody else renews and rewrites: Vault Agent, ``vault login``, a sidecar."""
+
+    local = True
+    given = False
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - asks nobody
+        token = token_text(await read_credential(self._path, "token_file"), "token_file")
+        if token == refused:
+            raise _refused(f"the token in {self._path!r} is not valid any more, and the file still holds it")
+        return Lease(token)
+
+    async def changed(self, token: str) -> str | None:
+        """The file's token if it is a usable one and not ``token``."""
+        try:
+            found = token_text(await read_credential(self._path, "token_file"), "token_file")
+        except AuthenticationError:
+            return None  # being replaced: the one we have is still the best
+        return found if found != token else None
+
+
+class AppRole:
+    """Role id and secret id; the latter from the settings, a file, or once from a response-wrapping token."""
+
+    local = given = False
+
+    def __init__(self, settings: VaultSettings) -> None:
+        self._settings = settings
+        self._unwrapped: dict[str, str] = {}  # wrapping token -> secret id: a wrapping token opens only once
+
+    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - a login makes another token
+        settings = self._settings
+        secret_id = settings.approle_secret_id
+        if settings.approle_secret_id_file:
+            secret_id = await read_credential(settings.approle_secret_id_file, "approle_secret_id_file")
+        if settings.approle_secret_id_wrapped:
+            secret_id = await self._unwrap(api, secret_id)
+        return await api.login(
+            settings.approle_mount_path, {"role_id": settings.approle_role_id, "secret_id": secret_id}
+        )
+
+    async def _unwrap(self, api: TokenApi, wrapping_token: str) -> str:
+        if wrapping_token not in self._unwrapped:
+            failed = False
+            try:
+                data = await api.unwrap(token_text(wrapping_token, "approle_secret_id"))
+            except AuthenticationError:
+                failed = True
+            if failed or not isinstance(data.get("secret_id"), str):
+                raise _refused(
+                    "the wrapped secret id cannot be opened: its wrapping token expired, or was opened before. If that "
+                    "was not us, somebody else has the secret id: revoke it and issue another"
+                )
+            self._unwrapped = {wrapping_token: data["secret_id"]}
+        return self._unwrapped[wrapping_token]
+
+
+class Certificate:
+    """The TLS client certificate of the connection, read anew if it was rotated on disk."""
+
+    local = given = False
+
+    def __init__(self, settings: VaultSettings) -> None:
+        self._settings = settings
+
+    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - a login makes another token
+        await api.reload_tls()
+        role = self._settings.cert_role
+        return await api.login(self._settings.cert_mount_path, {"name": role} if role else {})
+
+
+class TokenFromFile:
+    """A JWT in a file that the platform rotates: a Kubernetes service account token, a CI job's identity."""
+
+    local = given = False
+
+    def __init__(self, setting: str, path: str, mount: str, role: str) -> None:
+        self._setting = setting
+        self._path = path
+        self._mount = mount
+        self._role = role
+
+    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - a login makes another token
+        jwt = token_text(await read_credential(self._path, self._setting), self._setting)
+        body = {"jwt": jwt, "role": self._role} if self._role else {"jwt": jwt}
+        return await api.login(self._mount, body)
+
+
+def login_method(settings: VaultSettings) -> LoginMethod:
+    """The login method that the settings describe."""
+    match settings.method:
+        case "token":
+            return GivenToken(settings.token)
+        case "token_file":
+            return TokenFile(settings.token_file)
+        case "approle":
+            return AppRole(settings)
+        case "cert":
+            return Certificate(settings)
+        case "kubernetes":
+            path, mount = settings.kubernetes_token_file, settings.kubernetes_mount_path
+            return TokenFromFile("kubernetes_token_file", path, mount, settings.kubernetes_role)
+        case "jwt":
+            return TokenFromFile("jwt_file", settings.jwt_file, settings.jwt_mount_path, settings.jwt_role)
+
+
+async def read_credential(path: str, setting: str) -> str:
+    """The text of a credential file, in a thread, without its one trailing newline. Raises AuthenticationError."""
+    text = await asyncio.to_thread(_read, path)
+    if text is None:
+        raise _refused(f"{setting} {path!r} cannot be read: check that it exists and that this process may read it")
+    return text
+
+
+def _read(path: str) -> str | None:
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(_MAX_FILE).decode("ascii")
+    except (OSError, ValueError):
+        return None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _refused(message: str) -> AsyncSecretsError:
+    return AuthenticationError(f"{SYSTEM}: {message}", provider=SYSTEM)

@@ -1,0 +1,124 @@
+"""Tokens, leases, and the operations on them that Vault offers to their bearer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from asyncsecrets.errors import AuthenticationError, MalformedResponseError
+from asyncsecrets.providers.vault.errors import Answer, Call, document_of, translate
+from asyncsecrets.providers.vault.http import Headers, Transport, headers
+from asyncsecrets.providers.vault.paths import SYSTEM, Paths
+
+__all__ = ["Lease", "Token", "TokenApi", "token_text"]
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,8192}")
+
+
+class Token:
+    """A token and the request headers that carry it. Compared by identity: *that* login, not that text."""
+
+    __slots__ = ("_json", "_patch", "_plain", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._plain = headers(text)
+        self._json = headers(text, content="application/json")
+        self._patch = headers(text, content="application/merge-patch+json")
+
+    def headers(self, method: str) -> Headers:
+        """The headers of a request with this token; made once, as reads are many."""
+        if method == "GET":
+            return self._plain
+        return self._patch if method == "PATCH" else self._json
+
+    def __repr__(self) -> str:
+        return "Token(**********)"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a login or renewal granted: a token, for how many seconds (0: for ever), and whether it can be renewed."""
+
+    token: str = field(repr=False)
+    duration: float = 0.0
+    renewable: bool = False
+
+
+def token_text(text: str, where: str) -> str:
+    """Check a token that came from a file or an answer. Raises AuthenticationError, without showing it."""
+    if not _TOKEN.fullmatch(text):
+        raise AuthenticationError(f"{SYSTEM}: {where} holds no valid token", provider=SYSTEM)
+    return text
+
+
+class TokenApi:
+    """Login, unwrap, renew, look up and revoke: one attempt each, in the login namespace (sent as a header)."""
+
+    def __init__(self, transport: Transport, paths: Paths) -> None:
+        self._transport = transport
+        self._paths = paths
+
+    async def reload_tls(self) -> bool:
+        """Take up certificates that changed on disk, before they are used to log in."""
+        return await self._transport.reload_tls()
+
+    async def login(self, mount: str, body: Mapping[str, str]) -> Lease:
+        """``POST auth/<mount>/login``. Raises AuthenticationError where the server refuses."""
+        answer = await self._post(f"auth/{mount}/login", body, "")
+        return _lease(self._call(f"auth/{mount}/login"), answer)
+
+    async def renew(self, token: str) -> Lease:
+        """Renew a token for its own default period. Raises AuthenticationError if it cannot be renewed any more."""
+        answer = await self._post("auth/token/renew-self", {}, token)
+        return _lease(self._call("auth/token/renew-self"), answer)
+
+    async def look_up(self, token: str) -> Lease:
+        """What is left of a token that was given to us."""
+        answer = await self._send("GET", "auth/token/lookup-self", None, token)
+        data = (document_of(answer.body) or {}).get("data")
+        data = data if isinstance(data, dict) else {}
+        return Lease(token, _seconds(data.get("ttl")), data.get("renewable") is True)
+
+    async def unwrap(self, wrapping_token: str) -> Mapping[str, Any]:
+        """The data inside a response-wrapping token; works once."""
+        answer = await self._post("sys/wrapping/unwrap", {}, wrapping_token)
+        data = (document_of(answer.body) or {}).get("data")
+        return data if isinstance(data, dict) else {}
+
+    async def revoke(self, token: str) -> None:
+        """Revoke a token by itself."""
+        await self._post("auth/token/revoke-self", {}, token)
+
+    async def _post(self, path: str, body: Mapping[str, str], token: str) -> Answer:
+        return await self._send("POST", path, json.dumps(body).encode(), token)
+
+    async def _send(self, method: str, path: str, body: bytes | None, token: str) -> Answer:
+        call = self._call(path, method, body)
+        extra = headers(token, self._paths.login_namespace, "" if body is None else "application/json")
+        answer = await self._transport.send(call, extra)
+        if answer.status not in {200, 204}:
+            raise translate(call, answer)
+        return answer
+
+    def _call(self, path: str, method: str = "POST", body: bytes | None = None) -> Call:
+        return Call("login", method, self._paths.api(path), path=path, body=body)
+
+
+def _lease(call: Call, answer: Answer) -> Lease:
+    auth = (document_of(answer.body) or {}).get("auth")
+    token = auth.get("client_token") if isinstance(auth, dict) else None
+    if not isinstance(auth, dict) or not isinstance(token, str):
+        raise MalformedResponseError(f"{SYSTEM}: {call.path} answered without a token", provider=SYSTEM)
+    return Lease(
+        token_text(token, f"the answer of {call.path}"),
+        _seconds(auth.get("lease_duration")),
+        auth.get("renewable") is True,
+    )
+
+
+def _seconds(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and value > 0 else 0.0

@@ -1,0 +1,26 @@
+"""A call to Vault by somebody who is logged in: transport and token together."""
+
+from __future__ import annotations
+
+from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
+from asyncsecrets.providers.vault.errors import Answer, Call, blames_token
+from asyncsecrets.providers.vault.http import Transport
+
+__all__ = ["VaultClient"]
+
+
+class VaultClient:
+    """Sends calls with a valid token. A 403 that blames the token is answered by one login and one more attempt."""
+
+    def __init__(self, transport: Transport, tokens: TokenKeeper) -> None:
+        self.transport = transport
+        self.tokens = tokens
+
+    async def call(self, call: Call) -> Answer:
+        """Return the server's answer, whatever its status. Raises what transport and login raise."""
+        token = self.tokens.current() or await self.tokens.obtain()
+        answer = await self.transport.send(call, token.headers(call.method))
+        if answer.status != 403 or not blames_token(answer):
+            return answer
+        token = await self.tokens.replace(token)
+        return await self.transport.send(call, token.headers(call.method))

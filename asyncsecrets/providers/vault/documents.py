@@ -1,0 +1,141 @@
+"""The shapes inside Vault's answers, checked field by field: what is not as it must be is a MalformedResponseError."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from asyncsecrets.errors import DecodeError, MalformedResponseError, UnsupportedOperationError
+from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.vault.errors import Answer, Call, document_of
+from asyncsecrets.providers.vault.paths import SYSTEM
+from asyncsecrets.secret import Payload
+
+__all__ = ["SecretMetadata", "body_of", "data_of", "keys_of", "metadata_of", "moment", "object_text", "payload_object"]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMetadata:
+    """What KV v2 keeps about a secret besides its values. Durations are as Vault spells them, such as ``1h0m0s``."""
+
+    current_version: str | None
+    versions: tuple[VersionInfo, ...]
+    created: datetime | None
+    updated: datetime | None
+    max_versions: int = 0
+    cas_required: bool = False
+    delete_version_after: str = "0s"
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+
+def malformed(call: Call, what: str) -> MalformedResponseError:
+    """The error for an answer with status 2xx that is not what Vault answers."""
+    return MalformedResponseError(
+        f"{SYSTEM}: {call.subject}: {what}; is addr really a Vault server?",
+        provider=SYSTEM,
+        name=call.name,
+        outcome_unknown=call.writes,
+    )
+
+
+def data_of(call: Call, answer: Answer) -> dict[str, Any]:
+    """The ``data`` object of an answer."""
+    document = document_of(answer.body)
+    data = document.get("data") if document is not None else None
+    if not isinstance(data, dict):
+        raise malformed(call, "the answer is not a Vault document")
+    return data
+
+
+def object_text(call: Call, members: Any) -> str:
+    """A secret's object as JSON text, its members as they are. ``null``, which Vault lets one write, has no members."""
+    try:
+        text = json.dumps(
+            {} if members is None else members, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        )
+        text.encode()
+    except ValueError:  # NaN by overflow, a lone surrogate: the exception quotes the value
+        members = False
+    if members is None or isinstance(members, dict):
+        return text
+    raise malformed(call, "the secret is not a JSON object of text")
+
+
+def moment(value: Any) -> datetime | None:
+    """A time of Vault's, or None where it is absent."""
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) and value else None
+    except ValueError:
+        return None
+
+
+def keys_of(call: Call, answer: Answer) -> list[str]:
+    """The names a folder holds, those of folders with a slash at the end."""
+    keys = data_of(call, answer).get("keys")
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise malformed(call, "the list holds no names")
+    return keys
+
+
+def metadata_of(call: Call, answer: Answer, now: Callable[[], datetime]) -> SecretMetadata:
+    """A secret's metadata."""
+    data = data_of(call, answer)
+    versions, current = data.get("versions"), data.get("current_version")
+    custom = data.get("custom_metadata") or {}
+    if not isinstance(versions, dict) or not isinstance(current, int) or not isinstance(custom, dict):
+        raise malformed(call, "the metadata is incomplete")
+    found = [_version(call, number, about, current, now) for number, about in versions.items()]
+    return SecretMetadata(
+        current_version=str(current) if current else None,
+        versions=tuple(sorted(found, key=lambda version: int(version.version))),
+        created=moment(data.get("created_time")),
+        updated=moment(data.get("updated_time")),
+        max_versions=data["max_versions"] if isinstance(data.get("max_versions"), int) else 0,
+        cas_required=data.get("cas_required") is True,
+        delete_version_after=str(data.get("delete_version_after") or "0s"),
+        custom={str(key): str(value) for key, value in custom.items()},
+    )
+
+
+def _version(call: Call, number: str, about: Any, current: int, now: Callable[[], datetime]) -> VersionInfo:
+    if not (number.isascii() and number.isdigit()) or not isinstance(about, dict):
+        raise malformed(call, "a version of the metadata has no number")
+    deleted = moment(about.get("deletion_time"))
+    state = "enabled"
+    if about.get("destroyed") is True:
+        state = "destroyed"
+    elif deleted is not None and deleted <= now():  # delete_version_after sets it in the future
+        state = "deleted"
+    return VersionInfo(number, moment(about.get("created_time")), state, current=int(number) == current)
+
+
+def payload_object(payload: Payload, name: str, field_name: str | None) -> dict[str, Any]:
+    """The object to store for a payload: ``{field: payload}``, or the payload's own object where there is no field."""
+    if isinstance(payload, bytes):
+        raise UnsupportedOperationError(
+            f"{SYSTEM}: {name!r}: Vault stores text; encode binary values, for example as base64"
+        )
+    if not _encodable(payload):
+        raise DecodeError(f"{name!r}: the value is not text that UTF-8 can express")
+    if field_name is not None:
+        return {field_name: payload}
+    document = document_of(payload.encode())
+    if document is None:
+        raise DecodeError(f"{name!r}: secret_field is empty, so the value must be the text of a JSON object")
+    return document
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def body_of(document: Mapping[str, Any]) -> bytes:
+    """A request body."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,230 @@
+"""One HTTP request to Vault: a long-lived aiohttp session that neither follows, decompresses nor keeps anything.
+
+A token is sent to the configured origin and, when a standby answers 307 or 308 with exactly the same path on an origin
+of ``cluster_addrs``, once to that one. Proxy variables and ``.netrc`` are ignored: a secrets client must not be steered
+by the environment of its process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
+from asyncsecrets.providers.vault.abandon import forget_session
+from asyncsecrets.providers.vault.errors import Answer, Call, translate
+from asyncsecrets.providers.vault.paths import is_loopback, split_address
+from asyncsecrets.providers.vault.settings import VaultSettings
+from asyncsecrets.providers.vault.tls import TlsFiles
+
+__all__ = ["Headers", "Transport", "headers"]
+
+Headers = CIMultiDict[str]
+
+_BASE_HEADERS: Final = {
+    "X-Vault-Request": "true",
+    "Accept-Encoding": "identity",
+    "Accept": "application/json",
+    "User-Agent": "asyncsecrets",
+}
+
+
+def headers(token: str = "", namespace: str = "", content: str = "") -> Headers:
+    """The headers that differ between requests, in the form that aiohttp takes without converting."""
+    result: Headers = CIMultiDict()
+    if token:
+        result["X-Vault-Token"] = token
+    if namespace:
+        result["X-Vault-Namespace"] = namespace
+    if content:
+        result["Content-Type"] = content
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Origins:
+    own: str
+    allowed: tuple[str, ...]
+
+
+class Transport:
+    """Sends calls over one session, which belongs to the loop that :meth:`open` ran on.
+
+    Raises ConfigError at once for an address that would send a token in clear over a network.
+    """
+
+    def __init__(self, settings: VaultSettings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._settings = settings
+        self._origins = _origins(settings)
+        self._secure = self._origins.own.startswith("https:")
+        self._tls = TlsFiles(settings)
+        self._ssl: ssl.SSLContext | bool = True
+        self._session: aiohttp.ClientSession | None = None
+        self._server_name = settings.tls_server_name or None
+
+    async def open(self) -> None:
+        """Read the TLS files (in a thread) and make the session. Raises ConfigError."""
+        if self._secure:
+            self._ssl = await asyncio.to_thread(self._tls.load)
+        settings = self._settings
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.max_connections),
+            timeout=aiohttp.ClientTimeout(total=settings.attempt_timeout, sock_connect=settings.connect_timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_BASE_HEADERS,
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        return self._session is not None
+
+    async def send(self, call: Call, extra: Headers) -> Answer:
+        """Make one attempt and return whatever the server answers, up to the call's body cap.
+
+        Raises the translation of every transport failure; UnavailableError for a timeout.
+        """
+        try:
+            return await self._attempt(call, extra)
+        except InsecureTransportError as error:
+            failure = error
+        # A server that refuses our certificate may have been given time to expire it: look at the files again.
+        if await self.reload_tls():
+            return await self._attempt(call, extra)
+        raise failure
+
+    async def reload_tls(self) -> bool:
+        """Take up certificates that changed on disk; new connections use them. Returns whether any had."""
+        if not self._secure:
+            return False
+        context = await asyncio.to_thread(self._tls.reload)
+        if context is not None:
+            self._ssl = context
+        return context is not None
+
+    async def _attempt(self, call: Call, extra: Headers) -> Answer:
+        answer, location = await self._exchange(call, call.url, extra)
+        if not 300 <= answer.status < 400:
+            return answer
+        target = self._redirect(call, answer.status, location)
+        answer, _ = await self._exchange(call, target, extra)
+        if 300 <= answer.status < 400:
+            raise translate(call, answer)
+        return answer
+
+    async def _exchange(self, call: Call, url: URL, extra: Headers) -> tuple[Answer, str]:
+        session = self._session
+        if session is None:
+            raise ClosedError("the Vault provider is not open")
+        failure: BaseException
+        try:
+            async with session.request(
+                call.method,
+                url,
+                headers=extra,
+                data=call.body,
+                allow_redirects=False,
+                ssl=self._ssl,
+                server_hostname=self._server_name,
+            ) as response:
+                body = await _read(response, call.cap)
+                if body is not None:
+                    return self._answer(response, body)
+                failure = _TooLargeError()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            failure = error
+        except RuntimeError as error:
+            failure = error
+            if not session.closed:
+                raise
+        raise _translated(call, failure, session)
+
+    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> tuple[Answer, str]:
+        status = response.status
+        if status < 300:
+            return Answer(status, body), ""
+        wait = _seconds(response.headers.get("Retry-After", ""), self._now)
+        return Answer(status, body, wait), response.headers.get("Location", "")
+
+    def _redirect(self, call: Call, status: int, location: str) -> URL:
+        """The one place a redirect may lead. The text is compared, not parsed: nothing to be fooled by."""
+        target = call.url.raw_path_qs
+        if status in {307, 308}:
+            for origin in self._origins.allowed:
+                if location == origin + target:
+                    return URL(location, encoded=True)
+        raise translate(call, Answer(status, b""))
+
+    async def aclose(self) -> None:
+        """Close the session. Harmless when closed already."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def abandon(self) -> None:
+        """Forget the session without touching its loop."""
+        session, self._session = self._session, None
+        if session is not None:
+            forget_session(session)
+
+
+class _TooLargeError(ValueError):
+    """The body is over the cap; reading stopped and the connection is dropped."""
+
+
+async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes | None:
+    """The body, or None (and a dropped connection) if it is longer than ``cap`` bytes."""
+    length = response.content_length
+    if length is not None and length <= cap:
+        return await response.read()
+    chunks: list[bytes] = []
+    total = 0
+    async for chunk in response.content.iter_any():
+        total += len(chunk)
+        if total > cap:
+            response.close()
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _seconds(retry_after: str, now: Callable[[], datetime]) -> float | None:
+    """Retry-After as seconds from now: a number, or an HTTP date. Nonsense is None."""
+    if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10:
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - now()).total_seconds())
+    except (ValueError, TypeError, IndexError):
+        return None
+
+
+def _translated(call: Call, failure: BaseException, session: aiohttp.ClientSession) -> AsyncSecretsError:
+    if session.closed:
+        return ClosedError("the Vault provider was closed during the request")
+    return translate(call, failure)
+
+
+def _origins(settings: VaultSettings) -> _Origins:
+    own, _ = split_address(settings.addr)
+    nodes = [split_address(address, "cluster_addrs")[0] for address in settings.cluster_addrs]
+    loopback = own.startswith("http:") and is_loopback(own)
+    if own.startswith("http:") and not loopback and not settings.allow_insecure_http:
+        raise ConfigError(
+            "addr is plain http to another machine: the token and every secret would cross the network readable. "
+            "Use https, or set allow_insecure_http: true if the network itself is encrypted"
+        )
+    for node in nodes:
+        if node.startswith("http:") and not (loopback and is_loopback(node)):
+            raise ConfigError("cluster_addrs must be https, or loopback http where addr is loopback http too")
+    return _Origins(own, (own, *nodes))

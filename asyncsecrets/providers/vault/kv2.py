@@ -1,0 +1,196 @@
+"""KV version 2: every secret a JSON object with versions."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from yarl import URL
+
+from asyncsecrets.errors import ConflictError, SecretNotFoundError
+from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.vault.client import VaultClient
+from asyncsecrets.providers.vault.documents import (
+    SecretMetadata,
+    body_of,
+    data_of,
+    malformed,
+    metadata_of,
+    moment,
+    object_text,
+)
+from asyncsecrets.providers.vault.errors import Answer, Call, Operation, errors_in, translate
+from asyncsecrets.providers.vault.paths import SYSTEM, Paths
+from asyncsecrets.secret import Secret
+
+__all__ = ["KV2"]
+
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
+
+
+class KV2:
+    """The operations of one KV v2 mount. ``now`` is the wall clock, ``clock`` the monotonic one of a Secret's age."""
+
+    version = 2
+    list_api = "metadata"
+
+    def __init__(
+        self,
+        client: VaultClient,
+        paths: Paths,
+        *,
+        now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._paths = paths
+        self._now = now
+        self._clock = clock
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        """Read the current version, or a given one."""
+        query = f"version={_number(name, version)}" if version is not None else ""
+        call = self._call("read", "GET", name, "data", query=query)
+        answer = await self._client.call(call)
+        if answer.status != 200:
+            raise translate(call, answer)
+        data = data_of(call, answer)
+        metadata = data.get("metadata")
+        if not isinstance(metadata, dict) or "data" not in data:
+            raise malformed(call, "the answer is not a KV v2 secret")
+        return self._secret(call, data["data"], metadata)
+
+    async def put(self, name: str, members: Mapping[str, Any], cas: str | None = None) -> Secret:
+        """Write a version. Where the mount requires CAS and none is given, the current version is looked up."""
+        answer, call = await self._write(name, members, cas)
+        if cas is None and answer.status == 400 and _requires_cas(answer):
+            answer, call = await self._write(name, members, await self._current(name))
+        if answer.status != 200:
+            raise translate(call, answer)
+        return self._secret(call, members, data_of(call, answer))
+
+    async def patch(self, name: str, changes: Mapping[str, Any], cas: str | None = None) -> str:
+        """Merge members into the current version (``None`` removes one) and return the new version."""
+        document = {"data": changes, **_options(name, cas)}
+        call = self._call("patch", "PATCH", name, "data", body_of(document))
+        answer = await self._client.call(call)
+        if answer.status != 200:
+            raise translate(call, answer)
+        return _version_in(call, data_of(call, answer))
+
+    async def delete(self, name: str) -> None:
+        """Delete the current version; it can be undeleted."""
+        await self._done(self._call("delete", "DELETE", name, "data"))
+
+    async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
+        """Delete given versions; they can be undeleted."""
+        await self._on_versions("delete", name, "delete", versions)
+
+    async def undelete(self, name: str, versions: Sequence[str]) -> None:
+        """Restore deleted versions."""
+        await self._on_versions("undelete", name, "undelete", versions)
+
+    async def destroy(self, name: str, versions: Sequence[str]) -> None:
+        """Remove the data of versions for good."""
+        await self._on_versions("destroy", name, "destroy", versions)
+
+    async def purge(self, name: str) -> None:
+        """Remove all versions and the metadata for good."""
+        await self._done(self._call("delete", "DELETE", name, "metadata"))
+
+    async def metadata(self, name: str) -> SecretMetadata:
+        """Read what is kept about a secret."""
+        call = self._call("metadata", "GET", name, "metadata")
+        answer = await self._client.call(call)
+        if answer.status != 200:
+            raise translate(call, answer)
+        return metadata_of(call, answer, self._now)
+
+    async def write_metadata(self, name: str, document: Mapping[str, Any]) -> None:
+        """Change what is kept about a secret; members left out stay as they are."""
+        await self._done(self._call("write metadata", "POST", name, "metadata", body_of(document)))
+
+    async def versions(self, name: str) -> list[VersionInfo]:
+        """Every version still known, oldest first."""
+        found = (await self.metadata(name)).versions
+        if not found:
+            raise SecretNotFoundError(f"{SYSTEM}: {name!r} has no version", provider=SYSTEM, name=name)
+        return list(found)
+
+    def folder(self, folder: str, query: str) -> URL:
+        """The URL that lists a folder."""
+        return self._paths.folder(folder, "metadata", query)
+
+    async def _write(self, name: str, members: Mapping[str, Any], cas: str | None) -> tuple[Answer, Call]:
+        call = self._call("write", "POST", name, "data", body_of({"data": members, **_options(name, cas)}))
+        return await self._client.call(call), call
+
+    async def _current(self, name: str) -> str:
+        """The version number that CAS compares with, that of a deleted version included; "0" where there is none."""
+        call = self._call("read", "GET", name, "data")
+        answer = await self._client.call(call)
+        if answer.status == 404 and errors_in(answer.body) == []:
+            return "0"
+        metadata = data_of(call, answer).get("metadata") if answer.status in {200, 404} else None
+        if not isinstance(metadata, dict):
+            raise translate(call, answer)
+        return _version_in(call, metadata)
+
+    async def _on_versions(self, operation: Operation, name: str, api: str, versions: Sequence[str]) -> None:
+        numbers = [int(_number(name, version)) for version in versions]
+        await self._done(self._call(operation, "POST", name, api, body_of({"versions": numbers})))
+
+    async def _done(self, call: Call) -> None:
+        answer = await self._client.call(call)
+        if answer.status not in {200, 204}:
+            raise translate(call, answer)
+
+    def _call(
+        self, operation: Operation, method: str, name: str, api: str, body: bytes | None = None, query: str = ""
+    ) -> Call:
+        url = self._paths.secret(name, api, query)
+        return Call(operation, method, url, name, self._paths.policy_path(name, api), body)
+
+    def _secret(self, call: Call, members: Any, metadata: dict[str, Any]) -> Secret:
+        return Secret(
+            object_text(call, members),
+            name=call.name or "",
+            version=_version_in(call, metadata),
+            created=moment(metadata.get("created_time")),
+            clock=self._clock,
+        )
+
+
+def _number(name: str, version: str) -> str:
+    # The server would read 0 and negative numbers as "the latest", which is not what was asked for.
+    if _VERSION.fullmatch(version):
+        return version
+    raise SecretNotFoundError(
+        f"{SYSTEM}: {name!r} has no such version: KV v2 numbers them from 1", provider=SYSTEM, name=name
+    )
+
+
+def _options(name: str, cas: str | None) -> dict[str, Any]:
+    if cas is None:
+        return {}
+    if cas == "0" or _VERSION.fullmatch(cas):
+        return {"options": {"cas": int(cas)}}
+    raise ConflictError(
+        f"{SYSTEM}: {name!r}: cas is not a version number, so it cannot be the current version",
+        provider=SYSTEM,
+        name=name,
+    )
+
+
+def _requires_cas(answer: Answer) -> bool:
+    return any("check-and-set parameter required" in text for text in errors_in(answer.body) or ())
+
+
+def _version_in(call: Call, metadata: Mapping[str, Any]) -> str:
+    version = metadata.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise malformed(call, "the answer names no version")
+    return str(version)

@@ -1,0 +1,113 @@
+"""Which version of the KV engine a mount has, found out once and only when it matters.
+
+Asked as KV v2, a KV v1 mount calls every secret absent and takes writes in the wrong place. So before the first write,
+delete or list, and before the first *absent* is believed, the mount itself is asked. A read that finds a KV v2 secret
+needs no asking.
+"""
+
+from __future__ import annotations
+
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AsyncSecretsError,
+    ConfigError,
+    MalformedResponseError,
+    UnsupportedOperationError,
+)
+from asyncsecrets.providers.vault.client import VaultClient
+from asyncsecrets.providers.vault.documents import data_of
+from asyncsecrets.providers.vault.errors import Call, translate
+from asyncsecrets.providers.vault.kv1 import KV1
+from asyncsecrets.providers.vault.kv2 import KV2
+from asyncsecrets.providers.vault.paths import SYSTEM, Paths
+from asyncsecrets.providers.vault.shared import SharedTask
+
+__all__ = ["Mount"]
+
+
+class Mount:
+    """``configured`` is the ``kv_version`` setting. It is checked where the token may ask, and believed where not."""
+
+    def __init__(self, client: VaultClient, paths: Paths, kv1: KV1, kv2: KV2, configured: int | None) -> None:
+        self._client = client
+        self._paths = paths
+        self._configured = configured
+        self._engines: dict[int, KV1 | KV2] = {1: kv1, 2: kv2}
+        self.likely: KV1 | KV2 = self._engines[configured or 2]
+        self.verified = False
+        self._asking = SharedTask(self._ask)
+        self._failure: AsyncSecretsError | None = None
+
+    async def engine(self) -> KV1 | KV2:
+        """The engine, for sure. Raises ConfigError if the mount is no KV mount, or not the configured version."""
+        while not self.verified:
+            await self._asking.join()
+            failure = self._failure
+            if failure is not None and not self.verified:
+                self._failure = None
+                raise failure.with_traceback(None)
+        return self.likely
+
+    async def versioned(self, operation: str) -> KV2:
+        """The engine where only KV v2 will do. Raises UnsupportedOperationError."""
+        engine = await self.engine()
+        if isinstance(engine, KV2):
+            return engine
+        raise UnsupportedOperationError(
+            f"{SYSTEM}: mount {self._paths.mount!r} is KV version 1, which has no {operation}"
+        )
+
+    async def _ask(self) -> None:
+        try:
+            version = await self._version()
+        except (AccessDeniedError, ConfigError, MalformedResponseError) as error:
+            if self._configured is None:
+                self._failure = self._unknown(error)
+            self.verified = self._configured is not None
+        except AsyncSecretsError as error:
+            self._failure = error
+        else:
+            self._settle(version)
+
+    def _settle(self, version: int | None) -> None:
+        mount = self._paths.mount
+        if version is None:
+            self._failure = ConfigError(f"mount {mount!r} is not a KV mount; check mount_name")
+        elif self._configured not in {None, version}:
+            self._failure = ConfigError(
+                f"mount {mount!r} is KV version {version}, but kv_version says {self._configured}"
+            )
+        else:
+            self.likely = self._engines[version]
+            self.verified = True
+
+    def _unknown(self, error: AsyncSecretsError) -> AsyncSecretsError:
+        mount = self._paths.mount
+        if isinstance(error, AccessDeniedError):
+            return ConfigError(
+                f"mount {mount!r} does not exist, or this token may not learn its KV version: check mount_name and "
+                f"namespace, or set kv_version to 2 (or 1)"
+            )
+        return ConfigError(
+            f"the server does not tell the KV version of mount {mount!r}: check addr and namespace, or set kv_version to 2 (or 1)"
+        )
+
+    async def _version(self) -> int | None:
+        path = f"sys/internal/ui/mounts/{self._paths.mount}"
+        call = Call("mount", "GET", self._paths.mount_info(), path=path)
+        answer = await self._client.call(call)
+        if answer.status != 200:
+            raise translate(call, answer)
+        data = data_of(call, answer)
+        if data.get("type") not in {"kv", "generic"}:
+            return None
+        options = data.get("options")
+        return 2 if isinstance(options, dict) and options.get("version") == "2" else 1
+
+    async def aclose(self) -> None:
+        """End a question under way."""
+        await self._asking.cancel()
+
+    def abandon(self) -> None:
+        """Forget a question on a loop that is gone."""
+        self._asking.forget()

@@ -1,0 +1,176 @@
+"""Which names Vault can address, and the exact URL that each one becomes.
+
+A name is checked against an allowlist, then percent-encoded segment by segment, then the finished path is compared
+with what was meant. The grammar is narrower than the server's (which takes any printable character): it leaves out
+whatever a proxy on the way could read as structure (``%``, ``\\``, ``?``, ``#``, ``;``) and whatever makes two names
+look or normalise alike (outer spaces, decomposed or invisible characters).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final, NoReturn
+from urllib.parse import quote
+
+from yarl import URL
+
+from asyncsecrets.errors import ConfigError, InvalidNameError
+from asyncsecrets.providers.vault.settings import VaultSettings
+
+__all__ = ["MAX_NAME_BYTES", "SYSTEM", "Paths", "encode_name"]
+
+SYSTEM: Final = "hashicorp_vault"
+
+MAX_NAME_BYTES: Final = 1024
+"""The longest name in UTF-8 bytes, its prefix included; three times that, percent-encoded, still fits any proxy."""
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+_ASCII: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@ ")
+_ENCODED: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)+")
+
+
+class Paths:
+    """Builds every URL this provider asks for. Made once from the settings; immutable.
+
+    Raises :class:`~asyncsecrets.errors.ConfigError` if the address, the mount, the namespace or the prefix could not be
+    part of a URL.
+    """
+
+    def __init__(self, settings: VaultSettings) -> None:
+        self.origin, base = split_address(settings.addr)
+        self._api = f"{base}/v1"
+        self.mount = _setting("mount_name", settings.mount_name)
+        self.prefix = _setting("path_prefix", settings.path_prefix, empty=True)
+        namespace = _setting("secret_namespace", settings.secret_namespace, empty=True)
+        self.login_namespace = _setting("login_namespace", settings.login_namespace, empty=True)
+        self._root = self._api + (f"/{_encode(namespace)}" if namespace else "")
+        self._mount = f"{self._root}/{_encode(self.mount)}"
+        self._prefix = f"{_encode(self.prefix)}/" if self.prefix else ""
+        self._bases = {api: f"{self._mount}/{api}/{self._prefix}" for api in _KV2_APIS}
+        self._bases[""] = f"{self._mount}/{self._prefix}"
+
+    def secret(self, name: str, api: str, query: str = "") -> URL:
+        """The URL of one secret in one of KV v2's APIs (``data``, ``metadata`` ...), or in KV v1's (an empty ``api``).
+
+        Raises InvalidNameError. ``query`` is ours, never a caller's.
+        """
+        return self._url(self._bases[api] + encode_name(name, self.prefix), query)
+
+    def folder(self, folder: str, api: str, query: str) -> URL:
+        """The URL that lists a folder: ``""`` for the prefix itself, else a name that ends in a slash."""
+        encoded = f"{encode_name(folder[:-1], self.prefix)}/" if folder else ""
+        path = (self._bases[api] + encoded).rstrip("/")
+        return self._url(path, query)
+
+    def mount_info(self) -> URL:
+        """The URL that tells a mount's engine and version to whoever may use the mount."""
+        return self._url(f"{self._root}/sys/internal/ui/mounts/{_encode(self.mount)}", "")
+
+    def api(self, path: str) -> URL:
+        """The URL of a login or token operation. Its namespace travels in a header: see :attr:`login_namespace`."""
+        return self._url(f"{self._api}/{_encode(path)}", "")
+
+    def policy_path(self, name: str | None, api: str) -> str:
+        """The path as a policy spells it, for messages: relative to the namespace, not encoded."""
+        parts = [self.mount, api, self.prefix, name or ""]
+        return "/".join(part for part in parts if part)
+
+    def _url(self, path: str, query: str) -> URL:
+        url = URL(f"{self.origin}{path}{'?' if query else ''}{query}", encoded=True)
+        if url.raw_path != path or not _ENCODED.fullmatch(path):
+            _refuse_url()
+        return url
+
+
+_KV2_APIS: Final = ("data", "metadata", "delete", "undelete", "destroy")
+
+
+def _refuse_url() -> NoReturn:
+    # Unreachable while the grammar above holds. It stands between a mistake there and a token at the wrong path.
+    raise InvalidNameError(
+        "the name does not survive being made a URL; use letters, digits, - _ . and /", provider=SYSTEM
+    )
+
+
+def encode_name(name: str, prefix: str = "") -> str:
+    """Check a secret name and return it percent-encoded. Raises InvalidNameError."""
+    if _PLAIN.fullmatch(name) and len(name) + len(prefix) < MAX_NAME_BYTES:
+        return name
+    fault = _fault(name, prefix)
+    if fault:
+        shown = repr(name if len(name) <= 80 else name[:80] + "…")
+        raise InvalidNameError(f"{shown} cannot be the name of a Vault secret: {fault}", provider=SYSTEM, name=name)
+    return _encode(name)
+
+
+def _encode(path: str) -> str:
+    return quote(path, safe="/")
+
+
+def _setting(setting: str, value: str, *, empty: bool = False) -> str:
+    path = value.strip("/")
+    fault = "" if empty and not path else _fault(path, "")
+    if fault:
+        raise ConfigError(f"{setting} cannot be part of a Vault path: {fault}")
+    return path
+
+
+def _fault(name: str, prefix: str) -> str:
+    """What is wrong with a path, or an empty text."""
+    if not name:
+        return "it is empty"
+    character = next((c for c in name if not _allowed(c)), None)
+    if character is not None:
+        return f"it contains {_shown(character)}, which is not allowed"
+    if len(name.encode()) + len(prefix.encode()) >= MAX_NAME_BYTES:
+        return f"it is longer than {MAX_NAME_BYTES} bytes"
+    if not name.isascii() and not unicodedata.is_normalized("NFC", name):
+        return "it is not in Unicode's composed form (NFC), so another name would look the same"
+    return next((fault for segment in name.split("/") if (fault := _segment_fault(segment))), "")
+
+
+def _allowed(character: str) -> bool:
+    if character.isascii():
+        return character in _ASCII or character == "/"
+    return unicodedata.category(character)[0] in "LMN"
+
+
+def _segment_fault(segment: str) -> str:
+    if not segment:
+        return "it starts or ends with a slash, or has two in a row"
+    if not segment.strip("."):
+        return "a part of it consists of dots only"
+    if segment != segment.strip(" "):
+        return "a part of it starts or ends with a space"
+    return ""
+
+
+def _shown(character: str) -> str:
+    return repr(character) if character.isascii() else f"U+{ord(character):04X}"
+
+
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<base>(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)/?",
+    re.IGNORECASE,
+)
+
+
+def split_address(address: str, setting: str = "addr") -> tuple[str, str]:
+    """``https://Host:8200/base/`` as its origin (lower case) and base path. Raises ConfigError."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match["port"] or 1) not in range(1, 65536):
+        raise ConfigError(
+            f"{setting} is not an address: expected https://host:port, without user, query or fragment "
+            f"(HCP_VAULT_ADDR or VAULT_ADDR)"
+        )
+    port = f":{int(match['port'])}" if match["port"] else ""
+    return f"{match['scheme']}://{match['host']}{port}".lower(), match["base"]
+
+
+def is_loopback(origin: str) -> bool:
+    """Whether an origin names this machine by a literal address or ``localhost``."""
+    host = _ADDRESS.fullmatch(origin)
+    name = host["host"].lower() if host else ""
+    return name in {"localhost", "[::1]"} or bool(re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", name))

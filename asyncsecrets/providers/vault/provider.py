@@ -1,0 +1,207 @@
+"""VaultProvider: HashiCorp Vault and OpenBao over aiohttp."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from asyncsecrets.errors import ClosedError, SecretNotFoundError, UnsupportedOperationError
+from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
+from asyncsecrets.providers.vault.auth.methods import login_method
+from asyncsecrets.providers.vault.auth.tokens import TokenApi
+from asyncsecrets.providers.vault.client import VaultClient
+from asyncsecrets.providers.vault.documents import SecretMetadata, payload_object
+from asyncsecrets.providers.vault.http import Transport
+from asyncsecrets.providers.vault.kv1 import KV1
+from asyncsecrets.providers.vault.kv2 import KV2
+from asyncsecrets.providers.vault.listing import list_names
+from asyncsecrets.providers.vault.mount import Mount
+from asyncsecrets.providers.vault.paths import SYSTEM, Paths, encode_name
+from asyncsecrets.providers.vault.settings import VaultSettings
+from asyncsecrets.secret import Payload, Secret
+
+__all__ = ["VaultProvider"]
+
+Versions = list[VersionInfo]  # within the class, `list` is the method
+
+
+class VaultProvider:
+    """Reads and writes one KV mount of one Vault or OpenBao server.
+
+    A secret's payload is its whole JSON object as text; its value is the member :attr:`default_field` of it (``key``).
+    :meth:`put` takes that value, and the object's text where ``default_field`` is None; it replaces the object.
+
+    A token is got by the first call that needs one and kept alive in the background until :meth:`aclose`. One instance
+    serves one event loop at a time. ``clock`` is in monotonic seconds; ``now`` is the wall clock.
+
+    Raises ConfigError when made, for settings that cannot work.
+    """
+
+    system: ClassVar[str] = SYSTEM
+
+    def __init__(
+        self,
+        settings: VaultSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        token_file_interval: float = 1.0,
+    ) -> None:
+        self.settings = settings
+        self.default_field: str | None = settings.default_field
+        self._paths = Paths(settings)
+        self._transport = Transport(settings, now)
+        self.tokens = TokenKeeper(
+            login_method(settings),
+            TokenApi(self._transport, self._paths),
+            clock=clock,
+            renew=settings.renew_token,
+            revoke=settings.revoke_on_close,
+            file_interval=token_file_interval,
+        )
+        self._client = VaultClient(self._transport, self.tokens)
+        kv1 = KV1(self._client, self._paths, clock=clock)
+        kv2 = KV2(self._client, self._paths, now=now, clock=clock)
+        self._mount = Mount(self._client, self._paths, kv1, kv2, settings.kv_version)
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any], environ: Mapping[str, str], *, home: Path | None = None
+    ) -> Self:
+        """Build from ``key_management_settings`` and an environment: see VaultSettings.from_mapping."""
+        return cls(VaultSettings.from_mapping(settings, environ, home=home))
+
+    async def open(self) -> None:
+        """Make the HTTP session on the running loop. No request is sent. Raises ConfigError."""
+        if not self._transport.is_open:
+            await self._transport.open()
+            self.tokens.opened()
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        """Read one secret: see :class:`~asyncsecrets.providers.base.Provider`."""
+        engine = self._mount.likely
+        if isinstance(engine, KV2):
+            try:
+                secret = await engine.get(name, version)
+            except SecretNotFoundError as error:
+                absent = error
+            else:
+                self._mount.verified = True
+                return secret
+            if self._mount.verified or absent.reason != "absent":
+                raise absent
+            if await self._mount.engine() is engine:
+                raise absent
+        return await self._get_unversioned(name, version)
+
+    async def _get_unversioned(self, name: str, version: str | None) -> Secret:
+        engine = await self._engine(name)
+        if isinstance(engine, KV2):
+            return await engine.get(name, version)
+        if version is not None:
+            raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: the mount is KV version 1, which keeps no versions")
+        return await engine.get(name)
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002 - Vault has no idempotency tokens
+        """Write one secret: see :class:`~asyncsecrets.providers.base.Writer`.
+
+        The whole object is replaced; :meth:`patch` keeps its other members. Raises UnsupportedOperationError for bytes.
+        """
+        members = payload_object(payload, name, self.default_field)
+        engine = await self._engine(name)
+        if isinstance(engine, KV2):
+            return await engine.put(name, members, cas)
+        if cas is not None:
+            raise UnsupportedOperationError(
+                f"{SYSTEM}: {name!r}: the mount is KV version 1, which has no compare-and-set"
+            )
+        return await engine.put(name, members)
+
+    async def delete(self, name: str) -> None:
+        """Delete the current version (KV v2, can be undeleted) or the secret (KV v1, for good)."""
+        await (await self._engine(name)).delete(name)
+
+    async def list(self, prefix: str = "") -> list[str]:
+        """Return the names below the configured prefix that start with ``prefix``, deleted ones included."""
+        self._check_open()
+        return await list_names(self._client, self._paths, await self._mount.engine(), prefix)
+
+    async def versions(self, name: str) -> Versions:
+        """Return what is known of each version, oldest first. KV v2 only."""
+        return await (await self._versioned(name, "versions")).versions(name)
+
+    async def undelete(self, name: str, versions: Sequence[str]) -> None:
+        """Restore deleted versions. Absent or destroyed ones stay as they are. KV v2 only."""
+        await (await self._versioned(name, "undelete")).undelete(name, versions)
+
+    async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
+        """Delete given versions, which can be undeleted. KV v2 only."""
+        await (await self._versioned(name, "versions")).delete_versions(name, versions)
+
+    async def destroy(self, name: str, versions: Sequence[str]) -> None:
+        """Remove the data of given versions for good. KV v2 only."""
+        await (await self._versioned(name, "destroy")).destroy(name, versions)
+
+    async def purge(self, name: str) -> None:
+        """Remove a secret with all its versions and metadata for good."""
+        engine = await self._engine(name)
+        await (engine.purge(name) if isinstance(engine, KV2) else engine.delete(name))
+
+    async def patch(self, name: str, changes: Mapping[str, Any], *, cas: str | None = None) -> str:
+        """Merge members into the current version (None removes one); return the new version. KV v2 only."""
+        return await (await self._versioned(name, "patch")).patch(name, changes, cas)
+
+    async def metadata(self, name: str) -> SecretMetadata:
+        """Return a secret's metadata, custom metadata included. KV v2 only."""
+        return await (await self._versioned(name, "metadata")).metadata(name)
+
+    async def write_metadata(
+        self,
+        name: str,
+        *,
+        custom: Mapping[str, str] | None = None,
+        delete_version_after: str | None = None,
+        max_versions: int | None = None,
+        cas_required: bool | None = None,
+    ) -> None:
+        """Change a secret's metadata; what is None stays. ``delete_version_after`` is a duration such as ``720h``."""
+        wanted = {
+            "custom_metadata": custom,
+            "delete_version_after": delete_version_after,
+            "max_versions": max_versions,
+            "cas_required": cas_required,
+        }
+        document = {key: value for key, value in wanted.items() if value is not None}
+        await (await self._versioned(name, "metadata")).write_metadata(name, document)
+
+    async def aclose(self) -> None:
+        """Stop renewing, revoke the token if so configured and it is our own, close the session."""
+        if not self._transport.is_open:
+            return
+        await self.tokens.aclose()
+        await self._mount.aclose()
+        await self._transport.aclose()
+
+    def abandon(self) -> None:
+        """Forget session, timers and tasks of a loop that is gone; the token is kept."""
+        self.tokens.abandon()
+        self._mount.abandon()
+        self._transport.abandon()
+
+    async def _engine(self, name: str) -> KV1 | KV2:
+        encode_name(name, self._paths.prefix)  # before any I/O
+        self._check_open()
+        return await self._mount.engine()
+
+    async def _versioned(self, name: str, operation: str) -> KV2:
+        encode_name(name, self._paths.prefix)
+        self._check_open()
+        return await self._mount.versioned(operation)
+
+    def _check_open(self) -> None:
+        if not self._transport.is_open:
+            raise ClosedError("the Vault provider is not open")

@@ -1,0 +1,229 @@
+"""What the Vault provider needs to know, typed and checked once.
+
+Sources, each setting on its own, first one wins: ``key_management_settings`` (names as the fields of
+:class:`VaultSettings`), ``HCP_VAULT_<NAME>``, then the ``VAULT_*`` variables that every Vault tool reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from asyncsecrets.errors import ConfigError
+
+__all__ = ["AuthMethod", "VaultSettings"]
+
+AuthMethod = Literal["token", "token_file", "approle", "cert", "kubernetes", "jwt"]
+
+_KUBERNETES_TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path, not a token
+
+_VAULT_TOOLS: Final = {
+    "addr": "VAULT_ADDR",
+    "token": "VAULT_TOKEN",
+    "namespace": "VAULT_NAMESPACE",
+    "ca_cert": "VAULT_CACERT",
+    "ca_path": "VAULT_CAPATH",
+    "tls_server_name": "VAULT_TLS_SERVER_NAME",
+    "client_cert": "VAULT_CLIENT_CERT",
+    "client_key": "VAULT_CLIENT_KEY",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultSettings:
+    """Settings of one Vault or OpenBao server and mount. Credentials are left out of ``repr``.
+
+    ``namespace`` is the default of ``secret_namespace`` (sent in the path) and ``login_namespace`` (sent in a header).
+    ``secret_field``: the member that is a secret's value; empty: the whole object is the value. ``kv_version``: 1, 2,
+    or None to find out. ``auth_method``: None chooses by what is set: AppRole, certificate, Kubernetes, JWT, token
+    file, token. Timeouts are in seconds. ``cluster_addrs``: the other nodes a standby may redirect to.
+    """
+
+    addr: str
+    namespace: str = ""
+    secret_namespace: str = ""
+    login_namespace: str = ""
+    mount_name: str = "secret"
+    path_prefix: str = ""
+    secret_field: str = "key"  # noqa: S105 - a member name
+    kv_version: int | None = None
+    auth_method: AuthMethod | None = None
+    token: str = field(default="", repr=False)
+    token_file: str = ""
+    approle_role_id: str = field(default="", repr=False)
+    approle_secret_id: str = field(default="", repr=False)
+    approle_secret_id_file: str = ""
+    approle_secret_id_wrapped: bool = False
+    approle_mount_path: str = "approle"
+    client_cert: str = ""
+    client_key: str = ""
+    client_key_password: str = field(default="", repr=False)
+    cert_role: str = ""
+    cert_mount_path: str = "cert"
+    kubernetes_role: str = ""
+    kubernetes_token_file: str = _KUBERNETES_TOKEN
+    kubernetes_mount_path: str = "kubernetes"
+    jwt_role: str = ""
+    jwt_file: str = ""
+    jwt_mount_path: str = "jwt"
+    ca_cert: str = ""
+    ca_path: str = ""
+    tls_server_name: str = ""
+    allow_insecure_http: bool = False
+    cluster_addrs: tuple[str, ...] = ()
+    connect_timeout: float = 2.0
+    attempt_timeout: float = 5.0
+    max_connections: int = 100
+    renew_token: bool = True
+    revoke_on_close: bool = False
+
+    def __post_init__(self) -> None:
+        for scoped in ("secret_namespace", "login_namespace"):
+            if not getattr(self, scoped):
+                object.__setattr__(self, scoped, self.namespace)
+        for check in (self._check_auth, self._check_token, self._check_values):
+            check()
+
+    @property
+    def default_field(self) -> str | None:
+        """The member of a secret's object that is its value, or None where the object itself is."""
+        return self.secret_field or None
+
+    @property
+    def method(self) -> AuthMethod:
+        """The way to log in: as set, or the one whose settings are there. Raises nothing: checked before."""
+        return self.auth_method or self._inferred()
+
+    def _inferred(self) -> AuthMethod:
+        choices: list[tuple[AuthMethod, str]] = [
+            ("approle", self.approle_role_id),
+            ("cert", self.client_cert and self.client_key),
+            ("kubernetes", self.kubernetes_role),
+            ("jwt", self.jwt_role or self.jwt_file),
+            ("token_file", self.token_file),
+        ]
+        return next((method for method, present in choices if present), "token")
+
+    def _check_auth(self) -> None:
+        needed: dict[AuthMethod, dict[str, str]] = {
+            "token": {"token": self.token},
+            "token_file": {"token_file": self.token_file},
+            "approle": {
+                "approle_role_id": self.approle_role_id,
+                "approle_secret_id": self.approle_secret_id or self.approle_secret_id_file,
+            },
+            "cert": {"client_cert": self.client_cert, "client_key": self.client_key},
+            "kubernetes": {"kubernetes_role": self.kubernetes_role},
+            "jwt": {"jwt_file": self.jwt_file},
+        }
+        if self.method not in needed:
+            raise ConfigError(f"auth_method must be one of {', '.join(get_args(AuthMethod))}")
+        missing = [setting for setting, value in needed[self.method].items() if not value]
+        if missing:
+            variables = ", ".join(f"HCP_VAULT_{setting.upper()}" for setting in missing)
+            raise ConfigError(f"Vault login by {self.method} needs {', '.join(missing)} (or set {variables})")
+
+    def _check_token(self) -> None:
+        for setting in ("token", "approle_secret_id", "approle_role_id"):
+            if re.search(r"[^\x21-\x7e]", getattr(self, setting)):
+                raise ConfigError(f"{setting} contains a space, line break or other character that cannot be in one")
+
+    def _check_values(self) -> None:
+        if self.kv_version not in {None, 1, 2}:
+            raise ConfigError("kv_version must be 1 or 2, or left out to find out")
+        if bool(self.client_cert) != bool(self.client_key):
+            raise ConfigError("client_cert and client_key are needed together")
+        for setting in ("connect_timeout", "attempt_timeout", "max_connections"):
+            if not getattr(self, setting) > 0:
+                raise ConfigError(f"{setting} must be greater than 0")
+
+    @classmethod
+    def from_mapping(
+        cls, settings: Mapping[str, Any], environ: Mapping[str, str], *, home: Path | None = None
+    ) -> VaultSettings:
+        """Build from ``key_management_settings`` and an environment. Unknown keys are somebody else's.
+
+        ``home`` holds ``.vault-token``, the last place a token is looked for (default: ``HOME`` of ``environ``).
+        Raises ConfigError.
+        """
+        values = {
+            known.name: settings[known.name] for known in fields(cls) if settings.get(known.name) not in (None, "")
+        }
+        if settings.get("secret_field") == "":
+            values["secret_field"] = ""  # means the whole object
+        for known in fields(cls):
+            text = environ.get(f"HCP_VAULT_{known.name.upper()}")
+            if text:
+                values.setdefault(known.name, text)
+        own = set(values)
+        for name, variable in _VAULT_TOOLS.items():
+            if environ.get(variable) and not (name == "token" and "token_file" in own):
+                values.setdefault(name, environ[variable])
+        _choose_login(values, own, home or Path(environ.get("HOME") or "/"))
+        if "addr" not in values:
+            raise ConfigError(
+                "no Vault address: set HCP_VAULT_ADDR or VAULT_ADDR, such as https://vault.example.com:8200"
+            )
+        return cls(**{name: _typed(name, value) for name, value in values.items()})
+
+
+def _choose_login(values: dict[str, Any], own: set[str], home: Path) -> None:
+    """Prefer what was set for us over what is lying about for every Vault tool."""
+    logins = {"auth_method", "approle_role_id", "kubernetes_role", "jwt_role", "jwt_file", "token_file", "cert_role"}
+    if own & logins or {"client_cert", "client_key"} <= own:
+        return
+    if "token" in values:
+        values["auth_method"] = "token"  # a client certificate of VAULT_CLIENT_CERT then only serves TLS
+    elif not {"client_cert", "client_key"} <= set(values):
+        values["token_file"] = str(home / ".vault-token")
+
+
+def _typed(name: str, value: Any) -> Any:
+    kind = _KINDS.get(name)
+    try:
+        return kind(value) if kind else _text(value)
+    except (ValueError, TypeError):
+        pass  # the exception quotes the value; ours does not
+    raise ConfigError(f"{name} is not {_EXPECTED.get(name, 'a text')}")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    truth = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if str(value).lower() not in truth:
+        raise ValueError
+    return truth[str(value).lower()]
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    return tuple(_text(item).strip() for item in items)
+
+
+_KINDS: Final[dict[str, Any]] = {
+    "kv_version": int,
+    "approle_secret_id_wrapped": _boolean,
+    "allow_insecure_http": _boolean,
+    "renew_token": _boolean,
+    "revoke_on_close": _boolean,
+    "cluster_addrs": _texts,
+    "connect_timeout": float,
+    "attempt_timeout": float,
+    "max_connections": int,
+}
+_EXPECTED: Final = {
+    name: {int: "a whole number", float: "a number of seconds", _boolean: "true or false"}.get(
+        kind, "a list of addresses"
+    )
+    for name, kind in _KINDS.items()
+}

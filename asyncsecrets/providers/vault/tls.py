@@ -1,0 +1,96 @@
+"""The TLS side of a connection to Vault: trust, the client's certificate, and both again when their files change."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.vault.settings import VaultSettings
+
+__all__ = ["TlsFiles"]
+
+Signature = tuple[tuple[str, int, int], ...]
+
+
+class TlsFiles:
+    """Builds SSL contexts from the files the settings name. Every method blocks: call it in a thread."""
+
+    def __init__(self, settings: VaultSettings) -> None:
+        self._settings = settings
+        self._signature: Signature = ()
+
+    def load(self) -> ssl.SSLContext:
+        """Build a context: certificates required, host name checked, TLS 1.2 at least. Raises ConfigError."""
+        self._signature = self._look()
+        # Not create_default_context(): that one writes the session keys to the file SSLKEYLOGFILE names.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._trust(context)
+        self._identify(context)
+        return context
+
+    def reload(self) -> ssl.SSLContext | None:
+        """A new context if a file changed since the last one, else None. A half-written pair is not taken up yet."""
+        if self._look() == self._signature:
+            return None
+        try:
+            return self.load()
+        except ConfigError:
+            self._signature = ()  # look again next time
+            return None
+
+    def _trust(self, context: ssl.SSLContext) -> None:
+        settings = self._settings
+        if not settings.ca_cert and not settings.ca_path:
+            context.load_default_certs()
+            return
+        for setting, path in self._trusted():
+            if not _loads(lambda path=path: context.load_verify_locations(cafile=path)):
+                raise ConfigError(f"{setting}: {path!r} is not a readable PEM file of CA certificates")
+
+    def _trusted(self) -> list[tuple[str, str]]:
+        """Every CA file. A directory is read file by file, as other Vault tools do, so it needs no hashed links."""
+        settings = self._settings
+        files = [("ca_cert", settings.ca_cert)] if settings.ca_cert else []
+        for setting, path in (*files, ("ca_path", settings.ca_path)):
+            if path and Path(path).is_dir():
+                files = [f for f in files if f[1] != path]
+                files += [(setting, str(item)) for item in sorted(Path(path).iterdir()) if item.is_file()]
+        if not files:
+            raise ConfigError("ca_path is not a directory with PEM files of CA certificates")
+        return files
+
+    def _identify(self, context: ssl.SSLContext) -> None:
+        settings = self._settings
+        if not settings.client_cert:
+            return
+        # Always a callable: without one OpenSSL asks for the pass phrase on the terminal, and waits.
+        password = settings.client_key_password
+        if not _loads(lambda: context.load_cert_chain(settings.client_cert, settings.client_key, lambda: password)):
+            hint = "" if password else "; if the key is encrypted, set client_key_password"
+            raise ConfigError(
+                f"client_cert {settings.client_cert!r} and client_key {settings.client_key!r} are not a readable PEM "
+                f"certificate with its private key{hint}"
+            )
+
+    def _look(self) -> Signature:
+        settings = self._settings
+        paths = [settings.ca_cert, settings.ca_path, settings.client_cert, settings.client_key]
+        return tuple(_stat(path) for path in paths if path)
+
+
+def _loads(load: object) -> bool:
+    try:
+        load()  # type: ignore[operator]
+    except (OSError, ValueError):  # ssl.SSLError is an OSError; its text may name key material
+        return False
+    return True
+
+
+def _stat(path: str) -> tuple[str, int, int]:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return path, 0, 0
+    return path, status.st_mtime_ns, status.st_ino

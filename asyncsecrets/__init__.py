@@ -1,0 +1,74 @@
+"""Secrets for asyncio services: one await, refreshed in the background, through outages and rotations.
+
+::
+
+    from asyncsecrets import SecretsClient, get_secret
+
+    async with SecretsClient.from_config("config.yaml"):
+        key = await get_secret("OPENAI_API_KEY")
+
+Importing this package loads no HTTP client, no SDK and no parser: everything but :func:`get_secret` is imported when
+it is first named.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncsecrets.default import get_secret, get_secret_bool, set_opener
+
+if TYPE_CHECKING:
+    from asyncsecrets import errors
+    from asyncsecrets.cache import CachePolicy, SingleFlightCache
+    from asyncsecrets.client import SecretsClient
+    from asyncsecrets.default import DefaultClient
+    from asyncsecrets.secret import Secret
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CachePolicy",
+    "Secret",
+    "SecretsClient",
+    "SingleFlightCache",
+    "__version__",
+    "errors",
+    "get_secret",
+    "get_secret_bool",
+]
+
+_HOMES = {
+    "CachePolicy": "asyncsecrets.cache",
+    "Secret": "asyncsecrets.secret",
+    "SecretsClient": "asyncsecrets.client",
+    "SingleFlightCache": "asyncsecrets.cache",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: the public names are imported when they are first asked for.
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+async def _open_from_environment() -> DefaultClient:
+    import asyncio  # noqa: PLC0415
+
+    def build() -> DefaultClient:  # imports and reads files: not on the loop
+        from asyncsecrets.client import SecretsClient  # noqa: PLC0415
+
+        return SecretsClient.from_environment()
+
+    return await asyncio.to_thread(build)
+
+
+set_opener(_open_from_environment)

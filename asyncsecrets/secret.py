@@ -21,6 +21,8 @@ __all__ = ["MASK", "Payload", "Secret"]
 
 MASK: Final = "**********"
 
+_ABSENT: Final = object()
+
 Payload = str | bytes
 """What a secret manager stores: text, or bytes where it keeps binary secrets."""
 
@@ -34,7 +36,17 @@ class Secret:
     (``environment`` where the environment answered). ``age`` is the time since it was fetched, in seconds.
     """
 
-    __slots__ = ("__payload", "__weakref__", "_clock", "_fetched_at", "created", "name", "source", "version")
+    __slots__ = (
+        "__members",
+        "__payload",
+        "__weakref__",
+        "_clock",
+        "_fetched_at",
+        "created",
+        "name",
+        "source",
+        "version",
+    )
 
     def __init__(
         self,
@@ -48,6 +60,7 @@ class Secret:
         fetched_at: float | None = None,
     ) -> None:
         self.__payload = payload
+        self.__members: dict[str, Any] | None = None
         self.name = name
         self.version = version
         self.created = created
@@ -84,14 +97,27 @@ class Secret:
         The member must be text: a number or a boolean has no one text that is surely the stored one. Raises
         :class:`~asyncsecrets.errors.DecodeError` if the payload is not a JSON object, or has no such text member.
         """
-        return self.replace(_member(self.reveal(), field, self.name))
+        value = self._document().get(field, _ABSENT)
+        if value is _ABSENT:
+            raise DecodeError(f"{self.name!r} has no field {field!r}")
+        if not isinstance(value, str):
+            raise DecodeError(
+                f"field {field!r} of {self.name!r} is {_kind(value)}, not text; store it as a JSON string"
+            )
+        return self.replace(value)
 
     def fields(self) -> list[str]:
         """Return the member names of a JSON object payload, or an empty list for any other payload."""
         try:
-            return list(_object(self.reveal(), self.name))
+            return list(self._document())
         except DecodeError:
             return []
+
+    def _document(self) -> dict[str, Any]:
+        # Parsed once: a secret of a thousand members is asked for each of them.
+        if self.__members is None:
+            self.__members = _object(self.reveal(), self.name)
+        return self.__members
 
     def replace(self, payload: Payload | None = None, *, source: str | None = None) -> Secret:
         """Return this secret with another payload or source, and the same name, version and age."""
@@ -131,12 +157,12 @@ class Secret:
         return True
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if "payload" not in name]
+        return [name for name in super().__dir__() if not name.startswith("_Secret__")]
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise TypeError("a Secret cannot be pickled, copied or iterated; call reveal() where the value is used")
 
-    __reduce__ = __reduce_ex__ = __getstate__ = __copy__ = __deepcopy__ = _refuse  # type: ignore[assignment]
+    __reduce__ = __reduce_ex__ = __getstate__ = __copy__ = __deepcopy__ = _refuse
     __iter__ = __len__ = __getitem__ = __bytes__ = _refuse
 
 
@@ -161,16 +187,6 @@ def _object(text: str, name: str) -> dict[str, Any]:
     if isinstance(document, dict):
         return document
     raise DecodeError(f"{name!r} is not a JSON object, so it has no fields")
-
-
-def _member(text: str, field: str, name: str) -> str:
-    document = _object(text, name)
-    if field not in document:
-        raise DecodeError(f"{name!r} has no field {field!r}")
-    value = document[field]
-    if not isinstance(value, str):
-        raise DecodeError(f"field {field!r} of {name!r} is {_kind(value)}, not text; store it as a JSON string")
-    return value
 
 
 def _kind(value: object) -> str:

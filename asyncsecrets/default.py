@@ -1,0 +1,129 @@
+"""The process's default client, and ``get_secret``, which reads through it.
+
+This module imports nothing but the errors: it is what ``import asyncsecrets`` costs. ``async with client`` puts the
+client on top of ``_open``; leaving takes it out, and the one below is the default again. A ContextVar would not do:
+one that is set in a lifespan is not seen in the handlers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar, cast, overload
+
+from asyncsecrets.errors import DecodeError, SecretNotFoundError
+
+__all__ = ["get_secret", "get_secret_bool"]
+
+T = TypeVar("T")
+
+_MISSING: Final = object()
+
+
+class DefaultClient(Protocol):
+    """What this module needs of a client."""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What is warm, by reference: kept true by the client, replaced when it is withdrawn."""
+
+    async def read_text(self, name: str) -> str:
+        """Read one secret the slow way."""
+
+
+_texts: dict[str, str] = {}
+_open: list[DefaultClient] = []
+_opener: Callable[[], Awaitable[DefaultClient]] | None = None
+
+
+@overload
+async def get_secret(name: str) -> str: ...
+
+
+@overload
+async def get_secret(name: str, default: T) -> str | T: ...
+
+
+async def get_secret(name: str, default: object = _MISSING) -> object:
+    """Return the value of a secret as text, exactly as stored.
+
+    ``name`` is a name, or a reference: ``os.environ/NAME``, ``secret://SOURCE/NAME?version=V&field=F``. It is read
+    through the client that was opened last with ``async with``; when none is open, one is opened from
+    ``ASYNCSECRETS_CONFIG``, ``config.yaml`` or the environment (SPEC §2) and lives as long as the event loop.
+
+    ``default`` is returned if, and only if, the secret is absent. Everything else raises
+    :class:`~asyncsecrets.errors.AsyncSecretsError`: a manager that is down or says no is not an absent secret.
+
+    A warm secret costs one dict lookup. Safe to call from any number of tasks.
+    """
+    try:
+        return _texts[name]
+    except KeyError:
+        pass
+    client = _open[-1] if _open else await _open_default()
+    if default is _MISSING:
+        return await client.read_text(name)
+    try:
+        return await client.read_text(name)
+    except SecretNotFoundError:
+        return default
+
+
+_TRUE: Final = frozenset({"true", "yes", "on", "1"})
+_FALSE: Final = frozenset({"false", "no", "off", "0"})
+
+
+@overload
+async def get_secret_bool(name: str) -> bool: ...
+
+
+@overload
+async def get_secret_bool(name: str, default: T) -> bool | T: ...
+
+
+async def get_secret_bool(name: str, default: object = _MISSING) -> object:
+    """Return a secret that says true/yes/on/1 or false/no/off/0, in any case, as a bool.
+
+    Raises :class:`~asyncsecrets.errors.DecodeError` for any other text, without showing it; otherwise like
+    :func:`get_secret`.
+    """
+    value = cast("str | object", await get_secret(name, default=_MISSING if default is _MISSING else default))
+    if value is default and default is not _MISSING:
+        return default
+    word = str(value).strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise DecodeError(f"{name!r} is neither true/yes/on/1 nor false/no/off/0")
+
+
+def push(client: DefaultClient) -> None:
+    """Make ``client`` the default."""
+    _open.append(client)
+    rebind()
+
+
+def remove(client: DefaultClient) -> None:
+    """Take ``client`` out, wherever it is in the order of opening; the last one left is the default."""
+    if client in _open:
+        _open.remove(client)
+    rebind()
+
+
+def rebind() -> None:
+    """Look again at what the default client has warm: it changed, or the client did."""
+    global _texts  # noqa: PLW0603  # one global read is what makes a warm get_secret cost a dict lookup
+    _texts = _open[-1].texts if _open else {}
+
+
+def set_opener(opener: Callable[[], Awaitable[DefaultClient]]) -> None:
+    """Say how to open a client when none is open."""
+    global _opener  # noqa: PLW0603
+    _opener = opener
+
+
+async def _open_default() -> DefaultClient:
+    if _opener is None:
+        raise RuntimeError("asyncsecrets was imported by parts; import asyncsecrets itself first")
+    client = await _opener()
+    if not _open:
+        push(client)
+    return _open[-1]

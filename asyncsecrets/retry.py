@@ -1,0 +1,114 @@
+"""The one retry policy: what may be tried again, how soon, and when it is too late.
+
+SDKs' own retries are switched off, so this is the only place where one call becomes several. An error is tried again
+if it says that it is ``transient``; nothing else decides that. Waits are exponential with full jitter, never shorter
+than what the manager asked for (Retry-After), and never longer than the deadline leaves: an answer that cannot come
+in time is an error now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from asyncsecrets.errors import DeadlineExceededError, ProviderError
+
+__all__ = ["Retry", "RetryPolicy"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """``attempts`` in all; ``deadline`` for the whole operation, logins and bodies included; ``backoff``: the ceiling
+    of the first wait and of the longest. Seconds."""
+
+    attempts: int = 3
+    deadline: float = 10.0
+    backoff: tuple[float, float] = (0.1, 2.0)
+
+
+class Retry:
+    """Runs attempts under a policy. ``jitter`` (0 to 1) and ``sleep`` are arguments so that tests need not wait."""
+
+    def __init__(
+        self,
+        policy: RetryPolicy | None = None,
+        *,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        self.policy = policy or RetryPolicy()
+        self._jitter = jitter
+        self._sleep = sleep
+
+    async def run(self, attempt: Callable[[], Awaitable[T]], *, provider: str, name: str | None = None) -> T:
+        """Await ``attempt()``, again after transient failures, and return what it returns.
+
+        Raises what the last attempt raised, with its ``attempts`` set, or DeadlineExceededError.
+        """
+        deadline = self.policy.deadline
+        try:
+            async with asyncio.timeout(deadline) as timeout:
+                # The first attempt runs outside tenacity, which costs about as much as a tenth of a whole cold read.
+                try:
+                    return await attempt()
+                except ProviderError as error:
+                    if not may_retry(error) or self.policy.attempts < 2:
+                        raise
+                    first = error
+                return await self._again(attempt, first, timeout)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+        what = f"reading or writing {name!r}" if name is not None else "the operation"
+        raise DeadlineExceededError(
+            f"{what} at {provider} took longer than {deadline:g} s, logins and retries included; "
+            f"is it reachable, and is it slow?",
+            provider=provider,
+            name=name,
+        )
+
+    async def _again(self, attempt: Callable[[], Awaitable[T]], first: ProviderError, limit: asyncio.Timeout) -> T:
+        """Everything after a first attempt that failed transiently: tenacity counts it as its first one."""
+        pending: list[ProviderError] = [first]
+
+        async def next_attempt() -> T:
+            if pending:
+                raise pending.pop()
+            return await attempt()
+
+        def too_late(state: RetryCallState) -> bool:
+            ends_at = limit.when()
+            now = asyncio.get_running_loop().time()
+            return state.attempt_number >= self.policy.attempts or (
+                ends_at is not None and now + state.upcoming_sleep >= ends_at
+            )
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(may_retry),
+            wait=self._wait,
+            stop=too_late,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return await retrying(next_attempt)
+        except ProviderError as error:
+            raise error.after(int(retrying.statistics.get("attempt_number", 1))) from None
+
+    def _wait(self, state: RetryCallState) -> float:
+        first, longest = self.policy.backoff
+        jittered = self._jitter() * min(longest, first * 2.0 ** (state.attempt_number - 1))
+        error = state.outcome.exception() if state.outcome is not None else None
+        return max(jittered, getattr(error, "retry_after", None) or 0.0)
+
+
+def may_retry(error: BaseException) -> bool:
+    """Whether the same call may be made again: transient, and not a write that may have been applied."""
+    return getattr(error, "transient", False) and not getattr(error, "outcome_unknown", False)

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from ._model import Call, Pending, Reply, envelope
+from ._model import (
+    Call,
+    Pending,
+    Refused,
+    Reply,
+    absent,
+    envelope,
+    listing,
+    multi_error,
+    no_content,
+    page,
+    unsupported_operation,
+)
 from .tokens import SYSTEM_MAX_TTL, Token
 
 if TYPE_CHECKING:
@@ -79,6 +92,87 @@ class TokenSettings:
         }
 
 
+class Role(Protocol):
+    """What a role of any method has."""
+
+    settings: TokenSettings
+
+    def update(self, call: Call) -> None:
+        """Take what ``call`` sets.
+
+        Raises:
+            Refused: 400, it is not acceptable.
+        """
+
+    def data(self) -> dict[str, Any]:
+        """What a read tells, without the token settings."""
+
+
+R = TypeVar("R", bound=Role)
+
+
+class Roles(Generic[R]):
+    """The roles of one auth method, by name."""
+
+    def __init__(self, make: Callable[[], R]) -> None:
+        self._make = make
+        self._roles: dict[str, R] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._roles
+
+    def get(self, name: str) -> R | None:
+        return self._roles.get(name)
+
+    def values(self) -> Iterable[R]:
+        return self._roles.values()
+
+    def items(self) -> Iterable[tuple[str, R]]:
+        return self._roles.items()
+
+    def handle(self, call: Call, name: str) -> Reply:
+        """Create, read, update, delete and list."""
+        if call.operation == "list":
+            return listing(page(sorted(self._roles), call))
+        match call.operation:
+            case "read":
+                return self._read(name)
+            case "create" | "update":
+                self._write(call, name)
+            case "delete":
+                self._roles.pop(name, None)
+            case _:
+                raise unsupported_operation()
+        return no_content()
+
+    def _read(self, name: str) -> Reply:
+        role = self._roles.get(name)
+        if role is None:
+            raise absent()
+        return envelope({**role.settings.data(), **role.data()})
+
+    def _write(self, call: Call, name: str) -> None:
+        if not name:
+            raise Refused(400, "missing role name")
+        role = self._roles.get(name) or self._make()
+        role.settings.update(call)
+        if role.settings.max_ttl and role.settings.ttl > role.settings.max_ttl:
+            raise Refused(400, "token_ttl cannot be greater than token_max_ttl")
+        role.update(call)
+        self._roles[name] = role
+
+    def renewal_limit(self, name: str) -> int:
+        """The role's ``token_max_ttl``.
+
+        Raises:
+            Refused: 500, the role is gone.
+        """
+        role = self._roles.get(name)
+        if role is None:
+            raise Refused(500, multi_error(f'role "{name}" does not exist during renewal'))
+        return role.settings.max_ttl
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who has logged in, as the method found out."""
@@ -119,8 +213,14 @@ def log_in(context: Context, mount: str, settings: TokenSettings, who: Identity)
 
 def new_method(kind: str) -> AuthMethod | None:
     """A new auth method of this kind, or None if there is none here."""
-    from .auth_token import TokenMethod  # noqa: PLC0415 - the methods build on this module
+    # The methods build on this module.
+    from .auth_approle import AppRoleMethod  # noqa: PLC0415
+    from .auth_cert import CertificateMethod  # noqa: PLC0415
+    from .auth_jwt import JwtMethod  # noqa: PLC0415
+    from .auth_kubernetes import KubernetesMethod  # noqa: PLC0415
+    from .auth_token import TokenMethod  # noqa: PLC0415
 
-    kinds: dict[str, type[AuthMethod]] = {"token": TokenMethod}
+    methods: list[type[AuthMethod]] = [TokenMethod, AppRoleMethod, JwtMethod, KubernetesMethod, CertificateMethod]
+    kinds = {method.kind: method for method in methods}
     made = kinds.get(kind)
     return made() if made else None

@@ -16,6 +16,7 @@ from .tokens import Token, TokenStore, random_id
 
 if TYPE_CHECKING:
     from .auth import AuthMethod
+    from .auth_kubernetes import TokenReview
 
 VERSION = "2.0.0-asyncsecrets-fake"
 _UNSEALED_ONLY = {"sys/health", "sys/seal-status", "sys/unseal", "sys/leader", "sys/init"}
@@ -123,7 +124,8 @@ class Core:
         self.unseal_key = uuid.uuid4().hex
         self.cluster_id = str(uuid.uuid4())
         self.standby_for: str | None = None
-        self.trust: Callable[[str], None] = lambda _pem: None
+        self.trust: Callable[[str], None] = lambda _pem: None  # what to do with a certificate that may log in
+        self.token_review: TokenReview | None = None
         root = self.add_namespace("")
         self.mount(root, "secret/", "kv", VersionedEngine(), {"version": "2"}, "key/value secret storage")
         self.tokens.add(Token(root_token, random_id(24), ("root",), now))

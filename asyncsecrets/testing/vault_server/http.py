@@ -22,6 +22,8 @@ from aiohttp.http_parser import HttpRequestParserPy
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
+from asyncsecrets.errors import MissingDependencyError
+
 from ._model import Clock, Refused, Reply, errors_reply
 from .core import Core
 from .faults import Fault, Faults, fault_from_json
@@ -161,6 +163,8 @@ class Front:
             reply = await self.core.handle(self._call(request, body))
         except Refused as refused:
             reply = refused.reply
+        except MissingDependencyError as error:
+            reply = errors_reply(500, error.message)
         except Exception as error:  # noqa: BLE001 - a bug of the dev server's must reach the test as an answer
             reply = _bug(error)
         if request.headers.get("X-Vault-Namespace"):

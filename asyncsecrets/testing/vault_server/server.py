@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
+from ._crypto import Authority, ClientCertificate
 from ._model import Call, Clock, Operation, Pending, Reply
+from .auth_kubernetes import TokenReview
 from .core import Core
 from .faults import Faults
 from .http import Front, Listener, RequestRecord, Sleep
@@ -32,10 +34,13 @@ class VaultServer:
 
     ``secret/`` is a KV v2 mount, as in dev mode. ``namespaces`` are created with such a mount each (parents first).
     ``clock`` gives seconds since the epoch and rules every lifetime; ``sleep`` carries out latency and drip.
+    ``tls`` serves https with a throw-away CA (`ca_file`) and asks clients for a certificate. ``token_review`` stands in
+    for the Kubernetes cluster: it takes a token and the audiences, and gives the status of a TokenReview.
     ``standby_for`` makes a node that redirects (307) to that address, or with ``""`` knows no active node (503).
 
     Raises:
         ValueError: ``host`` is not a loopback address.
+        MissingDependencyError: ``tls`` without trustme.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class VaultServer:
         tls: bool = False,
         namespaces: Iterable[str] = (),
         standby_for: str | None = None,
+        token_review: TokenReview | None = None,
         clock: Clock = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -55,15 +61,17 @@ class VaultServer:
         self.root_token = root_token or "s.dev" + secrets.token_hex(12)
         self.core = Core(self.root_token, clock())
         self.core.standby_for = standby_for
+        self.core.token_review = token_review
         self.faults = Faults()
         self._clock = clock
         self._front = Front(self.core, self.faults, clock, sleep)
         self._listener: Listener | None = None
         self._socket: asyncio.Server | None = None
+        self._authority = Authority(self.host) if tls else None
         self._context: ssl.SSLContext | None = None
-        self.ca_file: str | None = None
-        if tls:
-            raise NotImplementedError
+        if self._authority is not None:
+            self._context = self._authority.server_context()
+            self.core.trust = self._trust
         for namespace in namespaces:
             self.create_namespace(namespace)
 
@@ -77,6 +85,26 @@ class VaultServer:
         """Where it listens; port 0 until it is started."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self._context else 'http'}://{host}:{self.port}"
+
+    @property
+    def ca_file(self) -> str | None:
+        """The PEM file of the CA that signed the server's certificate; None without TLS."""
+        return self._authority.ca_file if self._authority else None
+
+    def client_certificate(self, name: str) -> ClientCertificate:
+        """A new client certificate with the common name ``name``, signed by the server's CA.
+
+        Raises:
+            ValueError: the server has no TLS.
+        """
+        if self._authority is None:
+            raise ValueError("client certificates need VaultServer(tls=True)")
+        return self._authority.client(name)
+
+    def _trust(self, pem: str) -> None:
+        """Let connections present this certificate; which role it fits is the auth method's business."""
+        if self._context is not None:
+            self._context.load_verify_locations(cadata=pem)
 
     @property
     def running(self) -> bool:

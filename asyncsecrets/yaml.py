@@ -120,7 +120,6 @@ def _decode(text: str | bytes) -> str:
         raise _RefusedError(f"more than {MAX_BYTES} bytes", _Point(0, 0))
     if isinstance(text, bytes):
         text = _utf8(text)
-    text = text.removeprefix("\ufeff")
     if odd := _UNPRINTABLE.search(text):
         raise _RefusedError("a control character or a lone surrogate", _Point.after(text[: odd.start()]))
     if len(text.encode()) > MAX_BYTES:

@@ -163,7 +163,8 @@ def test_source_names(source: str):
     check_source(source)
 
 
-PARTS = st.text(st.characters(exclude_categories=()), min_size=1, max_size=12).filter(str.isprintable)
+CHARACTERS = st.characters(exclude_categories=()) | st.sampled_from("/&=?#%+ @:.ab")
+PARTS = st.text(CHARACTERS, min_size=1, max_size=12).filter(str.isprintable)
 NAMES = PARTS | st.lists(PARTS, min_size=1, max_size=4).map("/".join)
 SOURCES = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
 

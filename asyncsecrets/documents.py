@@ -2,6 +2,10 @@
 
 A document is made of ``dict``, ``list`` and scalars, such as a configuration file is once it has been read. A reference
 is a text that is one from its first character to its last; text around a reference, and keys, are left alone.
+
+So are the sections of a configuration file that lead to managers (``key_management_settings`` and
+``asyncsecrets``): their references are settings that a manager needs for itself, and those come from the real
+environment only (SPEC §2).
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ __all__ = ["MAX_DEPTH", "DocumentPath", "references", "replace_references"]
 
 MAX_DEPTH: Final = 100
 """The deepest nesting of a document."""
+
+_BOOTSTRAP: Final = (("general_settings", "key_management_settings"), ("asyncsecrets",))
 
 DocumentPath = tuple[str | int, ...]
 """The keys and list positions that lead to one scalar."""
@@ -36,11 +42,13 @@ def replace_references(document: Any, values: Mapping[str, str]) -> Any:
     A value is put in as it is and never read as a reference itself. Raises KeyError for a reference without a value,
     and :class:`~asyncsecrets.errors.ConfigError` as :func:`references` does.
     """
-    return _replace(document, values, 0)
+    return _replace(document, values, ())
 
 
 def _walk(node: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, str]]:
-    _check_depth(len(path))
+    _check_depth(path)
+    if path in _BOOTSTRAP:
+        return
     if isinstance(node, str):
         if is_reference(node):
             yield path, node
@@ -52,17 +60,19 @@ def _walk(node: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, str]]:
             yield from _walk(child, (*path, position))
 
 
-def _replace(node: Any, values: Mapping[str, str], depth: int) -> Any:
-    _check_depth(depth)
+def _replace(node: Any, values: Mapping[str, str], path: DocumentPath) -> Any:
+    _check_depth(path)
+    if path in _BOOTSTRAP:
+        return node
     if isinstance(node, str):
         return values[node] if is_reference(node) else node
     if isinstance(node, dict):
-        return {key: _replace(child, values, depth + 1) for key, child in node.items()}
+        return {key: _replace(child, values, (*path, key)) for key, child in node.items()}
     if isinstance(node, list):
-        return [_replace(child, values, depth + 1) for child in node]
+        return [_replace(child, values, (*path, position)) for position, child in enumerate(node)]
     return node
 
 
-def _check_depth(depth: int) -> None:
-    if depth > MAX_DEPTH:
+def _check_depth(path: DocumentPath) -> None:
+    if len(path) > MAX_DEPTH:
         raise ConfigError(f"the document is nested more than {MAX_DEPTH} levels deep")

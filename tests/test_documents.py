@@ -96,3 +96,24 @@ def test_replacing_each_reference_by_itself_changes_nothing(document: Any):
     found = [text for _, text in references(document)]
     assert replace_references(document, {text: text for text in found}) == document
     assert list(references(replace_references(document, dict.fromkeys(found, "canary")))) == []
+
+
+def test_references_that_lead_to_a_manager_are_left_alone():
+    """What a manager needs for itself is not asked of a manager: neither found nor replaced."""
+    document = {
+        "general_settings": {
+            "master_key": "os.environ/MASTER",
+            "key_management_settings": {"token": "os.environ/TOKEN", "hosted_keys": ["os.environ/MASTER"]},
+        },
+        "asyncsecrets": {"sources": {"team": {"key_management_settings": {"token": "os.environ/TEAM_TOKEN"}}}},
+        "model_list": [{"asyncsecrets": "os.environ/DEEPER"}],
+    }
+    assert [text for _, text in references(document)] == ["os.environ/MASTER", "os.environ/DEEPER"]
+    replaced = replace_references(document, {"os.environ/MASTER": "canary-1", "os.environ/DEEPER": "canary-2"})
+    assert (
+        replaced["general_settings"]["key_management_settings"]
+        == document["general_settings"]["key_management_settings"]
+    )
+    assert replaced["asyncsecrets"] == document["asyncsecrets"]
+    assert replaced["general_settings"]["master_key"] == "canary-1"
+    assert replaced["model_list"] == [{"asyncsecrets": "canary-2"}]

@@ -7,10 +7,12 @@
 
 It knows keys, flights and clocks, and nothing of secrets. ``core`` is the cache, ``schedule`` and ``wheel`` say when
 entries are renewed and expire, ``renewer`` is the task that does so, ``guard`` watches over it, ``flight`` is one
-running fetch.
+running fetch, ``absent`` remembers what is not there.
 """
 
-from asyncsecrets.cache.core import Listener, SingleFlightCache, boot_time
+from asyncsecrets.cache.clock import boot_time
+from asyncsecrets.cache.core import SingleFlightCache
+from asyncsecrets.cache.listener import Listener
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 
 __all__ = [

@@ -1,14 +1,13 @@
 """SingleFlightCache: answers from memory, fetches once however many ask, and renews before anybody has to wait.
 
 Theory of operation. Every entry is in one dict. While a live *renewer* on a live loop vouches for it, that dict is
-``hot`` and a read is one lookup: no clock, no lock. When the renewer ends or falls silent, the same dict becomes
-``_cold`` and ``hot`` an empty one, in one assignment; the next read misses, goes the slow way, which looks at the
-clock, drops what has passed the end of its life, starts a renewer on the loop it runs on, and makes the dict hot
-again.
+``hot`` and a read is one lookup: no clock, no lock. When the renewer ends or falls silent, ``hot`` becomes an empty
+dict, in one assignment; the next read misses, goes the slow way, which looks at the clock, drops what has passed the
+end of its life, starts a renewer on the loop it runs on, and makes the dict of entries hot again.
 
 Whatever reads and then writes the cache's state does so in one synchronous stretch; there are no locks. The places that
 must change together: an entry is in the dict exactly if it is in the schedule (``_store``, ``_drop``); a flight is on
-record exactly if it may store (``_launch``, ``_land``, ``_disown``).
+record exactly if it may store (``_launch``, ``_leave_record``, ``put``, ``invalidate``).
 """
 
 from __future__ import annotations
@@ -16,50 +15,30 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import time
 import weakref
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from math import isfinite
+from typing import Any, Generic, TypeVar
 
-from asyncsecrets.cache.flight import Flight, fresh
+from asyncsecrets.cache.absent import AbsentKeys
+from asyncsecrets.cache.clock import boot_time
+from asyncsecrets.cache.flight import Flight
+from asyncsecrets.cache.listener import Listener
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
+from asyncsecrets.cache.tasks import spawn
 from asyncsecrets.errors import ClosedError, UnsupportedOperationError
 
-__all__ = ["Listener", "SingleFlightCache", "boot_time"]
+__all__ = ["SingleFlightCache"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-L = TypeVar("L", contravariant=True)
-W = TypeVar("W", contravariant=True)
-
 
 _ELSEWHERE = "this cache is in use on another running event loop; ask there, or use peek() for what is warm"
+_CUT_SHORT = "the fetch was cancelled before it was answered"
 _CLOSE_WITHIN = 2.0  # seconds that a flight may take to notice that it is cancelled
-
-
-def boot_time() -> float:
-    """Seconds since boot, counting suspension where the system can tell: a monotonic clock that a laptop's lid does
-    not stop."""
-    return time.clock_gettime(_BOOTTIME)
-
-
-_BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", 0))
-
-
-class Listener(Protocol[L, W]):
-    """Hears of every change in the same synchronous step as the change itself. Must neither raise nor await."""
-
-    def stored(self, key: L, value: W, previous: W | None) -> None:
-        """``value`` is now the value of ``key``."""
-
-    def dropped(self, key: L, previous: W) -> None:
-        """``key`` has no value any more."""
-
-    def withdrawn(self) -> None:
-        """Nothing is vouched for any more. May be called from another thread."""
 
 
 class SingleFlightCache(Generic[K, V]):
@@ -72,9 +51,9 @@ class SingleFlightCache(Generic[K, V]):
 
     ``classify`` says what a failure means (:class:`~asyncsecrets.cache.Verdict`); ``stand_in`` may supply a value for
     a key that the backend does not have; ``listener`` hears of every change; ``on_end`` is awaited when the loop that
-    the cache ran on is being shut down, to close what is bound to it. ``clock``, ``jitter`` (0 to 1) and ``sleep``
-    are arguments so that time can be moved; with a clock of your own, pass ``guarded=False``, for the guard's thread
-    waits in real time.
+    the cache ran on is being shut down, to close what is bound to it. ``clock`` (seconds, never backwards) and
+    ``jitter`` (0 to 1) are arguments so that time can be moved; with a clock of your own, pass ``guarded=False``, for
+    the guard's thread waits in real time.
 
     A cache binds to no loop when it is made. It runs on the loop that uses it; when that loop is gone, on the next
     one, with its values. Using it from a second loop while the first one runs raises UnsupportedOperationError;
@@ -92,7 +71,6 @@ class SingleFlightCache(Generic[K, V]):
         on_end: Callable[[], Awaitable[None]] | None = None,
         clock: Callable[[], float] = boot_time,
         jitter: Callable[[], float] = random.random,
-        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         guarded: bool = True,
     ) -> None:
         self.policy = policy or CachePolicy()
@@ -105,13 +83,12 @@ class SingleFlightCache(Generic[K, V]):
         self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
-        self._sleep = sleep
         self._guarded = guarded
-        self._cold: dict[K, V] | None = {}  # None while hot
-        self._negative: dict[K, tuple[float, BaseException]] = {}
+        self._entries: dict[K, V] = {}
+        self._absent: AbsentKeys[K] = AbsentKeys(self.policy)
         self._flights: dict[K, Flight[K, V]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()  # asyncio keeps only weak references
-        self._schedule: Schedule[K] = self._new_schedule()
+        self._running: set[Flight[K, V]] = set()  # also those off the record; asyncio keeps only weak references
+        self._schedule: Schedule[K] = Schedule(self.policy, self._jitter)
         self._renewer: Renewer[K] | None = None
         self._closed = False
         _caches.add(self)
@@ -135,20 +112,17 @@ class SingleFlightCache(Generic[K, V]):
         This is ``get`` without a coroutine of its own, for callers who wait in theirs. Raises at once what is known at
         once: ClosedError, and the error of a key that is known to be absent.
         """
-        self._wake_up()
-        waiter: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        loop = self._wake_up()
         if key in self.hot:
+            waiter: asyncio.Future[V] = loop.create_future()
             waiter.set_result(self.hot[key])
             return waiter
-        self._raise_if_absent(key)
+        absent = self._absent.recall(key, self._clock())
+        if absent is not None:
+            self.stats.negative += 1
+            raise absent
         self.stats.misses += 1
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._launch(key)
-        else:
-            self.stats.joined += 1
-        flight.waiters.append(waiter)
-        return waiter
+        return self._wait_for(key, loop)
 
     def peek(self, key: K) -> V | None:
         """Return the value of ``key`` if it is warm, else None. Never does I/O; safe from any thread."""
@@ -167,28 +141,25 @@ class SingleFlightCache(Generic[K, V]):
 
         A failure is raised and leaves the old value where it is, unless the key turns out to be absent.
         """
-        self._wake_up()
-        waiter: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        (self._flights.get(key) or self._launch(key)).waiters.append(waiter)
-        return await waiter
+        return await self._wait_for(key, self._wake_up())
 
     def put(self, key: K, value: V) -> None:
         """Take ``value`` as what ``key`` is now. A running flight is disowned; who waited for it gets ``value``."""
         self._wake_up()
-        flight = self._disown(key)
+        flight = self._flights.pop(key, None)
         self._store(key, value)
         if flight is not None:
             flight.resolve(value)
 
     def invalidate(self, key: K) -> None:
         """Forget ``key``, also that it is absent. A running flight is disowned; the next read starts a new one."""
-        self._disown(key)
-        self._negative.pop(key, None)
+        self._flights.pop(key, None)
+        self._absent.forget(key)
         self._drop(key)
 
     def clear(self) -> None:
         """Forget everything, as :meth:`invalidate` does for one key."""
-        for key in [*self._entries, *self._flights, *self._negative]:
+        for key in [*self._entries, *self._flights, *self._absent.keys()]:
             self.invalidate(key)
 
     # -- life
@@ -201,25 +172,29 @@ class SingleFlightCache(Generic[K, V]):
         """End every task; whoever waits gets ClosedError. Harmless when closed already."""
         if self._closed:
             return
-        if self.owner not in (None, asyncio.get_running_loop()):
+        loop = asyncio.get_running_loop()
+        if self.owner not in (None, loop):
             raise UnsupportedOperationError(_ELSEWHERE)
         self._closed = True
         self._withdraw()
-        self._cold = {}
-        self._negative.clear()
-        for flight in self._flights.values():
-            flight.fail(ClosedError("the cache was closed while this value was being fetched"))
-        self._flights.clear()
-        renewer = self._renewer
-        if renewer is None or renewer.loop is not asyncio.get_running_loop():
+        self._entries, self._flights = {}, {}
+        self._absent, self._schedule = AbsentKeys(self.policy), Schedule(self.policy, self._jitter)
+        if self._renewer is not None and self._renewer.loop is loop:
+            await self._end_tasks(self._renewer)
+        else:
             self._forget_loop()
-            return
+
+    async def _end_tasks(self, renewer: Renewer[K]) -> None:
+        running = {flight.task for flight in self._running} - {asyncio.current_task()}
+        for flight in self._running:
+            flight.fail(ClosedError("the cache was closed while this value was being fetched"))
+            flight.task.cancel()
+        try:
+            if running:
+                await asyncio.wait(running, timeout=_CLOSE_WITHIN)
+        finally:  # also if whoever closes is cancelled
+            renewer.task.cancel()
         await renewer.stop()
-        running = [task for task in self._tasks if not task.done()]
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running, timeout=_CLOSE_WITHIN)
 
     @property
     def owner(self) -> asyncio.AbstractEventLoop | None:
@@ -231,19 +206,29 @@ class SingleFlightCache(Generic[K, V]):
         """When each entry will be renewed next, in seconds from now, and how often renewing it failed. O(n)."""
         now = self._clock()
         return {
-            key: EntryState(next_renewal=when - now, failures=self._schedule.failures(key))
+            key: EntryState(max(0.0, when - now) if isfinite(when) else 0.0, self._schedule.failures(key))
             for key, when in self._schedule.due_times().items()
-            if key in self._entries
         }
 
     # -- one flight
 
-    def _launch(self, key: K, done: Callable[[], None] | None = None) -> Flight[K, V]:
-        flight = self._flights[key] = Flight(key)
+    def _wait_for(self, key: K, loop: asyncio.AbstractEventLoop) -> asyncio.Future[V]:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._launch(key, loop)
+        else:
+            self.stats.joined += 1
+        waiter: asyncio.Future[V] = loop.create_future()
+        flight.waiters.append(waiter)
+        return waiter
+
+    def _launch(self, key: K, loop: asyncio.AbstractEventLoop) -> Flight[K, V]:
+        flight: Flight[K, V] = Flight(key)
+        self._flights[key] = flight
+        self._running.add(flight)
         self.stats.flights += 1
-        task = flight.task = asyncio.get_running_loop().create_task(self._fly(flight), name="asyncsecrets-flight")
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._flown, flight, done))
+        flight.task = spawn(self._fly(flight), name="asyncsecrets-flight", loop=loop)
+        flight.task.add_done_callback(partial(self._flown, flight))
         return flight
 
     async def _fly(self, flight: Flight[K, V]) -> None:
@@ -262,18 +247,16 @@ class SingleFlightCache(Generic[K, V]):
         except Exception as error:
             if key not in self._entries or self._classify(error) not in (Verdict.ABSENT, Verdict.DENIED):
                 raise
-        await self._sleep(self.policy.confirm_after)
+        await asyncio.sleep(self.policy.confirm_after)
         return await self._fetch(key)
 
-    def _flown(self, flight: Flight[K, V], done: Callable[[], None] | None, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._leave_record(flight)
-        if not task.cancelled():
-            task.exception()  # retrieved, so that asyncio does not log it
-        if flight.waiters:  # cancelled from outside, or while the loop shuts down: nobody may be left waiting
-            flight.fail(ClosedError("the fetch was cancelled before it was answered"))
-        if done is not None:
-            done()
+    def _flown(self, flight: Flight[K, V], task: asyncio.Task[None]) -> None:
+        """The task has ended. If it did so without landing, nobody may be left waiting, nor the entry unrenewed."""
+        self._running.discard(flight)
+        error = None if task.cancelled() else task.exception()  # asked for, so that asyncio does not log it
+        if self._leave_record(flight):
+            self._retry_later(flight.key)
+        flight.fail(error if isinstance(error, Exception) else ClosedError(_CUT_SHORT))
 
     def _land(self, flight: Flight[K, V], value: V) -> None:
         if self._leave_record(flight):
@@ -295,13 +278,15 @@ class SingleFlightCache(Generic[K, V]):
         self.stats.failures[verdict] += 1
         if verdict is Verdict.ABSENT:
             self._drop(key)
-            self._remember_absent(key, error)
+            self._absent.remember(key, error, self._clock())
         elif verdict is Verdict.DENIED and self.policy.evict_denied:
             self._drop(key)
         else:
-            wait = getattr(error, "retry_after", None) or 0.0
-            self._schedule.failed(key, self._clock(), min(wait, self.policy.longest_wait))
-            self._reschedule()
+            self._retry_later(key, getattr(error, "retry_after", None) or 0.0)
+
+    def _retry_later(self, key: K, wait: float = 0.0) -> None:
+        self._schedule.failed(key, self._clock(), min(wait, self.policy.longest_wait))
+        self._reschedule()
 
     def _leave_record(self, flight: Flight[K, V]) -> bool:
         """Take ``flight`` off the record; say whether it was on it. Nobody may join a flight that has landed."""
@@ -310,77 +295,53 @@ class SingleFlightCache(Generic[K, V]):
         del self._flights[flight.key]
         return True
 
-    def _disown(self, key: K) -> Flight[K, V] | None:
-        return self._flights.pop(key, None)
-
     # -- the entries
 
-    @property
-    def _entries(self) -> dict[K, V]:
-        return self.hot if self._cold is None else self._cold
-
     def _store(self, key: K, value: V) -> None:
-        entries, now = self._entries, self._clock()
-        previous = entries.get(key)
-        if key in entries:
+        previous, now = self._entries.get(key), self._clock()
+        if key in self._entries:
             self._schedule.renew(key, now)
         else:
             self._schedule.begin(key, now)
-        entries[key] = value
-        self._negative.pop(key, None)
-        if self.policy.max_entries and len(entries) > self.policy.max_entries:
+        self._entries[key] = value
+        self._absent.forget(key)
+        if self.policy.max_entries and len(self._entries) > self.policy.max_entries:
             self.stats.evicted += 1
-            self._drop(next(iter(entries)))
+            self._drop(next(iter(self._entries)))
         if self._listener is not None:
             self._listener.stored(key, value, previous)
         self._reschedule()
 
     def _drop(self, key: K) -> None:
-        entries = self._entries
-        if key in entries:
-            previous = entries.pop(key)
+        if key in self._entries:
+            previous = self._entries.pop(key)
             self._schedule.end(key)
             if self._listener is not None:
                 self._listener.dropped(key, previous)
 
-    def _expire(self, key: K) -> None:
-        self.stats.expired += 1
-        self._drop(key)
-
-    def _remember_absent(self, key: K, error: BaseException) -> None:
-        if not self.policy.negative_ttl:
-            return
-        self._negative.pop(key, None)
-        self._negative[key] = (self._clock() + self.policy.negative_ttl, fresh(error))
-        if len(self._negative) > self.policy.max_negative:
-            del self._negative[next(iter(self._negative))]
-
-    def _raise_if_absent(self, key: K) -> None:
-        until, error = self._negative.get(key, (0.0, None))
-        if error is not None and self._clock() < until:
-            self.stats.negative += 1
-            raise fresh(error)
-
     # -- who vouches
 
-    def _wake_up(self) -> None:
-        """Make sure that a renewer on this loop vouches for what is hot. The slow way in: every miss comes through
-        here."""
+    def _wake_up(self) -> asyncio.AbstractEventLoop:
+        """Make sure that a renewer on the running loop vouches for what is hot, and return the loop. The slow way in:
+        every miss comes through here."""
         if self._closed:
             raise ClosedError("the cache is closed")
         loop = asyncio.get_running_loop()
         renewer = self._renewer
         if renewer is None or renewer.loop is not loop or renewer.task.done():
             renewer = self._adopt(loop)
-        if self._cold is not None:
+        if self.hot is not self._entries:
             renewer.resume()
+        return loop
 
     def _adopt(self, loop: asyncio.AbstractEventLoop) -> Renewer[K]:
-        owner = self.owner
-        if owner is not None and owner is not loop:
+        if self.owner not in (None, loop):
             raise UnsupportedOperationError(_ELSEWHERE)
-        if self._renewer is not None:
+        if self._renewer is not None and self._renewer.loop is loop:
+            self._renewer.detach()  # it failed, or was cancelled; the flights run on
+        else:
             self._forget_loop()
+        self._schedule.again(self._clock())
         self._renewer = Renewer(
             self._schedule,
             clock=self._clock,
@@ -389,28 +350,29 @@ class SingleFlightCache(Generic[K, V]):
             expire=self._expire,
             vouch=self._vouch,
             withdraw=self._withdraw,
-            ended=self._ended,
+            on_end=self._on_end,
             guarded=self._guarded,
         )
         return self._renewer
 
     def _renew(self, key: K, done: Callable[[], None]) -> None:
+        if self._closed:
+            return
         self.stats.renewals += 1
-        flight = self._flights.get(key)
-        if flight is None:
-            self._launch(key, done)
-        elif flight.task is not None:
-            flight.task.add_done_callback(lambda _: done())
+        flight = self._flights.get(key) or self._launch(key, asyncio.get_running_loop())
+        flight.task.add_done_callback(lambda _: done())
+
+    def _expire(self, key: K) -> None:
+        self.stats.expired += 1
+        self._drop(key)
 
     def _vouch(self) -> None:
-        if self._cold is not None and not self._closed:
-            self.hot, self._cold = self._cold, None
+        self.hot = self._entries
 
     def _withdraw(self) -> None:
-        # May run on the guard's thread. Both dicts are replaced, never emptied: whoever writes to the one that was hot
-        # at the same moment writes to the one that is cold now, and nothing is lost or served.
-        if self._cold is None:
-            self._cold, self.hot = self.hot, {}
+        # May run on the guard's thread. The hot dict is replaced, never emptied: whoever writes to the entries at the
+        # same moment writes to the same dict as ever, and nothing is lost or served.
+        self.hot = {}
         if self._listener is not None:
             self._listener.withdrawn()
 
@@ -418,24 +380,14 @@ class SingleFlightCache(Generic[K, V]):
         if self._renewer is not None:
             self._renewer.reschedule()
 
-    async def _ended(self) -> None:
-        if self._on_end is not None:
-            await self._on_end()
-
     def _forget_loop(self) -> None:
         """Let go of what belongs to a loop that is gone, without touching it."""
         self._withdraw()
         if self._renewer is not None:
             self._renewer.detach()
-        for task in self._tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # it cannot be ended there
         self._renewer = None
         self._flights = {}
-        self._tasks = set()
-
-    def _new_schedule(self) -> Schedule[K]:
-        policy = self.policy
-        return Schedule(policy.refresh_interval, policy.max_stale, backoff=policy.backoff, jitter=self._jitter)
+        self._running = set()
 
 
 _caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()

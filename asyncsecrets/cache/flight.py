@@ -10,6 +10,7 @@ __all__ = ["Flight", "fresh"]
 
 K = TypeVar("K")
 V = TypeVar("V")
+E = TypeVar("E", bound=BaseException)
 
 
 class Flight(Generic[K, V]):
@@ -22,9 +23,10 @@ class Flight(Generic[K, V]):
 
     __slots__ = ("key", "task", "waiters")
 
+    task: asyncio.Task[None]
+
     def __init__(self, key: K) -> None:
         self.key = key
-        self.task: asyncio.Task[None] | None = None
         self.waiters: list[asyncio.Future[V]] = []
 
     def resolve(self, value: V) -> None:
@@ -42,17 +44,32 @@ class Flight(Generic[K, V]):
         self.waiters.clear()
 
 
-def fresh(error: BaseException) -> BaseException:
-    """Return a copy of ``error`` without traceback or context.
+def fresh(error: E) -> E:
+    """Return a copy of ``error`` without traceback, context or cause.
 
     One instance shared by many waiters grows a traceback with each of them, and keeps their frames, with whatever
-    secrets are in these, alive. An exception that cannot be copied is passed on as it is.
+    secrets are in these, alive. An exception that cannot be copied at all is passed on as it is.
     """
+    duplicate = _copy(error)
+    duplicate.__traceback__ = duplicate.__context__ = duplicate.__cause__ = None
+    return duplicate
+
+
+def _copy(error: E) -> E:
     try:
         duplicate = copy.copy(error)
+        if type(duplicate) is not type(error):
+            return error
     except Exception:  # noqa: BLE001  # a foreign exception may fail to copy in any way it likes
+        return _rebuilt(error)
+    return duplicate
+
+
+def _rebuilt(error: E) -> E:
+    # Most exceptions that cannot be copied only have a constructor that asks for more than it hands on.
+    try:
+        duplicate = type(error).__new__(type(error), *error.args)
+        duplicate.__dict__.update(error.__dict__)
+    except Exception:  # noqa: BLE001  # as above
         return error
-    if type(duplicate) is not type(error):
-        return error
-    duplicate.__traceback__ = duplicate.__context__ = duplicate.__cause__ = None
     return duplicate

@@ -1,6 +1,6 @@
 """The dead man's switch: takes values out of the hot dict when their event loop cannot.
 
-A hit reads no clock, so somebody else has to. Normally that is the renewer, a task on the client's loop. A loop that is
+A hit reads no clock, so somebody else has to. Normally that is the renewer, a task on the cache's loop. A loop that is
 blocked, or is not being run, cannot run it; meanwhile values pass the end of their life and the next hit, which may
 come before the loop's timers, would serve them. So the renewer *promises* when it will be back, and one daemon thread
 per process withdraws the values of whoever breaks the promise. The thread sleeps until the earliest promise and costs
@@ -21,7 +21,7 @@ GRACE = 0.05
 
 
 class Guard:
-    """Promises by owner; one thread that holds them to it. ``now`` is a clock that ``wait`` can wait on."""
+    """Promises by owner; one thread that holds them to it."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition(threading.Lock())
@@ -29,14 +29,16 @@ class Guard:
         self._thread: threading.Thread | None = None
 
     def promise(self, owner: object, seconds: float, withdraw: Callable[[], None]) -> None:
-        """Call ``withdraw`` from the guard's thread unless ``owner`` promises again, or is released, in time."""
+        """Call ``withdraw`` from the guard's thread unless ``owner`` promises again, or is released, in time.
+
+        ``withdraw`` must neither raise nor ask anything of the guard.
+        """
         with self._condition:
             until = time.monotonic() + seconds + GRACE
             earliest = min((at for at, _ in self._promises.values()), default=float("inf"))
             self._promises[owner] = (until, withdraw)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="asyncsecrets-guard", daemon=True)
-                self._thread.start()
+                self._start()
             elif until < earliest:
                 self._condition.notify()
 
@@ -46,6 +48,14 @@ class Guard:
             self._promises.pop(owner, None)
             if not self._promises:
                 self._condition.notify()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="asyncsecrets-guard", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # an interpreter that shuts down starts no threads, and has no use for this one
+            return
+        self._thread = thread
 
     def _run(self) -> None:
         with self._condition:

@@ -89,8 +89,8 @@ class CacheStats:
 
 @dataclass(frozen=True, slots=True)
 class EntryState:
-    """Where one entry stands: seconds until its next renewal (negative while that is overdue), failed renewals so
-    far."""
+    """Where one entry stands: seconds until its next renewal or retry (0 while one is due or under way), and how many
+    renewals have failed since its value was fetched."""
 
     next_renewal: float
     failures: int

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from asyncsecrets.cache.guard import guard
 from asyncsecrets.cache.schedule import Event, Schedule
+from asyncsecrets.cache.tasks import spawn
 
 __all__ = ["Renewer"]
 
@@ -26,9 +28,10 @@ _CHUNK = 64
 class Renewer(Generic[K]):
     """Carries out a schedule on one event loop, at most ``concurrency`` renewals at once.
 
-    ``launch(key, done)`` starts a renewal and calls ``done`` when it has landed; ``expire(key)`` drops an entry.
-    ``vouch`` is called whenever everything due has been dealt with; ``withdraw``, possibly from another thread, when
-    the loop has stopped keeping its promises; ``ended`` on the loop when the task ends, however it ends.
+    ``launch(key, done)`` starts a renewal and has ``done`` called on the loop, later, when it has ended;
+    ``expire(key)`` drops an entry. ``vouch`` is called whenever everything due has been dealt with; ``withdraw``,
+    possibly from another thread, when the loop has stopped keeping its promises; ``on_end`` is awaited when the
+    task ends on a loop that still runs, however it ends.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class Renewer(Generic[K]):
         expire: Callable[[K], None],
         vouch: Callable[[], None],
         withdraw: Callable[[], None],
-        ended: Callable[[], Awaitable[None]],
+        on_end: Callable[[], Awaitable[None]] | None,
         guarded: bool,
     ) -> None:
         self._schedule = schedule
@@ -51,15 +54,16 @@ class Renewer(Generic[K]):
         self._expire = expire
         self._vouch = vouch
         self._withdraw = withdraw
-        self._ended = ended
+        self._on_end = on_end
         self._guarded = guarded
         self._detached = False
         self._queue: deque[K] = deque()
-        self._events: Iterator[tuple[Event, K]] = iter(())
         self._wake: asyncio.Future[None] | None = None
         self._wakes_at = float("inf")
         self.loop = asyncio.get_running_loop()
-        self.task = self.loop.create_task(self._run(), name="asyncsecrets-renewer")
+        # In a context of its own: it must not keep what belongs to the request that happened to start it.
+        self.task = spawn(self._run(), name="asyncsecrets-renewer", loop=self.loop, context=contextvars.Context())
+        self.task.add_done_callback(lambda _: self._finish())  # also if it is cancelled before it begins
 
     @property
     def alive(self) -> bool:
@@ -69,34 +73,42 @@ class Renewer(Generic[K]):
     def reschedule(self) -> None:
         """Wake up earlier, if the schedule now asks for it."""
         next_at = self._schedule.next_at()
-        if next_at is not None and next_at < self._wakes_at:
+        if next_at < self._wakes_at:
+            self._wakes_at = next_at
+            self._promise()
             self._nudge()
 
     def resume(self) -> None:
-        """Carry out everything that is due by now and vouch for the rest, without awaiting."""
-        while (due := self._next_due()) is not None:
-            self._handle(*due)
+        """Drop what is past the end of its life and vouch for the rest, without awaiting."""
+        while self._schedule.safe_until() <= (now := self._clock()):
+            self._carry_out_one(now)
         self._vouch()
-        self._promise(self._delay())
+        self._promise()
         self._nudge()
 
     def detach(self) -> None:
         """Have nothing to do with the cache any more: the loop is gone, or in another process. Touches no loop."""
         self._detached = True
-        self.task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # it cannot be ended there
+        self._queue.clear()
         guard.release(self)
+
+    async def stop(self) -> None:
+        """End the task and wait until it has ended."""
+        self.task.cancel()
+        if asyncio.current_task() is not self.task:
+            await asyncio.wait({self.task})
 
     async def _run(self) -> None:
         try:
             await self._renew_until_ended()
-        except GeneratorExit:  # destroyed together with its loop: there is nothing to await on
-            raise
         except asyncio.CancelledError:
-            await self._ended()
+            await self._end()
             raise
-        except Exception:
-            logger.exception("the refresh task failed; values will be fetched when they are next asked for")
-            await self._ended()
+        except Exception as error:  # noqa: BLE001  # what failed here cannot fail a reader; the next miss starts anew
+            # Its name only: a message might quote a value.
+            logger.error("renewing failed with %s; values will be fetched when next asked for", type(error).__name__)  # noqa: TRY400
+            await self._end()
+        # Nothing is awaited when the task is destroyed with its loop (GeneratorExit): there is nothing to await on.
 
     async def _renew_until_ended(self) -> None:
         try:
@@ -105,46 +117,52 @@ class Renewer(Generic[K]):
                 self._vouch()
                 await self._sleep()
         finally:
-            if not self._detached:
-                self._withdraw()
-                guard.release(self)
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._detached:
+            self._queue.clear()  # a renewal that ends while the loop is shut down must not start the next one
+            self._withdraw()
+            guard.release(self)
+
+    async def _end(self) -> None:
+        if self._on_end is not None and not self._detached:
+            await self._on_end()
 
     async def _carry_out(self) -> None:
         handled = 0
-        while (due := self._next_due()) is not None:
-            self._handle(*due)
+        while self._carry_out_one(self._clock()) and not self._detached:
             handled += 1
             if handled % _CHUNK == 0:
                 await asyncio.sleep(0)
 
-    def _next_due(self) -> tuple[Event, K] | None:
-        # One iterator for the task and for settle(): what the task has begun to take, settle() takes to its end.
-        due = next(self._events, None)
+    def _carry_out_one(self, now: float) -> bool:
+        due = self._schedule.pop(now)
         if due is None:
-            self._events = self._schedule.take(self._clock())
-            due = next(self._events, None)
-        return due
-
-    def _handle(self, event: Event, key: K) -> None:
+            return False
+        event, key = due
         if event is Event.EXPIRE:
             self._expire(key)
-        elif self._free:
-            self._free -= 1
-            self._launch(key, self._landed)
         else:
             self._queue.append(key)
+            self._launch_queued()
+        return True
+
+    def _launch_queued(self) -> None:
+        while self._queue and self._free:
+            key = self._queue.popleft()
+            if self._schedule.is_overdue(key):  # not if it was dropped, or renewed by somebody else, while it waited
+                self._free -= 1
+                self._launch(key, self._landed)
 
     def _landed(self) -> None:
-        if self._queue and self.alive and not self._detached:
-            self._launch(self._queue.popleft(), self._landed)
-        else:
-            self._free += 1
+        self._free += 1
+        self._launch_queued()
 
     async def _sleep(self) -> None:
-        delay = self._delay()
         wake = self._wake = self.loop.create_future()
-        timer = self.loop.call_later(delay, _set, wake)
-        self._promise(delay)
+        timer = self.loop.call_later(self._delay(), _set, wake)
+        self._promise()
         try:
             await wake
         finally:
@@ -152,26 +170,23 @@ class Renewer(Generic[K]):
             self._wake = None
 
     def _delay(self) -> float:
-        next_at = self._schedule.next_at()
-        self._wakes_at = float("inf") if next_at is None else next_at
+        self._wakes_at = self._schedule.next_at()
         return min(_LONGEST_SLEEP, max(0.0, self._wakes_at - self._clock()))
 
     def _nudge(self) -> None:
         if self._wake is not None:
             _set(self._wake)
 
-    def _promise(self, delay: float) -> None:
+    def _promise(self) -> None:
+        # To be back before a life ends. Being late with a renewal harms nobody, and a loop that is merely busy should
+        # not have its readers go the slow way.
         if not self._guarded:
             return
         if len(self._schedule):
-            guard.promise(self, delay, self._withdraw)
+            safe_for = max(0.0, self._schedule.safe_until() - self._clock())
+            guard.promise(self, min(_LONGEST_SLEEP, safe_for), self._withdraw)
         else:
             guard.release(self)
-
-    async def stop(self) -> None:
-        """End the task and wait until it has ended."""
-        self.task.cancel()
-        await asyncio.wait({self.task})
 
 
 def _set(future: asyncio.Future[None]) -> None:

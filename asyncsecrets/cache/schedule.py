@@ -8,15 +8,19 @@ in normal times there are hardly any.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
+from asyncsecrets.cache.policy import CachePolicy
 from asyncsecrets.cache.wheel import Wheel
 
-__all__ = ["Event", "Overdue", "Schedule"]
+__all__ = ["Event", "Schedule"]
 
 K = TypeVar("K")
+
+_NEVER = float("inf")
+_COMPACT_AT = 1024
 
 
 class Event(Enum):
@@ -26,37 +30,31 @@ class Event(Enum):
     EXPIRE = "expire"
 
 
-class Overdue(Generic[K]):
-    """An entry past its refresh interval: when its life ends, and how often renewing it failed."""
+class _Overdue(Generic[K]):
+    """An entry past its refresh interval. ``retry_at`` is never while a renewal is under way."""
 
     __slots__ = ("expires_at", "failures", "key", "retry_at")
 
-    def __init__(self, key: K, retry_at: float, expires_at: float) -> None:
+    def __init__(self, key: K, expires_at: float) -> None:
         self.key = key
-        self.retry_at = retry_at
+        self.retry_at = _NEVER
         self.expires_at = expires_at
         self.failures = 0
 
 
 class Schedule(Generic[K]):
-    """The renewals of one cache. All times are readings of the cache's clock, in seconds."""
+    """The renewals of one cache. All times are readings of the cache's clock, in seconds; it must not run backwards."""
 
-    __slots__ = ("_alarms", "_backoff", "_jitter", "_life", "_overdue", "_sequence", "_wheel")
+    __slots__ = ("_alarms", "_jitter", "_overdue", "_policy", "_sequence", "_wheel")
 
-    def __init__(
-        self,
-        interval: float,
-        max_stale: float,
-        *,
-        backoff: tuple[float, float],
-        jitter: Callable[[], float],
-    ) -> None:
-        self._wheel: Wheel[K] = Wheel(interval)
-        self._life = interval + max_stale
-        self._backoff = backoff
+    def __init__(self, policy: CachePolicy, jitter: Callable[[], float]) -> None:
+        self._policy = policy
         self._jitter = jitter
-        self._overdue: dict[K, Overdue[K]] = {}
-        self._alarms: list[tuple[float, int, Overdue[K]]] = []
+        self._wheel: Wheel[K] = Wheel(policy.refresh_interval)
+        self._overdue: dict[K, _Overdue[K]] = {}
+        # A heap of retries and ends of life. One whose entry is not overdue any more is dead, and dropped when it
+        # comes up, or when the dead outnumber the living.
+        self._alarms: list[tuple[float, int, _Overdue[K]]] = []
         self._sequence = 0
 
     def __len__(self) -> int:
@@ -75,6 +73,8 @@ class Schedule(Generic[K]):
         """An entry is gone. It must be scheduled or overdue."""
         if self._overdue.pop(key, None) is None:
             self._wheel.forget(key)
+        elif len(self._alarms) > _COMPACT_AT + 4 * len(self._overdue):
+            self._compact()
 
     def failed(self, key: K, now: float, wait: float = 0.0) -> None:
         """A renewal failed: try again after the backoff with jitter, and not before ``wait`` seconds.
@@ -84,54 +84,77 @@ class Schedule(Generic[K]):
         overdue = self._overdue.get(key)
         if overdue is None:
             return
-        first, longest = self._backoff
+        first, longest = self._policy.backoff
         ceiling = min(longest, first * 2.0 ** min(overdue.failures, 32))
         overdue.failures += 1
         overdue.retry_at = now + max(wait, ceiling * (0.5 + 0.5 * self._jitter()))
         self._alarm(overdue.retry_at, overdue)
+
+    def again(self, now: float) -> None:
+        """Whoever carried out the renewals under way is gone: they are due again."""
+        for overdue in self._overdue.values():
+            if overdue.retry_at == _NEVER:
+                overdue.retry_at = now
+                self._alarm(now, overdue)
+
+    def is_overdue(self, key: K) -> bool:
+        """Whether ``key`` is an entry that still waits for its renewal."""
+        return key in self._overdue
 
     def failures(self, key: K) -> int:
         """How many renewals of ``key`` have failed since its value was fetched."""
         overdue = self._overdue.get(key)
         return 0 if overdue is None else overdue.failures
 
-    def next_at(self) -> float | None:
-        """When :meth:`take` next has something to say."""
+    def next_at(self) -> float:
+        """When :meth:`pop` next may have something to say; infinite when there is nothing."""
         wheel = self._wheel.next_at()
-        if not self._alarms:
-            return wheel
-        return self._alarms[0][0] if wheel is None else min(wheel, self._alarms[0][0])
+        return min(_NEVER if wheel is None else wheel, self._alarms[0][0] if self._alarms else _NEVER)
 
-    def take(self, now: float) -> Iterator[tuple[Event, K]]:
-        """What has become due. Exhaust the iterator; the schedule may be changed in between."""
+    def safe_until(self) -> float:
+        """A moment before which no entry's life ends. What is in the wheel may be stale when it comes out, not old."""
+        wheel = self._wheel.next_at()
+        return min(
+            _NEVER if wheel is None else wheel + self._policy.max_stale, self._alarms[0][0] if self._alarms else _NEVER
+        )
+
+    def pop(self, now: float) -> tuple[Event, K] | None:
+        """One thing that is due, or None. An entry that is to expire must be ended; the rest may be changed at will."""
         while self._alarms and self._alarms[0][0] <= now:
             overdue = heapq.heappop(self._alarms)[2]
             if self._overdue.get(overdue.key) is not overdue:
                 continue
             if overdue.expires_at <= now:
-                yield Event.EXPIRE, overdue.key
-            elif overdue.retry_at <= now:
-                overdue.retry_at = float("inf")
-                yield Event.RENEW, overdue.key
-        for key, born in self._wheel.take(now):
-            # Overdue until a value lands. The one alarm that is set now ends its life, whatever becomes of the renewal.
-            overdue = self._overdue[key] = Overdue(key, float("inf"), born + self._life)
-            if overdue.expires_at <= now:
-                yield Event.EXPIRE, key
-            else:
-                self._alarm(overdue.expires_at, overdue)
-                yield Event.RENEW, key
-
-    def overdue(self) -> dict[K, Overdue[K]]:
-        """The overdue entries, for status pages."""
-        return dict(self._overdue)
+                return Event.EXPIRE, overdue.key
+            if overdue.retry_at <= now:
+                overdue.retry_at = _NEVER
+                return Event.RENEW, overdue.key
+        return self._pop_scheduled(now)
 
     def due_times(self) -> dict[K, float]:
-        """When each entry will be renewed next, for status pages. O(n)."""
+        """When each entry will be renewed next, for status pages; infinite while a renewal is under way. O(n)."""
         times = self._wheel.due_times()
         times.update({key: overdue.retry_at for key, overdue in self._overdue.items()})
         return times
 
-    def _alarm(self, when: float, overdue: Overdue[K]) -> None:
+    def _pop_scheduled(self, now: float) -> tuple[Event, K] | None:
+        due = self._wheel.pop(now)
+        if due is None:
+            return None
+        key, born = due
+        overdue = self._overdue[key] = _Overdue(key, born + self._policy.refresh_interval + self._policy.max_stale)
+        if overdue.expires_at <= now:
+            return Event.EXPIRE, key
+        self._alarm(overdue.expires_at, overdue)  # ends its life, whatever becomes of the renewal
+        return Event.RENEW, key
+
+    def _alarm(self, when: float, overdue: _Overdue[K]) -> None:
         self._sequence += 1
         heapq.heappush(self._alarms, (when, self._sequence, overdue))
+
+    def _compact(self) -> None:
+        self._alarms = []
+        for overdue in self._overdue.values():
+            self._alarm(overdue.expires_at, overdue)
+            if overdue.retry_at != _NEVER:
+                self._alarm(overdue.retry_at, overdue)

@@ -8,15 +8,14 @@ shared floats, rounded down to the tick. Both roundings end a life early rather 
 Taking a key out of the middle of a list would need to know its bucket, which would cost a dict entry a key (38 bytes at
 100,000). Instead :meth:`Wheel.forget` counts one of its memberships as dead, and the next one of that key to come out
 is dropped. This is sound because **a key's live membership is the last of its memberships to come out**: a key that
-has dead ones is always put a whole span ahead, where none of its dead ones can lie. When the dead outnumber the
-living, they are swept out, so a key that is forgotten a million times costs no memory.
+has dead ones is always put a whole span ahead, where none of its dead ones can lie behind it. When the dead outnumber
+the living, they are swept out, so a key that is forgotten a million times costs no memory.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Wheel"]
 
@@ -28,15 +27,28 @@ _SWEEP_AT = 1024
 
 
 class Wheel(Generic[K]):
-    """Keys with the moment each is due. ``span`` is the longest delay, in seconds."""
+    """Keys with the moment each is due. ``span`` is the longest delay, in seconds. Time must not run backwards."""
 
-    __slots__ = ("_buckets", "_dead", "_dead_total", "_order", "_size", "_stamp", "_tick", "span")
+    __slots__ = (
+        "_buckets",
+        "_coming",
+        "_coming_at",
+        "_dead",
+        "_dead_total",
+        "_order",
+        "_size",
+        "_stamp",
+        "_tick",
+        "span",
+    )
 
     def __init__(self, span: float) -> None:
         self.span = span
         self._tick = max(span / _SLOTS, _SHORTEST_TICK)
-        self._buckets: dict[int, list[K | float]] = {}
-        self._order: list[int] = []
+        self._buckets: dict[int, list[Any]] = {}
+        self._order: list[int] = []  # a heap of the buckets' numbers
+        self._coming: list[Any] = []  # the bucket that is being taken out, last first
+        self._coming_at = 0.0
         self._dead: dict[K, int] = {}
         self._dead_total = 0
         self._size = 0
@@ -54,7 +66,13 @@ class Wheel(Generic[K]):
             phase = 1.0
         if not now - self._tick < self._stamp <= now:
             self._stamp = now
-        self._insert(int((now + self.span * phase) // self._tick), key, self._stamp)
+        index = int((now + self.span * phase) // self._tick)
+        bucket = self._buckets.get(index)
+        if bucket is None:
+            bucket = self._buckets[index] = []
+            heapq.heappush(self._order, index)
+        bucket += (key, self._stamp)
+        self._size += 1
 
     def forget(self, key: K) -> None:
         """Take out ``key``, which must be live in the wheel."""
@@ -64,57 +82,60 @@ class Wheel(Generic[K]):
             self._sweep()
 
     def next_at(self) -> float | None:
-        """The moment at which the next bucket comes out, or None when the wheel is empty."""
+        """The moment at which the next key comes out, or None when the wheel is empty."""
+        if self._coming:
+            return self._coming_at
         return self._order[0] * self._tick if self._order else None
 
-    def take(self, now: float) -> Iterator[tuple[K, float]]:
-        """Take out every key that is due, with its moment of birth.
-
-        The iterator may be left and taken up again between other calls; what it has not yielded stays in the wheel only
-        until it is dropped, so exhaust it.
-        """
-        while self._order and self._order[0] * self._tick <= now:
-            bucket = self._buckets.pop(heapq.heappop(self._order))
-            for position in range(0, len(bucket), 2):
-                self._size -= 1
-                key: K = bucket[position]  # type: ignore[assignment]  # even positions hold keys
-                if not self._is_dead(key):
-                    yield key, bucket[position + 1]  # type: ignore[misc]  # odd positions hold floats
+    def pop(self, now: float) -> tuple[K, float] | None:
+        """Take out one key that is due, and return it with its moment of birth; None when none is due."""
+        while self._coming or self._turn(now):
+            key: K = self._coming.pop()
+            born: float = self._coming.pop()
+            self._size -= 1
+            if not self._drop_dead(key):
+                return key, born
+        return None
 
     def due_times(self) -> dict[K, float]:
         """When each live key is due: a snapshot for status pages, O(n)."""
-        times: dict[K, float] = {}
+        times: dict[K, float] = dict.fromkeys(self._coming[1::2], self._coming_at)
         for index in sorted(self._buckets):
-            for key in self._buckets[index][::2]:
-                times[key] = index * self._tick  # type: ignore[index]  # later ones win: the live one is the last
+            times.update(dict.fromkeys(self._buckets[index][::2], index * self._tick))  # the last one is the live one
         return times
 
-    def _insert(self, index: int, key: K, born: float) -> None:
-        bucket = self._buckets.get(index)
-        if bucket is None:
-            bucket = self._buckets[index] = []
-            heapq.heappush(self._order, index)
-        bucket += (key, born)
-        self._size += 1
+    def _turn(self, now: float) -> bool:
+        if not self._order or self._order[0] * self._tick > now:
+            return False
+        index = heapq.heappop(self._order)
+        self._coming = self._buckets.pop(index)
+        self._coming.reverse()
+        self._coming_at = index * self._tick
+        return True
 
-    def _is_dead(self, key: K) -> bool:
+    def _drop_dead(self, key: K) -> bool:
+        """Whether the membership of ``key`` that comes out now is a dead one, which it is no longer counted as."""
         if key not in self._dead:
             return False
         self._dead_total -= 1
-        if self._dead[key] == 1:
+        self._dead[key] -= 1
+        if not self._dead[key]:
             del self._dead[key]
-        else:
-            self._dead[key] -= 1
         return True
 
     def _sweep(self) -> None:
         """Drop every dead membership: per key, the first ones to come out."""
-        for index in sorted(self._buckets):
-            bucket = self._buckets[index]
-            kept: list[K | float] = []
-            for position in range(0, len(bucket), 2):
-                if self._is_dead(bucket[position]):  # type: ignore[arg-type]
-                    self._size -= 1
-                else:
-                    kept += bucket[position : position + 2]
-            self._buckets[index] = kept
+        self._coming.reverse()
+        self._coming = self._living(self._coming)
+        self._coming.reverse()
+        swept = {index: self._living(self._buckets[index]) for index in sorted(self._buckets)}
+        self._buckets = {index: bucket for index, bucket in swept.items() if bucket}
+        self._order = list(self._buckets)  # sorted, and so a heap
+
+    def _living(self, bucket: list[Any]) -> list[Any]:
+        kept: list[Any] = []
+        for position in range(0, len(bucket), 2):
+            if not self._drop_dead(bucket[position]):
+                kept += bucket[position : position + 2]
+        self._size -= (len(bucket) - len(kept)) // 2
+        return kept

@@ -1,0 +1,28 @@
+"""How the cache starts its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any
+
+__all__ = ["spawn"]
+
+
+def spawn(
+    coroutine: Coroutine[Any, Any, None],
+    *,
+    name: str,
+    loop: asyncio.AbstractEventLoop,
+    context: Context | None = None,
+) -> asyncio.Task[None]:
+    """Start ``coroutine`` on ``loop``, at its next turn; hold on to the task, for asyncio does not.
+
+    Not by ``loop.create_task``: an eager task factory would run a part of it before the caller has put on record that
+    it runs. A loop that is closed without ending its tasks cannot end this one either, and nothing is lost with it,
+    so its destruction is not reported.
+    """
+    task: asyncio.Task[None] = asyncio.Task(coroutine, loop=loop, name=name, context=context)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio's own gather() does
+    return task

@@ -18,7 +18,8 @@ Hold your own provider to it by describing its backend in a :class:`ProviderHarn
 
 The tests are plain functions that run their coroutine on an event loop of their own, in asyncio's debug mode: they work
 under pytest-asyncio (strict and auto), anyio, and neither. What a provider cannot do (write, list, keep versions) is
-skipped by what its class says it is; what a backend cannot show is skipped by ``harness.unsupported``, with its reason.
+skipped by what its class says it is (or left out with :class:`ReaderConformance`); what a backend cannot show is
+skipped by ``harness.unsupported``, with its reason.
 
 Not asserted, because managers differ and a caller can live with each: whether a soft-deleted secret is still listed,
 which ``cas`` a deleted secret wants, and whether its name can be reused at once.
@@ -45,12 +46,13 @@ __all__ = [
     "PAYLOADS",
     "ProviderConformance",
     "ProviderHarness",
+    "ReaderConformance",
     "check_error",
 ]
 
 
-class ProviderConformance(Reading, Writing, Listing, Faults, Life):
-    """Subclass it, name the subclass ``Test…`` and give it a ``harness`` fixture."""
+class ReaderConformance(Reading, Faults, Life):
+    """The suite for a provider that only reads. Subclass it, name it ``Test…`` and give it a ``harness`` fixture."""
 
     def test_declarations(self, harness: ProviderHarness) -> None:
         """The provider says which manager it is; the harness excuses only what the suite knows, with a reason."""
@@ -67,3 +69,7 @@ class ProviderConformance(Reading, Writing, Listing, Faults, Life):
         expect(isinstance(harness.provider, Provider), "a member of the Provider protocol is missing")
         expect(bool(harness.provider.system), "`system` is empty")
         expect(CANARY not in repr(harness.provider) + str(harness.provider), "the provider's repr holds a value")
+
+
+class ProviderConformance(ReaderConformance, Writing, Listing):
+    """The whole suite. Subclass it, name the subclass ``Test…`` and give it a ``harness`` fixture."""

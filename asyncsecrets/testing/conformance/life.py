@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 from asyncsecrets.errors import (
     ClosedError,
 )
 from asyncsecrets.providers.base import BatchReader, Lister, VersionLister, Writer
-from asyncsecrets.secret import Secret
 from asyncsecrets.testing.conformance.harness import CANARY, ProviderHarness
 from asyncsecrets.testing.conformance.steps import (
+    cancel_after,
     expect_value,
     put,
     scenario,
 )
-from asyncsecrets.testing.conformance.watch import expect, raised
+from asyncsecrets.testing.conformance.watch import raised
 
 
 class Life:
@@ -29,20 +27,8 @@ class Life:
         name = harness.name("Cancel")
         await harness.seed(name, CANARY)
         for turns in range(12):
-            await _cancel_after(turns, harness.provider.get(name))
+            await cancel_after(turns, harness.provider.get(name))
             await expect_value(harness, name, CANARY)
-
-    @scenario
-    async def test_cancelled_put(self, harness: ProviderHarness) -> None:
-        """A put that is cancelled leaves the old value or the new one, and a provider that works."""
-        name = harness.name("CancelPut")
-        await put(harness, name, f"{CANARY} old")
-        for turns in range(12):
-            await _cancel_after(turns, put(harness, name, f"{CANARY} new"))
-            secret = harness.value(await harness.provider.get(name))
-            whole = secret.equals(f"{CANARY} old") or secret.equals(f"{CANARY} new")
-            expect(whole, "a cancelled put left neither the old value nor the new one")
-        await put(harness, name, f"{CANARY} last")
 
     @scenario
     async def test_closed(self, harness: ProviderHarness) -> None:
@@ -93,15 +79,3 @@ class Life:
         provider.abandon()
         await provider.open()
         await expect_value(harness, name, CANARY)
-
-
-async def _cancel_after(turns: int, call: Coroutine[Any, Any, Secret]) -> None:
-    """Cancel ``call`` after some turns of the loop; it must end as cancelled unless it had ended before."""
-    task = asyncio.ensure_future(call)
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    ended = not task.cancel()
-    await asyncio.wait([task])
-    expect(ended or task.cancelled(), "a cancelled call did not end as cancelled")
-    if not task.cancelled():
-        expect(task.exception() is None, f"a call that ran to its end failed: {type(task.exception()).__name__}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -86,3 +87,15 @@ def payload_of(harness: ProviderHarness, kind: str) -> Payload:
     if kind == "largest" and isinstance(value, str):
         return value + "x" * (harness.max_payload - len(value))
     return value
+
+
+async def cancel_after(turns: int, call: Coroutine[Any, Any, Secret]) -> None:
+    """Cancel ``call`` after some turns of the loop; it must end as cancelled unless it had ended before."""
+    task = asyncio.ensure_future(call)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    ended = not task.cancel()
+    await asyncio.wait([task])
+    expect(ended or task.cancelled(), "a cancelled call did not end as cancelled")
+    if not task.cancelled():
+        expect(task.exception() is None, f"a call that ran to its end failed: {type(task.exception()).__name__}")

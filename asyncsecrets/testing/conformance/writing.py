@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -10,11 +11,13 @@ from asyncsecrets.errors import (
     ConflictError,
     InvalidNameError,
     UnsupportedOperationError,
+    WriteOutcomeUnknownError,
 )
 from asyncsecrets.secret import Secret
-from asyncsecrets.testing.conformance.cases import HOSTILE_NAMES, PAYLOADS
-from asyncsecrets.testing.conformance.harness import CANARY, ProviderHarness
+from asyncsecrets.testing.conformance.cases import BODIES, FAULT_ERRORS, HOSTILE_NAMES, PAYLOADS, REFUSED, UNANSWERED
+from asyncsecrets.testing.conformance.harness import CANARY, FAULTS, ProviderHarness
 from asyncsecrets.testing.conformance.steps import (
+    cancel_after,
     expect_absent,
     expect_error,
     expect_value,
@@ -121,3 +124,37 @@ class Writing:
         lost = [answer for answer in answers if type(answer) is ConflictError]
         expect((len(won), len(lost)) == (1, 4), f"{len(won)} of five puts won and {len(lost)} lost")
         await expect_value(harness, name, f"{CANARY} {won[0]}")
+
+    @scenario
+    async def test_cancelled_put(self, harness: ProviderHarness) -> None:
+        """A put that is cancelled leaves the old value or the new one, and a provider that works."""
+        name = harness.name("CancelPut")
+        await put(harness, name, f"{CANARY} old")
+        for turns in range(12):
+            await cancel_after(turns, put(harness, name, f"{CANARY} new"))
+            secret = harness.value(await harness.provider.get(name))
+            whole = secret.equals(f"{CANARY} old") or secret.equals(f"{CANARY} new")
+            expect(whole, "a cancelled put left neither the old value nor the new one")
+        await put(harness, name, f"{CANARY} last")
+
+    @pytest.mark.parametrize("kind", FAULTS)
+    @scenario
+    async def test_fault_in_a_write(self, harness: ProviderHarness, kind: str) -> None:
+        """A write that was sent and not answered says that its outcome is unknown; one that was refused does not."""
+        needs(harness, kind)
+        name, writer = harness.name("WriteFault"), writer_of(harness)
+        await put(harness, name, CANARY)
+        await _expect_write_fault(harness, kind, name, lambda: put(harness, name, f"{CANARY} lost"))
+        if kind not in BODIES:  # a delete need not read the body of a success
+            await _expect_write_fault(harness, kind, name, lambda: writer.delete(name))
+
+
+Write = Callable[[], Awaitable[object]]
+
+
+async def _expect_write_fault(harness: ProviderHarness, kind: str, name: str, write: Write) -> None:
+    async with harness.fault(kind):
+        error = await expect_error(harness, name, write(), FAULT_ERRORS[kind], WriteOutcomeUnknownError)
+    unknown = error.outcome_unknown or isinstance(error, WriteOutcomeUnknownError)
+    expect(unknown or kind not in UNANSWERED, "a write that was sent and not answered is reported as failed")
+    expect(not unknown or kind not in REFUSED, "a write that was refused is reported as perhaps applied")

@@ -1,0 +1,131 @@
+"""The process environment, and a ``.env`` file for what it does not have.
+
+It is a source of its own (``env``), and where every other source looks for the names that its manager does not have.
+A variable that is set and empty is present: its value is the empty text. The environment has no versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from asyncsecrets.errors import (
+    ClosedError,
+    ConfigError,
+    InvalidNameError,
+    MalformedResponseError,
+    SecretNotFoundError,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+from asyncsecrets.providers.dotenv import parse_dotenv
+from asyncsecrets.providers.files import WatchedFile
+from asyncsecrets.secret import Payload, Secret
+
+__all__ = ["EnvironmentProvider"]
+
+
+class EnvironmentProvider:
+    """Reads ``environ`` (default: the process environment), then the file ``dotenv`` where it exists.
+
+    Both are live: a variable that changes, and a file that changes, are seen by the next :meth:`get`. The grammar of
+    the file is in :mod:`asyncsecrets.providers.dotenv`.
+    """
+
+    system: ClassVar[str] = "env"
+    default_field: str | None = None
+
+    def __init__(self, environ: Mapping[str, str] | None = None, *, dotenv: str | Path | None = None) -> None:
+        self._environ = environ
+        self._path = None if dotenv is None else Path(dotenv)
+        self._closed = False
+        self._loaded: dict[str, str] = {}
+        self.abandon()
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> EnvironmentProvider:  # noqa: ARG003  # it has no settings
+        """The environment, and ``.env`` in the working directory."""
+        return cls(environ, dotenv=".env")
+
+    async def open(self) -> None:
+        """Read the ``.env`` file. Raises ConfigError if it is there and cannot be understood or read."""
+        self._closed = False
+        problem = await self._refresh()
+        if problem is not None:
+            raise ConfigError(str(problem))
+
+    async def aclose(self) -> None:
+        """Refuse calls from now on."""
+        self._closed = True
+
+    def abandon(self) -> None:
+        """Start with a new lock on the file: a thread of the parent process may have held the old one."""
+        self._file = None if self._path is None else WatchedFile(self._path, self._parse)
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        """Return the variable, from the environment or else from the ``.env`` file as it is now."""
+        self._check_open()
+        if not _is_possible(name):
+            message = f"env: {name!r} cannot name a variable: it is empty, or has a '=' or NUL, or is not text"
+            raise InvalidNameError(message, provider=self.system, name=name)
+        if version is not None:
+            raise UnsupportedOperationError(f"env: {name!r} has no versions; leave the version out")
+        problem = None if name in self._variables else await self._refresh(name)
+        if problem is not None:
+            raise problem
+        secret = self.lookup(name)
+        if secret is None:
+            raise SecretNotFoundError(f"env: {name!r} is not set", provider=self.system, name=name)
+        return secret
+
+    def lookup(self, name: str) -> Secret | None:
+        """Return the variable without I/O, or None: the ``.env`` file is as :meth:`open` or :meth:`get` last saw it."""
+        self._check_open()
+        if not _is_possible(name):
+            return None
+        value = self._variables.get(name, self._loaded.get(name))
+        return None if value is None else Secret(_payload(value), name=name)
+
+    @property
+    def _variables(self) -> Mapping[str, str]:
+        return os.environ if self._environ is None else self._environ
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("env: the provider is closed")
+
+    def _parse(self, data: bytes) -> dict[str, str]:
+        return parse_dotenv(data, origin=str(self._path))
+
+    async def _refresh(self, name: str | None = None) -> MalformedResponseError | UnavailableError | None:
+        """Read the file if it changed. Return the error if there is one, for the caller to raise without a context."""
+        if self._file is None:
+            return None
+        try:
+            self._loaded = await asyncio.to_thread(self._file.read)
+        except FileNotFoundError:
+            self._loaded = {}
+        except ConfigError as error:
+            return MalformedResponseError(f"env: {error}", provider=self.system, name=name)
+        except OSError as error:
+            message = f"env: {self._path} cannot be read: {os.strerror(error.errno or 0)}"
+            return UnavailableError(message, provider=self.system, name=name)
+        return None
+
+
+def _is_possible(name: str) -> bool:
+    """Whether a variable can have this name. A lone surrogate could not even be looked up in ``os.environ``."""
+    return bool(name) and not any(char in "=\0" or "\ud800" <= char <= "\udfff" for char in name)
+
+
+def _payload(value: str) -> Payload:
+    """The variable's text, or its bytes where they are not UTF-8: Python spells those as lone surrogates."""
+    if not any("\udc80" <= char <= "\udcff" for char in value):
+        return value
+    try:
+        return os.fsencode(value)
+    except UnicodeEncodeError:  # not from the process environment: a mapping with text that no environment can hold
+        return value

@@ -41,3 +41,8 @@ def format_duration(seconds: int) -> str:
     if hours:
         return f"{sign}{hours}h{minutes}m{secs}s"
     return f"{sign}{minutes}m{secs}s" if minutes else f"{sign}{secs}s"
+
+
+def short_duration(seconds: int) -> str:
+    """``3600`` as ``1h``: without the parts at its end that are zero."""
+    return re.sub(r"(?<=[hm])0[ms](0s)?$", "", format_duration(seconds))

@@ -20,6 +20,9 @@ Operation = Literal["read", "list", "create", "update", "patch", "delete"]
 Clock = Callable[[], float]
 
 JSON = "application/json"
+INVALID = "Field validation failed: "
+_TRUE = {"1", "t", "T", "TRUE", "true", "True"}  # what Go's ParseBool takes
+_FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
 
 
 @dataclass(slots=True)
@@ -67,7 +70,7 @@ class Call:
         try:
             return int(found)
         except (TypeError, ValueError):
-            refusal = Refused.invalid_integer(name)
+            refusal = Refused.unparsable(name, "int", "strconv.ParseInt")
         raise refusal
 
     def flag(self, name: str, *, default: bool = False) -> bool:
@@ -75,7 +78,9 @@ class Call:
         found = self.value(name)
         if found is None:
             return default
-        return str(found).lower() in {"true", "t", "1"}
+        if str(found) not in _TRUE | _FALSE:
+            raise Refused.unparsable(name, "bool", "strconv.ParseBool")
+        return str(found) in _TRUE
 
     def seconds(self, name: str, default: int = 0) -> int:
         """A parameter as a duration in seconds (``90``, ``"90"``, ``"1m30s"``)."""
@@ -86,7 +91,7 @@ class Call:
             return parse_duration(found)
         except ValueError:
             refusal = Refused(
-                400, f'Field validation failed: error converting input for field "{name}": not a duration'
+                400, f'{INVALID}error converting input for field "{name}": time: invalid duration "{found}"'
             )
         raise refusal
 
@@ -121,17 +126,17 @@ class Refused(Exception):  # noqa: N818 - a way of answering, not an error of ou
         """A field of the wrong type, in the words of the Go decoder."""
         return cls(
             400,
-            f"error converting input for field \"{name}\": '' expected type '{kind}', "
+            f"{INVALID}error converting input for field \"{name}\": '' expected type '{kind}', "
             f"got unconvertible type '{_go_type(found)}'",
         )
 
     @classmethod
-    def invalid_integer(cls, name: str) -> Refused:
-        """A number that is none."""
+    def unparsable(cls, name: str, kind: str, parser: str, where: str = "''") -> Refused:
+        """A number or a boolean that is none."""
         return cls(
             400,
-            f'Field validation failed: error converting input for field "{name}": '
-            "'' cannot parse value as 'int': strconv.ParseInt: invalid syntax",
+            f'{INVALID}error converting input for field "{name}": {where} '
+            f"cannot parse value as '{kind}': {parser}: invalid syntax",
         )
 
 
@@ -220,6 +225,12 @@ def envelope(
     )
 
 
+def legacy(data: dict[str, Any]) -> Reply:
+    """An answer of one of the older ``sys/`` paths, which tell their data at the top as well."""
+    reply = envelope(data)
+    return Reply(200, {**(reply.body if isinstance(reply.body, dict) else {}), **data})
+
+
 def listing(keys: list[str], *, key_info: Mapping[str, Any] | None = None) -> Reply:
     """The answer to a LIST; an empty one is a 404."""
     if not keys:
@@ -263,7 +274,7 @@ def _through_float(number: float) -> int | float:
     except OverflowError:
         as_float = math.inf
     if math.isinf(as_float):
-        raise Refused(500, multi_error("a number is out of range"))
+        raise Refused(400, "failed to decode JSON input: a number is out of the range of a float64")
     if as_float.is_integer() and abs(as_float) < 1e21:
         return int(Decimal(repr(as_float)))  # the shortest digits that mean this float, then zeros
     return as_float

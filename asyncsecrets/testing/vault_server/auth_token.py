@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from ._model import Call, Refused, Reply, envelope, listing, no_content, unsupported_operation, unsupported_path
+from ._durations import parse_duration
+from ._model import (
+    Call,
+    Refused,
+    Reply,
+    envelope,
+    listing,
+    multi_error,
+    no_content,
+    unsupported_operation,
+    unsupported_path,
+)
 from .auth import AuthMethod
-from .tokens import SYSTEM_MAX_TTL, Token
+from .tokens import SYSTEM_MAX_TTL, Token, capped
 
 if TYPE_CHECKING:
     from .core import Context, Core
@@ -34,25 +45,29 @@ class TokenMethod(AuthMethod):
 
 
 def create(context: Context) -> Reply:
-    """A new token: a child of the asker's, unless it is an orphan or a batch token."""
+    """A new token: a child of the asker's, unless it is an orphan."""
     call, parent = context.call, context.asker
-    _check_parent(parent)
-    kind: Literal["service", "batch"] = "batch" if call.text("type") == "batch" else "service"
-    root = parent.is_root or context.core.acl(parent).allows(context.full_path, "sudo")
-    policies = _policies(call, parent, root=root)
+    privileged = parent.is_root or context.core.acl(parent).allows(context.full_path, "sudo")
+    kind = _kind(call)
+    _check(call, parent, privileged=privileged)
+    policies = _policies(call, parent, privileged=privileged)
+    if "root" in policies and kind == "batch":
+        raise Refused(400, "batch tokens cannot be root tokens")
     orphan = call.flag("no_parent") or context.rest == "create-orphan"
-    if orphan and not root and context.rest != "create-orphan":
+    if call.flag("no_parent") and not privileged:
         raise Refused(400, "root or sudo privileges required to create orphan token")
+    explicit = _positive(call, "explicit_max_ttl")
     token = context.core.tokens.issue(
         policies,
         call.now,
-        ttl=call.seconds("ttl"),
+        ttl=_positive(call, "ttl"),
         kind=kind,
+        token_id=call.text("id"),
         namespace=context.namespace.path,
         namespace_id=context.namespace.id if context.namespace.path else "",
         uses=call.number("num_uses"),
-        period=call.seconds("period"),
-        explicit_max_ttl=call.seconds("explicit_max_ttl"),
+        period=_positive(call, "period"),
+        explicit_max_ttl=explicit,
         renewable=kind == "service" and call.flag("renewable", default=True),
         path=context.path,
         display_name="-".join(filter(None, ["token", call.text("display_name")])),
@@ -63,25 +78,58 @@ def create(context: Context) -> Reply:
     )
     if token.is_root and not call.seconds("ttl"):
         token.expires, token.limit, token.ttl, token.renewable = None, None, 0, False
-    return envelope(auth=token.auth(call.now))
+    warnings = capped(call.seconds("ttl"), explicit or SYSTEM_MAX_TTL)
+    return envelope(auth=token.auth(call.now), warnings=warnings or None)
 
 
-def _check_parent(parent: Token) -> None:
+def _kind(call: Call) -> Literal["service", "batch"]:
+    match call.text("type", "service"):
+        case "service":
+            return "service"
+        case "batch":
+            for name in ("explicit_max_ttl", "num_uses", "period"):
+                if call.value(name):
+                    raise Refused(400, f'batch tokens cannot have "{name}" set')
+            return "batch"
+    raise Refused(400, "invalid 'token_type' value")
+
+
+def _check(call: Call, parent: Token, *, privileged: bool) -> None:
     if parent.kind == "batch":
         raise Refused(400, "batch tokens cannot create more tokens")
-    if parent.uses > 0:
+    if parent.uses != 0:
         raise Refused(400, "restricted use token cannot generate child tokens")
+    if call.number("num_uses") < 0:
+        raise Refused(400, "number of uses cannot be negative")
+    if call.text("id") and not privileged:
+        raise Refused(400, "root or sudo privileges required to specify token id")
+    for prefix in ("s.", "b."):
+        if call.text("id").startswith(prefix):
+            raise Refused(400, f"custom token ID cannot have the '{prefix}' prefix")
 
 
-def _policies(call: Call, parent: Token, *, root: bool) -> tuple[str, ...]:
+def _positive(call: Call, name: str) -> int:
+    given = call.value(name)
+    try:
+        seconds = parse_duration(given) if given not in {None, ""} else 0
+    except ValueError:
+        seconds = None
+    if seconds is None:
+        raise Refused(400, f'time: invalid duration "{given}"')
+    if seconds < 0:
+        raise Refused(400, f"{name} must be positive")
+    return seconds
+
+
+def _policies(call: Call, parent: Token, *, privileged: bool) -> tuple[str, ...]:
     asked = call.texts("policies") or list(parent.policies)
+    if not privileged and not set(asked) <= set(parent.policies) | {"default"}:
+        raise Refused(400, "child policies must be subset of parent")
     if "root" in asked:
         if not parent.is_root:
             raise Refused(400, "root tokens may not be created without parent token being root")
         return ("root",)
     own = [] if call.flag("no_default_policy") else ["default"]
-    if not root and not set(asked) <= set(parent.policies) | {"default"}:
-        raise Refused(400, "child policies must be subset of parent")
     return tuple(sorted({*own, *asked}))
 
 
@@ -90,7 +138,8 @@ def lookup_self(context: Context) -> Reply:
 
 
 def lookup(context: Context) -> Reply:
-    return envelope(_named(context, "bad token").lookup(context.call.now))
+    token = _named(context, 403, "bad token") if context.call.text("token") else context.asker
+    return envelope(token.lookup(context.call.now))
 
 
 def lookup_accessor(context: Context) -> Reply:
@@ -102,7 +151,7 @@ def renew_self(context: Context) -> Reply:
 
 
 def renew(context: Context) -> Reply:
-    return _renew(context, _named(context, "token not found"))
+    return _renew(context, _named(context, 400, "token not found"))
 
 
 def renew_accessor(context: Context) -> Reply:
@@ -134,7 +183,11 @@ def revoke(context: Context) -> Reply:
 
 
 def revoke_accessor(context: Context) -> Reply:
-    return _revoke(context.core, _by_accessor(context))
+    try:
+        token = _by_accessor(context)
+    except Refused:
+        return envelope(warnings=["No token found with this accessor"])
+    return _revoke(context.core, token)
 
 
 def _revoke(core: Core, token: Token) -> Reply:
@@ -144,7 +197,7 @@ def _revoke(core: Core, token: Token) -> Reply:
     return no_content()
 
 
-def _named(context: Context, missing: str) -> Token:
+def _named(context: Context, status: int, missing: str) -> Token:
     token_id = context.call.text("token")
     if not token_id:
         raise Refused(400, "missing token ID")
@@ -152,7 +205,7 @@ def _named(context: Context, missing: str) -> Token:
         return context.core.tokens.find(token_id, context.call.now)
     except Refused:
         pass
-    raise Refused(403, missing)
+    raise Refused(status, missing)
 
 
 def _by_accessor(context: Context) -> Token:
@@ -161,7 +214,7 @@ def _by_accessor(context: Context) -> Token:
         return context.core.tokens.by_accessor(accessor, context.call.now)
     except Refused:
         pass
-    raise Refused(403, "invalid accessor")
+    raise Refused(400, multi_error("invalid accessor"))
 
 
 _WRITE = frozenset({"create", "update"})

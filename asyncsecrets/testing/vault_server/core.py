@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VERSION = "2.0.0-asyncsecrets-fake"
 _UNSEALED_ONLY = {"sys/health", "sys/seal-status", "sys/unseal", "sys/leader", "sys/init"}
+_BUILT_IN = {"cubbyhole", "identity", "system", "token"}
 _PUBLIC = _UNSEALED_ONLY | {"sys/wrapping/unwrap", "sys/wrapping/lookup"}
 _SUDO = ("sys/auth/", "sys/seal", "sys/step-down", "sys/rotate", "auth/token/accessors", "auth/token/revoke-orphan")
 
@@ -38,13 +39,14 @@ class Mount:
 
     def data(self) -> dict[str, Any]:
         """What the mount tables tell of it."""
+        supported = {} if self.kind in _BUILT_IN else {"deprecation_status": "supported"}
         return {
+            **supported,
             "accessor": self.accessor,
             "config": {"default_lease_ttl": 0, "force_no_cache": False, "max_lease_ttl": 0},
-            "deprecation_status": "supported",
             "description": self.description,
             "external_entropy_access": False,
-            "local": False,
+            "local": self.kind == "cubbyhole",
             "options": self.options,
             "plugin_version": "",
             "running_plugin_version": "v2.0.0+builtin.bao",
@@ -53,6 +55,15 @@ class Mount:
             "type": self.kind,
             "uuid": self.uuid,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy's text, how often it was written, and when last."""
+
+    text: str
+    version: int
+    modified: float
 
 
 @dataclass(slots=True)
@@ -64,7 +75,7 @@ class Namespace:
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     mounts: dict[str, Mount] = field(default_factory=dict)
     auths: dict[str, Mount] = field(default_factory=dict)
-    policies: dict[str, str] = field(default_factory=lambda: {"default": DEFAULT_POLICY})
+    policies: dict[str, Policy] = field(default_factory=dict)
     custom_metadata: dict[str, str] = field(default_factory=dict)
 
     def data(self) -> dict[str, Any]:
@@ -126,17 +137,21 @@ class Core:
         self.standby_for: str | None = None
         self.trust: Callable[[str], None] = lambda _pem: None  # what to do with a certificate that may log in
         self.token_review: TokenReview | None = None
-        root = self.add_namespace("")
+        root = self.add_namespace("", now)
         self.mount(root, "secret/", "kv", VersionedEngine(), {"version": "2"}, "key/value secret storage")
         self.tokens.add(Token(root_token, random_id(24), ("root",), now))
 
-    def add_namespace(self, path: str) -> Namespace:
+    def add_namespace(self, path: str, now: float) -> Namespace:
         namespace = Namespace(path, id="root" if not path else random_id())
         self.namespaces[path] = namespace
+        namespace.policies["default"] = Policy(DEFAULT_POLICY, 1, now)
+        self.mount(namespace, "sys/", "system", Engine(), None, "system endpoints used for control and policy")
         self.mount(namespace, "cubbyhole/", "cubbyhole", CubbyholeEngine(), None, "per-token private secret storage")
         self.mount(namespace, "identity/", "identity", Engine(), None, "identity store")
         token_method = self._auth.new_method("token")
-        namespace.auths["token/"] = Mount("token/", "token", token_method, "token based credentials")
+        namespace.auths["token/"] = Mount(
+            "token/", "token", token_method, "token based credentials", None, f"auth_token_{uuid.uuid4().hex[:8]}"
+        )
         return namespace
 
     def mount(
@@ -172,6 +187,8 @@ class Core:
     def _answer(self, call: Call) -> Reply | Pending:
         if self.sealed and call.path not in _UNSEALED_ONLY:
             raise Refused(503, "Vault is sealed")
+        if call.namespace.strip("/") and call.path in _UNSEALED_ONLY:
+            raise Refused(400, "operation unavailable in namespaces")
         context = self.resolve(call)
         self.quotas.check(context.full_path, call.remote, call.now)
         if not self.is_public(context):
@@ -207,6 +224,8 @@ class Core:
             Refused: 403.
         """
         context.token = self.tokens.find(context.call.token, context.call.now)
+        if context.call.operation == "update" and context.path.endswith("/"):
+            raise Refused(400, "cannot write to a path ending in '/'")
         self._settle_operation(context)
         allowed = self.permits(context.token, context.full_path, context.call.operation)
         self.tokens.spend(context.token)
@@ -232,8 +251,8 @@ class Core:
     def acl(self, token: Token) -> Acl:
         """The token's policies as of now; they reach no further than the namespace they live in."""
         namespace = self.namespaces.get(token.namespace)
-        texts = [namespace.policies.get(name, "") for name in token.policies] if namespace else []
-        rules = (rule for text in texts for rule in parse_policy(text))
+        policies = [namespace.policies.get(name) for name in token.policies] if namespace else []
+        rules = (rule for policy in policies if policy is not None for rule in parse_policy(policy.text))
         return Acl(Rule(token.namespace + rule.pattern, rule.capabilities) for rule in rules)
 
     def route(self, context: Context) -> Reply | Pending:
@@ -275,19 +294,19 @@ class Core:
             return reply
         if call.path.startswith("sys/wrapping/") and not call.path.endswith(("/wrap", "/rewrap")):
             return reply
-        return self.wrapped(call, body, call.wrap_ttl)
+        return self.wrapped(call.path, body, call.wrap_ttl, call.now)
 
-    def wrapped(self, call: Call, body: dict[str, Any], ttl: int) -> Reply:
-        """A new wrapping token that holds ``body`` for ``ttl`` seconds."""
-        token = self.tokens.issue(("response-wrapping",), call.now, ttl=ttl, max_ttl=ttl, uses=1, path=call.path)
+    def wrapped(self, path: str, body: dict[str, Any], ttl: int, now: float) -> Reply:
+        """A new wrapping token that holds ``body``, the answer of ``path``, for ``ttl`` seconds."""
+        token = self.tokens.issue(("response-wrapping",), now, ttl=ttl, max_ttl=ttl, uses=1, path=path)
         token.wrapped = body
         outer: Any = envelope().body
         info = {
             "token": token.id,
             "accessor": token.accessor,
             "ttl": ttl,
-            "creation_time": timestamp(call.now),
-            "creation_path": call.path,
+            "creation_time": timestamp(now),
+            "creation_path": path,
         }
         if body.get("auth"):
             info["wrapped_accessor"] = body["auth"]["accessor"]
@@ -300,8 +319,8 @@ def no_route(context: Context) -> Refused:
 
 
 def _longest(table: dict[str, Mount], path: str) -> tuple[Mount, str] | None:
-    found = [mount for prefix, mount in table.items() if path.startswith(prefix)]
+    found = [mount for prefix, mount in table.items() if path.startswith(prefix) or path + "/" == prefix]
     if not found:
         return None
     mount = max(found, key=lambda candidate: len(candidate.path))
-    return mount, path.removeprefix(mount.path)
+    return mount, path[len(mount.path) :]

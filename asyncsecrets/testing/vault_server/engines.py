@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 from ._durations import format_duration
 from ._model import (
+    INVALID,
     Call,
     Refused,
     Reply,
@@ -68,8 +71,8 @@ class VersionedEngine(Engine):
         handler = handlers.get("update" if call.operation == "create" else call.operation)
         if handler is None:
             raise unsupported_operation()
-        if call.operation in {"create", "update", "patch"} and not name:
-            raise Refused(400, "missing path")
+        if section in {"data", "metadata"} and call.operation in {"create", "update"}:
+            return _before_validation(lambda: handler(self, call, name))
         return handler(self, call, name)  # type: ignore[no-any-return]  # a table of methods of this very class
 
     def read(self, call: Call, name: str) -> Reply:
@@ -100,7 +103,8 @@ class VersionedEngine(Engine):
     def patch(self, call: Call, name: str) -> Reply:
         _check_merge_patch(call)
         data, options = payload(call)
-        entry = self.store.patch(name, data, options, call.now)
+        changes = None if call.body["data"] is None else data  # a merge patch of null replaces all by null
+        entry = self.store.patch(name, changes, options, call.now)
         if entry is not None:
             return envelope(version_data(entry, entry.current, entry.versions[entry.current]))
         found = self.store.find(name)
@@ -121,7 +125,7 @@ class VersionedEngine(Engine):
         return no_content()
 
     def destroy(self, call: Call, name: str) -> Reply:
-        self.store.destroy(name, _versions(call))
+        self.store.destroy(name, _versions(call, "no version number provided"))
         return no_content()
 
     def list(self, call: Call, name: str) -> Reply:
@@ -153,11 +157,17 @@ class VersionedEngine(Engine):
 
     def patch_metadata(self, call: Call, name: str) -> Reply:
         _check_merge_patch(call)
+        if not _SETTINGS & call.body.keys():
+            return no_content()
         entry = self.store.entries.get(clean(name))
         if entry is None:
             return Reply(404)
         self._check_metadata_cas(call, entry)
         changes = _custom_metadata(call)
+        for value in (call.body.get("custom_metadata") or {}).values():
+            if value is not None and not isinstance(value, str):
+                text = "json: cannot unmarshal number into Go struct field KeyMetadata.custom_metadata of type string"
+                raise Refused(500, multi_error(text))
         removed = {key for key, value in (call.body.get("custom_metadata") or {}).items() if value is None}
         _apply(entry.settings, call)
         merged = {**(entry.custom_metadata or {}), **(changes or {})}
@@ -252,7 +262,8 @@ class FlatEngine(Engine):
         if data is None:
             raise absent()
         try:
-            lease = Call("", "read", "", 0, body=data).seconds("ttl", DEFAULT_LEASE)
+            told = Call("", "read", "", 0, body=data)
+            lease = told.seconds("ttl", told.seconds("lease", DEFAULT_LEASE))
         except Refused:
             lease = DEFAULT_LEASE
         return envelope(data, lease_duration=lease)
@@ -293,22 +304,33 @@ def payload(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
     return copy.deepcopy(call.body["data"] or {}), call.body.get("options") or {}
 
 
+def _before_validation(act: Callable[[], Reply]) -> Reply:
+    """Where the server asks first whether the secret exists, a field of a wrong type is refused in shorter words."""
+    try:
+        return act()
+    except Refused as refused:
+        body = refused.reply.body
+        if isinstance(body, dict) and "errors" in body:
+            body["errors"] = [text.removeprefix(INVALID) for text in body["errors"]]
+        raise
+
+
 def _check_merge_patch(call: Call) -> None:
     if call.content_type != MERGE_PATCH:
         raise Refused(415, f"PATCH requires Content-Type of {MERGE_PATCH}, provided {call.content_type}")
 
 
-def _versions(call: Call) -> list[int]:
+def _versions(call: Call, missing: str = "No version number provided") -> list[int]:
     found = call.value("versions")
     items = found if isinstance(found, list) else str(found or "").split(",")
-    try:
-        numbers = [int(item) for item in items if item != ""]
-    except (TypeError, ValueError):
-        numbers = None
-    if numbers is None:
-        raise Refused.invalid_integer("versions")
+    numbers = []
+    for at, item in enumerate(items):
+        if not re.fullmatch(r"-?[0-9]{0,18}", str(item)):
+            where = f"decoding failed due to the following error(s):\n\n'[{at}]'"
+            raise Refused.unparsable("versions", "int", "strconv.ParseInt", where)
+        numbers += [int(item)] if item != "" else []
     if not numbers:
-        raise Refused(400, "No version number provided")
+        raise Refused(400, missing)
     return numbers
 
 
@@ -381,6 +403,10 @@ def _custom_metadata(call: Call) -> dict[str, str] | None:
 
 
 def _weak_text(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        kind = "map[string]interface {}" if isinstance(value, dict) else "[]interface {}"
+        text = f"'' expected type 'string', got unconvertible type '{kind}'"
+        raise Refused(400, f"custom_metadata validation failed: {text}")
     if isinstance(value, bool):
         return "1" if value else "0"
     return value if isinstance(value, str) else json.dumps(value)

@@ -70,7 +70,7 @@ def _from_json(text: str) -> list[tuple[str, dict[str, Any]]]:
         document = None
     paths = document.get("path", {}) if isinstance(document, dict) else None
     if not isinstance(paths, dict):
-        raise PolicyError("failed to parse policy: not JSON with an object named path")
+        raise PolicyError("not JSON with an object named path")
     return list(paths.items())
 
 
@@ -81,10 +81,13 @@ def _rule(pattern: str, body: Any) -> Rule:
     if unknown:
         raise PolicyError(f'path "{pattern}": invalid key "{min(unknown)}" (the dev server cannot enforce it)')
     capabilities = body.get("capabilities", _SHORTHANDS.get(str(body.get("policy")), []))
-    if not isinstance(capabilities, list) or not CAPABILITIES.issuperset(map(str, capabilities)):
-        raise PolicyError(f'path "{pattern}": invalid capability')
+    if not isinstance(capabilities, list):
+        raise PolicyError(f'path "{pattern}": capabilities must be a list')
+    for capability in capabilities:
+        if capability not in CAPABILITIES:
+            raise PolicyError(f'path "{pattern}": invalid capability "{capability}"')
     if "+*" in pattern:
-        raise PolicyError(f'path "{pattern}": invalid use of wildcards ("+*" is forbidden)')
+        raise PolicyError(f"path \"{pattern}\": invalid use of wildcards ('+*' is forbidden)")
     return Rule(pattern.removeprefix("/"), frozenset(map(str, capabilities)))
 
 
@@ -116,7 +119,7 @@ class _Hcl:
                 self._value_after_equals()
                 continue
             if (kind, word) != ("name", "path"):
-                raise PolicyError("failed to parse policy: only path blocks are expected at the top")
+                raise PolicyError("only path blocks are expected at the top")
             blocks.append((self._string(), self._block()))
         return blocks
 
@@ -126,7 +129,7 @@ class _Hcl:
         while self._peek() != ("mark", "}"):
             kind, word = self._next()
             if kind not in {"name", "string"}:
-                raise PolicyError("failed to parse policy: a key is expected")
+                raise PolicyError("a key is expected")
             key = json.loads(word) if kind == "string" else word
             body[key] = self._block() if self._peek() == ("mark", "{") else self._value_after_equals()
             if self._peek() == ("mark", ","):
@@ -147,7 +150,7 @@ class _Hcl:
             return self._block()
         if kind in {"string", "number"} or word in {"true", "false"}:
             return json.loads(word)
-        raise PolicyError("failed to parse policy: a value is expected")
+        raise PolicyError("a value is expected")
 
     def _list(self) -> list[Any]:
         items: list[Any] = []
@@ -161,7 +164,7 @@ class _Hcl:
     def _string(self) -> str:
         kind, word = self._next()
         if kind != "string":
-            raise PolicyError("failed to parse policy: a quoted string is expected")
+            raise PolicyError("a quoted string is expected")
         return str(json.loads(word))
 
     def _peek(self) -> tuple[str, str] | None:
@@ -170,13 +173,13 @@ class _Hcl:
     def _next(self) -> tuple[str, str]:
         token = self._peek()
         if token is None:
-            raise PolicyError("failed to parse policy: it ends too early")
+            raise PolicyError("it ends too early")
         self._at += 1
         return token
 
     def _expect(self, mark: str) -> None:
         if self._next() != ("mark", mark):
-            raise PolicyError(f"failed to parse policy: {mark} is expected")
+            raise PolicyError(f"{mark} is expected")
 
 
 def _scan(text: str) -> Iterable[tuple[str, str]]:
@@ -184,7 +187,7 @@ def _scan(text: str) -> Iterable[tuple[str, str]]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise PolicyError(f"failed to parse policy: unexpected character in line {text.count(chr(10), 0, at) + 1}")
+            raise PolicyError(f"unexpected character in line {text.count(chr(10), 0, at) + 1}")
         if match.lastgroup != "skip":
             yield str(match.lastgroup), match.group()
         at = match.end()

@@ -8,6 +8,16 @@ from typing import Any
 
 from ._model import Refused, errors_reply
 
+EXEMPT = {
+    "sys/generate-recovery-token/attempt",
+    "sys/generate-recovery-token/update",
+    "sys/generate-root/attempt",
+    "sys/generate-root/update",
+    "sys/health",
+    "sys/seal-status",
+    "sys/unseal",
+}
+
 
 @dataclass(slots=True)
 class Quota:
@@ -22,6 +32,7 @@ class Quota:
     def data(self) -> dict[str, Any]:
         return {
             "block_interval": 0,
+            "inheritable": False,
             "interval": self.interval,
             "name": self.name,
             "path": self.path,
@@ -55,7 +66,7 @@ class Quotas:
             Refused: 429; with ``Retry-After`` only where the operator switched the headers on.
         """
         matching = [quota for quota in self.by_name.values() if path.startswith(quota.path)]
-        if not matching or path.startswith(("sys/quotas", "sys/health", "sys/seal-status", "sys/unseal")):
+        if not matching or path in EXEMPT:
             return
         quota = max(matching, key=lambda candidate: len(candidate.path))
         fits, left, reset = quota.take(client, now)

@@ -7,6 +7,7 @@ Times are seconds since the epoch and always arguments.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,18 +101,15 @@ class VersionedStore:
 
     def check_cas(self, entry: Entry, options: dict[str, Any]) -> None:
         if "cas" in options:
-            try:
-                wanted = int(options["cas"] or 0)
-            except (TypeError, ValueError):
-                wanted = None
-            if wanted is None:
+            given = str(int(options["cas"]) if isinstance(options["cas"], bool) else options["cas"] or 0)
+            if not re.fullmatch(r"[+-]?[0-9]{1,18}", given):
                 raise Refused(400, "error parsing check-and-set parameter")
-            if wanted != entry.current:
+            if int(given) != entry.current:
                 raise Refused(400, "check-and-set parameter did not match the current version")
         elif self.settings.cas_required or entry.settings.cas_required:
             raise Refused(400, "check-and-set parameter required for this call")
 
-    def patch(self, path: str, changes: dict[str, Any], options: dict[str, Any], now: float) -> Entry | None:
+    def patch(self, path: str, changes: dict[str, Any] | None, options: dict[str, Any], now: float) -> Entry | None:
         """Merge ``changes`` (RFC 7396) into the latest version as a new one; None if there is nothing to patch."""
         entry = self.entries.get(clean(path))
         if entry is None:
@@ -123,7 +121,7 @@ class VersionedStore:
         self._append(entry, path, through_floats(merge_patch(latest.data or {}, changes)), now)
         return entry
 
-    def _append(self, entry: Entry, path: str, data: dict[str, Any], now: float) -> None:
+    def _append(self, entry: Entry, path: str, data: dict[str, Any] | None, now: float) -> None:
         entry.current += 1
         entry.versions[entry.current] = Version(data, now, self._deletion_time(entry, now), path=path)
         entry.updated = now

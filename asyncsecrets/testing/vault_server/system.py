@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import system_access, system_mounts, system_status, wrapping
-from ._model import Reply, unsupported_operation, unsupported_path
+from ._model import Refused, Reply, unsupported_operation, unsupported_path
 
 if TYPE_CHECKING:
     from .core import Context, Handler
@@ -23,7 +23,7 @@ _ROUTES: Mapping[str, Mapping[str, Handler]] = {
 def route(context: Context) -> Reply:
     """Answer a call to ``sys/…``."""
     path = context.path.removeprefix("sys/")
-    handlers = _ROUTES.get(path) or _ROUTES.get(path.rstrip("/"))
+    handlers = _ROUTES.get(path.rstrip("/") if context.call.operation == "list" else path)
     if handlers is None:
         prefix = max((p for p in _ROUTES if p.endswith("/") and path.startswith(p)), key=len, default=None)
         if prefix is None:
@@ -32,5 +32,5 @@ def route(context: Context) -> Reply:
     operation = "update" if context.call.operation == "create" else context.call.operation
     handler = handlers.get(operation)
     if handler is None:
-        raise unsupported_operation()
+        raise Refused(405) if path in {"seal", "unseal"} else unsupported_operation()
     return handler(context)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._model import Refused, Reply, absent, envelope, listing, multi_error, no_content, page
-from .core import Context, Core, Namespace
+from ._model import Refused, Reply, absent, envelope, legacy, listing, multi_error, no_content, page, timestamp
+from .core import Context, Core, Namespace, Policy
 from .policies import PolicyError, parse_policy
-from .quotas import Quota
+from .quotas import EXEMPT, Quota
 from .tokens import Token
 
 if TYPE_CHECKING:
@@ -15,22 +15,34 @@ if TYPE_CHECKING:
 
 
 def list_policies(context: Context) -> Reply:
-    names = sorted({*context.namespace.policies, *([] if context.namespace.path else ["root"])})
-    return listing(page(names, context.call))
+    return listing(page(_policy_names(context), context.call))
 
 
 def list_policies_older(context: Context) -> Reply:
-    names = sorted({*context.namespace.policies, *([] if context.namespace.path else ["root"])})
-    return envelope({"keys": names, "policies": names})
+    names = _policy_names(context)
+    return legacy({"keys": names, "policies": names})
+
+
+def _policy_names(context: Context) -> list[str]:
+    return [*sorted(context.namespace.policies), *([] if context.namespace.path else ["root"])]
 
 
 def read_policy(context: Context) -> Reply:
     name = context.rest.lower()
-    text = "" if name == "root" and not context.namespace.path else context.namespace.policies.get(name)
-    if text is None:
+    is_root = name == "root" and not context.namespace.path
+    policy = Policy("", 0, 0.0) if is_root else context.namespace.policies.get(name)
+    if policy is None:
         raise absent()
-    acl = context.path.startswith("sys/policies/")
-    return envelope({"name": name, "policy": text} if acl else {"name": name, "rules": text})
+    told: dict[str, Any] = {
+        "allow_slashes_in_identity_templates": False,
+        "allow_wildcards_in_identity_templates": False,
+        "cas_required": False,
+        "name": name,
+        "version": policy.version,
+    }
+    told |= {} if is_root else {"modified": timestamp(policy.modified)}
+    older = context.path.startswith("sys/policy/")
+    return legacy({**told, "rules": policy.text}) if older else envelope({**told, "policy": policy.text})
 
 
 def write_policy(context: Context) -> Reply:
@@ -40,22 +52,26 @@ def write_policy(context: Context) -> Reply:
     text = context.call.text("policy") or context.call.text("rules")
     if not text:
         raise Refused(400, "'policy' parameter not supplied or empty")
+    _check_policy(text)
+    older = context.namespace.policies.get(name)
+    context.namespace.policies[name] = Policy(text, older.version + 1 if older else 1, context.call.now)
+    return no_content()
+
+
+def _check_policy(text: str) -> None:
+    problem = ""
     try:
         parse_policy(text)
     except PolicyError as error:
-        refusal: Refused | None = Refused(400, f"failed to parse policy: {error}")
-    else:
-        refusal = None
-    if refusal is not None:
-        raise refusal
-    context.namespace.policies[name] = text
-    return no_content()
+        problem = str(error)
+    if problem:
+        raise Refused(400, f"failed to parse policy: {problem}")
 
 
 def delete_policy(context: Context) -> Reply:
     name = context.rest.lower()
     if name in {"root", "default", "response-wrapping"}:
-        raise Refused(400, f'cannot delete "{name}" policy')
+        raise Refused(400, f"cannot delete {name} policy")
     context.namespace.policies.pop(name, None)
     return no_content()
 
@@ -85,7 +101,7 @@ def write_namespace(context: Context) -> Reply:
     if not name or "/" in name or name in {"root", "sys", "audit", "auth", "cubbyhole", "identity"}:
         raise Refused(400, f'invalid namespace name "{name}"')
     path = context.namespace.path + name + "/"
-    namespace = context.core.namespaces.get(path) or context.core.add_namespace(path)
+    namespace = context.core.namespaces.get(path) or context.core.add_namespace(path, context.call.now)
     custom = context.call.body.get("custom_metadata")
     if custom is not None:
         namespace.custom_metadata = {str(key): str(value) for key, value in custom.items()}
@@ -116,11 +132,13 @@ def capabilities_accessor(context: Context) -> Reply:
 
 
 def _asked(context: Context) -> Token:
+    if not context.call.text("token"):
+        raise Refused(500, multi_error("no token found"))
     try:
         return context.core.tokens.find(context.call.text("token"), context.call.now)
     except Refused:
         pass
-    raise Refused(400, "invalid token")
+    raise Refused(400, multi_error("invalid token"))
 
 
 def _capabilities(context: Context, token: Token) -> Reply:
@@ -129,7 +147,7 @@ def _capabilities(context: Context, token: Token) -> Reply:
         raise Refused(400, "paths must be supplied")
     found = {path: _granted(context.core, token, context.namespace.path + path) for path in paths}
     first = {"capabilities": next(iter(found.values()))} if len(found) == 1 else {}
-    return envelope({**first, **found})
+    return legacy({**first, **found})
 
 
 def _granted(core: Core, token: Token, path: str) -> list[str]:
@@ -145,7 +163,7 @@ def write_quota(context: Context) -> Reply:
         raise Refused(400, "'rate' is invalid")
     path = call.text("path").lstrip("/")
     if path and context.core.find_mount(context.namespace, path) is None and not path.startswith(("sys/", "auth/")):
-        raise Refused(400, multi_error(f'invalid mount path "{path}"'))
+        raise Refused(400, f'invalid mount path "{path}"')
     context.core.quotas.by_name[context.rest] = Quota(context.rest, path, rate, call.seconds("interval", 1) or 1)
     return no_content()
 
@@ -175,10 +193,9 @@ def write_quota_config(context: Context) -> Reply:
 
 def read_quota_config(context: Context) -> Reply:
     data: dict[str, Any] = {
-        "absolute_rate_limit_exempt_paths": [],
         "enable_rate_limit_audit_logging": False,
         "enable_rate_limit_response_headers": context.core.quotas.headers,
-        "rate_limit_exempt_paths": [],
+        "rate_limit_exempt_paths": sorted(EXEMPT),
     }
     return envelope(data)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from ._model import Refused, Reply, bad_token, envelope, no_content
+from ._model import Refused, Reply, bad_token, envelope, legacy, no_content
 from .auth import new_method
 from .core import Context, Mount
 from .engines import new_engine
+from .tokens import SYSTEM_MAX_TTL
 
 if TYPE_CHECKING:
     from .core import Handler
@@ -23,25 +24,21 @@ def list_auths(context: Context) -> Reply:
 
 
 def _table(mounts: dict[str, Mount]) -> Reply:
-    data = {path: mount.data() for path, mount in sorted(mounts.items())}
-    reply = envelope(data)
-    assert isinstance(reply.body, dict)  # noqa: S101 - an envelope always is
-    reply.body = {**reply.body, **data}  # these two answers also tell everything at the top, as they always have
-    return reply
+    return legacy({path: mount.data() for path, mount in sorted(mounts.items())})
 
 
 def read_mount(context: Context) -> Reply:
-    return envelope(_existing(context.namespace.mounts, context).data())
+    return legacy(_existing(context.namespace.mounts, context, "secret").data())
 
 
 def read_auth(context: Context) -> Reply:
-    return envelope(_existing(context.namespace.auths, context).data())
+    return legacy(_existing(context.namespace.auths, context, "auth").data())
 
 
-def _existing(mounts: dict[str, Mount], context: Context) -> Mount:
+def _existing(mounts: dict[str, Mount], context: Context, kind: str) -> Mount:
     mount = mounts.get(_path(context))
     if mount is None:
-        raise Refused(400, f"No mount at {_path(context)}")
+        raise Refused(400, f"No {kind} engine mount at {_path(context)}")
     return mount
 
 
@@ -51,6 +48,8 @@ def _path(context: Context) -> str:
 
 def enable_mount(context: Context) -> Reply:
     path, call = _path(context), context.call
+    if not call.text("type"):
+        raise Refused(400, "backend type must be specified as a string")
     options = {key: str(value) for key, value in (call.body.get("options") or {}).items()}
     engine = new_engine(call.text("type"), options)
     if engine is None:
@@ -58,7 +57,7 @@ def enable_mount(context: Context) -> Reply:
     _check_free(context.namespace.mounts, path)
     if call.text("type") == "kv-v2":
         options["version"] = "2"
-    context.core.mount(context.namespace, path, "kv", engine, options or None, call.text("description"))
+    context.core.mount(context.namespace, path, "kv", engine, options, call.text("description"))
     return no_content()
 
 
@@ -67,22 +66,20 @@ def enable_auth(context: Context) -> Reply:
     method = new_method(kind)
     if method is None:
         raise Refused(400, f"plugin not found in the catalog: {kind}")
-    _check_free(context.namespace.auths, path, "auth/")
+    _check_free(context.namespace.auths, path)
     accessor = f"auth_{kind}_{uuid.uuid4().hex[:8]}"
     context.namespace.auths[path] = Mount(path, kind, method, context.call.text("description"), None, accessor)
     return no_content()
 
 
-def _check_free(mounts: dict[str, Mount], path: str, shown: str = "") -> None:
-    if path in mounts:
-        raise Refused(400, f"path is already in use at {shown}{path}")
+def _check_free(mounts: dict[str, Mount], path: str) -> None:
     clash = next((p for p in mounts if p.startswith(path) or path.startswith(p)), None)
     if clash is not None:
-        raise Refused(400, f"path is already in use at {shown}{clash}")
+        raise Refused(400, f"path is already in use at {clash}")
 
 
 def disable_mount(context: Context) -> Reply:
-    if _path(context) in {"cubbyhole/", "identity/"}:
+    if _path(context) in {"cubbyhole/", "identity/", "sys/"}:
         raise Refused(400, f'cannot unmount "{_path(context)}"')
     context.namespace.mounts.pop(_path(context), None)
     return no_content()
@@ -101,8 +98,9 @@ def tune(context: Context) -> Reply:
     mount = context.namespace.mounts.get(context.rest.removesuffix("/tune").strip("/") + "/")
     if mount is None or not context.rest.endswith("/tune"):
         raise Refused(400, "No mount at this path")
-    config: dict[str, Any] = mount.data()["config"]
-    return envelope({**config, "description": mount.description, "options": mount.options})
+    options = {"options": mount.options} if mount.options else {}
+    ttls = {"default_lease_ttl": SYSTEM_MAX_TTL, "max_lease_ttl": SYSTEM_MAX_TTL}
+    return legacy({**ttls, "description": mount.description, "force_no_cache": False, **options})
 
 
 def read_mount_or_tune(context: Context) -> Reply:

@@ -11,6 +11,8 @@ from .core import VERSION, Context
 if TYPE_CHECKING:
     from .core import Handler
 
+CLUSTER = "asyncsecrets-fake"
+
 
 def health(context: Context) -> Reply:
     """200 active, 429 standby, 503 sealed; each can be asked to be another code."""
@@ -26,7 +28,7 @@ def health(context: Context) -> Reply:
         "version": VERSION,
     }
     if not context.core.sealed:
-        body |= {"cluster_name": "asyncsecrets-fake", "cluster_id": context.core.cluster_id}
+        body |= {"cluster_name": CLUSTER, "cluster_id": context.core.cluster_id}
     if context.core.sealed:
         status = call.number("sealedcode", 503)
     elif standby and not call.flag("standbyok"):
@@ -51,6 +53,8 @@ def seal_status(context: Context) -> Reply:
         "migration": False,
         "storage_type": "inmem",
     }
+    if not context.core.sealed:
+        body |= {"cluster_name": CLUSTER, "cluster_id": context.core.cluster_id}
     return Reply(200, body)
 
 
@@ -71,14 +75,14 @@ def seal(context: Context) -> Reply:
 
 def unseal(context: Context) -> Reply:
     """Take the one key share that there is."""
-    call = context.call
+    call, core = context.call, context.core
     if not call.flag("reset"):
         key = call.text("key")
         if not key:
             raise Refused(400, "'key' must be specified in request body as JSON, or 'reset' set to true")
-        if not secrets.compare_digest(key.encode(), context.core.unseal_key.encode()):
-            raise Refused(400, "unseal failed, invalid key")
-        context.core.sealed = False
+        if core.sealed and not secrets.compare_digest(key.encode(), core.unseal_key.encode()):
+            raise Refused(400, "invalid key: it is not the one that this server was made with")
+        core.sealed = False
     return seal_status(context)
 
 

@@ -7,6 +7,7 @@ import string
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ._durations import short_duration
 from ._model import Refused, bad_token, timestamp
 
 SYSTEM_MAX_TTL = 2764800  # 768 h, the server's default for both the default and the maximum
@@ -90,7 +91,7 @@ class Token:
             "type": self.kind,
         }
         told["renewable"] = self.renewable
-        told |= {"issue_time": timestamp(self.created)} if self.expires is not None else {}
+        told["issue_time"] = timestamp(self.created)
         told |= {"period": self.period} if self.period else {}
         told |= {"namespace_path": self.namespace} if self.namespace else {}
         if self.last_renewed is not None:
@@ -119,6 +120,7 @@ class TokenStore:
         ttl: int = 0,
         max_ttl: int = 0,
         kind: Literal["service", "batch"] = "service",
+        token_id: str = "",
         **rest: Any,
     ) -> Token:
         """A new token; ``ttl`` 0 means the server's default, and no token outlives ``max_ttl``."""
@@ -128,7 +130,7 @@ class TokenStore:
         lifetime = min([length for length in (period or ttl or SYSTEM_MAX_TTL, limit) if length])
         suffix = f".{rest['namespace_id']}" if rest.get("namespace_id") else ""
         token = Token(
-            id=("b." if kind == "batch" else "s.") + _random(24) + suffix,
+            id=token_id or ("b." if kind == "batch" else "s.") + _random(24) + suffix,
             accessor="" if kind == "batch" else _random(24) + suffix,
             policies=policies,
             created=now,
@@ -165,6 +167,7 @@ class TokenStore:
         if token.uses > 0:
             token.uses -= 1
             if token.uses == 0:
+                token.uses = -1  # as a lookup with the last use tells
                 self.revoke(token)
 
     def renew(self, token: Token, now: float, *, increment: int = 0, max_ttl: int = 0) -> list[str]:
@@ -183,9 +186,7 @@ class TokenStore:
             raise Refused(400, "past the max TTL, cannot renew")
         token.expires = now + wanted if limit is None else min(now + wanted, limit)
         token.last_renewed = now
-        if token.expires < now + wanted:
-            return [f'TTL of "{wanted}s" exceeded the effective max_ttl; TTL value is capped accordingly']
-        return []
+        return [] if limit is None else capped(wanted, round(limit - token.created))
 
     def revoke(self, token: Token) -> None:
         """End the token and the children that are not orphans."""
@@ -203,6 +204,14 @@ class TokenStore:
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def capped(wanted: int, limit: int) -> list[str]:
+    """The warning, if any, that a life of ``wanted`` seconds was cut to ``limit``."""
+    if wanted <= limit:
+        return []
+    asked, given = (short_duration(seconds) for seconds in (wanted, limit))
+    return [f'TTL of "{asked}" exceeded the effective max_ttl of "{given}"; TTL value is capped accordingly']
 
 
 def random_id(length: int = 6) -> str:

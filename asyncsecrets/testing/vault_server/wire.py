@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import posixpath
 import re
 from collections.abc import Mapping
@@ -23,6 +24,15 @@ _OPERATIONS: dict[str, Operation] = {
     "PUT": "update",
     "PATCH": "patch",
     "DELETE": "delete",
+}
+_KINDS = {list: "array", str: "string", bool: "bool"}
+_KEY = "looking for beginning of object key string"
+_WORDS = {  # of Python's decoder and of Go's
+    "Expecting value": "looking for beginning of value",
+    "Extra data": "looking for beginning of value",
+    "Expecting property name": _KEY,
+    "Expecting ':'": "after object key",
+    "Expecting ','": "after object key:value pair",
 }
 _FORM = "application/x-www-form-urlencoded"
 
@@ -59,7 +69,7 @@ def clean_path(target: str) -> str:
 
 def _cleaned(path: str) -> str:
     cleaned = posixpath.normpath("/" + path.lstrip("/"))
-    return cleaned + "/" if path.endswith(("/", "/.", "/..")) and cleaned != "/" else cleaned
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
 
 
 def _redirect(path: str, query: str) -> Reply:
@@ -83,9 +93,9 @@ def build_call(
     """
     path = clean_path(target)
     if not path.startswith("/v1/"):
-        raise Refused(404, reply=Reply(404, b"404 page not found\n", content_type="text/plain; charset=utf-8"))
+        raise Refused(404)
     query = _query(split_target(target)[1])
-    operation = _operation(method, query)
+    operation = _operation("GET" if method == "HEAD" and path == "/v1/sys/health" else method, query)
     content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     path = path.removeprefix("/v1/")
     return Call(
@@ -118,9 +128,10 @@ def _operation(method: str, query: dict[str, str]) -> Operation:
     operation = _OPERATIONS.get(method)
     if operation is None:
         raise Refused(405, reply=errors_reply(405))
-    if method == "GET" and query.pop("list", "").lower() in {"true", "t", "1"}:
-        return "list"
-    return operation
+    asked = query.pop("list", "") if method == "GET" else ""
+    if asked and asked.lower() not in {"true", "t", "1", "false", "f", "0"}:
+        raise Refused(400)
+    return "list" if asked.lower() in {"true", "t", "1"} else operation
 
 
 def _token(headers: Mapping[str, str]) -> str | None:
@@ -139,13 +150,15 @@ def _wrap_ttl(value: str | None) -> int | None:
     except ValueError:
         ttl = -1
     if ttl < 0:
-        raise Refused(400, "error parsing X-Vault-Wrap-TTL header: not a duration")
+        raise Refused(400, f'error parsing X-Vault-Wrap-TTL header: time: invalid duration "{value}"')
     return ttl or None
 
 
 def _body(operation: Operation, content_type: str, body: bytes) -> dict[str, Any]:
     if operation not in {"update", "patch"}:
         return {}
+    if operation == "patch" and not content_type:
+        raise Refused(400, "mime: no media type")
     if operation == "patch" and content_type != MERGE_PATCH:
         raise Refused(415, f"PATCH requires Content-Type of {MERGE_PATCH}, provided {content_type}")
     start = body.lstrip(b" \t\r\n")[:1]
@@ -159,20 +172,35 @@ def _body(operation: Operation, content_type: str, body: bytes) -> dict[str, Any
 def _json_object(body: bytes) -> dict[str, Any]:
     problem = ""
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(body, parse_float=_finite)
     except json.JSONDecodeError as error:
         problem = _json_problem(error)
+    except OverflowError as error:
+        problem = f"json: cannot unmarshal number {error} into Go value of type float64"
     except (ValueError, RecursionError):
         problem = "invalid value"
     else:
-        if parsed is None:
-            return {}
         if isinstance(parsed, dict):
             return parsed
-        problem = "an object is expected"
+        if parsed is None or (isinstance(parsed, (int, float)) and not isinstance(parsed, bool)):
+            return {}
+        problem = f"json: cannot unmarshal {_KINDS[type(parsed)]} into Go value of type map[string]interface {{}}"
     raise Refused(400, f"failed to decode JSON input: {problem}")
 
 
 def _json_problem(error: json.JSONDecodeError) -> str:
+    """What Go's decoder says of the same place."""
     offender = error.doc[error.pos : error.pos + 1]
-    return f"invalid character '{offender}'" if offender else "unexpected EOF"
+    if not offender:
+        return "unexpected EOF"
+    wanted = next((go for python, go in _WORDS.items() if error.msg.startswith(python)), "")
+    if wanted == _KEY and offender != "}":
+        wanted = ""
+    return f"invalid character '{offender}' {wanted}".rstrip()
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise OverflowError(text)
+    return number

@@ -38,11 +38,13 @@ def rewrap(context: Context) -> Reply:
     """The same answer behind a new token, for as long as it had at first."""
     token = _wrapping_token(context)
     context.core.tokens.revoke(token)
-    return context.core.wrapped(context.call, token.wrapped or {}, token.ttl)
+    return context.core.wrapped(token.path, token.wrapped or {}, token.ttl, context.call.now)
 
 
 def _wrapping_token(context: Context) -> Token:
     """The token named in the body, or else the one that asks."""
+    if not (context.call.text("token") or context.call.token):
+        raise Refused(403, "error validating wrapping token: token is empty")
     try:
         token = context.core.tokens.find(context.call.text("token") or context.call.token, context.call.now)
     except Refused:

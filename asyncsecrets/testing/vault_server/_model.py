@@ -225,9 +225,14 @@ def envelope(
     )
 
 
-def legacy(data: dict[str, Any]) -> Reply:
-    """An answer of one of the older ``sys/`` paths, which tell their data at the top as well."""
+def legacy(call: Call, data: dict[str, Any]) -> Reply:
+    """An answer of one of the older ``sys/`` paths, which tell their data at the top as well.
+
+    Not so where the URL begins with a namespace.
+    """
     reply = envelope(data)
+    if not call.path.startswith("sys/"):
+        return reply
     return Reply(200, {**(reply.body if isinstance(reply.body, dict) else {}), **data})
 
 

@@ -157,7 +157,7 @@ class Roles(Generic[R]):
         role = self._roles.get(name) or self._make()
         role.settings.update(call)
         if role.settings.max_ttl and role.settings.ttl > role.settings.max_ttl:
-            raise Refused(400, "token_ttl cannot be greater than token_max_ttl")
+            raise Refused(400, "'token_ttl' cannot be greater than 'token_max_ttl'")
         role.update(call)
         self._roles[name] = role
 
@@ -169,7 +169,7 @@ class Roles(Generic[R]):
         """
         role = self._roles.get(name)
         if role is None:
-            raise Refused(500, multi_error(f'role "{name}" does not exist during renewal'))
+            raise Refused(500, multi_error(f'failed to renew entry: role "{name}" does not exist during renewal'))
         return role.settings.max_ttl
 
 

@@ -15,6 +15,7 @@ from ._model import (
     absent,
     envelope,
     listing,
+    multi_error,
     no_content,
     timestamp,
     unsupported_operation,
@@ -77,7 +78,7 @@ class AppRole:
         if call.value("secret_id_bound_cidrs") is not None:
             self.secret_id_bound_cidrs = call.texts("secret_id_bound_cidrs")
         if not self.bind_secret_id and not self.secret_id_bound_cidrs:
-            raise Refused(400, "at least one constraint should be enabled on the role")
+            raise Refused(500, multi_error("at least one constraint should be enabled on the role"))
 
     def data(self) -> dict[str, Any]:
         return {
@@ -118,7 +119,7 @@ class AppRoleMethod(AuthMethod):
             return self._roles.handle(context.call, name)
         role = self._roles.get(name)
         if role is None:
-            raise _no_role(name, part)
+            raise _no_role(name, part, context.call)
         return self._part(role, part.rstrip("/"), context.call)
 
     def _part(self, role: AppRole, part: str, call: Call) -> Reply:
@@ -138,7 +139,7 @@ class AppRoleMethod(AuthMethod):
             case "secret-id/lookup", "create" | "update":
                 return _lookup(role.secret_ids.get(call.text("secret_id")), call)
             case "secret-id-accessor/lookup", "create" | "update":
-                return _lookup(role.by_accessor(call.text("secret_id_accessor")), call)
+                return _lookup_accessor(role, call)
         if part in {"secret-id/destroy", "secret-id-accessor/destroy"} and (writes or call.operation == "delete"):
             return _destroy(role, call)
         raise unsupported_operation() if part in _PARTS else unsupported_path()
@@ -172,10 +173,10 @@ _PARTS = {
 }
 
 
-def _no_role(name: str, part: str) -> Refused:
+def _no_role(name: str, part: str, call: Call) -> Refused:
     if part == "role-id":
         return absent()
-    return Refused(400, f'role "{name}" does not exist')
+    return Refused(400 if call.operation == "list" else 404, f'role "{name}" does not exist')
 
 
 def _issue(role: AppRole, call: Call, value: str) -> Reply:
@@ -192,6 +193,12 @@ def _issue(role: AppRole, call: Call, value: str) -> Reply:
         call.texts("cidr_list"),
         _metadata(call),
     )
+    if value in role.secret_ids:
+        raise Refused(500, multi_error("failed to store secret_id: SecretID is already registered"))
+    if secret.uses < 0:
+        raise Refused(400, "num_uses cannot be negative")
+    if role.secret_id_ttl and not 0 < secret.ttl <= role.secret_id_ttl:
+        raise Refused(400, "ttl cannot be longer than the role's secret_id_ttl")
     if role.secret_id_num_uses and not 0 < secret.uses <= role.secret_id_num_uses:
         raise Refused(400, "num_uses cannot be higher than the role's secret_id_num_uses")
     role.secret_ids[value] = secret
@@ -212,7 +219,7 @@ def _metadata(call: Call) -> dict[str, str]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise Refused(400, "failed to parse metadata: JSON text of an object is expected")
+        raise Refused(400, "failed to parse metadata: failed to parse the input: invalid <key,value> format")
     return {str(key): str(value) for key, value in found.items()}
 
 
@@ -251,8 +258,20 @@ def _lookup(secret: SecretId | None, call: Call) -> Reply:
     return envelope(secret.data())
 
 
+def _lookup_accessor(role: AppRole, call: Call) -> Reply:
+    accessor = call.text("secret_id_accessor")
+    found = role.by_accessor(accessor)
+    if found is None:
+        return envelope({"error": f'failed to find accessor entry for secret_id_accessor: "{accessor}"'}, status=404)
+    return _lookup(found, call)
+
+
 def _destroy(role: AppRole, call: Call) -> Reply:
     named = role.secret_ids.get(call.text("secret_id")) or role.by_accessor(call.text("secret_id_accessor"))
+    accessor = call.text("secret_id_accessor")
+    if named is None and accessor:
+        text = f'failed to find accessor entry for secret_id_accessor: "{accessor}"'
+        raise Refused(500, multi_error(text))
     if named is not None:
         del role.secret_ids[named.value]
     return no_content()

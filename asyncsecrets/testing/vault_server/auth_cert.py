@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._crypto import Certificate, load_certificate
-from ._model import Call, Refused, Reply, no_content, unsupported_path
+from ._model import Call, Refused, Reply, envelope, unsupported_path
 from .auth import AuthMethod, Identity, Roles, TokenSettings, log_in
 from .tokens import Token
 
@@ -80,7 +80,7 @@ class CertificateMethod(AuthMethod):
             case "login" if not name:
                 return self._login(context, mount)
             case "config" if not name:
-                return no_content()
+                return _config(context.call)
             case "certs":
                 return self._certs(context, name)
         raise unsupported_path()
@@ -94,6 +94,8 @@ class CertificateMethod(AuthMethod):
 
     def _login(self, context: Context, mount: str) -> Reply:
         call = context.call
+        if call.operation != "update":
+            raise Refused(405, "unsupported operation")
         certificate = _presented(call)
         wanted = call.text("name")
         candidates = ((name, role) for name, role in self._roles.items() if not wanted or name == wanted)
@@ -115,6 +117,13 @@ class CertificateMethod(AuthMethod):
         if _presented(call).der != token.certificate:
             raise Refused(400, "client identity during renewal not matching client identity used during login")
         return self._roles.renewal_limit(token.role)
+
+
+def _config(call: Call) -> Reply:
+    """The method's settings, which the dev server tells but does not have."""
+    if call.operation == "read":
+        return envelope({"disable_binding": False, "enable_identity_alias_metadata": False, "ocsp_cache_size": 0})
+    raise Refused(400, "the dev server's certificate method has no settings")
 
 
 def _presented(call: Call) -> Certificate:

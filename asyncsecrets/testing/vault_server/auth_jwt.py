@@ -9,15 +9,34 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._crypto import load_public_key, signed_by, unbase64
-from ._model import Call, Refused, Reply, envelope, no_content, unsupported_operation, unsupported_path
+from ._model import Call, Refused, Reply, absent, envelope, no_content, unsupported_operation, unsupported_path
 from .auth import AuthMethod, Identity, Roles, TokenSettings, log_in
 from .tokens import Token
 
 if TYPE_CHECKING:
     from .core import Context
 
+_ONE_OF = (
+    "exactly one of 'jwt_validation_pubkeys', 'jwks_url', 'jwks_pairs', 'oidc_discovery_url', or 'provider_config' "
+    "must be set"
+)
 CLOCK_SKEW = 60  # seconds, the server's default leeway for every time claim
-_NO_EXPIRY = 150  # seconds after `iat` or `nbf` at which a token without `exp` ends
+_LEEWAY = 150  # seconds from `iat` or `nbf` to the end of a token without `exp`, and back from `exp` to its beginning
+_OF_OIDC: dict[str, Any] = {  # what a role tells besides, with the values that it has when nobody sets them
+    "allowed_redirect_uris": None,
+    "callback_mode": "client",
+    "clock_skew_leeway": 0,
+    "expiration_leeway": 0,
+    "groups_claim": "",
+    "max_age": 0,
+    "not_before_leeway": 0,
+    "oauth2_metadata": None,
+    "oidc_disable_confirmation": False,
+    "oidc_scopes": None,
+    "token_policies_template_claims": False,
+    "user_claim_json_pointer": False,
+    "verbose_oidc_logging": False,
+}
 
 
 @dataclass(slots=True)
@@ -45,20 +64,21 @@ class JwtRole:
         self._check()
 
     def _check(self) -> None:
-        if self.role_type != "jwt":
-            raise Refused(400, "the dev server has roles of role_type jwt only")
         if not self.user_claim:
             raise Refused(400, "a user claim must be defined on the role")
+        if self.role_type != "jwt":
+            raise Refused(400, "the dev server has roles of role_type jwt only")
         if not (self.bound_audiences or self.bound_subject or self.bound_claims or self.settings.policies):
             raise Refused(400, "must have at least one bound constraint when creating/updating a role")
 
     def data(self) -> dict[str, Any]:
         return {
-            "bound_audiences": self.bound_audiences,
-            "bound_claims": self.bound_claims,
+            **_OF_OIDC,
+            "bound_audiences": self.bound_audiences or None,
+            "bound_claims": self.bound_claims or None,
             "bound_claims_type": self.bound_claims_type,
             "bound_subject": self.bound_subject,
-            "claim_mappings": self.claim_mappings,
+            "claim_mappings": self.claim_mappings or None,
             "role_type": self.role_type,
             "user_claim": self.user_claim,
         }
@@ -95,6 +115,8 @@ class JwtMethod(AuthMethod):
 
     def _config(self, call: Call) -> Reply:
         if call.operation == "read":
+            if not self._keys:
+                raise absent()
             return envelope(
                 {
                     "bound_issuer": self._issuer,
@@ -109,15 +131,15 @@ class JwtMethod(AuthMethod):
             raise Refused(400, "the dev server verifies against jwt_validation_pubkeys only")
         self._keys = {pem: _public_key(pem) for pem in call.texts("jwt_validation_pubkeys")}
         if not self._keys:
-            raise Refused(
-                400, "exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must be set"
-            )
+            raise Refused(400, _ONE_OF)
         self._issuer = call.text("bound_issuer")
         self._default_role = call.text("default_role")
         return no_content()
 
     def _login(self, context: Context, mount: str) -> Reply:
         call = context.call
+        if call.operation != "update":
+            raise Refused(405, "unsupported operation")
         if not self._keys:
             raise Refused(400, "could not load configuration")
         name = call.text("role") or self._default_role
@@ -157,7 +179,7 @@ def _public_key(pem: str) -> Any:
         return load_public_key(pem)
     except ValueError:
         pass
-    raise Refused(400, "error parsing public key: an RSA public key in PEM is expected")
+    raise Refused(400, "error parsing public key: data does not contain any valid public keys")
 
 
 def decode(token: str, keys: list[Any] | None) -> dict[str, Any]:
@@ -168,7 +190,7 @@ def decode(token: str, keys: list[Any] | None) -> dict[str, Any]:
     """
     parts = token.split(".")
     if len(parts) != 3:
-        raise ValueError("compact JWS format must have three parts")
+        raise ValueError("go-jose/go-jose: compact JWS format must have three parts")
     header, payload, signature = (unbase64(part) for part in parts)
     try:
         kind, claims = json.loads(header), json.loads(payload)
@@ -188,22 +210,27 @@ def decode(token: str, keys: list[Any] | None) -> dict[str, Any]:
 
 def _claims_problem(claims: Mapping[str, Any], issuer: str, role: JwtRole, now: float) -> str:
     """What is wrong with the registered claims, in the order in which the server looks; empty if nothing is."""
+    for name in ("iss", "sub"):
+        if not isinstance(claims.get(name, ""), str):
+            return f"json: cannot unmarshal number into Go struct field Claims.{name} of type string"
     if issuer and claims.get("iss") != issuer:
         return "invalid issuer (iss) claim"
     if role.bound_subject and claims.get("sub") != role.bound_subject:
         return "invalid subject (sub) claim"
     if role.bound_audiences and not set(role.bound_audiences) & set(_audiences(claims)):
         return "invalid audience (aud) claim: audience claim does not match any expected audience"
-    return _time_problem(claims, now)
+    return time_problem(claims, now)
 
 
-def _time_problem(claims: Mapping[str, Any], now: float) -> str:
+def time_problem(claims: Mapping[str, Any], now: float) -> str:
+    """What is wrong with the time claims; empty if nothing is. What is missing is filled in from the others."""
     issued, begins, ends = (_time(claims, name) for name in ("iat", "nbf", "exp"))
     latest = max((moment for moment in (issued, begins) if moment is not None), default=None)
     if ends is None and latest is None:
         return "no issued at (iat), not before (nbf), or expiration time (exp) claims in token"
-    end = ends if ends is not None else (latest or 0) + _NO_EXPIRY
-    if begins is not None and now + CLOCK_SKEW < begins:
+    end = ends if ends is not None else (latest or 0) + _LEEWAY
+    begin = begins if begins is not None else (issued if issued is not None else end - _LEEWAY)
+    if now + CLOCK_SKEW < begin:
         return "invalid not before (nbf) claim: token not yet valid"
     if now - CLOCK_SKEW > end:
         return "invalid expiration time (exp) claim: token is expired"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from ._model import Call, Pending, Refused, Reply, envelope, no_content, unsupported_operation, unsupported_path
+from ._model import Call, Pending, Refused, Reply, absent, envelope, no_content, unsupported_operation, unsupported_path
 from .auth import AuthMethod, Identity, Roles, TokenSettings, log_in
-from .auth_jwt import decode
+from .auth_jwt import decode, time_problem
 from .tokens import Token
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class KubernetesRole:
 
     def data(self) -> dict[str, Any]:
         return {
+            **({"audience": self.audience} if self.audience else {}),
             "alias_name_source": self.alias_source,
-            "audience": self.audience,
             "bound_service_account_names": self.names,
             "bound_service_account_namespace_selector": "",
             "bound_service_account_namespaces": self.namespaces,
@@ -116,6 +116,8 @@ class KubernetesMethod(AuthMethod):
 
     def _config(self, call: Call) -> Reply:
         if call.operation == "read":
+            if not self._cluster.host:
+                raise absent()
             return envelope(self._cluster.data())
         if call.operation not in {"create", "update"}:
             raise unsupported_operation()
@@ -133,6 +135,8 @@ class KubernetesMethod(AuthMethod):
 
     def _login(self, context: Context, mount: str) -> Pending:
         call = context.call
+        if call.operation != "update":
+            raise Refused(405, "unsupported operation")
         for name in ("role", "jwt"):
             if not call.text(name):
                 raise Refused(400, f"missing {name}")
@@ -140,7 +144,9 @@ class KubernetesMethod(AuthMethod):
         role = self._roles.get(name)
         if role is None:
             raise Refused(400, f'invalid role name "{name}"')
-        account = _account(token, role)
+        if context.core.token_review is None and not self._cluster.host:
+            raise Refused(500, "could not load backend configuration")
+        account = _account(token, role, call.now)
         audiences = [role.audience] if role.audience else []
 
         async def finish() -> Reply:
@@ -154,12 +160,10 @@ class KubernetesMethod(AuthMethod):
         if review is not None:
             status = review(token, audiences)
             return await status if inspect.isawaitable(status) else status
-        if not self._cluster.host:
-            raise Refused(500, "could not load backend configuration")
         return await _ask_cluster(self._cluster, token, audiences)
 
 
-def _account(token: str, role: KubernetesRole) -> _Account:
+def _account(token: str, role: KubernetesRole, now: float) -> _Account:
     """Whose token it says it is, in the projected or in the older form.
 
     Raises:
@@ -169,6 +173,9 @@ def _account(token: str, role: KubernetesRole) -> _Account:
         claims = decode(token, None)
     except ValueError:
         claims = {}
+    problem = time_problem(claims, now) if claims else "permission denied"
+    if problem:
+        raise Refused(403, problem)
     projected = claims.get("kubernetes.io")
     if isinstance(projected, dict):
         account = projected.get("serviceaccount") or {}

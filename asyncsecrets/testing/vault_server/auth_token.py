@@ -50,7 +50,8 @@ def create(context: Context) -> Reply:
     privileged = parent.is_root or context.core.acl(parent).allows(context.full_path, "sudo")
     kind = _kind(call)
     _check(call, parent, privileged=privileged)
-    policies = _policies(call, parent, privileged=privileged)
+    outside = parent.is_root and parent.namespace != context.namespace.path
+    policies = _policies(call, parent, privileged=privileged, outside=outside)
     if "root" in policies and kind == "batch":
         raise Refused(400, "batch tokens cannot be root tokens")
     orphan = call.flag("no_parent") or context.rest == "create-orphan"
@@ -121,8 +122,10 @@ def _positive(call: Call, name: str) -> int:
     return seconds
 
 
-def _policies(call: Call, parent: Token, *, privileged: bool) -> tuple[str, ...]:
-    asked = call.texts("policies") or list(parent.policies)
+def _policies(call: Call, parent: Token, *, privileged: bool, outside: bool) -> tuple[str, ...]:
+    asked = call.texts("policies") or ([] if outside else list(parent.policies))
+    if outside and "root" in asked:
+        raise Refused(400, "root tokens may not be created from a parent namespace")
     if not privileged and not set(asked) <= set(parent.policies) | {"default"}:
         raise Refused(400, "child policies must be subset of parent")
     if "root" in asked:

@@ -12,6 +12,7 @@ from ._model import Call, Operation, Pending, Refused, Reply, bad_token, denied_
 from .engines import CubbyholeEngine, Engine, VersionedEngine
 from .policies import DEFAULT_POLICY, Acl, Rule, parse_policy
 from .quotas import Quotas
+from .store import clean
 from .tokens import Token, TokenStore, random_id
 
 if TYPE_CHECKING:
@@ -39,14 +40,15 @@ class Mount:
 
     def data(self) -> dict[str, Any]:
         """What the mount tables tell of it."""
-        supported = {} if self.kind in _BUILT_IN else {"deprecation_status": "supported"}
+        supported = {} if self.kind.removeprefix("ns_") in _BUILT_IN else {"deprecation_status": "supported"}
+        tokens = {"token_type": "default-service"} if self.accessor.startswith("auth_") else {}
         return {
             **supported,
             "accessor": self.accessor,
-            "config": {"default_lease_ttl": 0, "force_no_cache": False, "max_lease_ttl": 0},
+            "config": {"default_lease_ttl": 0, "force_no_cache": False, "max_lease_ttl": 0, **tokens},
             "description": self.description,
             "external_entropy_access": False,
-            "local": self.kind == "cubbyhole",
+            "local": self.kind.endswith("cubbyhole"),
             "options": self.options,
             "plugin_version": "",
             "running_plugin_version": "v2.0.0+builtin.bao",
@@ -145,12 +147,20 @@ class Core:
         namespace = Namespace(path, id="root" if not path else random_id())
         self.namespaces[path] = namespace
         namespace.policies["default"] = Policy(DEFAULT_POLICY, 1, now)
-        self.mount(namespace, "sys/", "system", Engine(), None, "system endpoints used for control and policy")
-        self.mount(namespace, "cubbyhole/", "cubbyhole", CubbyholeEngine(), None, "per-token private secret storage")
-        self.mount(namespace, "identity/", "identity", Engine(), None, "identity store")
+        prefix = "ns_" if path else ""
+        self.mount(namespace, "sys/", prefix + "system", Engine(), None, "system endpoints used for control and policy")
+        self.mount(
+            namespace, "cubbyhole/", prefix + "cubbyhole", CubbyholeEngine(), None, "per-token private secret storage"
+        )
+        self.mount(namespace, "identity/", prefix + "identity", Engine(), None, "identity store")
         token_method = self._auth.new_method("token")
         namespace.auths["token/"] = Mount(
-            "token/", "token", token_method, "token based credentials", None, f"auth_token_{uuid.uuid4().hex[:8]}"
+            "token/",
+            prefix + "token",
+            token_method,
+            "token based credentials",
+            None,
+            f"auth_token_{uuid.uuid4().hex[:8]}",
         )
         return namespace
 
@@ -190,6 +200,8 @@ class Core:
         if call.namespace.strip("/") and call.path in _UNSEALED_ONLY:
             raise Refused(400, "operation unavailable in namespaces")
         context = self.resolve(call)
+        if context.namespace.path and context.path in _UNSEALED_ONLY:
+            raise Refused(400, "operation only available in root namespace")
         self.quotas.check(context.full_path, call.remote, call.now)
         if not self.is_public(context):
             self.admit(context)
@@ -201,7 +213,7 @@ class Core:
         Raises:
             Refused: 404, the header names none.
         """
-        base = call.namespace.strip("/")
+        base = clean(call.namespace)
         base = f"{base}/" if base and base != "root" else ""
         if base not in self.namespaces:
             raise Refused(404, "namespace not found")
@@ -227,7 +239,10 @@ class Core:
         if context.call.operation == "update" and context.path.endswith("/"):
             raise Refused(400, "cannot write to a path ending in '/'")
         self._settle_operation(context)
-        allowed = self.permits(context.token, context.full_path, context.call.operation)
+        # What a token may do with itself it may do from every namespace.
+        own = context.path.startswith("auth/token/") and context.path.endswith("-self")
+        path = context.token.namespace + context.path if own else context.full_path
+        allowed = self.permits(context.token, path, context.call.operation)
         self.tokens.spend(context.token)
         if not allowed:
             raise denied_by_policy()
@@ -294,7 +309,7 @@ class Core:
             return reply
         if call.path.startswith("sys/wrapping/") and not call.path.endswith(("/wrap", "/rewrap")):
             return reply
-        return self.wrapped(call.path, body, call.wrap_ttl, call.now)
+        return self.wrapped(self.resolve(call).path, body, call.wrap_ttl, call.now)
 
     def wrapped(self, path: str, body: dict[str, Any], ttl: int, now: float) -> Reply:
         """A new wrapping token that holds ``body``, the answer of ``path``, for ``ttl`` seconds."""

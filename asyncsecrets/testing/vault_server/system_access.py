@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._model import Refused, Reply, absent, envelope, legacy, listing, multi_error, no_content, page, timestamp
-from .core import Context, Core, Namespace, Policy
+from .core import Context, Core, Policy
 from .policies import PolicyError, parse_policy
 from .quotas import EXEMPT, Quota
 from .tokens import Token
@@ -20,7 +20,7 @@ def list_policies(context: Context) -> Reply:
 
 def list_policies_older(context: Context) -> Reply:
     names = _policy_names(context)
-    return legacy({"keys": names, "policies": names})
+    return legacy(context.call, {"keys": names, "policies": names})
 
 
 def _policy_names(context: Context) -> list[str]:
@@ -42,7 +42,7 @@ def read_policy(context: Context) -> Reply:
     }
     told |= {} if is_root else {"modified": timestamp(policy.modified)}
     older = context.path.startswith("sys/policy/")
-    return legacy({**told, "rules": policy.text}) if older else envelope({**told, "policy": policy.text})
+    return legacy(context.call, {**told, "rules": policy.text}) if older else envelope({**told, "policy": policy.text})
 
 
 def write_policy(context: Context) -> Reply:
@@ -85,36 +85,42 @@ def list_namespaces(context: Context) -> Reply:
 
 
 def read_namespace(context: Context) -> Reply:
-    return envelope(_child(context).data())
-
-
-def _child(context: Context) -> Namespace:
-    found = context.core.namespaces.get(context.namespace.path + context.rest.strip("/") + "/")
+    found = context.core.namespaces.get(_child_path(context))
     if found is None:
         raise absent()
-    return found
+    return envelope(found.data())
+
+
+def _child_path(context: Context) -> str:
+    name = context.rest.strip("/")
+    if "/" in name:
+        raise Refused(400, "namespace name cannot contain /")
+    if " " in name:
+        raise Refused(400, f'"{name}" contains space characters that cannot be used in a namespace name')
+    if not name or name in {"root", "sys", "audit", "auth", "cubbyhole", "identity"}:
+        raise Refused(400, f'"{name}/" is a reserved path and cannot be used as a namespace name')
+    return context.namespace.path + name + "/"
 
 
 def write_namespace(context: Context) -> Reply:
     """Create the namespace, or update its metadata."""
-    name = context.rest.strip("/")
-    if not name or "/" in name or name in {"root", "sys", "audit", "auth", "cubbyhole", "identity"}:
-        raise Refused(400, f'invalid namespace name "{name}"')
-    path = context.namespace.path + name + "/"
-    namespace = context.core.namespaces.get(path) or context.core.add_namespace(path, context.call.now)
-    custom = context.call.body.get("custom_metadata")
+    path, call = _child_path(context), context.call
+    namespace = context.core.namespaces.get(path) or context.core.add_namespace(path, call.now)
+    custom = call.body.get("custom_metadata")
     if custom is not None:
-        namespace.custom_metadata = {str(key): str(value) for key, value in custom.items()}
+        kept = namespace.custom_metadata if call.operation == "patch" else {}
+        merged = {**kept, **custom}
+        namespace.custom_metadata = {str(key): str(value) for key, value in merged.items() if value is not None}
     return envelope(namespace.data())
 
 
 def delete_namespace(context: Context) -> Reply:
     """Delete the namespace with all it holds; one that has children stays."""
-    path = context.namespace.path + context.rest.strip("/") + "/"
-    if any(other != path and other.startswith(path) for other in context.core.namespaces):
-        raise Refused(400, f'cannot delete namespace "{path}" containing child namespaces')
-    if context.core.namespaces.pop(path, None) is None:
-        return no_content()
+    path, namespaces = _child_path(context), context.core.namespaces
+    if any(other != path and other.startswith(path) for other in namespaces):
+        raise Refused(400, "unable to delete namespace containing child namespaces")
+    if namespaces.pop(path, None) is None:
+        return envelope(warnings=["requested namespace does not exist"])
     context.core.tokens.revoke_all("", path)
     return envelope({"status": "in-progress"})
 
@@ -147,7 +153,7 @@ def _capabilities(context: Context, token: Token) -> Reply:
         raise Refused(400, "paths must be supplied")
     found = {path: _granted(context.core, token, context.namespace.path + path) for path in paths}
     first = {"capabilities": next(iter(found.values()))} if len(found) == 1 else {}
-    return legacy({**first, **found})
+    return legacy(context.call, {**first, **found})
 
 
 def _granted(core: Core, token: Token, path: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from ._model import Refused, Reply, bad_token, envelope, legacy, no_content
+from ._model import Call, Refused, Reply, bad_token, envelope, legacy, no_content
 from .auth import new_method
 from .core import Context, Mount
 from .engines import new_engine
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 def list_mounts(context: Context) -> Reply:
-    return _table(context.namespace.mounts)
+    return _table(context.call, context.namespace.mounts)
 
 
 def list_auths(context: Context) -> Reply:
-    return _table(context.namespace.auths)
+    return _table(context.call, context.namespace.auths)
 
 
-def _table(mounts: dict[str, Mount]) -> Reply:
-    return legacy({path: mount.data() for path, mount in sorted(mounts.items())})
+def _table(call: Call, mounts: dict[str, Mount]) -> Reply:
+    return legacy(call, {path: mount.data() for path, mount in sorted(mounts.items())})
 
 
 def read_mount(context: Context) -> Reply:
-    return legacy(_existing(context.namespace.mounts, context, "secret").data())
+    return legacy(context.call, _existing(context.namespace.mounts, context, "secret engine mount").data())
 
 
 def read_auth(context: Context) -> Reply:
-    return legacy(_existing(context.namespace.auths, context, "auth").data())
+    return legacy(context.call, _existing(context.namespace.auths, context, "auth engine").data())
 
 
 def _existing(mounts: dict[str, Mount], context: Context, kind: str) -> Mount:
     mount = mounts.get(_path(context))
     if mount is None:
-        raise Refused(400, f"No {kind} engine mount at {_path(context)}")
+        raise Refused(400, f"No {kind} at {_path(context)}")
     return mount
 
 
@@ -68,7 +68,7 @@ def enable_auth(context: Context) -> Reply:
         raise Refused(400, f"plugin not found in the catalog: {kind}")
     _check_free(context.namespace.auths, path)
     accessor = f"auth_{kind}_{uuid.uuid4().hex[:8]}"
-    context.namespace.auths[path] = Mount(path, kind, method, context.call.text("description"), None, accessor)
+    context.namespace.auths[path] = Mount(path, kind, method, context.call.text("description"), {}, accessor)
     return no_content()
 
 
@@ -100,7 +100,7 @@ def tune(context: Context) -> Reply:
         raise Refused(400, "No mount at this path")
     options = {"options": mount.options} if mount.options else {}
     ttls = {"default_lease_ttl": SYSTEM_MAX_TTL, "max_lease_ttl": SYSTEM_MAX_TTL}
-    return legacy({**ttls, "description": mount.description, "force_no_cache": False, **options})
+    return legacy(context.call, {**ttls, "description": mount.description, "force_no_cache": False, **options})
 
 
 def read_mount_or_tune(context: Context) -> Reply:

@@ -193,7 +193,9 @@ def service_account(signer: Signer, now: float, name: str = "app") -> str:
     """A projected service account token."""
     account = {"namespace": "default", "serviceaccount": {"name": name, "uid": "u1"}}
     subject = f"system:serviceaccount:default:{name}"
-    return signer.token(**{"iss": "kubernetes", "sub": subject, "exp": now + 3600, "kubernetes.io": account})
+    return signer.token(
+        **{"iss": "kubernetes", "sub": subject, "iat": now, "exp": now + 3600, "kubernetes.io": account}
+    )
 
 
 @contextlib.contextmanager

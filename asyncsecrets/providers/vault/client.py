@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
+from asyncsecrets.errors import ProviderError
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
+from asyncsecrets.providers.vault.auth.tokens import Token
 from asyncsecrets.providers.vault.errors import Answer, Call, blames_token
 from asyncsecrets.providers.vault.http import Transport
 
@@ -18,9 +23,20 @@ class VaultClient:
 
     async def call(self, call: Call) -> Answer:
         """Return the server's answer, whatever its status. Raises what transport and login raise."""
-        token = self.tokens.current() or await self.tokens.obtain()
+        token = self.tokens.current() or await _for(call, self.tokens.obtain())
         answer = await self.transport.send(call, token.headers(call.method))
         if answer.status != 403 or not blames_token(answer):
             return answer
-        token = await self.tokens.replace(token)
+        token = await _for(call, self.tokens.replace(token))
         return await self.transport.send(call, token.headers(call.method))
+
+
+async def _for(call: Call, getting: Coroutine[Any, Any, Token]) -> Token:
+    """A token; a failure to get one names the secret it was wanted for (each caller has its own copy of the error)."""
+    try:
+        return await getting
+    except ProviderError as error:
+        if error.name is None and call.name is not None:
+            error.name = call.name
+            error.message += f" (wanted for {call.name!r})"
+        raise

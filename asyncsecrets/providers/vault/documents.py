@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from asyncsecrets.errors import DecodeError, MalformedResponseError, UnsupportedOperationError
 from asyncsecrets.providers.base import VersionInfo
@@ -14,7 +15,17 @@ from asyncsecrets.providers.vault.errors import Answer, Call, document_of
 from asyncsecrets.providers.vault.paths import SYSTEM
 from asyncsecrets.secret import Payload
 
-__all__ = ["SecretMetadata", "body_of", "data_of", "keys_of", "metadata_of", "moment", "object_text", "payload_object"]
+__all__ = [
+    "SecretMetadata",
+    "body_of",
+    "common_secret",
+    "data_of",
+    "keys_of",
+    "metadata_of",
+    "moment",
+    "object_text",
+    "payload_object",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +64,41 @@ def data_of(call: Call, answer: Answer) -> dict[str, Any]:
 def object_text(call: Call, members: Any) -> str:
     """A secret's object as JSON text, its members as they are. ``null``, which Vault lets one write, has no members."""
     try:
-        text = json.dumps(
-            {} if members is None else members, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        )
-        text.encode()
+        text = _encode({} if members is None else members)
+        if not text.isascii():
+            text.encode()
     except ValueError:  # NaN by overflow, a lone surrogate: the exception quotes the value
         members = False
     if members is None or isinstance(members, dict):
         return text
     raise malformed(call, "the secret is not a JSON object of text")
+
+
+# Keys are sorted, as the server sorts them: what put() returns and a later read are the same text then.
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+
+
+_TEXT: Final = rb'"[^"\\\x00-\x1f]*"'
+_COMMON: Final = re.compile(
+    rb'\{"request_id":%(text)s,"lease_id":"","renewable":false,"lease_duration":0,'
+    rb'"data":\{"data":(\{%(text)s:%(text)s\}),"metadata":\{"created_time":(%(text)s),"custom_metadata":null,'
+    rb'"deletion_time":"","destroyed":false,"version":([1-9][0-9]*)\}\}(?:,"[a-z_]+":(?:null|%(text)s))*\}\s*'
+    % {b"text": _TEXT}
+)
+
+
+def common_secret(body: bytes) -> tuple[str, str, str] | None:
+    """The object, creation time and version of the commonest answer: one member of plain text, nothing special.
+
+    Matching it whole costs a third of parsing it and writing it out again. None for every other answer.
+    """
+    match = _COMMON.fullmatch(body)
+    if match is None:
+        return None
+    try:
+        return match[1].decode(), match[2][1:-1].decode(), match[3].decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def moment(value: Any) -> datetime | None:
@@ -138,4 +175,4 @@ def _encodable(text: str) -> bool:
 
 def body_of(document: Mapping[str, Any]) -> bytes:
     """A request body."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(document).encode()

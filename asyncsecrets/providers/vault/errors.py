@@ -57,15 +57,14 @@ _CAPABILITY: Final[dict[Operation, str]] = {
 _READS: Final = frozenset({"read", "list", "metadata", "mount", "login"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per read, and freezing triples the cost of that
 class Call:
-    """One request, and what its errors need to know. ``path`` is as a policy spells it; ``cap`` is in bytes."""
+    """One request, and what its errors need to know. ``cap``: the most bytes of an answer that are read."""
 
     operation: Operation
     method: str
     url: URL
     name: str | None = None
-    path: str = ""
     body: bytes | None = None
     cap: int = MAX_BODY
 
@@ -75,11 +74,17 @@ class Call:
         return self.operation not in _READS
 
     @property
+    def path(self) -> str:
+        """The path as a policy spells it, after its namespace."""
+        path = self.url.path.partition("/v1/")[2]
+        return f"{path}/" if self.operation == "list" else path
+
+    @property
     def subject(self) -> str:
         return repr(self.name) if self.name is not None else f"{self.operation} {self.path!r}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What came back: status, body bytes, and Retry-After in seconds."""
 
@@ -117,14 +122,17 @@ def errors_in(body: bytes) -> list[str] | None:
 def document_of(body: bytes) -> dict[str, Any] | None:
     """The JSON object a body is, or None."""
     try:
-        document = json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        document = _decode(body.decode())
+    except (ValueError, RecursionError):  # both quote the body
         return None
     return document if isinstance(document, dict) else None
 
 
 def _refuse(_: str) -> Any:
     raise ValueError
+
+
+_decode: Final = json.JSONDecoder(parse_constant=_refuse).decode
 
 
 def _from_answer(call: Call, answer: Answer) -> AsyncSecretsError:

@@ -19,7 +19,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
+from asyncsecrets.errors import ClosedError, ConfigError, InsecureTransportError
 from asyncsecrets.providers.vault.abandon import forget_session
 from asyncsecrets.providers.vault.errors import Answer, Call, translate
 from asyncsecrets.providers.vault.paths import is_loopback, split_address
@@ -33,7 +33,6 @@ Headers = CIMultiDict[str]
 _BASE_HEADERS: Final = {
     "X-Vault-Request": "true",
     "Accept-Encoding": "identity",
-    "Accept": "application/json",
     "User-Agent": "asyncsecrets",
 }
 
@@ -90,19 +89,60 @@ class Transport:
     def is_open(self) -> bool:
         return self._session is not None
 
-    async def send(self, call: Call, extra: Headers) -> Answer:
+    async def send(self, call: Call, extra: Headers, url: URL | None = None) -> Answer:
         """Make one attempt and return whatever the server answers, up to the call's body cap.
 
-        Raises the translation of every transport failure; UnavailableError for a timeout.
+        ``url`` is where a redirect led. Raises the translation of every transport failure; UnavailableError for a
+        timeout.
         """
+        session = self._session
+        if session is None:
+            raise ClosedError("the Vault provider is not open")
+        failure: BaseException
         try:
-            return await self._attempt(call, extra)
-        except InsecureTransportError as error:
+            async with session.request(
+                call.method,
+                url or call.url,
+                headers=extra,
+                data=call.body,
+                allow_redirects=False,
+                ssl=self._ssl,
+                server_hostname=self._server_name,
+            ) as response:
+                length = response.content_length
+                short = length is not None and length <= call.cap
+                body = await (response.read() if short else _read(response, call.cap))
+                if response.status < 300:
+                    return Answer(response.status, body)
+                answer = Answer(response.status, body, _seconds(response.headers.get("Retry-After", ""), self._now))
+                location = response.headers.get("Location", "")
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             failure = error
-        # A server that refuses our certificate may have been given time to expire it: look at the files again.
-        if await self.reload_tls():
-            return await self._attempt(call, extra)
-        raise failure
+        except RuntimeError as error:
+            failure = error
+            if not session.closed:
+                raise
+        else:
+            return await self._redirected(call, extra, url, answer, location)
+        return await self._failed(call, extra, url, session, failure)
+
+    async def _failed(
+        self, call: Call, extra: Headers, url: URL | None, session: aiohttp.ClientSession, failure: BaseException
+    ) -> Answer:
+        error = ClosedError("the Vault provider was closed meanwhile") if session.closed else translate(call, failure)
+        del failure  # it may hold headers, and this frame stays in the traceback of ours
+        # A server that refuses our certificate may be right: ours may have expired, and its successor be on disk.
+        if isinstance(error, InsecureTransportError) and await self.reload_tls():
+            return await self.send(call, extra, url)
+        raise error
+
+    async def _redirected(self, call: Call, extra: Headers, url: URL | None, answer: Answer, location: str) -> Answer:
+        if answer.status >= 400:
+            return answer
+        target = None if url is not None else self._redirect(call, answer.status, location)
+        if target is None:
+            raise translate(call, answer)
+        return await self.send(call, extra, target)
 
     async def reload_tls(self) -> bool:
         """Take up certificates that changed on disk; new connections use them. Returns whether any had."""
@@ -113,58 +153,13 @@ class Transport:
             self._ssl = context
         return context is not None
 
-    async def _attempt(self, call: Call, extra: Headers) -> Answer:
-        answer, location = await self._exchange(call, call.url, extra)
-        if not 300 <= answer.status < 400:
-            return answer
-        target = self._redirect(call, answer.status, location)
-        answer, _ = await self._exchange(call, target, extra)
-        if 300 <= answer.status < 400:
-            raise translate(call, answer)
-        return answer
-
-    async def _exchange(self, call: Call, url: URL, extra: Headers) -> tuple[Answer, str]:
-        session = self._session
-        if session is None:
-            raise ClosedError("the Vault provider is not open")
-        failure: BaseException
-        try:
-            async with session.request(
-                call.method,
-                url,
-                headers=extra,
-                data=call.body,
-                allow_redirects=False,
-                ssl=self._ssl,
-                server_hostname=self._server_name,
-            ) as response:
-                body = await _read(response, call.cap)
-                if body is not None:
-                    return self._answer(response, body)
-                failure = _TooLargeError()
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            failure = error
-        except RuntimeError as error:
-            failure = error
-            if not session.closed:
-                raise
-        raise _translated(call, failure, session)
-
-    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> tuple[Answer, str]:
-        status = response.status
-        if status < 300:
-            return Answer(status, body), ""
-        wait = _seconds(response.headers.get("Retry-After", ""), self._now)
-        return Answer(status, body, wait), response.headers.get("Location", "")
-
-    def _redirect(self, call: Call, status: int, location: str) -> URL:
+    def _redirect(self, call: Call, status: int, location: str) -> URL | None:
         """The one place a redirect may lead. The text is compared, not parsed: nothing to be fooled by."""
+        if status not in {307, 308}:
+            return None
         target = call.url.raw_path_qs
-        if status in {307, 308}:
-            for origin in self._origins.allowed:
-                if location == origin + target:
-                    return URL(location, encoded=True)
-        raise translate(call, Answer(status, b""))
+        allowed = any(location == origin + target for origin in self._origins.allowed)
+        return URL(location, encoded=True) if allowed else None
 
     async def aclose(self) -> None:
         """Close the session. Harmless when closed already."""
@@ -183,36 +178,29 @@ class _TooLargeError(ValueError):
     """The body is over the cap; reading stopped and the connection is dropped."""
 
 
-async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes | None:
-    """The body, or None (and a dropped connection) if it is longer than ``cap`` bytes."""
-    length = response.content_length
-    if length is not None and length <= cap:
-        return await response.read()
+async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes:
+    """The body. Raises _TooLargeError, and drops the connection, if it is longer than ``cap`` bytes."""
     chunks: list[bytes] = []
     total = 0
     async for chunk in response.content.iter_any():
         total += len(chunk)
         if total > cap:
             response.close()
-            return None
+            raise _TooLargeError
         chunks.append(chunk)
     return b"".join(chunks)
 
 
 def _seconds(retry_after: str, now: Callable[[], datetime]) -> float | None:
     """Retry-After as seconds from now: a number, or an HTTP date. Nonsense is None."""
+    if not retry_after:
+        return None
     if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10:
         return float(retry_after)
     try:
         return max(0.0, (parsedate_to_datetime(retry_after) - now()).total_seconds())
     except (ValueError, TypeError, IndexError):
         return None
-
-
-def _translated(call: Call, failure: BaseException, session: aiohttp.ClientSession) -> AsyncSecretsError:
-    if session.closed:
-        return ClosedError("the Vault provider was closed during the request")
-    return translate(call, failure)
 
 
 def _origins(settings: VaultSettings) -> _Origins:

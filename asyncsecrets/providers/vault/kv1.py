@@ -21,7 +21,6 @@ class KV1:
     """The operations of one KV v1 mount. ``clock`` is the monotonic one of a Secret's age."""
 
     version = 1
-    list_api = ""
 
     def __init__(self, client: VaultClient, paths: Paths, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -56,4 +55,4 @@ class KV1:
             raise translate(call, answer)
 
     def _call(self, operation: Operation, method: str, name: str, body: bytes | None = None) -> Call:
-        return Call(operation, method, self._paths.secret(name, ""), name, self._paths.policy_path(name, ""), body)
+        return Call(operation, method, self._paths.secret(name, ""), name, body)

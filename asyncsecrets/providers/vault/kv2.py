@@ -16,6 +16,7 @@ from asyncsecrets.providers.vault.client import VaultClient
 from asyncsecrets.providers.vault.documents import (
     SecretMetadata,
     body_of,
+    common_secret,
     data_of,
     malformed,
     metadata_of,
@@ -35,7 +36,6 @@ class KV2:
     """The operations of one KV v2 mount. ``now`` is the wall clock, ``clock`` the monotonic one of a Secret's age."""
 
     version = 2
-    list_api = "metadata"
 
     def __init__(
         self,
@@ -57,6 +57,10 @@ class KV2:
         answer = await self._client.call(call)
         if answer.status != 200:
             raise translate(call, answer)
+        common = common_secret(answer.body)
+        if common is not None:
+            text, created, number = common
+            return Secret(text, name=name, version=number, created=moment(created), clock=self._clock)
         data = data_of(call, answer)
         metadata = data.get("metadata")
         if not isinstance(metadata, dict) or "data" not in data:
@@ -152,7 +156,7 @@ class KV2:
         self, operation: Operation, method: str, name: str, api: str, body: bytes | None = None, query: str = ""
     ) -> Call:
         url = self._paths.secret(name, api, query)
-        return Call(operation, method, url, name, self._paths.policy_path(name, api), body)
+        return Call(operation, method, url, name, body)
 
     def _secret(self, call: Call, members: Any, metadata: dict[str, Any]) -> Secret:
         return Secret(

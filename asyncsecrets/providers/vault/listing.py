@@ -23,9 +23,6 @@ _AT_ONCE = 8  # folders
 
 
 class _Engine(Protocol):
-    @property
-    def list_api(self) -> str: ...
-
     def folder(self, folder: str, query: str) -> URL: ...
 
 
@@ -43,7 +40,7 @@ async def list_names(client: VaultClient, paths: Paths, engine: _Engine, prefix:
 
     async def look(folder: str) -> list[str]:
         async with gate:
-            return await _folder(client, paths, engine, folder)
+            return await _folder(client, engine, folder)
 
     while folders:
         answers = await _together([look(folder) for folder in folders])
@@ -63,20 +60,19 @@ async def _together(coroutines: Sequence[Coroutine[Any, Any, list[str]]]) -> lis
     return [result for result in results if not isinstance(result, BaseException)]
 
 
-async def _folder(client: VaultClient, paths: Paths, engine: _Engine, folder: str) -> list[str]:
+async def _folder(client: VaultClient, engine: _Engine, folder: str) -> list[str]:
     keys: list[str] = []
     while True:
-        page = await _page(client, paths, engine, folder, keys[-1] if keys else "")
+        page = await _page(client, engine, folder, keys[-1] if keys else "")
         new = [key for key in page if not keys or key > keys[-1]]  # a server that does not page repeats itself
         keys += new
         if len(page) != _PAGE or not new:
             return keys
 
 
-async def _page(client: VaultClient, paths: Paths, engine: _Engine, folder: str, after: str) -> list[str]:
+async def _page(client: VaultClient, engine: _Engine, folder: str, after: str) -> list[str]:
     query = f"list=true&limit={_PAGE}" + (f"&after={quote(after, safe='')}" if after else "")
-    path = paths.policy_path(folder, engine.list_api)
-    call = Call("list", "GET", engine.folder(folder, query), folder or None, path, cap=_MAX_LIST)
+    call = Call("list", "GET", engine.folder(folder, query), folder or None, cap=_MAX_LIST)
     answer = await client.call(call)
     if answer.status == 200:
         return sorted(keys_of(call, answer))

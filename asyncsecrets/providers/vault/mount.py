@@ -89,12 +89,11 @@ class Mount:
                 f"namespace, or set kv_version to 2 (or 1)"
             )
         return ConfigError(
-            f"the server does not tell the KV version of mount {mount!r}: check addr and namespace, or set kv_version to 2 (or 1)"
+            f"the server does not tell the KV version of mount {mount!r}: check addr and namespace, or set kv_version"
         )
 
     async def _version(self) -> int | None:
-        path = f"sys/internal/ui/mounts/{self._paths.mount}"
-        call = Call("mount", "GET", self._paths.mount_info(), path=path)
+        call = Call("mount", "GET", self._paths.mount_info())
         answer = await self._client.call(call)
         if answer.status != 200:
             raise translate(call, answer)

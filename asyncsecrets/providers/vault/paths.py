@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Final, NoReturn
-from urllib.parse import quote
+from urllib.parse import SplitResult, quote
 
 from yarl import URL
 
@@ -39,6 +39,7 @@ class Paths:
 
     def __init__(self, settings: VaultSettings) -> None:
         self.origin, base = split_address(settings.addr)
+        self._scheme, _, self._netloc = self.origin.partition("://")
         self._api = f"{base}/v1"
         self.mount = _setting("mount_name", settings.mount_name)
         self.prefix = _setting("path_prefix", settings.path_prefix, empty=True)
@@ -55,7 +56,8 @@ class Paths:
 
         Raises InvalidNameError. ``query`` is ours, never a caller's.
         """
-        return self._url(self._bases[api] + encode_name(name, self.prefix), query)
+        encoded = encode_name(name, self.prefix)
+        return self._url(self._bases[api] + encoded, query, checked=encoded is name)
 
     def folder(self, folder: str, api: str, query: str) -> URL:
         """The URL that lists a folder: ``""`` for the prefix itself, else a name that ends in a slash."""
@@ -71,14 +73,10 @@ class Paths:
         """The URL of a login or token operation. Its namespace travels in a header: see :attr:`login_namespace`."""
         return self._url(f"{self._api}/{_encode(path)}", "")
 
-    def policy_path(self, name: str | None, api: str) -> str:
-        """The path as a policy spells it, for messages: relative to the namespace, not encoded."""
-        parts = [self.mount, api, self.prefix, name or ""]
-        return "/".join(part for part in parts if part)
-
-    def _url(self, path: str, query: str) -> URL:
-        url = URL(f"{self.origin}{path}{'?' if query else ''}{query}", encoded=True)
-        if url.raw_path != path or not _ENCODED.fullmatch(path):
+    def _url(self, path: str, query: str, *, checked: bool = False) -> URL:
+        # From parts, not from text: nothing is parsed that could be read otherwise than it was written.
+        url = URL(SplitResult(self._scheme, self._netloc, path, query, ""), encoded=True)
+        if url.raw_path != path or not (checked or _ENCODED.fullmatch(path)):
             _refuse_url()
         return url
 

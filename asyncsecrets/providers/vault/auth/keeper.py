@@ -7,8 +7,8 @@
 * A refused token leads to one login. If a login fails, or two tokens in a row are refused within a second of their
   login, the next login waits: 1 s, doubling to at most 60 s (10 s while the server is merely unreachable). Until then
   callers get the last failure, and the server gets nothing.
-* A given token or a token file has no login to ask; once refused, the same token is offered again after 5 s at the
-  earliest (a lagging replica refuses tokens that are good).
+* A given token or a token file has no login to ask. A refused one is an error for the call that met the refusal; the
+  next call offers it again, as a lagging replica may refuse a token that is good.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ __all__ = ["TokenKeeper"]
 _LOOK_UP_AFTER = 30.0  # seconds; a short script never asks for the lease of the token it was given
 _SUSPICIOUS = 1.0  # seconds; a token refused so soon after its login would be refused after the next one too
 _REVOKE_TIMEOUT = 1.0  # seconds
-_REMEMBER_REFUSED = 5.0  # seconds
 _USELESS = (
     "logins succeed, but their tokens are refused at once: check the namespaces, the role's bound CIDRs and its "
     "number of uses"
@@ -70,7 +69,6 @@ class TokenKeeper:
         self._granted = 0.0  # seconds of the first lease of this login
         self._since = self._since_renewal = self._expires = float("-inf")
         self._refused = ""
-        self._refused_at = float("-inf")
         self._quick = 0  # tokens in a row that were refused right after their login
         self._failure: AsyncSecretsError | None = None
         self._failures = 0
@@ -104,7 +102,7 @@ class TokenKeeper:
 
     def _refuse(self, refused: Token) -> None:
         now = self._clock()
-        self._token, self._refused, self._refused_at = None, refused.text, now
+        self._token, self._refused = None, refused.text
         self._expires = float("-inf")
         self._cancel_timer()
         self._quick = self._quick + 1 if now - self._since <= _SUSPICIOUS else 0
@@ -123,9 +121,9 @@ class TokenKeeper:
 
     async def _run_login(self) -> None:
         since = self._clock()
+        refused, self._refused = self._refused, ""
         try:
-            recent = since - self._refused_at < _REMEMBER_REFUSED
-            lease = await self._method.login(self._api, self._refused if recent else "")
+            lease = await self._method.login(self._api, refused)
         except AsyncSecretsError as error:
             self._fail(error.with_traceback(None))
             return

@@ -105,7 +105,7 @@ class TokenApi:
         return answer
 
     def _call(self, path: str, method: str = "POST", body: bytes | None = None) -> Call:
-        return Call("login", method, self._paths.api(path), path=path, body=body)
+        return Call("login", method, self._paths.api(path), body=body)
 
 
 def _lease(call: Call, answer: Answer) -> Lease:

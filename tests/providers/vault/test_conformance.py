@@ -1,0 +1,182 @@
+"""VaultProvider: the conformance suite against the dev server and, where one is named, a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+
+import aiohttp
+import pytest
+
+from asyncsecrets.errors import UnsupportedOperationError
+from asyncsecrets.providers.vault import VaultProvider, VaultSettings
+from asyncsecrets.testing.conformance import CANARY, FAULTS, ProviderConformance, ProviderHarness
+from asyncsecrets.testing.vault_server import VaultServer
+
+BINARY = {"binary": "Vault stores JSON text; binary values are refused with the remedy"}
+
+
+class FakeHarness(ProviderHarness):
+    """The dev server, prepared by its own means."""
+
+    unsupported = BINARY
+    settings: dict = {}
+
+    async def __aenter__(self):
+        self.server = await VaultServer(root_token="canary-root", namespaces=["team"]).start()
+        self.prepare()
+        self.provider = VaultProvider(
+            VaultSettings(addr=self.server.url, token="canary-root", attempt_timeout=0.4, **self.settings)
+        )
+        return self
+
+    def prepare(self):
+        """What the settings need to be there."""
+
+    async def __aexit__(self, *_):
+        await self.server.aclose()
+
+    async def seed(self, name, value):
+        return str(self.server.write_secret(name, {"key": value}))
+
+    async def remove(self, name):
+        self.server.call("delete", f"secret/metadata/{name}")
+
+    def attempts(self):
+        return self.server.count(prefix="/v1/secret/data/")
+
+    @contextlib.asynccontextmanager
+    async def fault(self, kind):
+        faults, where = self.server.faults, {"prefix": "/v1/secret/"}
+        commands = {
+            "unavailable": lambda: faults.status(503, "Vault is sealed", **where),
+            "timeout": lambda: faults.hang(**where),
+            "reset": lambda: faults.reset(**where),
+            "rate_limited": lambda: faults.status(429, CANARY, **where),
+            "rate_limited_retry_after": lambda: faults.status(429, CANARY, headers={"Retry-After": "7"}, **where),
+            "denied": lambda: faults.status(403, f"1 error occurred:\n\t* permission denied {CANARY}\n\n", **where),
+            "unauthenticated": lambda: faults.status(403, "permission denied", **where),
+            "malformed": lambda: faults.garbage(f"<html>{CANARY}</html>".encode(), **where),
+            "oversize": lambda: faults.oversize(3 * 1024 * 1024, **where),
+            "slow_body": lambda: faults.drip(0.05, **where),
+        }
+        commands[kind]()
+        try:
+            yield
+        finally:
+            faults.clear()
+            await asyncio.sleep(0)
+
+
+class NamespaceHarness(FakeHarness):
+    """A namespace, a prefix, another field."""
+
+    settings = {"namespace": "team", "path_prefix": "apps/web", "secret_field": "value"}
+
+    async def seed(self, name, value):
+        return str(self.server.write_secret(f"apps/web/{name}", {"value": value}, namespace="team"))
+
+    async def remove(self, name):
+        self.server.call("delete", f"secret/metadata/apps/web/{name}", namespace="team")
+
+    def attempts(self):
+        return self.server.count(prefix="/v1/team/secret/data/")
+
+    @contextlib.asynccontextmanager
+    async def fault(self, kind):
+        pytest.skip("the same wire as without a namespace")
+        yield
+
+
+class KV1Harness(FakeHarness):
+    """A KV v1 mount, its version found out."""
+
+    settings = {"mount_name": "kv1"}
+
+    def prepare(self):
+        self.server.call("update", "sys/mounts/kv1", {"type": "kv", "options": {"version": "1"}})
+
+    async def seed(self, name, value):
+        self.server.call("update", f"kv1/{name}", {"key": value})
+
+    async def remove(self, name):
+        self.server.call("delete", f"kv1/{name}")
+
+    def attempts(self):
+        return None
+
+    @contextlib.asynccontextmanager
+    async def fault(self, kind):
+        pytest.skip("the same wire as KV v2")
+        yield
+
+
+class RealHarness(ProviderHarness):
+    """The server that VAULT_ADDR and VAULT_TOKEN name, prepared over plain HTTP. Everything is below one new folder."""
+
+    unsupported = {**BINARY, **dict.fromkeys(FAULTS, "a real server has no faults on command")}
+
+    async def __aenter__(self):
+        self.folder = f"asyncsecrets-conformance/{secrets.token_hex(6)}"
+        address, token = os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"]
+        self.session = aiohttp.ClientSession(headers={"X-Vault-Token": token})
+        self.url = f"{address}/v1/secret"
+        self.provider = VaultProvider(VaultSettings(addr=address, token=token, path_prefix=self.folder))
+        return self
+
+    async def __aexit__(self, *_):
+        await self.session.close()
+
+    async def seed(self, name, value):
+        async with self.session.post(f"{self.url}/data/{self.folder}/{name}", json={"data": {"key": value}}) as answer:
+            return str((await answer.json())["data"]["version"])
+
+    async def remove(self, name):
+        await (await self.session.delete(f"{self.url}/metadata/{self.folder}/{name}")).read()
+
+
+class TestFake(ProviderConformance):
+    """Against the dev server."""
+
+    @pytest.fixture
+    def harness(self):
+        """KV v2 at its defaults."""
+        return FakeHarness()
+
+
+class TestNamespace(ProviderConformance):
+    """In a namespace, below a prefix, with another field."""
+
+    @pytest.fixture
+    def harness(self):
+        """KV v2 with the settings that move a secret."""
+        return NamespaceHarness()
+
+
+class TestKV1(ProviderConformance):
+    """On a KV v1 mount."""
+
+    @pytest.fixture
+    def harness(self):
+        """KV v1."""
+        return KV1Harness()
+
+    async def test_versions(self, harness):
+        """KV v1 keeps no versions, and says so."""
+        async with harness:
+            await harness.provider.open()
+            with pytest.raises(UnsupportedOperationError, match="KV version 1"):
+                await harness.provider.versions("x")
+            await harness.provider.aclose()
+
+
+@pytest.mark.skipif(os.environ.get("ASYNCSECRETS_TEST_REAL_VAULT") != "1", reason="no real server is named")
+class TestReal(ProviderConformance):
+    """Against a real Vault or OpenBao."""
+
+    @pytest.fixture
+    def harness(self):
+        """KV v2 at `secret/`."""
+        return RealHarness()

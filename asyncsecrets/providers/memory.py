@@ -14,7 +14,7 @@ import builtins
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from asyncsecrets.errors import ClosedError, ConflictError, InvalidNameError, NotFoundReason, SecretNotFoundError
 from asyncsecrets.providers.base import VersionInfo
@@ -58,6 +58,11 @@ class MemoryProvider:
         self._closed = False
         for name, payload in (secrets or {}).items():
             self.set(name, payload)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> MemoryProvider:  # noqa: ARG003  # it reads no environment
+        """The secrets of ``memory_values``."""
+        return cls(settings.get("memory_values"))
 
     async def open(self) -> None:
         """Make it usable (again)."""

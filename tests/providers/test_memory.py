@@ -158,3 +158,10 @@ async def test_put_decides_after_the_hook(memory):
 def test_repr_counts():
     """The repr tells how many secrets there are, not which."""
     assert repr(MemoryProvider({"NAME": "canary"})) == "MemoryProvider(1 secrets)"
+
+
+async def test_from_settings():
+    """From a config file it holds `memory_values`, and nothing without them."""
+    memory = MemoryProvider.from_settings({"memory_values": {"NAME": "canary-config"}}, {})
+    assert (await memory.get("NAME")).equals("canary-config")
+    assert await MemoryProvider.from_settings({}, {}).list() == []

@@ -1,0 +1,297 @@
+"""The embedded encrypted store: one file that can be committed, for development, tests and continuous integration.
+
+Names are readable, every value is encrypted to the file's recipients. Reading needs a key (``AGE-SECRET-KEY-1…``);
+writing needs only what is in the file. The layout is in :mod:`asyncsecrets.providers.local_store`, the encryption in
+:mod:`asyncsecrets.providers.local_keys`. Every call looks at the file, so a change by another process, an editor or a
+checkout is seen by the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ClosedError,
+    ConfigError,
+    ConflictError,
+    DecodeError,
+    IntegrityError,
+    InvalidNameError,
+    MalformedResponseError,
+    NotFoundReason,
+    ProviderError,
+    SecretNotFoundError,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.files import MAX_BYTES, WatchedFile, create_file, locked, read_regular, replace_file
+from asyncsecrets.providers.local_keys import (
+    Keys,
+    UnsealError,
+    check_recipients,
+    generate_key,
+    read_key_file,
+    write_key_file,
+)
+from asyncsecrets.providers.local_store import Entry, Store, is_name, parse_store, render_store
+from asyncsecrets.secret import Payload, Secret
+
+__all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
+
+R = TypeVar("R")
+
+
+def init_store(path: str | Path, recipient: str) -> None:
+    """Write a new, empty store whose values ``recipient`` (``age1…``) will be able to read. Blocks.
+
+    Raises ConfigError if the file is there already or ``recipient`` is no public key, MissingDependencyError, OSError.
+    """
+    check_recipients([recipient])
+    try:
+        return create_file(Path(path), render_store(Store((recipient,), {})))
+    except FileExistsError:
+        pass
+    raise ConfigError(f"local: {path} is there already; a store is never replaced")
+
+
+class LocalProvider:
+    """The secrets of the file at ``path``.
+
+    ``key`` is a secret key's text; without it, ``key_file`` names a file that holds one, which only its owner may read.
+    Without both, values can be written and not read. ``keep`` versions of each secret are kept. ``lock_timeout`` is how
+    long a write waits for another process, in seconds. ``now`` tells the creation time of versions.
+    """
+
+    system: ClassVar[str] = "local"
+    default_field: str | None = None
+
+    def __init__(
+        self,
+        path: str | Path = "secrets.yaml",
+        *,
+        key: str | None = None,
+        key_file: str | Path | None = None,
+        keep: int = 10,
+        lock_timeout: float = 4.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        if keep < 1:
+            raise ConfigError("local: at least one version of a secret must be kept")
+        self.path = Path(path)
+        self._key = key
+        self._key_file = None if key_file is None else Path(key_file)
+        self._keep = keep
+        self._lock_timeout = lock_timeout
+        self._now = now
+        self._keys: Keys | None = None
+        self.abandon()
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> LocalProvider:
+        """From ``local_file``, and ``local_key`` or ``local_key_file``.
+
+        What the settings leave out is in ``ASYNCSECRETS_FILE``, ``ASYNCSECRETS_KEY`` and ``ASYNCSECRETS_KEY_FILE``; a
+        key in the settings, of either kind, wins over any in the environment.
+        """
+        path = settings.get("local_file") or environ.get("ASYNCSECRETS_FILE") or "secrets.yaml"
+        if not (settings.get("local_key") or settings.get("local_key_file")):
+            key, key_file = environ.get("ASYNCSECRETS_KEY"), environ.get("ASYNCSECRETS_KEY_FILE")
+        else:
+            key, key_file = settings.get("local_key"), settings.get("local_key_file")
+        return cls(path, key=key or None, key_file=key_file or None)
+
+    async def open(self) -> None:
+        """Load the encryption library and the key, and read the file. Raises ConfigError, MissingDependencyError."""
+        self._keys = await asyncio.to_thread(self._prepare)
+
+    async def aclose(self) -> None:
+        """Forget the key and refuse calls from now on."""
+        self._keys = None
+
+    def abandon(self) -> None:
+        """Start with a new lock on the file's content: a thread of the parent process may have held the old one."""
+        self._file = WatchedFile(self.path, self._parse)
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        """Decrypt the secret's current version, or the given one.
+
+        Raises AuthenticationError without a key that opens it, and IntegrityError if what it opens was not stored as
+        this version of this secret.
+        """
+        keys = self._check(name)
+        return await self._in_thread(name, lambda: self._secret(keys, self._file.read(), name, version))
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # a put is applied in one step, or not at all
+        """Encrypt a new version. ``cas`` must be the current version, ``"0"`` where there is none or it is deleted."""
+        keys = self._check(name)
+        if isinstance(payload, str) and not _is_utf8(payload):
+            raise DecodeError(
+                f"local: the value for {name!r} is text that is not Unicode (a lone surrogate); store bytes"
+            )
+
+        def change(store: Store) -> Store:
+            if cas is not None and cas != store.current(name):
+                message = f"local: {name!r} is not at version {cas!r} any more; read it again and decide anew"
+                raise ConflictError(message, provider=self.system, name=name)
+            last = store.entry(name)
+            self._check_recipients(keys, store, name)
+            number = last.version + 1 if last else 1
+            value = keys.seal(payload, name, number, store.recipients)
+            return store.with_entry(name, Entry(number, self._second(), value), self._keep)
+
+        entry = (await self._in_thread(name, lambda: self._change(change))).secrets[name][-1]
+        return Secret(payload, name=name, version=str(entry.version), created=entry.created)
+
+    async def delete(self, name: str) -> None:
+        """Mark the current version as deleted; :meth:`undelete` brings it back."""
+        self._check(name)
+        await self._in_thread(name, lambda: self._change(lambda store: store.with_deleted(name, self._second())))
+
+    async def undelete(self, name: str) -> None:
+        """Bring a deleted current version back. Nothing deleted is not an error."""
+        self._check(name)
+        await self._in_thread(name, lambda: self._change(lambda store: store.with_deleted(name, None)))
+
+    async def list(self, prefix: str = "") -> builtins.list[str]:
+        """Return the sorted names under ``prefix`` whose current version is not deleted. Needs no key."""
+        self._check_open()
+        store = await self._in_thread(None, self._file.read)
+        return sorted(name for name in store.secrets if name.startswith(prefix) and store.current(name) != "0")
+
+    async def versions(self, name: str) -> builtins.list[VersionInfo]:
+        """Return the versions that are kept, oldest first. Needs no key."""
+        self._check(name)
+        store = await self._in_thread(name, self._file.read)
+        entries = store.secrets.get(name)
+        if entries is None:
+            raise self._not_found(name)
+        return [_info(entry, current=entry is entries[-1]) for entry in entries]
+
+    def __repr__(self) -> str:
+        return f"LocalProvider({str(self.path)!r})"
+
+    def _check_open(self) -> Keys:
+        if self._keys is None:
+            raise ClosedError("local: the provider is not open")
+        return self._keys
+
+    def _check(self, name: str) -> Keys:
+        keys = self._check_open()
+        if not is_name(name):
+            message = f"local: {name[:80]!a} cannot name a secret; use up to 255 letters, digits and _ . / : @ + -"
+            raise InvalidNameError(message, provider=self.system, name=name)
+        return keys
+
+    def _second(self) -> datetime:
+        return self._now().astimezone(UTC).replace(microsecond=0)  # as exact as the file
+
+    # From here on in a thread
+
+    def _prepare(self) -> Keys:
+        keys = Keys(self._key) if self._key is not None else self._keys_of_file()
+        try:
+            self._file.read()
+        except FileNotFoundError:
+            problem = "is not there; make one with: asyncsecrets init"
+        except OSError as error:
+            problem = f"cannot be read: {os.strerror(error.errno or 0)}"
+        else:
+            return keys
+        raise ConfigError(f"local: {self.path} {problem}")
+
+    def _keys_of_file(self) -> Keys:
+        if self._key_file is None:
+            return Keys()
+        return Keys(read_key_file(self._key_file), origin=f"the key file {self._key_file}")
+
+    def _parse(self, data: bytes) -> Store:
+        return parse_store(data, origin=str(self.path))
+
+    def _secret(self, keys: Keys, store: Store, name: str, version: str | None) -> Secret:
+        entry = store.entry(name, version)
+        if entry is None:
+            raise self._not_found(name, version)
+        if entry.deleted:
+            raise self._not_found(name, version, "deleted")
+        try:
+            payload = keys.unseal(entry.value, name, entry.version)
+        except UnsealError as error:
+            wrong_key = error.wrong_key
+        else:
+            return Secret(payload, name=name, version=str(entry.version), created=entry.created)
+        raise self._sealed(keys, store, name) if wrong_key else self._tampered(name, entry)
+
+    def _change(self, change: Callable[[Store], Store]) -> Store:
+        """Read, change and write the file while nobody else does."""
+        with locked(self.path, self._lock_timeout):
+            old = self._parse(read_regular(self.path))
+            new = change(old)
+            if new is not old:
+                data = render_store(new)
+                if len(data) > MAX_BYTES:
+                    raise UnsupportedOperationError(f"local: {self.path} cannot grow beyond {MAX_BYTES} bytes")
+                replace_file(self.path, data)
+            return new
+
+    # Errors
+
+    async def _in_thread(self, name: str | None, work: Callable[[], R]) -> R:
+        """Run ``work`` in a thread, and make what the file system and the file say an error of ours."""
+        try:
+            return await asyncio.to_thread(work)
+        except ConfigError as error:
+            problem: ProviderError = MalformedResponseError(f"local: {error}", provider=self.system, name=name)
+        except PermissionError as error:
+            message = f"local: no permission to use {error.filename or self.path}; check the owner and mode"
+            problem = AccessDeniedError(message, provider=self.system, name=name)
+        except OSError as error:
+            problem = UnavailableError(f"local: {self._reason(error)}", provider=self.system, name=name)
+        raise problem  # out here, so that the file system's error is not carried along
+
+    def _reason(self, error: OSError) -> str:
+        if isinstance(error, TimeoutError):
+            return f"another process has held the lock of {self.path} for {self._lock_timeout:g} s"
+        return f"{self.path} cannot be used: {os.strerror(error.errno or 0)}"
+
+    def _check_recipients(self, keys: Keys, store: Store, name: str) -> None:
+        check_recipients(store.recipients)
+        if keys and not set(keys.recipients) & set(store.recipients):
+            raise self._sealed(keys, store, name)
+
+    def _sealed(self, keys: Keys, store: Store, name: str) -> AuthenticationError:
+        if not keys:
+            remedy = "there is no key; set ASYNCSECRETS_KEY or name a key file"
+        elif set(keys.recipients) & set(store.recipients):
+            remedy = "it was encrypted before this key was a recipient; put it again with a key that can read it"
+        else:
+            remedy = f"this key is of {keys.recipients[0]}, which is not among the recipients of {self.path}"
+        return AuthenticationError(f"local: {name!r} cannot be decrypted: {remedy}", provider=self.system, name=name)
+
+    def _tampered(self, name: str, entry: Entry) -> IntegrityError:
+        what = f"version {entry.version} of {name!r}"
+        message = f"local: the value of {what} is damaged or was moved there; restore {self.path} from version control"
+        return IntegrityError(message, provider=self.system, name=name)
+
+    def _not_found(
+        self, name: str, version: str | None = None, reason: NotFoundReason = "absent"
+    ) -> SecretNotFoundError:
+        what = repr(name) if version is None else f"version {version!r} of {name!r}"
+        state = "is deleted in" if reason == "deleted" else "is not in"
+        return SecretNotFoundError(f"local: {what} {state} {self.path}", provider=self.system, name=name, reason=reason)
+
+
+def _info(entry: Entry, *, current: bool) -> VersionInfo:
+    return VersionInfo(str(entry.version), entry.created, "deleted" if entry.deleted else "enabled", current)
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)

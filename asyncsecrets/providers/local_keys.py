@@ -1,0 +1,157 @@
+"""Keys and ciphertexts of the local store: the age format (https://age-encryption.org/v1), by way of ``pyrage``.
+
+What is encrypted is a payload behind one line that says whose payload it is: the secret's name, the version, and
+whether it is text. A ciphertext that is moved to another name or version opens all the same, and then that line gives
+it away.
+
+What this does not do: whoever can change the file and knows a recipient (which is public) can encrypt a value of their
+own under any name. Review changes of the file as you review code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from asyncsecrets.errors import ConfigError, MissingDependencyError
+from asyncsecrets.providers.files import create_file, read_regular
+from asyncsecrets.secret import Payload
+
+__all__ = ["Keys", "UnsealError", "check_recipients", "generate_key", "load_pyrage", "read_key_file", "write_key_file"]
+
+_MARK: Final = "asyncsecrets-local-1"
+
+
+class UnsealError(Exception):
+    """A ciphertext cannot be opened. ``wrong_key``: no key we have is for it; otherwise it is not what was sealed."""
+
+    def __init__(self, *, wrong_key: bool) -> None:
+        super().__init__()
+        self.wrong_key = wrong_key
+
+
+def load_pyrage() -> Any:
+    """Import ``pyrage``. Raises MissingDependencyError."""
+    try:
+        return importlib.import_module("pyrage")
+    except ImportError:
+        pass
+    raise MissingDependencyError(
+        'local: encryption needs pyrage, which is not installed: pip install "asyncsecrets[local]"', extra="local"
+    )
+
+
+def generate_key() -> tuple[str, str]:
+    """Make a new key. Return its secret (``AGE-SECRET-KEY-1…``) and its public half (``age1…``), the recipient.
+
+    Raises MissingDependencyError.
+    """
+    identity = load_pyrage().x25519.Identity.generate()
+    return str(identity), str(identity.to_public())
+
+
+class Keys:
+    """The keys we have; without any, it can seal and cannot open. Holds secrets, and shows none."""
+
+    def __init__(self, text: str = "", *, origin: str = "the key") -> None:
+        """Read keys, one on a line; empty lines and lines that start with ``#`` mean nothing.
+
+        Raises ConfigError, which names ``origin`` and never quotes the text, and MissingDependencyError.
+        """
+        self._pyrage = load_pyrage()
+        lines = [line.strip() for line in text.splitlines()]
+        self._identities = [self._identity(line, origin) for line in lines if line and not line.startswith("#")]
+        self.recipients = tuple(str(identity.to_public()) for identity in self._identities)
+
+    def _identity(self, line: str, origin: str) -> Any:
+        try:
+            return self._pyrage.x25519.Identity.from_str(line)
+        except self._pyrage.IdentityError:
+            pass  # out of the except block: nothing of the library's error rides along
+        raise ConfigError(f"local: {origin} is not an age secret key (a line AGE-SECRET-KEY-1…)")
+
+    def __bool__(self) -> bool:
+        return bool(self._identities)
+
+    def __repr__(self) -> str:
+        return f"Keys({', '.join(self.recipients)})"
+
+    def seal(self, payload: Payload, name: str, version: int, recipients: Sequence[str]) -> str:
+        """Encrypt for ``recipients`` (each checked before), as armored text."""
+        data = payload if isinstance(payload, bytes) else payload.encode("utf-8")
+        header = _header(name, version, binary=isinstance(payload, bytes))
+        readers = [self._pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
+        return str(self._pyrage.encrypt(header + data, readers, armored=True), "ascii")
+
+    def unseal(self, ciphertext: str, name: str, version: int) -> Payload:
+        """Return the payload that was sealed for exactly this name and version. Raises UnsealError."""
+        data = self._decrypt(ciphertext)
+        for binary in (False, True):
+            header = _header(name, version, binary=binary)
+            if data.startswith(header):
+                return data[len(header) :] if binary else _text(data[len(header) :])
+        raise UnsealError(wrong_key=False)
+
+    def _decrypt(self, ciphertext: str) -> bytes:
+        try:
+            return bytes(self._pyrage.decrypt(ciphertext.encode(), self._identities))
+        except self._pyrage.DecryptError as error:
+            wrong_key = str(error) == "No matching keys found"
+        raise UnsealError(wrong_key=wrong_key)
+
+
+def _header(name: str, version: int, *, binary: bool) -> bytes:
+    # JSON has no line break within a text, so the line's end is where the payload begins.
+    return json.dumps([_MARK, name, version, "binary" if binary else "text"]).encode() + b"\n"
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass  # its error holds the payload
+    raise UnsealError(wrong_key=False)
+
+
+def check_recipients(recipients: Iterable[str]) -> None:
+    """Raise ConfigError unless each of ``recipients`` is a public key (``age1…``)."""
+    pyrage = load_pyrage()
+    try:
+        for recipient in recipients:
+            pyrage.x25519.Recipient.from_str(recipient)
+    except pyrage.RecipientError:
+        pass
+    else:
+        return
+    raise ConfigError("local: a recipient is not an age public key (age1…)")
+
+
+def read_key_file(path: Path) -> str:
+    """Return a key file's text. Raises ConfigError if it is not there, or others than its owner can read it."""
+    try:
+        mode = path.stat().st_mode
+        data = read_regular(path)
+    except OSError as error:
+        problem = os.strerror(error.errno or 0)
+    else:
+        if stat.S_IMODE(mode) & 0o077:
+            raise ConfigError(f"local: the key file {path} can be read by others than its owner; run: chmod 600 {path}")
+        return data.decode("utf-8", "replace")  # what is not text is not a key either
+    raise ConfigError(f"local: the key file {path} cannot be read: {problem}")
+
+
+def write_key_file(path: str | Path, secret: str, public: str, *, now: datetime | None = None) -> None:
+    """Write a new key file that only its owner can read. Raises ConfigError if there is one already, and OSError."""
+    created = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = f"# created: {created}\n# public key: {public}\n{secret}\n"
+    try:
+        return create_file(Path(path), text.encode())
+    except FileExistsError:
+        pass
+    raise ConfigError(f"local: {path} is there already, and a key is never replaced; choose another file")

@@ -1,0 +1,206 @@
+"""The file of the local store: what is in it, read strictly and written the same way every time.
+
+::
+
+    format: asyncsecrets-local-1
+    recipients:
+    - age1…                      # whoever holds one of these keys can read every value
+    secrets:
+      OPENAI_API_KEY:
+      - version: '1'             # oldest first
+        created: '2026-01-02T03:04:05Z'
+        deleted: '2026-01-05T06:07:08Z'     # only where it is
+        value: |
+          -----BEGIN AGE ENCRYPTED FILE-----
+          …
+          -----END AGE ENCRYPTED FILE-----
+
+Names are sorted and a value that was not touched stays as it is, so a difference in version control shows what was
+changed and nothing else. Names and times are not protected by the encryption; values are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any, Final, NoReturn
+
+import yaml
+
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.yaml import load_strings
+
+__all__ = ["Entry", "Store", "is_name", "parse_store", "render_store"]
+
+_FORMAT: Final = "asyncsecrets-local-1"
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:@+-]{0,254}")
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
+_TIME_TEXT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_RECIPIENT: Final = re.compile(r"age1[0-9a-z]{1,200}")
+_CIPHERTEXT: Final = re.compile(
+    r"-----BEGIN AGE ENCRYPTED FILE-----\n(?:[A-Za-z0-9+/=]{1,64}\n)+-----END AGE ENCRYPTED FILE-----\n"
+)
+
+_HEADER: Final = """\
+# Secrets of asyncsecrets. Names are readable, values are encrypted with age (https://age-encryption.org).
+# Commit this file, review its changes as you review code, and keep the key out of the repository.
+# Written by `asyncsecrets set`; comments of your own are not kept.
+"""
+
+
+def is_name(name: str) -> bool:
+    """Whether a secret can have this name: up to 255 ASCII letters, digits and ``_ . / : @ + -``.
+
+    The first one is a letter, a digit or ``_``.
+    """
+    return _NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One version of a secret: its number, its times, and its ``value`` as armored ciphertext."""
+
+    version: int
+    created: datetime
+    value: str
+    deleted: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What the file holds: ``recipients`` and, for each name, at least one entry, oldest first."""
+
+    recipients: tuple[str, ...]
+    secrets: Mapping[str, tuple[Entry, ...]]
+
+    def entry(self, name: str, version: str | None = None) -> Entry | None:
+        """The current entry, which may be deleted, or the one of exactly that version; None where there is none."""
+        found = [entry for entry in self.secrets.get(name, ()) if version is None or str(entry.version) == version]
+        return found[-1] if found else None
+
+    def current(self, name: str) -> str:
+        """The current version for a compare-and-set: ``"0"`` where there is none or it is deleted."""
+        entry = self.entry(name)
+        return "0" if entry is None or entry.deleted else str(entry.version)
+
+    def with_entry(self, name: str, entry: Entry, keep: int) -> Store:
+        """This store with one more entry, and the newest ``keep`` of that name."""
+        return replace(self, secrets={**self.secrets, name: (*self.secrets.get(name, ()), entry)[-keep:]})
+
+    def with_deleted(self, name: str, when: datetime | None) -> Store:
+        """This store with the current entry of ``name`` deleted, or not; itself where there is nothing to change."""
+        entry = self.entry(name)
+        if entry is None or bool(entry.deleted) == bool(when):
+            return self
+        changed = (*self.secrets[name][:-1], replace(entry, deleted=when))
+        return replace(self, secrets={**self.secrets, name: changed})
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # whichever this PyYAML was built with
+    """Writes texts of several lines as such."""
+
+
+def _represent_text(dumper: Any, text: str) -> Any:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def render_store(store: Store) -> bytes:
+    """Return the file's bytes: equal stores are equal bytes."""
+    document = {
+        "format": _FORMAT,
+        "recipients": list(store.recipients),
+        "secrets": {name: [_rendered(entry) for entry in store.secrets[name]] for name in sorted(store.secrets)},
+    }
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=200)
+    return (_HEADER + text).encode()
+
+
+def _rendered(entry: Entry) -> dict[str, str]:
+    deleted = {"deleted": entry.deleted.strftime(_TIME)} if entry.deleted else {}
+    return {
+        "version": str(entry.version),
+        "created": entry.created.strftime(_TIME),
+        **deleted,
+        "value": entry.value,
+    }
+
+
+def parse_store(data: bytes, *, origin: str) -> Store:
+    """Read a file's bytes. Raises ConfigError with ``origin`` and the place; it never quotes the file beyond names."""
+    return _Reader(origin).store(load_strings(data, origin=origin))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    origin: str
+
+    def store(self, document: Any) -> Store:
+        fields = self._mapping(document, "the file", {"format", "recipients", "secrets"})
+        if fields["format"] != _FORMAT:
+            self._refuse(f"the format is not {_FORMAT}; a newer asyncsecrets may have written it")
+        recipients = fields["recipients"]
+        if not isinstance(recipients, list) or not recipients or not all(map(_is_recipient, recipients)):
+            self._refuse("recipients is not a list of age public keys (age1…)")
+        return Store(tuple(recipients), self._secrets(fields["secrets"]))
+
+    def _secrets(self, secrets: Any) -> dict[str, tuple[Entry, ...]]:
+        if secrets == "":  # nothing behind the key
+            return {}
+        if not isinstance(secrets, dict):
+            self._refuse("secrets is not a mapping of names")
+        return {name: self._entries(name, entries) for name, entries in secrets.items()}
+
+    def _entries(self, name: str, entries: Any) -> tuple[Entry, ...]:
+        if not is_name(name):
+            self._refuse(f"{name[:80]!a} cannot name a secret")
+        if not isinstance(entries, list) or not entries:
+            self._refuse(f"{name!r} is not a list of versions")
+        found = tuple(self._entry(name, entry) for entry in entries)
+        if any(one.version >= next_one.version for one, next_one in pairwise(found)):
+            self._refuse(f"the versions of {name!r} do not ascend; was the file merged?")
+        return found
+
+    def _entry(self, name: str, entry: Any) -> Entry:
+        fields = self._mapping(entry, f"a version of {name!r}", {"version", "created", "value"}, {"deleted"})
+        version = fields["version"]
+        if not _matches(_VERSION, version):
+            self._refuse(f"a version of {name!r} is not a number from 1")
+        where = f"version {version} of {name!r}"
+        if not _matches(_CIPHERTEXT, fields["value"]):
+            self._refuse(f"the value of {where} is not an armored age file")
+        deleted = self._time(fields["deleted"], where) if "deleted" in fields else None
+        return Entry(int(version), self._time(fields["created"], where), fields["value"], deleted)
+
+    def _time(self, text: Any, where: str) -> datetime:
+        if _matches(_TIME_TEXT, text):
+            try:
+                return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+            except ValueError:
+                pass  # such as month 13
+        return self._refuse(f"a time of {where} is not like 2026-01-02T03:04:05Z")
+
+    def _mapping(
+        self, thing: Any, what: str, needed: set[str], optional: frozenset[str] | set[str] = frozenset()
+    ) -> Any:
+        if not isinstance(thing, dict) or not needed <= set(thing) <= needed | optional:
+            self._refuse(f"{what} does not have the keys {', '.join(sorted(needed))} and no others")
+        return thing
+
+    def _refuse(self, problem: str) -> NoReturn:
+        raise ConfigError(f"{self.origin}: {problem}; restore it from version control")
+
+
+def _matches(pattern: re.Pattern[str], text: Any) -> bool:
+    return isinstance(text, str) and pattern.fullmatch(text) is not None
+
+
+def _is_recipient(text: Any) -> bool:
+    return _matches(_RECIPIENT, text)

@@ -1,0 +1,694 @@
+"""LocalProvider: the conformance suite, keys, the file's life, tampering, and several processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyrage
+import pytest
+import yaml
+
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ClosedError,
+    ConfigError,
+    ConflictError,
+    DecodeError,
+    IntegrityError,
+    InvalidNameError,
+    MalformedResponseError,
+    MissingDependencyError,
+    SecretNotFoundError,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+from asyncsecrets.providers import files, local_keys
+from asyncsecrets.providers.base import Lister, VersionLister, Writer
+from asyncsecrets.providers.local import LocalProvider, generate_key, init_store, write_key_file
+from asyncsecrets.secret import Payload
+from asyncsecrets.testing.conformance import FAULTS, ProviderConformance, ProviderHarness
+
+SECRET, PUBLIC = generate_key()
+OTHER_SECRET, OTHER_PUBLIC = generate_key()
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+
+
+def load(path):
+    return yaml.load(path.read_text(), Loader=yaml.BaseLoader)
+
+
+def save(path, document):
+    path.write_text(yaml.safe_dump(document))
+
+
+def sealed(name: str, version: str, payload: Payload, recipient: str = PUBLIC) -> str:
+    """The documented encryption, by hand."""
+    data = payload if isinstance(payload, bytes) else payload.encode()
+    kind = "binary" if isinstance(payload, bytes) else "text"
+    header = json.dumps(["asyncsecrets-local-1", name, int(version), kind]).encode() + b"\n"
+    return pyrage.encrypt(header + data, [pyrage.x25519.Recipient.from_str(recipient)], armored=True).decode()
+
+
+def opened_by_hand(path, name, index=-1, secret=SECRET):
+    ciphertext = load(path)["secrets"][name][index]["value"].encode()
+    return pyrage.decrypt(ciphertext, [pyrage.x25519.Identity.from_str(secret)])
+
+
+class LocalHarness(ProviderHarness):
+    """Writes the file by hand, in place, with another YAML layout than the provider's."""
+
+    unsupported: Mapping[str, str] = dict.fromkeys(FAULTS, "a file has no wire that could fail")
+
+    def __init__(self, path: Path) -> None:
+        init_store(path, PUBLIC)
+        self.path = path
+        self.provider = LocalProvider(path, key=SECRET)
+
+    async def seed(self, name: str, value: Payload) -> str:
+        document = load(self.path)
+        entries = document["secrets"].setdefault(name, [])
+        version = str(len(entries) + 1)
+        created = "2026-01-02T03:04:05Z"
+        entries.append({"version": version, "created": created, "value": sealed(name, version, value)})
+        save(self.path, document)
+        return version
+
+    async def remove(self, name: str) -> None:
+        document = load(self.path)
+        del document["secrets"][name]
+        save(self.path, document)
+
+
+class TestConformance(ProviderConformance):
+    """The contract of every provider."""
+
+    @pytest.fixture
+    def harness(self, tmp_path):
+        """A provider on an empty store."""
+        return LocalHarness(tmp_path / "secrets.yaml")
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The path of an empty store."""
+    init_store(tmp_path / "secrets.yaml", PUBLIC)
+    return tmp_path / "secrets.yaml"
+
+
+@pytest.fixture
+async def local(path):
+    """An open provider with its key, at a fixed time."""
+    provider = LocalProvider(path, key=SECRET, now=lambda: NOW)
+    await provider.open()
+    yield provider
+    await provider.aclose()
+
+
+async def opened(path, **settings):
+    provider = LocalProvider(path, **settings)
+    await provider.open()
+    return provider
+
+
+def test_capabilities():
+    """It writes, lists names and lists versions; constructing it touches no file."""
+    provider = LocalProvider("/nowhere/secrets.yaml")
+    assert isinstance(provider, Writer)
+    assert isinstance(provider, Lister)
+    assert isinstance(provider, VersionLister)
+    assert repr(provider) == "LocalProvider('/nowhere/secrets.yaml')"
+
+
+# The file
+
+
+def test_new_store(path):
+    """A new store is readable by its owner only, empty, and never replaces another."""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load(path) == {"format": "asyncsecrets-local-1", "recipients": [PUBLIC], "secrets": {}}
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="is there already"):
+        init_store(path, OTHER_PUBLIC)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("recipient", ["", "age1canary", SECRET, "ssh-ed25519 AAAA"])
+def test_new_store_refuses_what_is_no_public_key(tmp_path, recipient):
+    """A store is made for a public key only; a secret key given by mistake is not repeated, and no file is left."""
+    with pytest.raises(ConfigError, match="not an age public key") as caught:
+        init_store(tmp_path / "secrets.yaml", recipient)
+    assert caught.value.__context__ is None
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_layout(local, path):
+    """The file has readable names, sorted, and for each version its number, time and armored ciphertext."""
+    await local.put("b/two", "canary-two")
+    await local.put("A_ONE", "canary-one")
+    document = load(path)
+    assert list(document["secrets"]) == ["A_ONE", "b/two"]
+    entry = document["secrets"]["A_ONE"][0]
+    assert (entry["version"], entry["created"]) == ("1", "2026-01-02T03:04:05Z")
+    assert opened_by_hand(path, "A_ONE") == b'["asyncsecrets-local-1", "A_ONE", 1, "text"]\ncanary-one'
+    text = path.read_text()
+    assert "\n  A_ONE:\n  - version: '1'\n" in text
+    assert "canary" not in text
+
+
+async def test_changes_are_local(local, path):
+    """A write changes the lines of its secret and no others: a difference in version control is what was done."""
+    for name in ("A", "B", "C"):
+        await local.put(name, f"canary-{name}")
+    before = path.read_text().splitlines()
+    await local.put("B", "canary-new")
+    after = path.read_text().splitlines()
+    start = before.index("  C:")
+    assert before[:start] == after[:start]
+    assert before[start:] == after[len(after) - (len(before) - start) :]
+    assert after[start] == "  - version: '2'"
+
+
+async def test_nothing_to_do_leaves_the_file_alone(local, path):
+    """A delete of what is not there, or is deleted, does not rewrite the file."""
+    await local.put("NAME", "canary")
+    await local.delete("NAME")
+    before = path.stat()
+    await local.delete("NAME")
+    await local.delete("OTHER")
+    assert path.stat() == before
+
+
+async def test_mode_and_link_are_kept(path, tmp_path):
+    """A write keeps the file's mode, and the symbolic link through which it was reached."""
+    path.chmod(0o640)
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.yaml"
+    link.symlink_to(path)
+    local = await opened(link, key=SECRET)
+    await local.put("NAME", "canary")
+    assert link.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert "NAME" in path.read_text()
+
+
+async def test_no_file_is_left_behind(local, path, monkeypatch):
+    """Beside the store there is its lock file and nothing else, also after a write that failed half-way."""
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    await local.put("NAME", "canary-old")
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(UnavailableError, match="No space left"):
+            await local.put("NAME", "canary-new")
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in path.parent.iterdir()) == [".secrets.yaml.lock", "secrets.yaml"]
+    assert (await local.get("NAME")).equals("canary-old")
+
+
+async def test_store_has_a_limit(local, path):
+    """What would make the file too large to be read is refused, and what is there stays."""
+    await local.put("NAME", "canary-small")
+    with pytest.raises(UnsupportedOperationError, match="cannot grow beyond"):
+        await local.put("LARGE", "canary" + "x" * files.MAX_BYTES)
+    assert await local.list() == ["NAME"]
+
+
+@pytest.mark.parametrize("name", ["true", "null", "123", "1e3", "2026-01-02", "a:b", "x" * 255, "x/../y", "_"])
+async def test_names_that_yaml_might_convert(local, path, name):
+    """A name is the same text in the file, whatever YAML would make of it unquoted."""
+    await local.put(name, "canary")
+    assert await local.list() == [name]
+    assert list(yaml.safe_load(path.read_text())["secrets"]) == [name]
+    assert (await local.get(name)).equals("canary")
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "-a", ".a", "<<", "a b", "a=b", "ä", "a\n", "x" * 256, "a#b", "a\u200bb", "*a"]
+)
+async def test_names_that_are_refused(local, path, name):
+    """A name outside the grammar is refused by every operation, with the file untouched."""
+    before = path.stat()
+    for call in (
+        local.get(name),
+        local.put(name, "canary"),
+        local.delete(name),
+        local.undelete(name),
+        local.versions(name),
+    ):
+        with pytest.raises(InvalidNameError):
+            await call
+    assert path.stat() == before
+
+
+# Versions
+
+
+async def test_deleted_and_undeleted(local, path):
+    """A deleted secret says so, keeps its older versions readable, is not listed, and comes back as it was."""
+    await local.put("NAME", "canary-first")
+    await local.put("NAME", "canary-second")
+    await local.delete("NAME")
+    with pytest.raises(SecretNotFoundError, match="is deleted in") as caught:
+        await local.get("NAME")
+    assert caught.value.reason == "deleted"
+    assert load(path)["secrets"]["NAME"][1]["deleted"] == "2026-01-02T03:04:05Z"
+    assert (await local.get("NAME", "1")).equals("canary-first")
+    assert await local.list() == []
+    assert [(info.version, info.state) for info in await local.versions("NAME")] == [("1", "enabled"), ("2", "deleted")]
+    await local.undelete("NAME")
+    secret = await local.get("NAME")
+    assert secret.equals("canary-second")
+    assert secret.created == NOW.replace(microsecond=0)
+
+
+async def test_oldest_versions_go(path):
+    """The newest versions are kept, as many as asked for, and their numbers go on."""
+    local = await opened(path, key=SECRET, keep=2)
+    for number in range(1, 5):
+        await local.put("NAME", f"canary-{number}")
+    assert [info.version for info in await local.versions("NAME")] == ["3", "4"]
+    with pytest.raises(SecretNotFoundError):
+        await local.get("NAME", "2")
+    with pytest.raises(ConfigError):
+        LocalProvider(path, keep=0)
+
+
+async def test_version_text_is_exact(local):
+    """Text that is not exactly a version's number is an absent version."""
+    await local.put("NAME", "canary")
+    for version in ("", "0", "01", " 1", "1.0", "\uff11"):
+        with pytest.raises(SecretNotFoundError):
+            await local.get("NAME", version)
+
+
+async def test_text_that_is_not_unicode(local):
+    """Text with a lone surrogate cannot be encrypted, and its error does not hold it."""
+    with pytest.raises(DecodeError) as caught:
+        await local.put("NAME", "canary\ud800")
+    assert caught.value.__context__ is None
+
+
+# Keys
+
+
+async def test_generated_keys():
+    """A generated key is an age key, and another one each time."""
+    secret, public = generate_key()
+    assert secret.startswith("AGE-SECRET-KEY-1")
+    assert str(pyrage.x25519.Identity.from_str(secret).to_public()) == public
+    assert generate_key() != (secret, public)
+
+
+async def test_key_file(path, tmp_path):
+    """A written key file is its owner's alone, opens the store, and is never replaced."""
+    key_file = tmp_path / "key.txt"
+    write_key_file(key_file, SECRET, PUBLIC, now=NOW)
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert key_file.read_text() == f"# created: 2026-01-02T03:04:05Z\n# public key: {PUBLIC}\n{SECRET}\n"
+    local = await opened(path, key_file=key_file)
+    await local.put("NAME", "canary")
+    assert (await local.get("NAME")).equals("canary")
+    with pytest.raises(ConfigError, match="never replaced") as caught:
+        write_key_file(key_file, OTHER_SECRET, OTHER_PUBLIC)
+    assert caught.value.__context__ is None
+    assert SECRET in key_file.read_text()
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644, 0o610])
+async def test_key_file_that_others_can_read(path, tmp_path, mode):
+    """A key file that is not its owner's alone is refused, with the command that mends it."""
+    key_file = tmp_path / "key.txt"
+    write_key_file(key_file, SECRET, PUBLIC)
+    key_file.chmod(mode)
+    with pytest.raises(ConfigError, match=r"chmod 600 .*key\.txt"):
+        await opened(path, key_file=key_file)
+
+
+@pytest.mark.parametrize("text", [b"canary", b"AGE-SECRET-KEY-1CANARY", b"\xff\xfecanary", PUBLIC.encode()])
+async def test_key_that_is_none(path, tmp_path, text):
+    """Text that is no key is refused by where it is from, without repeating it."""
+    key_file = tmp_path / "key.txt"
+    key_file.write_bytes(text)
+    key_file.chmod(0o600)
+    with pytest.raises(ConfigError, match=r"the key file .*key\.txt is not an age secret key") as caught:
+        await opened(path, key_file=key_file)
+    assert caught.value.__context__ is None
+    assert "canary" not in str(caught.value).replace(str(key_file), "").lower()
+
+
+async def test_key_file_that_is_not_there(path, tmp_path):
+    """A missing key file is a ConfigError that names it."""
+    with pytest.raises(ConfigError, match=r"nowhere cannot be read: No such file"):
+        await opened(path, key_file=tmp_path / "nowhere")
+
+
+async def test_writing_needs_no_key(path):
+    """Without a key a secret can be written, listed and deleted; reading it says what is missing."""
+    writer = await opened(path)
+    await writer.put("NAME", "canary")
+    assert await writer.list() == ["NAME"]
+    assert len(await writer.versions("NAME")) == 1
+    with pytest.raises(AuthenticationError, match="set ASYNCSECRETS_KEY or name a key file"):
+        await writer.get("NAME")
+    assert (await (await opened(path, key=SECRET)).get("NAME")).equals("canary")
+    await writer.delete("NAME")
+    assert await writer.list() == []
+
+
+async def test_wrong_key(local, path):
+    """A key that is not the store's can neither read nor write it, and the error names its public half."""
+    await local.put("NAME", "canary")
+    other = await opened(path, key=OTHER_SECRET)
+    for call in (other.get("NAME"), other.put("NAME", "canary-lost")):
+        with pytest.raises(AuthenticationError, match=f"this key is of {OTHER_PUBLIC}, which is not among") as caught:
+            await call
+        assert caught.value.__context__ is None
+        assert OTHER_SECRET not in str(caught.value)
+    assert len(await local.versions("NAME")) == 1
+
+
+async def test_several_recipients_and_keys(local, path):
+    """A value is for the recipients of the time it was written; several keys are tried in turn."""
+    await local.put("OLD", "canary-old")
+    document = load(path)
+    document["recipients"].append(OTHER_PUBLIC)
+    save(path, document)
+    await local.put("NEW", "canary-new")
+    other = await opened(path, key=OTHER_SECRET)
+    assert (await other.get("NEW")).equals("canary-new")
+    with pytest.raises(AuthenticationError, match="before this key was a recipient"):
+        await other.get("OLD")
+    both = await opened(path, key=f"# two keys\n{OTHER_SECRET}\n\n{SECRET}\n")
+    assert (await both.get("OLD")).equals("canary-old")
+
+
+async def test_bad_recipient_in_the_file(local, path):
+    """A recipient that is no public key fails the write, which writes nothing."""
+    document = load(path)
+    document["recipients"].append("age1canary")
+    save(path, document)
+    with pytest.raises(MalformedResponseError, match="not an age public key"):
+        await local.put("NAME", "canary")
+    assert await local.list() == []
+
+
+async def test_key_is_forgotten_on_close(local):
+    """A closed provider holds no key any more."""
+    await local.aclose()
+    assert local._keys is None
+    with pytest.raises(ClosedError):
+        await local.undelete("NAME")
+
+
+async def test_missing_package(path, monkeypatch):
+    """Without pyrage the opening names the extra and the command; nothing of the import error rides along."""
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    with pytest.raises(MissingDependencyError, match=r'pip install "asyncsecrets\[local\]"') as caught:
+        await opened(path, key=SECRET)
+    assert caught.value.extra == "local"
+    assert caught.value.__context__ is None
+
+
+def test_import_is_lazy():
+    """Importing the provider imports no encryption library."""
+    code = "import sys, asyncsecrets.providers.local; print('pyrage' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+async def test_from_settings(path, tmp_path):
+    """The settings win over the environment, a key of either kind over any key there."""
+    await (await opened(path)).put("NAME", "canary")
+    write_key_file(tmp_path / "key", SECRET, PUBLIC)
+    environ = {"ASYNCSECRETS_FILE": str(path), "ASYNCSECRETS_KEY": SECRET}
+    wrong = {"ASYNCSECRETS_FILE": "/nowhere", "ASYNCSECRETS_KEY": OTHER_SECRET}
+    for settings, variables in [
+        ({}, environ),
+        ({"local_file": str(path), "local_key": SECRET}, wrong),
+        ({"local_file": str(path), "local_key_file": str(tmp_path / "key")}, wrong),
+        ({"local_file": str(path)}, {"ASYNCSECRETS_KEY_FILE": str(tmp_path / "key"), "ASYNCSECRETS_KEY": ""}),
+    ]:
+        local = LocalProvider.from_settings(settings, variables)
+        await local.open()
+        assert (await local.get("NAME")).equals("canary")
+    assert LocalProvider.from_settings({}, {}).path == Path("secrets.yaml")
+
+
+# Tampering and damage
+
+
+async def test_moved_ciphertext(local, path):
+    """A ciphertext that is moved to another name or version is refused, wherever it came from."""
+    await local.put("ADMIN", "canary-admin")
+    await local.put("GUEST", "canary-guest")
+    await local.put("GUEST", "canary-guest-second")
+    good = load(path)
+    admin = good["secrets"]["ADMIN"][0]["value"]
+    first = good["secrets"]["GUEST"][0]["value"]
+    for moved in (admin, first):
+        document = load(path)
+        document["secrets"]["GUEST"][1]["value"] = moved
+        save(path, document)
+        with pytest.raises(IntegrityError, match="version 2 of 'GUEST' is damaged or was moved") as caught:
+            await local.get("GUEST")
+        assert (caught.value.name, caught.value.__context__) == ("GUEST", None)
+        assert (await local.get("ADMIN")).equals("canary-admin")
+    save(path, good)
+    assert (await local.get("GUEST")).equals("canary-guest-second")
+
+
+async def test_binary_is_not_read_as_text(local, path):
+    """A payload says itself whether it is text: what is not UTF-8 and claims to be text is refused."""
+    await local.put("NAME", "canary")
+    document = load(path)
+    forged = json.dumps(["asyncsecrets-local-1", "NAME", 1, "text"]).encode() + b"\ncanary\xff"
+    recipient = pyrage.x25519.Recipient.from_str(PUBLIC)
+    document["secrets"]["NAME"][0]["value"] = pyrage.encrypt(forged, [recipient], armored=True).decode()
+    save(path, document)
+    with pytest.raises(IntegrityError) as caught:
+        await local.get("NAME")
+    assert caught.value.__context__ is None
+
+
+async def test_every_damaged_line_is_noticed(local, path):
+    """Whatever line of a ciphertext is damaged, the value is refused: no damaged value is ever returned."""
+    await local.put("NAME", "canary" * 40)
+    good = load(path)
+    lines = good["secrets"]["NAME"][0]["value"].splitlines()
+    for index in range(1, len(lines) - 1):
+        document = load(path)
+        swapped = lines[index][:-6] + ("A" if lines[index][-6] != "A" else "B") + lines[index][-5:]
+        damaged = [*lines[:index], swapped, *lines[index + 1 :]]
+        document["secrets"]["NAME"][0]["value"] = "\n".join(damaged) + "\n"
+        save(path, document)
+        with pytest.raises((IntegrityError, AuthenticationError)) as caught:
+            await local.get("NAME")
+        assert caught.value.__context__ is None
+
+
+DAMAGE = {
+    "not YAML": "secrets: [canary",
+    "merge conflict": "<<<<<<< ours\nformat: canary\n",
+    "not a mapping": "- canary\n",
+    "empty": "",
+    "unknown format": "format: canary\nrecipients: [age1x]\nsecrets: {}\n",
+    "no recipients": "format: asyncsecrets-local-1\nrecipients: []\nsecrets: {}\n",
+    "unknown key": "format: asyncsecrets-local-1\nrecipients: [age1x]\nsecrets: {}\ncanary: 1\n",
+    "secrets a list": "format: asyncsecrets-local-1\nrecipients: [age1x]\nsecrets: [canary]\n",
+    "tag": "format: asyncsecrets-local-1\nrecipients: [age1x]\nsecrets: !!python/object:canary {}\n",
+    "not UTF-8": b"\xff\xfecanary",
+}
+
+ENTRY = {"version": "1", "created": "2026-01-02T03:04:05Z", "value": sealed("NAME", "1", "canary")}
+
+BAD_ENTRIES = {
+    "no version": {"created": ENTRY["created"], "value": ENTRY["value"]},
+    "more keys": {**ENTRY, "canary": "x"},
+    "version 0": {**ENTRY, "version": "0"},
+    "version 01": {**ENTRY, "version": "01"},
+    "version text": {**ENTRY, "version": "canary"},
+    "plain value": {**ENTRY, "value": "canary in clear"},
+    "value a list": {**ENTRY, "value": ["canary"]},
+    "value and more": {**ENTRY, "value": ENTRY["value"] + "canary\n"},
+    "no time": {**ENTRY, "created": "canary"},
+    "month 13": {**ENTRY, "created": "2026-13-02T03:04:05Z"},
+    "deleted true": {**ENTRY, "deleted": "true"},
+    "not a mapping": "canary",
+}
+
+
+def damaged_files():
+    yield from DAMAGE.items()
+    for what, entry in BAD_ENTRIES.items():
+        yield (
+            what,
+            yaml.safe_dump({"format": "asyncsecrets-local-1", "recipients": [PUBLIC], "secrets": {"NAME": [entry]}}),
+        )
+    for what, secrets in {
+        "no versions": {"NAME": []},
+        "hostile name": {"a\nb": [ENTRY]},
+        "versions that descend": {"NAME": [{**ENTRY, "version": "2"}, ENTRY]},
+        "a version twice": {"NAME": [ENTRY, ENTRY]},
+    }.items():
+        yield what, yaml.safe_dump({"format": "asyncsecrets-local-1", "recipients": [PUBLIC], "secrets": secrets})
+
+
+@pytest.mark.parametrize(("what", "content"), list(damaged_files()), ids=lambda value: None)
+async def test_damaged_file(local, path, what, content):
+    """A damaged file is refused when opened, read and written, by its place, and is left as it is."""
+    data = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=r"secrets\.yaml") as opening:
+        await opened(path, key=SECRET)
+    for call in (local.get("NAME"), local.put("NAME", "canary-new"), local.delete("NAME"), local.list()):
+        with pytest.raises(MalformedResponseError, match=r"secrets\.yaml") as caught:
+            await call
+        assert "canary" not in str(caught.value).replace("canary-new", "")
+        assert caught.value.__context__ is None
+    assert "canary" not in str(opening.value)
+    assert path.read_bytes() == data
+
+
+async def test_missing_file(local, path):
+    """A store that was never made is a ConfigError with the command; one that vanishes is unavailable, not absent."""
+    path.unlink()
+    with pytest.raises(ConfigError, match="make one with: asyncsecrets init") as opening:
+        await opened(path, key=SECRET)
+    assert opening.value.__context__ is None
+    for call in (local.get("NAME"), local.put("NAME", "canary")):
+        with pytest.raises(UnavailableError, match="No such file") as caught:
+            await call
+        assert (caught.value.name, caught.value.__context__) == ("NAME", None)
+    assert not path.exists()
+
+
+async def test_denied_by_the_file_system(local, monkeypatch):
+    """A refusal of the file system is AccessDeniedError, without the file system's error."""
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "/store")
+
+    monkeypatch.setattr("asyncsecrets.providers.local.replace_file", refuse)
+    with pytest.raises(AccessDeniedError, match="no permission to use /store") as caught:
+        await local.put("NAME", "canary")
+    assert caught.value.__context__ is None
+
+
+# Several at once
+
+
+async def test_external_change_is_seen(local, path):
+    """What another process writes is seen by the next get, without opening again, however quickly it follows."""
+    other = await opened(path)
+    for number in range(20):
+        await other.put("NAME", f"canary-{number}")
+        assert (await local.get("NAME")).equals(f"canary-{number}")
+
+
+async def test_unchanged_file_is_parsed_once(local, path, monkeypatch):
+    """Once the file's clock has moved on, reading an unchanged file parses nothing."""
+    await local.put("NAME", "canary")
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    await local.get("NAME")
+    monkeypatch.setattr(local._file, "_parse", None)
+    assert (await local.get("NAME")).equals("canary")
+
+
+async def test_concurrent_puts_are_not_lost(local):
+    """Writes that run at once are all there afterwards, each with its own version."""
+    written = await asyncio.gather(*(local.put("NAME", f"canary-{number}") for number in range(8)))
+    assert sorted(secret.version for secret in written) == list("12345678")
+    for secret in written:
+        assert (await local.get("NAME", secret.version)).equals(secret)
+
+
+WRITER = """
+    import asyncio, sys
+    from asyncsecrets.providers.local import LocalProvider
+
+    async def main(path, prefix):
+        local = LocalProvider(path, lock_timeout=60)
+        await local.open()
+        for number in range(10):
+            await local.put(f"{prefix}{number}", "canary")
+        await local.aclose()
+
+    asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_processes_do_not_lose_each_others_writes(local, path):
+    """Three processes that write the same file at once lose nothing."""
+    code = textwrap.dedent(WRITER)
+    writers = [await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(path), prefix) for prefix in "abc"]
+    assert [await writer.wait() for writer in writers] == [0, 0, 0]
+    assert await local.list() == sorted(f"{prefix}{number}" for prefix in "abc" for number in range(10))
+
+
+async def test_lock_that_is_never_released(path):
+    """A write waits for another's lock as long as it may, then says so and leaves the file alone; reads do not wait."""
+    local = await opened(path, key=SECRET, lock_timeout=0.02)
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        with files.locked(path, 5):
+            held.set()
+            release.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert await asyncio.to_thread(held.wait, 5)
+        with pytest.raises(UnavailableError, match=r"another process has held the lock .* for 0\.02 s") as caught:
+            await local.put("NAME", "canary")
+        assert caught.value.__context__ is None
+        assert await local.list() == []
+    finally:
+        release.set()
+        thread.join()
+    await local.put("NAME", "canary")
+
+
+async def test_lost_compare_and_set_across_providers(local, path):
+    """Compare-and-set holds between two providers on one file."""
+    first = await local.put("NAME", "canary-first")
+    other = await opened(path)
+    await other.put("NAME", "canary-second", cas=first.version)
+    with pytest.raises(ConflictError):
+        await local.put("NAME", "canary-lost", cas=first.version)
+    assert (await local.get("NAME")).equals("canary-second")
+
+
+async def test_nothing_blocks_the_loop(local, monkeypatch):
+    """Files, locks and encryption are used in threads only."""
+    threads = []
+
+    def noted(function):
+        return lambda *args, **kwargs: threads.append(threading.get_ident()) or function(*args, **kwargs)
+
+    monkeypatch.setattr("asyncsecrets.providers.local.locked", noted(files.locked))
+    monkeypatch.setattr("asyncsecrets.providers.local.read_regular", noted(files.read_regular))
+    monkeypatch.setattr(local_keys.Keys, "seal", noted(local_keys.Keys.seal))
+    monkeypatch.setattr(local_keys.Keys, "unseal", noted(local_keys.Keys.unseal))
+    monkeypatch.setattr(local_keys, "load_pyrage", noted(local_keys.load_pyrage))
+    monkeypatch.setattr(local._file, "read", noted(local._file.read))
+    await local.open()
+    await local.put("NAME", "canary")
+    await local.get("NAME")
+    await local.delete("NAME")
+    assert len(threads) >= 9
+    assert threading.get_ident() not in threads

@@ -1,0 +1,89 @@
+"""The local store's file format: exact inverses, and arbitrary input."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.local_store import Entry, Store, is_name, parse_store, render_store
+
+BASE64 = st.text("ABCxyz019+/=", min_size=1, max_size=64)
+CIPHERTEXTS = st.lists(BASE64, min_size=1, max_size=4).map(
+    lambda lines: (
+        "-----BEGIN AGE ENCRYPTED FILE-----\n"
+        + "".join(f"{line}\n" for line in lines)
+        + "-----END AGE ENCRYPTED FILE-----\n"
+    )
+)
+TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
+    lambda time: time.replace(microsecond=0)
+)
+NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_./:@+-]{0,254}", fullmatch=True) | st.sampled_from(
+    ["true", "NO", "null", "0x1F", "1_000", "12:34:56", "1.5", "2026-01-02", "y", "a:", "a::b", "0"]
+)
+ENTRIES = st.builds(Entry, st.integers(1, 999_999_999), TIMES, CIPHERTEXTS, st.none() | TIMES)
+HISTORIES = st.lists(ENTRIES, min_size=1, max_size=3, unique_by=lambda entry: entry.version).map(
+    lambda entries: tuple(sorted(entries, key=lambda entry: entry.version))
+)
+RECIPIENTS = st.lists(st.from_regex(r"age1[0-9a-z]{58}", fullmatch=True), min_size=1, max_size=3).map(tuple)
+STORES = st.builds(Store, RECIPIENTS, st.dictionaries(NAMES, HISTORIES, max_size=4))
+
+
+@given(STORES)
+def test_parse_and_render_are_inverses(store):
+    """What is written is read back as it was, and written again as the same bytes."""
+    data = render_store(store)
+    assert parse_store(data, origin="store") == store
+    assert render_store(parse_store(data, origin="store")) == data
+
+
+@given(STORES)
+def test_every_yaml_reader_sees_texts(store):
+    """A reader that converts types (the usual one) sees the same names: what looks like a number is quoted."""
+    document = yaml.safe_load(render_store(store))
+    assert list(document["secrets"]) == sorted(store.secrets)
+
+
+@given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_arbitrary_bytes(data):
+    """Whatever the bytes are, they are a store or a ConfigError."""
+    try:
+        parse_store(data, origin="store")
+    except ConfigError as error:
+        assert str(error).startswith("store")  # noqa: PT017  # most inputs raise, some may not
+
+
+SCALARS = st.text(max_size=5) | st.sampled_from(["1", "asyncsecrets-local-1", "2026-01-02T03:04:05Z"])
+KEYS = st.sampled_from(["format", "recipients", "secrets", "NAME", "version", "created", "value", "deleted"])
+DOCUMENTS = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))
+
+
+@given(DOCUMENTS, st.sampled_from(["format", "recipients", "secrets"]))
+def test_arbitrary_documents(part, where):
+    """A good file with any structure in one place is a store or a ConfigError."""
+    document = {"format": "asyncsecrets-local-1", "recipients": ["age1" + "q" * 58], "secrets": {}, where: part}
+    try:
+        store = parse_store(yaml.safe_dump(document).encode(), origin="store")
+    except ConfigError:
+        return
+    assert all(is_name(name) and entries for name, entries in store.secrets.items())
+
+
+@pytest.mark.parametrize("name", ["a", "_", "0", "a/b", "A.B-c@d:e+f", "a..b", "x" * 255])
+def test_names(name):
+    """Letters, digits and a few signs are a name."""
+    assert is_name(name)
+
+
+@given(st.text(max_size=20))
+def test_names_are_ascii_without_blanks(name):
+    """Whatever is a name is printable ASCII without blanks, quotes, or YAML's signs."""
+    if is_name(name):
+        assert name.isascii()
+        assert name.isprintable()
+        assert not set(name) & set(" \"'#=&*!|>%{}[]<?,`\\$~^()")

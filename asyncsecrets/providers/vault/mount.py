@@ -7,9 +7,12 @@ needs no asking.
 
 from __future__ import annotations
 
+import copy
+
 from asyncsecrets.errors import (
     AccessDeniedError,
     AsyncSecretsError,
+    ClosedError,
     ConfigError,
     MalformedResponseError,
     UnsupportedOperationError,
@@ -40,12 +43,10 @@ class Mount:
 
     async def engine(self) -> KV1 | KV2:
         """The engine, for sure. Raises ConfigError if the mount is no KV mount, or not the configured version."""
-        while not self.verified:
+        if not self.verified:
             await self._asking.join()
-            failure = self._failure
-            if failure is not None and not self.verified:
-                self._failure = None
-                raise failure.with_traceback(None)
+        if not self.verified:
+            raise ClosedError("the Vault provider is closed") if self._failure is None else copy.copy(self._failure)
         return self.likely
 
     async def versioned(self, operation: str) -> KV2:
@@ -58,6 +59,7 @@ class Mount:
         )
 
     async def _ask(self) -> None:
+        self._failure = None
         try:
             version = await self._version()
         except (AccessDeniedError, ConfigError, MalformedResponseError) as error:

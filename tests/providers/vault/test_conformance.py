@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+from typing import ClassVar
 
 import aiohttp
 import pytest
@@ -22,7 +23,7 @@ class FakeHarness(ProviderHarness):
     """The dev server, prepared by its own means."""
 
     unsupported = BINARY
-    settings: dict = {}
+    settings: ClassVar = {}
 
     async def __aenter__(self):
         self.server = await VaultServer(root_token="canary-root", namespaces=["team"]).start()
@@ -73,7 +74,7 @@ class FakeHarness(ProviderHarness):
 class NamespaceHarness(FakeHarness):
     """A namespace, a prefix, another field."""
 
-    settings = {"namespace": "team", "path_prefix": "apps/web", "secret_field": "value"}
+    settings: ClassVar = {"namespace": "team", "path_prefix": "apps/web", "secret_field": "value"}
 
     async def seed(self, name, value):
         return str(self.server.write_secret(f"apps/web/{name}", {"value": value}, namespace="team"))
@@ -93,7 +94,7 @@ class NamespaceHarness(FakeHarness):
 class KV1Harness(FakeHarness):
     """A KV v1 mount, its version found out."""
 
-    settings = {"mount_name": "kv1"}
+    settings: ClassVar = {"mount_name": "kv1"}
 
     def prepare(self):
         self.server.call("update", "sys/mounts/kv1", {"type": "kv", "options": {"version": "1"}})
@@ -116,7 +117,7 @@ class KV1Harness(FakeHarness):
 class RealHarness(ProviderHarness):
     """The server that VAULT_ADDR and VAULT_TOKEN name, prepared over plain HTTP. Everything is below one new folder."""
 
-    unsupported = {**BINARY, **dict.fromkeys(FAULTS, "a real server has no faults on command")}
+    unsupported: ClassVar = {**BINARY, **dict.fromkeys(FAULTS, "a real server has no faults on command")}
 
     async def __aenter__(self):
         self.folder = f"asyncsecrets-conformance/{secrets.token_hex(6)}"

@@ -1,0 +1,385 @@
+"""One request over the wire: redirects, bodies, deadlines, headers, and what the token never does."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from asyncsecrets.errors import (
+    ClosedError,
+    ConfigError,
+    InsecureTransportError,
+    MalformedResponseError,
+    ProviderError,
+    RateLimitedError,
+    UnavailableError,
+)
+from asyncsecrets.providers.vault import VaultProvider, VaultSettings
+from asyncsecrets.providers.vault.http import Transport, _seconds
+
+from .raw import RawServer, answer, mount, secret
+
+TOKEN = "canary-token-7f3k"
+
+
+def elsewhere(location):
+    """Redirect every request for a secret to a location; answer the question about the mount."""
+
+    def respond(status):
+        def reply(request):
+            if "/sys/internal/" in request.target:
+                return answer(body=mount())
+            return answer(status, b"canary-redirect", Location=location.replace("{target}", request.target))
+
+        return reply
+
+    return respond
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("call", ["get", "put", "delete", "list"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "{foreign}{target}",
+        "//127.0.0.1:{port}{target}",
+        "http://user:pw@127.0.0.1:{port}{target}",
+        "http://localhost:{port}{target}",
+        "{foreign}/v1/secret/data/other",
+        "/v1/secret/data/other",
+        "",
+    ],
+)
+async def test_redirect_is_not_followed(provider_at, status, call, location):
+    """Whatever a redirect says, a listener that is not of the cluster gets no byte of token or body."""
+    async with RawServer() as foreign, RawServer() as server:
+        location = location.replace("{foreign}", foreign.url).replace("{port}", str(foreign.port))
+        server.respond = elsewhere(location)(status)
+        async with provider_at(server.url, token=TOKEN) as provider:
+            calls = {
+                "get": lambda: provider.get("name"),
+                "put": lambda: provider.put("name", "canary-payload"),
+                "delete": lambda: provider.delete("name"),
+                "list": provider.list,
+            }
+            with pytest.raises(InsecureTransportError) as caught:
+                await calls[call]()
+        assert foreign.received == b""
+        assert "canary" not in str(caught.value)
+        assert not caught.value.outcome_unknown
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_standby_redirects_to_a_node_of_the_cluster(provider_at, status):
+    """The one redirect that is followed: 307 or 308, a listed origin, the very same path and query."""
+    async with RawServer() as active, RawServer() as standby:
+        standby.respond = lambda request: answer(status, b"", Location=active.url + request.target)
+        async with provider_at(standby.url, token=TOKEN, cluster_addrs=(active.url,), kv_version=2) as provider:
+            await provider.get("name", "1")
+    assert [request.target for request in active.requests] == ["/v1/secret/data/name?version=1"]
+    assert active.requests[0].headers["x-vault-token"] == TOKEN
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "{active}/v1/secret/data/other",
+        "{active}{target}?x=1",
+        "{active}/{target}",
+        "{active}.evil.test{target}",
+        "{active}@evil{target}",
+    ],
+)
+async def test_redirect_within_the_cluster_keeps_the_path(provider_at, location):
+    """A listed origin is not enough: another path, or an origin that only begins alike, is refused."""
+    async with RawServer() as active, RawServer() as standby:
+        standby.respond = elsewhere(location.replace("{active}", active.url))(307)
+        async with provider_at(standby.url, token=TOKEN, cluster_addrs=(active.url,)) as provider:
+            with pytest.raises(InsecureTransportError):
+                await provider.get("name")
+        assert active.received == b""
+
+
+async def test_redirect_loop(provider_at):
+    """Two nodes that send us to each other get one request each."""
+    async with RawServer() as one, RawServer() as two:
+        one.respond = lambda request: answer(307, b"", Location=two.url + request.target)
+        two.respond = lambda request: answer(307, b"", Location=one.url + request.target)
+        async with provider_at(one.url, cluster_addrs=(two.url,)) as provider:
+            with pytest.raises(InsecureTransportError):
+                await provider.get("name")
+        assert (len(one.requests), len(two.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("addr", "more", "match"),
+    [
+        ("http://vault.test:8200", {}, "plain http"),
+        ("http://127.0.0.1.evil.test", {}, "plain http"),
+        ("https://vault.test", {"cluster_addrs": ("http://127.0.0.1:8200",)}, "cluster_addrs"),
+        ("http://127.0.0.1:1", {"cluster_addrs": ("http://10.0.0.1:1",)}, "cluster_addrs"),
+        ("http://vault.test", {"allow_insecure_http": True, "cluster_addrs": ("http://b.test",)}, "cluster_addrs"),
+    ],
+)
+def test_clear_text_needs_a_setting(addr, more, match):
+    """A token is not sent in clear over a network unless somebody said so, and never by a redirect."""
+    with pytest.raises(ConfigError, match=match):
+        Transport(VaultSettings(addr=addr, token=TOKEN, **more))
+
+
+def test_clear_text_with_the_setting():
+    """`allow_insecure_http` is that somebody."""
+    assert Transport(VaultSettings(addr="http://vault.test", token=TOKEN, allow_insecure_http=True))
+
+
+async def test_headers(provider_at):
+    """Each request says it is one (so that an agent may tell it from a forged one), and asks for no compression."""
+    async with RawServer(lambda request: answer(body=secret(), Set_Cookie="session=canary-cookie")) as server:
+        async with provider_at(server.url, token=TOKEN) as provider:
+            await provider.get("name")
+            await provider.get("name")
+    headers = server.requests[1].headers
+    assert headers["x-vault-request"] == "true"
+    assert headers["accept-encoding"] == "identity"
+    assert headers["x-vault-token"] == TOKEN
+    assert "cookie" not in headers
+    assert "x-vault-namespace" not in headers
+
+
+async def test_environment_steers_nothing(provider_at, monkeypatch, tmp_path):
+    """Proxy variables and .netrc of the process are not followed."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login canary password canary")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    async with RawServer() as proxy, RawServer() as server:
+        for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(variable, proxy.url)
+        async with provider_at(server.url) as provider:
+            await provider.get("name")
+        assert proxy.received == b""
+        assert "authorization" not in server.requests[0].headers
+
+
+def chunked(*chunks):
+    """A chunked answer, without a length to believe."""
+
+    async def reply(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for chunk in chunks:
+            writer.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+            await writer.drain()
+        return b"0\r\n\r\n"
+
+    return lambda request: reply
+
+
+async def test_chunked_body(provider_at):
+    """A body without Content-Length is read all the same."""
+    body = answer(body=secret()).partition(b"\r\n\r\n")[2]
+    async with RawServer(chunked(body[:20], body[20:])) as server, provider_at(server.url) as provider:
+        assert (await provider.get("name")).field("key").equals("canary-value")
+
+
+async def test_oversize_body_is_not_read(provider_at):
+    """Reading stops at 2 MiB, with and without a Content-Length; the next request works."""
+    megabyte = b"x" * 1024 * 1024
+    sent = []
+
+    async def endless(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(100):
+            writer.write(b"100000\r\n" + megabyte + b"\r\n")
+            await writer.drain()
+            sent.append(1)
+
+    async with RawServer(lambda request: endless) as server, provider_at(server.url) as provider:
+        with pytest.raises(MalformedResponseError):
+            await provider.get("name")
+        server.respond = lambda request: answer(body=megabyte * 3)
+        with pytest.raises(MalformedResponseError):
+            await provider.get("name")
+        server.respond = lambda request: answer(body=secret())
+        await provider.get("name")
+    assert len(sent) < 50
+
+
+async def test_gzip_bomb_stays_packed(provider_at):
+    """A compressed answer that nobody asked for is not unpacked."""
+    bomb = gzip.compress(b'{"data": "' + b"0" * 50_000_000 + b'"}')
+    respond = lambda request: answer(200, bomb, Content_Encoding="gzip")  # noqa: E731
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        with pytest.raises(MalformedResponseError):
+            await provider.get("name")
+
+
+async def slow_head(writer):
+    """One header byte now and then."""
+    for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 1000:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0.05)
+
+
+async def slow_body(writer):
+    """One body byte now and then."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(1000):
+        writer.write(b" ")
+        await asyncio.sleep(0.05)
+
+
+async def silence(writer):
+    """Nothing."""
+    await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("reply", [slow_head, slow_body, silence])
+async def test_an_attempt_has_a_deadline(provider_at, reply):
+    """However slowly bytes come, an attempt ends after attempt_timeout; a write is in doubt then."""
+    loop = asyncio.get_running_loop()
+    async with RawServer(lambda request: reply) as server:
+        async with provider_at(server.url, attempt_timeout=0.2) as provider:
+            provider._mount.verified = True
+            start = loop.time()
+            with pytest.raises(UnavailableError) as read:
+                await provider.get("name")
+            with pytest.raises(UnavailableError) as write:
+                await provider.put("name", "canary-payload")
+            assert loop.time() - start < 1.0
+    assert (read.value.outcome_unknown, write.value.outcome_unknown) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"canary nonsense\r\n\r\n",
+        b"HTTP/1.1 999999 canary\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nCanary-Header " + b"x" * 100_000 + b"\r\n\r\n",
+        answer(200, b""),
+        answer(204, b""),
+        answer(200, b"<html>canary</html>"),
+        answer(200, b"\xff\xfe"),
+        answer(200, b"[" * 100_000),
+        answer(200, {"data": None}),
+        answer(200, {"data": {"data": "canary-text", "metadata": {"version": 1}}}),
+        answer(200, {"data": {"data": {"key": "canary"}, "metadata": {"version": "1"}}}),
+        answer(200, {"data": {"data": {"key": "canary"}, "metadata": {"version": True}}}),
+        answer(200, {"data": {"data": {"key": "canary"}}}),
+        answer(200, b'{"data": {"data": {"n": 1e999}, "metadata": {"version": 1}}}'),
+        answer(200, b'{"data": {"data": {"n": NaN}, "metadata": {"version": 1}}}'),
+        answer(200, b'{"data": {"data": {"key": "\\ud800 canary"}, "metadata": {"version": 1}}}'),
+        answer(200, b'{"data": {"data": {"n": 1' + b"0" * 5000 + b'}, "metadata": {"version": 1}}}'),
+    ],
+)
+async def test_nonsense(provider_at, reply, caplog):
+    """An answer that makes no sense is MalformedResponseError, and not a byte of it is in the error."""
+    caplog.set_level(logging.DEBUG)
+    async with RawServer(lambda request: reply) as server, provider_at(server.url) as provider:
+        with pytest.raises(MalformedResponseError) as caught:
+            await provider.get("name")
+    error = caught.value
+    assert "canary" not in repr((error.args, vars(error), error.__cause__, error.__context__)).lower()
+    assert error.__cause__ is error.__context__ is None
+
+
+async def test_truncated_body(provider_at):
+    """A body shorter than promised is a broken connection."""
+    cut = answer(body=secret())[:-20]
+
+    async def reply(writer):
+        writer.write(cut)
+
+    async with RawServer(lambda request: reply) as server, provider_at(server.url) as provider:
+        with pytest.raises(UnavailableError):
+            await provider.get("name")
+
+
+async def test_broken_connections(provider_at):
+    """A refused connection surely did not write; one that ends before the answer may have."""
+    async with RawServer(lambda request: None) as server, provider_at(server.url, kv_version=2) as provider:
+        provider._mount.verified = True
+        with pytest.raises(UnavailableError) as caught:
+            await provider.put("name", "canary-payload")
+        assert caught.value.outcome_unknown
+    async with provider_at("http://127.0.0.1:1", kv_version=2) as provider:
+        provider._mount.verified = True
+        with pytest.raises(UnavailableError) as caught:
+            await provider.put("name", "canary-payload")
+        assert not caught.value.outcome_unknown
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("", None),
+        ("0", 0.0),
+        ("7", 7.0),
+        ("Fri, 02 Jan 2026 03:05:00 GMT", 60.0),
+        ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+        ("1e9", None),
+        ("٧", None),
+        ("9" * 400, None),
+    ],
+)
+def test_retry_after(header, seconds):
+    """Retry-After is a number of seconds or an HTTP date; a date in the past is now, nonsense is nothing."""
+    assert _seconds(header, lambda: datetime(2026, 1, 2, 3, 4, tzinfo=UTC)) == seconds
+
+
+async def test_rate_limited(provider_at):
+    """The error of a 429 says how long the server wants us to wait."""
+    async with (
+        RawServer(lambda request: answer(429, b"", Retry_After="7")) as server,
+        provider_at(server.url) as provider,
+    ):
+        with pytest.raises(RateLimitedError) as caught:
+            await provider.get("name")
+    assert caught.value.retry_after == 7.0
+
+
+async def test_close_in_the_middle(provider_at):
+    """A call that a close overtakes ends with ClosedError or as unavailable, at once."""
+    async with RawServer(lambda request: silence) as server, provider_at(server.url) as provider:
+        call = asyncio.ensure_future(provider.get("name"))
+        while not server.requests:
+            await asyncio.sleep(0)
+        await provider.aclose()
+        with pytest.raises(ClosedError):
+            await asyncio.wait_for(call, 1)
+
+
+async def test_reopen(provider_at):
+    """Closed is closed; open again works, as often as one likes."""
+    async with RawServer() as server:
+        provider = VaultProvider(VaultSettings(addr=server.url, token=TOKEN))
+        for _ in range(3):
+            with pytest.raises(ClosedError):
+                await provider.get("name")
+            await provider.open()
+            await provider.get("name")
+            await provider.aclose()
+            await provider.aclose()
+
+
+async def test_debug_logs_hold_nothing(provider_at, caplog, capfd):
+    """At DEBUG, nothing that any library says about our requests holds a token or a value."""
+    caplog.set_level(logging.DEBUG)
+    statuses = iter([200, 403, 404, 500, 429, 307, 400])
+
+    def respond(request):
+        status = next(statuses)
+        return answer(status, secret() if status == 200 else {"errors": ["canary-error"]}, Location="http://canary")
+
+    async with RawServer(respond) as server, provider_at(server.url, token=TOKEN) as provider:
+        provider._mount.verified = True
+        await provider.get("name")
+        for _ in range(6):
+            with pytest.raises((ProviderError, ConfigError)):
+                await provider.put("name", "canary-payload")
+    spoken = caplog.text + repr([vars(record) for record in caplog.records]) + "".join(capfd.readouterr())
+    assert "canary" not in spoken

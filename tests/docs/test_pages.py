@@ -1,0 +1,57 @@
+"""The documentation as a whole: nothing in it is left unexecuted unsaid, and it covers what it says it covers."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from asyncsecrets import errors
+from asyncsecrets.settings import COMMON, SYSTEMS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+EXECUTED = {"python", "yaml", "console"}
+SHOWN = {"", "text", "hcl", "ini", "json"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_code_block_is_of_a_kind_that_is_executed_or_said_not_to_be(page):
+    """A block in an unknown language would be skipped in silence."""
+    languages = re.findall(r"^```(\w*)[^\n]*\n.*?^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert set(languages) <= EXECUTED | SHOWN
+
+
+def test_every_setting_is_in_the_configuration_page():
+    """A setting that is not documented does not exist for users."""
+    page = (ROOT / "docs/reference/configuration.md").read_text()
+    settings = {*COMMON, *(name for system in SYSTEMS.values() for name in system)}
+    assert sorted(name for name in settings if f"`{name}`" not in page) == []
+
+
+def test_every_error_is_in_the_errors_page():
+    """The table of remedies has a row for each class that is raised."""
+    page = (ROOT / "docs/reference/errors.md").read_text()
+    concrete = set(errors.__all__) - {"AsyncSecretsError", "ProviderError", "TransientError", "NotFoundReason"}
+    assert sorted(name for name in concrete if name not in page) == []
+
+
+def test_the_navigation_lists_every_page():
+    """A page that no menu leads to is not found."""
+    config = tomllib.loads((ROOT / "zensical.toml").read_text())
+    listed = set(re.findall(r"[\w/-]+\.md", str(config["project"]["nav"])))
+    present = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert listed == present
+
+
+def test_links_between_pages_lead_somewhere():
+    """A relative link names a file that is there."""
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []

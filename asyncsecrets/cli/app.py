@@ -1,0 +1,176 @@
+"""The way of an invocation: arguments to a command, its outcome to an exit code.
+
+What is on a command line is seen by every process of the machine, so it never holds a value; and when somebody puts
+one there all the same, no error repeats it to the terminal's scrollback or a log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NoReturn, Protocol, cast
+
+from asyncsecrets.cli.console import Console
+from asyncsecrets.cli.exits import BROKEN_PIPE, INTERRUPTED
+from asyncsecrets.errors import ConfigError
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+COMMANDS: Final = (
+    "demo",
+    "init",
+    "dev",
+    "get",
+    "set",
+    "delete",
+    "list",
+    "versions",
+    "check",
+    "resolve",
+    "run",
+)
+"""Every command, in the order of ``--help``: the modules of this package with these names."""
+
+_EPILOG: Final = """\
+exit codes: 0 ok, 1 internal error, 2 command line or configuration, 3 not found, 4 denied, 5 unavailable,
+6 conflict, 7 refused or unsupported, 8 unusable data, 130 interrupted; `run` ends as its command does."""
+
+
+class Command(Protocol):
+    """What a command's module has."""
+
+    HELP: str
+    """One line."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's arguments."""
+
+    def run(self, args: argparse.Namespace, console: Console) -> int:
+        """Do it, and return the exit code. Raises AsyncSecretsError."""
+
+
+class UsageError(ConfigError):
+    """The command line is wrong."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the process's), print its outcome, and return the exit code.
+
+    ``--help`` and ``--version`` raise SystemExit, as argparse does.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = words[: words.index("--")] if "--" in words else words
+    console = Console(as_json="--json" in options, debug="--debug" in options)
+    try:
+        return _run(words, console)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter would flush stdout once more at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, no traceback with values in it
+        return console.error(error)
+
+
+def _run(words: list[str], console: Console) -> int:
+    commands = {name: cast("Command", import_module(f"asyncsecrets.cli.{name}")) for name in COMMANDS}
+    args = _parse(_parser(commands), words)
+    return commands[args.command].run(args, console)
+
+
+def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Parse. What stands behind ``--`` is for ``run`` a command line that no parser of ours looks into."""
+    if "--" in words:
+        at = words.index("--")
+        if "run" in words[:at]:
+            args = parser.parse_args(words[:at])
+            if args.command == "run":
+                args.command_line = words[at + 1 :]
+                return args
+    return parser.parse_args(words)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are ours, and do not repeat what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{_without_words(message)} (see: {self.prog} --help)")
+
+    def parse_args(  # type: ignore[override]  # narrower: no namespace is ever handed in
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
+        parsed, rest = self.parse_known_args(args, namespace)
+        if rest:
+            raise UsageError(_unexpected(rest, parsed.command))
+        return parsed
+
+
+def _parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
+    from asyncsecrets import __version__
+
+    parser = _Parser(
+        prog="asyncsecrets",
+        description="Secrets for asyncio services. Begin with: asyncsecrets demo",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"asyncsecrets {__version__}")
+    _add_common(parser, config=None, source=None, json=False, debug=False)
+    names = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in commands.items():
+        subparser = names.add_parser(name, help=command.HELP, description=command.HELP, allow_abbrev=False)
+        command.configure(subparser)
+        # Given before or after the command; unset there, what was given before must not be overwritten.
+        suppress = argparse.SUPPRESS
+        _add_common(subparser, config=suppress, source=suppress, json=suppress, debug=suppress)
+    return parser
+
+
+def _add_common(
+    parser: argparse.ArgumentParser, *, config: object, source: object, json: object, debug: object
+) -> None:
+    group = parser.add_argument_group("common options")
+    group.add_argument(
+        "--config",
+        metavar="PATH",
+        default=config,
+        help="the configuration (default: $ASYNCSECRETS_CONFIG, else ./config.yaml, else the environment)",
+    )
+    group.add_argument("--source", metavar="NAME", default=source, help="ask this source instead of the default one")
+    group.add_argument("--json", action="store_true", default=json, help="print one JSON document, errors included")
+    group.add_argument("--debug", action="store_true", default=debug, help="with an error, show where it came from")
+
+
+def _without_words(message: str) -> str:
+    """argparse's message without what was typed, which may be a value that went to the wrong place."""
+    if "invalid choice" in message:
+        typed = re.search(r"invalid choice: '([a-z-]{1,16})'", message)
+        return _unknown_command(typed[1] if typed else "")
+    return re.sub(r"(ignored explicit argument).*", r"\1", message)
+
+
+def _unknown_command(word: str) -> str:
+    from asyncsecrets.settings import nearest
+
+    said = f"there is no command {word!r}{nearest(word, COMMANDS)}" if word else "there is no such command"
+    return f"{said} The commands are: {', '.join(COMMANDS)}" if said.endswith("?") else f"{said}: {', '.join(COMMANDS)}"
+
+
+def _unexpected(rest: Sequence[str], command: str) -> str:
+    option = re.fullmatch(r"--?([a-z][a-z-]{0,30})(=.*)?", rest[0], re.DOTALL)
+    if option:
+        return f"{command} has no option --{option[1]} (see: asyncsecrets {command} --help)"
+    if command == "set":
+        return (
+            "set takes a NAME only; a value on the command line is seen by every process of this machine and kept in "
+            "the shell's history. Pipe it to stdin, or leave it out to be asked"
+        )
+    if command == "run":
+        return "write -- before the command: asyncsecrets run -- COMMAND"
+    return f"{command} was given too many arguments (see: asyncsecrets {command} --help)"

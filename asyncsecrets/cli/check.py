@@ -1,0 +1,169 @@
+"""``asyncsecrets check``: for every secret of a configuration, where it comes from and whether it can be read."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncsecrets.cli.console import Console, describe, message_of
+from asyncsecrets.cli.exits import Family, family_of, worst
+from asyncsecrets.cli.sources import Use, merge, read_config, uses, using
+from asyncsecrets.errors import AsyncSecretsError, ConfigError, ProviderError
+from asyncsecrets.secret import Secret
+
+if TYPE_CHECKING:
+    from asyncsecrets.client import SecretsClient
+
+HELP = "say for every reference of a configuration where it comes from and whether it can be read"
+
+_AT_ONCE: Final = 64
+
+_LABELS: Final = {
+    Family.OK: "ok",
+    Family.INTERNAL: "ERROR",
+    Family.CONFIG: "CONFIG",
+    Family.NOT_FOUND: "MISSING",
+    Family.DENIED: "DENIED",
+    Family.UNAVAILABLE: "DOWN",
+    Family.CONFLICT: "CONFLICT",
+    Family.REFUSED: "REFUSED",
+    Family.BAD_DATA: "BAD",
+}
+
+
+@dataclass(slots=True)
+class Finding:
+    """What was found out about one secret. ``seconds``: how long the read took, with opening its source."""
+
+    use: Use
+    source: str = ""
+    system: str = ""
+    rule: str = ""
+    secret: Secret | None = None
+    error: AsyncSecretsError | None = None
+    seconds: float = 0.0
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.error) if self.error is not None else Family.OK
+
+    @property
+    def name(self) -> str:
+        return self.use.reference.name if self.use.reference is not None else self.use.text
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", help="only these (default: all that the configuration uses)"
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Read every secret once, all at once, and report. The exit code is that of the gravest fault."""
+    config = read_config(args)
+    wanted = merge((text, "the command line") for text in _given(args)) if args.names else uses(config)
+    if not wanted:
+        raise ConfigError(f"{config.origin} refers to no secret and has no hosted_keys: there is nothing to check")
+    findings = using(config, lambda client: _check_all(client, wanted))
+    code = worst(finding.family for finding in findings).value
+    document = {"ok": code == 0, "exit_code": code, "secrets": [_row(finding) for finding in findings]}
+    console.result(document, _report(findings, console))
+    return code
+
+
+def _given(args: argparse.Namespace) -> list[str]:
+    from asyncsecrets.references import Reference, render
+
+    return [render(Reference(name, args.source)) if args.source else name for name in args.names]
+
+
+async def _check_all(client: SecretsClient, wanted: Iterable[Use]) -> list[Finding]:
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(use: Use) -> Finding:
+        async with turn:
+            return await _check(client, use)
+
+    return await asyncio.gather(*map(one, wanted))
+
+
+async def _check(client: SecretsClient, use: Use) -> Finding:
+    finding = Finding(use, error=use.problem)
+    if use.problem is not None:
+        return finding
+    started = time.perf_counter()
+    try:
+        where = client.explain(use.text)
+        finding.source, finding.system, finding.rule = where.source, where.system, where.rule
+        finding.secret = await client.get(use.text)
+        finding.secret.reveal_bytes()
+    except AsyncSecretsError as error:
+        finding.error = error
+    finding.seconds = time.perf_counter() - started
+    return finding
+
+
+def _row(finding: Finding) -> dict[str, Any]:
+    secret = finding.secret
+    return {
+        "reference": finding.use.text,
+        "name": finding.name,
+        "places": finding.use.places,
+        "status": finding.family.word,
+        "source": finding.source or None,
+        "system": finding.system or None,
+        "rule": finding.rule or None,
+        "answered_by": secret.source if secret is not None else None,
+        "version": secret.version if secret is not None else None,
+        "milliseconds": round(finding.seconds * 1000, 1),
+        "error": describe(finding.error) if finding.error is not None else None,
+    }
+
+
+def _report(findings: list[Finding], console: Console) -> str:
+    """A table, then each fault once, with the names behind it and the remedy."""
+    table = console.table(("", "NAME", "SOURCE", "VERSION", "TIME"), [_cells(finding) for finding in findings])
+    return "\n".join([table, *_faults(findings)])
+
+
+def _cells(finding: Finding) -> tuple[str, ...]:
+    secret = finding.secret
+    source = f"{finding.source} ({finding.system})" if finding.source else "-"
+    if secret is not None and secret.source != finding.source:
+        source = f"{secret.source} (absent at {finding.source})"
+    version = secret.version if secret is not None and secret.version else "-"
+    return (_LABELS[finding.family], finding.name, source, version, f"{finding.seconds * 1000:.1f} ms")
+
+
+def _faults(findings: list[Finding]) -> Iterable[str]:
+    """Faults of a whole source are one fault, whatever the number of names behind it."""
+    behind: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings:
+        if finding.error is not None:
+            behind.setdefault(_fault_key(finding), []).append(finding)
+    for group in behind.values():
+        first = group[0]
+        yield ""
+        names = ", ".join(finding.name for finding in group)
+        yield f"{_LABELS[first.family]}  {names}  ({', '.join(first.use.places)})"
+        yield f"  {_message(first)}"
+
+
+def _fault_key(finding: Finding) -> tuple[str, ...]:
+    return (finding.source, type(finding.error).__name__, _message(finding))
+
+
+def _message(finding: Finding) -> str:
+    """The error without the name that happened to meet it."""
+    error = finding.error
+    if error is None:
+        return ""
+    message = message_of(error)
+    if isinstance(error, ProviderError) and error.name is not None:
+        message = message.replace(f"{error.name!r}: ", "", 1)
+    return message.replace("\n", "\n  ")

@@ -1,0 +1,167 @@
+"""What a command says, and to whom.
+
+Results go to stdout, errors and notes to stderr. With ``--json`` stdout gets exactly one JSON document, also when the
+command fails, and stderr gets nothing. No secret is printed but by the commands that exist for it, through
+:meth:`Console.payload`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any, BinaryIO, Final, TextIO
+
+from asyncsecrets.cli.exits import family_of
+from asyncsecrets.errors import AsyncSecretsError, ProviderError, ResolveError
+
+__all__ = ["Console", "printable"]
+
+_PROGRAM: Final = "asyncsecrets"
+
+
+class Console:
+    """One invocation's input and output. ``as_json``: ``--json`` was given; ``debug``: ``--debug`` was."""
+
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        debug: bool = False,
+        stdin: TextIO | None = None,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+    ) -> None:
+        self.as_json = as_json
+        self.debug = debug
+        self.stdin = stdin if stdin is not None else sys.stdin
+        self._stdout = stdout if stdout is not None else sys.stdout
+        self._stderr = stderr if stderr is not None else sys.stderr
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody can be asked: stdin and stderr are a terminal."""
+        return self.stdin.isatty() and self._stderr.isatty()
+
+    @property
+    def shows_on_terminal(self) -> bool:
+        """Whether what is printed can be read over somebody's shoulder."""
+        return self._stdout.isatty()
+
+    @property
+    def stdin_bytes(self) -> BinaryIO:
+        """Standard input, undecoded."""
+        return self.stdin.buffer
+
+    def result(self, document: Mapping[str, Any], text: str) -> None:
+        """Print the result: the document with ``--json``, the text (none for an empty one) without."""
+        if self.as_json:
+            self._print(self._stdout, json.dumps(document))
+        elif text:
+            self._print(self._stdout, text)
+
+    def line(self, text: str) -> None:
+        """Print one line of a result that comes bit by bit; nothing with ``--json``."""
+        if not self.as_json:
+            self._print(self._stdout, text)
+
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+        """Lay out rows under headers: with rich on a terminal that has it, in plain columns otherwise."""
+        cells = [[printable(cell) for cell in row] for row in rows]
+        if self._stdout.isatty():
+            try:
+                return _rich_table(headers, cells)
+            except ModuleNotFoundError:
+                pass
+        return "\n".join(_plain_table(headers, cells))
+
+    def payload(self, data: bytes, *, end_line: bool = False) -> None:
+        """Write a value to stdout, byte for byte; ``end_line`` ends it with a line break if it has none."""
+        self._stdout.flush()
+        self._stdout.buffer.write(data + (b"\n" if end_line and not data.endswith(b"\n") else b""))
+        self._stdout.buffer.flush()
+
+    def note(self, text: str) -> None:
+        """Say something beside the result; nothing with ``--json``."""
+        if not self.as_json:
+            self._print(self._stderr, text)
+
+    def ask(self, question: str) -> bool:
+        """Ask for a yes on the terminal; anything else is a no."""
+        self._stderr.write(f"{question} [y/N] ")
+        self._stderr.flush()
+        return self.stdin.readline().strip().lower() in {"y", "yes"}
+
+    def error(self, error: BaseException, code: int | None = None) -> int:
+        """Report what ended the command, and return its exit code (``code``, or that of the error's family)."""
+        code = family_of(error).value if code is None else code
+        chain = list(_chain(error)) if self.debug else []
+        if self.as_json:
+            document = {**describe(error), "exit_code": code, **({"chain": chain} if chain else {})}
+            self._print(self._stdout, json.dumps({"error": document}))
+        else:
+            self._print(self._stderr, "\n  ".join([f"{_PROGRAM}: {message_of(error)}", *chain]))
+        return code
+
+    def _print(self, stream: TextIO, text: str) -> None:
+        # A locale that cannot print a character must not turn a message into a traceback.
+        encoding = stream.encoding or "utf-8"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+
+
+def printable(text: str) -> str:
+    """``text`` with everything escaped that could steer a terminal or break a line."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def message_of(error: BaseException) -> str:
+    """What to say of an error. Of a foreign one its class only: its text may hold anything."""
+    if isinstance(error, AsyncSecretsError):
+        return "\n".join(printable(line) for line in error.message.split("\n"))
+    return f"internal error: {type(error).__name__} (a bug; --debug says where)"
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An error for JSON."""
+    document: dict[str, Any] = {
+        "class": type(error).__name__,
+        "family": family_of(error).word,
+        "message": message_of(error),
+    }
+    if isinstance(error, ProviderError):
+        document |= {"provider": error.provider, "name": error.name, "attempts": error.attempts}
+    if isinstance(error, ResolveError):
+        document["failures"] = {name: describe(failure) for name, failure in error.failures.items()}
+    return document
+
+
+def _chain(error: BaseException | None) -> Iterator[str]:
+    """The classes of an error and of what led to it, each with the place it comes from; never a text of theirs."""
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" at {frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name}" if frames else ""
+        yield f"{type(error).__name__}{place}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    for row in (headers, *rows):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The table as rich draws it, as text. Cells are plain text: a name with brackets in it is not markup."""
+    console: Any = import_module("rich.console").Console(force_terminal=True)
+    text: Any = import_module("rich.text").Text
+    table: Any = import_module("rich.table").Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(text(cell) for cell in row))
+    with console.capture() as capture:
+        console.print(table)
+    return str(capture.get()).rstrip("\n")

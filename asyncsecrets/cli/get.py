@@ -1,0 +1,61 @@
+"""``asyncsecrets get``: one secret.
+
+Piped or redirected, stdout gets the value and nothing else, byte for byte: whoever writes ``$(asyncsecrets get NAME)``
+asked for it. On a terminal it stays masked unless ``--reveal`` says otherwise, and with ``--json``, which is about the
+secret rather than the secret itself, likewise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+from typing import Any
+
+from asyncsecrets.cli.console import Console, printable
+from asyncsecrets.cli.sources import with_client
+from asyncsecrets.secret import MASK, Secret
+
+HELP = "print one secret: its value where stdout is not a terminal or with --reveal, else what is known of it"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("name", metavar="NAME", help="a name, or a reference: secret://SOURCE/NAME?version=V&field=F")
+    parser.add_argument("--version", metavar="V", dest="secret_version", help="this version instead of the current one")
+    parser.add_argument("--field", metavar="F", help="this member of a JSON object")
+    parser.add_argument("--reveal", action="store_true", help="print the value also on a terminal or with --json")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Read the secret and print what may be printed."""
+    secret = with_client(
+        args,
+        lambda client: client.get(args.name, version=args.secret_version, field=args.field, source=args.source),
+    )
+    if console.as_json:
+        console.result(_document(secret, reveal=args.reveal), "")
+    elif args.reveal or not console.shows_on_terminal:
+        console.payload(secret.reveal_bytes(), end_line=console.shows_on_terminal)
+    else:
+        row = (secret.name, MASK, secret.version or "-", secret.source)
+        console.result({}, console.table(("NAME", "VALUE", "VERSION", "SOURCE"), [row]))
+        console.note(f"--reveal shows the value of {printable(secret.name)}")
+    return 0
+
+
+def _document(secret: Secret, *, reveal: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": secret.name,
+        "version": secret.version,
+        "created": secret.created.isoformat() if secret.created else None,
+        "source": secret.source,
+        "value": None,
+        "encoding": None,
+    }
+    if reveal:
+        data = secret.reveal_bytes()
+        try:
+            document |= {"value": data.decode("utf-8"), "encoding": "utf-8"}
+        except UnicodeDecodeError:
+            document |= {"value": base64.b64encode(data).decode("ascii"), "encoding": "base64"}
+    return document

@@ -1,0 +1,210 @@
+"""``asyncsecrets init``: from a ``.env`` file to an encrypted store and a config.yaml, in one step.
+
+It adds and never takes away: nothing is deleted, uploaded or rewritten, and running it again finds everything done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from asyncsecrets.cli.console import Console
+from asyncsecrets.cli.findings import look_like_secrets
+from asyncsecrets.cli.keys import default_key_file
+from asyncsecrets.cli.sources import read_file, using
+from asyncsecrets.errors import ConfigError
+
+if TYPE_CHECKING:
+    from asyncsecrets.client import SecretsClient
+    from asyncsecrets.providers.local import LocalProvider
+
+HELP = "set up the local store: a key, secrets.yaml, config.yaml, with the secrets of a .env file"
+
+_STORE: Final = Path("secrets.yaml")
+_IGNORED: Final = (".env", ".secrets.yaml.lock")
+
+
+@dataclass(slots=True)
+class Steps:
+    """What was done, in order."""
+
+    console: Console
+    taken: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, action: str, what: object, remark: str) -> None:
+        """Record one step and show it."""
+        self.taken.append({"action": action, "what": str(what), "remark": remark})
+        self.console.line(f"{action:<7} {what!s:<28} {remark}".rstrip())
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--env-file", metavar="PATH", type=Path, default=Path(".env"), help="default: .env")
+    parser.add_argument("--all", action="store_true", help="take every entry, not only those that look like secrets")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Do every step that is not done yet, then read every secret back."""
+    from asyncsecrets.config import load_config
+
+    steps = Steps(console)
+    config_path = Path(args.config or "config.yaml")
+    chosen = _scan(args, steps)
+    key_file, recipient = _key(steps)
+    _store(recipient, steps)
+    asyncio.run(_encrypt(chosen, key_file, steps))
+    written = _config(config_path, list(chosen), key_file, steps)
+    _ignore(args.env_file, steps)
+    kept = f"unchanged; delete {args.env_file} when you no longer need it"
+    if args.env_file.exists():
+        steps.add("kept", args.env_file, kept)
+    read = (
+        using(load_config(config_path, os.environ), lambda client: _read_back(client, list(chosen))) if written else []
+    )
+    console.result({"steps": steps.taken, "secrets": read}, _ending(read))
+    return 0
+
+
+def _scan(args: argparse.Namespace, steps: Steps) -> dict[str, str]:
+    """The entries to be encrypted. No file is no entries."""
+    from asyncsecrets.providers.dotenv import parse_dotenv
+
+    if not args.env_file.exists():
+        steps.add("found", args.env_file, "no such file; store secrets with: asyncsecrets set NAME")
+        return {}
+    entries = parse_dotenv(read_file(args.env_file), origin=str(args.env_file))
+    names = [name for name, value in entries.items() if value] if args.all else look_like_secrets(entries)
+    which = f", {len(names)} {'taken' if args.all else 'look like secrets'} ({', '.join(names)})" if names else ""
+    steps.add(
+        "found", args.env_file, f"{len(entries)} entries{which}" + ("" if which else ", none looks like a secret")
+    )
+    return {name: entries[name] for name in names}
+
+
+def _key(steps: Steps) -> tuple[Path | None, str]:
+    """The file of the key (None where ``ASYNCSECRETS_KEY`` has it), and the recipient to encrypt to."""
+    from asyncsecrets.providers.local_keys import Keys, generate_key, read_key_file, write_key_file
+
+    if text := os.environ.get("ASYNCSECRETS_KEY"):
+        steps.add("kept", "ASYNCSECRETS_KEY", "the key is in the environment; no file was written")
+        return None, _recipient(Keys(text, origin="ASYNCSECRETS_KEY"), "ASYNCSECRETS_KEY")
+    path = default_key_file()
+    if path.exists():
+        keys = Keys(read_key_file(path), origin=f"the key file {path}")
+        steps.add("kept", path, "the key that is there already")
+        return path, _recipient(keys, str(path))
+    secret, public = generate_key()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_key_file(path, secret, public)
+    steps.add("wrote", path, "the key, mode 0600. Back it up. Never commit it.")
+    return path, public
+
+
+def _recipient(keys: object, origin: str) -> str:
+    recipients: tuple[str, ...] = getattr(keys, "recipients", ())
+    if not recipients:
+        raise ConfigError(f"{origin} holds no key; remove it to have one made")
+    return recipients[0]
+
+
+def _store(recipient: str, steps: Steps) -> None:
+    from asyncsecrets.providers.local import init_store
+
+    if _STORE.exists():
+        steps.add("kept", _STORE, "the store that is there already")
+        return
+    init_store(_STORE, recipient)
+    steps.add("wrote", _STORE, f"values encrypted to {recipient[:12]}...{recipient[-6:]}, names readable")
+
+
+async def _encrypt(chosen: dict[str, str], key_file: Path | None, steps: Steps) -> None:
+    """Put in what the store does not have. What it has is newer than a .env file, so it stays."""
+    from asyncsecrets.providers.local import LocalProvider
+
+    provider = LocalProvider(_STORE, key=os.environ.get("ASYNCSECRETS_KEY"), key_file=key_file)
+    await provider.open()
+    try:
+        await _add(provider, chosen, steps)
+    finally:
+        await provider.aclose()
+
+
+async def _add(provider: LocalProvider, chosen: dict[str, str], steps: Steps) -> None:
+    there = set(await provider.list())
+    for name, value in chosen.items():
+        if name in there:
+            steps.add("kept", name, f"is in {_STORE} already; asyncsecrets set {name} changes it")
+        else:
+            await provider.put(name, value, cas="0")
+            steps.add("added", name, f"to {_STORE}")
+
+
+def _config(path: Path, names: list[str], key_file: Path | None, steps: Steps) -> bool:
+    """Write the configuration if there is none; else say what to add. Whether it now leads to the store."""
+    from asyncsecrets.config import DEFAULT_SOURCE, load_config
+
+    text = _config_text(names, key_file)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        pass
+    else:
+        steps.add("wrote", path, "key_management_system: local")
+        return True
+    source = load_config(path, os.environ).sources[DEFAULT_SOURCE]
+    missing = [name for name in names if source.hosted_keys is not None and name not in source.hosted_keys]
+    if source.system == "local" and not missing:
+        steps.add("kept", path, "it uses the local store already")
+        return True
+    if source.system == "local":
+        steps.add("kept", path, f"never rewritten; add to its hosted_keys: {', '.join(missing)}")
+    else:
+        steps.add("kept", path, "never rewritten; to use the local store, put into it:")
+        steps.console.line(text.rstrip("\n"))
+        steps.taken[-1]["add"] = text
+    return False
+
+
+def _config_text(names: list[str], key_file: Path | None) -> str:
+    import json
+
+    lines = [
+        "general_settings:",
+        "  key_management_system: local     # later: hashicorp_vault, aws_secret_manager, ...",
+        "  key_management_settings:",
+        "    access_mode: read_and_write    # so that `asyncsecrets set` may write",
+        "    refresh_interval: 60",
+    ]
+    if key_file is not None:
+        lines.append(f"    local_key_file: {json.dumps(str(key_file.absolute()))}")
+    if names:
+        lines.append(f"    hosted_keys: [{', '.join(names)}]")
+    return "\n".join(lines) + "\n"
+
+
+def _ignore(env_file: Path, steps: Steps) -> None:
+    """Keep the clear text and the lock file out of git."""
+    path = Path(".gitignore")
+    text = read_file(path).decode("utf-8", "surrogateescape") if path.exists() else ""
+    present = {line.strip().lstrip("/") for line in text.splitlines()}
+    missing = [name for name in (str(env_file), _IGNORED[1]) if name not in present]
+    if missing:
+        start = "" if not text or text.endswith("\n") else "\n"
+        with path.open("a", encoding="utf-8") as file:
+            file.write(start + "".join(f"{name}\n" for name in missing))
+        steps.add("added", path, ", ".join(missing))
+
+
+async def _read_back(client: SecretsClient, names: list[str]) -> list[dict[str, str | None]]:
+    found = await client.get_many(names)
+    return [{"name": name, "source": secret.source, "version": secret.version} for name, secret in found.items()]
+
+
+def _ending(read: list[dict[str, str | None]]) -> str:
+    lines = [f"ok      {row['name']!s:<28} {row['source']}  version {row['version']}" for row in read]
+    return "\n".join([*lines, "next    asyncsecrets check   then   asyncsecrets run -- YOUR COMMAND"])

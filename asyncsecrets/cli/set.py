@@ -1,0 +1,44 @@
+"""``asyncsecrets set``: create a secret or give it a new version."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from asyncsecrets.cli import values
+from asyncsecrets.cli.console import Console, printable
+from asyncsecrets.cli.sources import with_client
+from asyncsecrets.secret import Payload, Secret
+
+if TYPE_CHECKING:
+    from asyncsecrets.client import SecretsClient
+
+HELP = "store a value, asked for without echo, or read from stdin, a file or a generator"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("name", metavar="NAME")
+    values.configure(parser)
+    parser.add_argument("--cas", metavar="V", help="only if this version is the current one (0: only if there is none)")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Store the value."""
+    value = values.read(args, console)
+    stored, note = with_client(args, lambda client: _store(client, args, value))
+    document = {"name": stored.name, "version": stored.version, "source": stored.source, "note": note or None}
+    version = f"  version {stored.version}" if stored.version else ""
+    console.result(document, f"stored  {printable(stored.name)}  {stored.source}{version}")
+    if note:
+        console.note(note)
+    return 0
+
+
+async def _store(client: SecretsClient, args: argparse.Namespace, value: Payload) -> tuple[Secret, str]:
+    stored = await client.put(args.name, value, cas=args.cas, source=args.source)
+    # A name outside hosted_keys can be written, and is then never read from where it was written to.
+    route = client.explain(args.name)
+    elsewhere = args.source is None and route.source != stored.source
+    note = f"note: programs read {args.name!r} from source {route.source!r}: {route.rule}" if elsewhere else ""
+    return stored, note

@@ -1,0 +1,128 @@
+"""What every command shares: the configuration, the client, and the names that a configuration uses."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from asyncsecrets.errors import ConfigError
+
+if TYPE_CHECKING:
+    from asyncsecrets.client import SecretsClient
+    from asyncsecrets.config import Config
+    from asyncsecrets.documents import DocumentPath
+    from asyncsecrets.references import Reference
+
+__all__ = ["Use", "place_of", "read_config", "read_file", "uses", "with_client"]
+
+T = TypeVar("T")
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The configuration of this invocation. Raises ConfigError."""
+    from asyncsecrets.config import Config, load_config
+
+    if args.config:
+        return load_config(args.config, os.environ)
+    return Config.from_environment(os.environ, Path.cwd())
+
+
+def with_client(args: argparse.Namespace, work: Callable[[SecretsClient], Awaitable[T]]) -> T:
+    """Run ``work`` with the client of this invocation, and close it. Raises AsyncSecretsError.
+
+    Sources are opened when they are first asked, so that one which is wrong does not stand in the way of another.
+    """
+    return using(read_config(args), work)
+
+
+def using(config: Config, work: Callable[[SecretsClient], Awaitable[T]]) -> T:
+    """Run ``work`` with a client of ``config``, and close it."""
+    from asyncsecrets.client import SecretsClient
+
+    async def session() -> T:
+        client = SecretsClient(config)
+        try:
+            return await work(client)
+        finally:
+            await client.aclose()
+
+    return asyncio.run(session())
+
+
+@dataclass(slots=True)
+class Use:
+    """One secret that a configuration uses: as it is referred to, and in which places.
+
+    ``reference`` is None where the text of it is not well-formed, and ``problem`` says why.
+    """
+
+    text: str
+    places: list[str] = field(default_factory=list)
+    reference: Reference | None = None
+    problem: ConfigError | None = None
+
+
+def uses(config: Config) -> list[Use]:
+    """Every secret that the file behind ``config`` uses or hosts, once each. Raises ConfigError without a file."""
+    from asyncsecrets import documents
+    from asyncsecrets.yaml import load_strings
+
+    if not config.origin:
+        raise ConfigError(
+            "no configuration found, so there are no names to go by: give --config PATH, or write a config.yaml "
+            "(asyncsecrets init makes one)"
+        )
+    document = load_strings(read_file(Path(config.origin)), origin=config.origin)
+    found = [(text, place_of(path)) for path, text in documents.references(document)]
+    return merge([*found, *_hosted(config)])
+
+
+def merge(found: Iterable[tuple[str, str]]) -> list[Use]:
+    """Sort references and their places by what they mean: ``NAME`` and ``os.environ/NAME`` are the same question."""
+    from asyncsecrets import references
+
+    merged: dict[object, Use] = {}
+    for text, place in found:
+        reference, problem = None, None
+        try:
+            reference = references.parse(text)
+        except ConfigError as error:
+            problem = error
+        use = merged.setdefault(reference or text, Use(text, reference=reference, problem=problem))
+        use.places.append(place)
+    return list(merged.values())
+
+
+def _hosted(config: Config) -> Iterable[tuple[str, str]]:
+    from asyncsecrets.config import DEFAULT_SOURCE
+    from asyncsecrets.references import Reference, render
+
+    for name, source in config.sources.items():
+        for hosted in sorted(source.hosted_keys or ()):
+            reference = Reference(hosted, None if name == DEFAULT_SOURCE else name)
+            yield render(reference), f"hosted_keys of source {name}"
+
+
+def place_of(path: DocumentPath) -> str:
+    """A path in a document as people write it: ``model_list[0].api_key``."""
+    parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
+    return "".join(parts).removeprefix(".") or "the document"
+
+
+def read_file(path: Path, *, limit: int = 1024 * 1024) -> bytes:
+    """The bytes of a file, at most ``limit`` of them. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        problem = getattr(error, "strerror", None) or "not a path"
+    else:
+        if len(data) <= limit:
+            return data
+        problem = f"it has more than {limit} bytes"
+    raise ConfigError(f"{path}: cannot be read: {problem}")

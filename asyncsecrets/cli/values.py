@@ -1,0 +1,96 @@
+"""Where a value to be stored comes from: a hidden prompt, standard input, a file, or a generator. Never an argument."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import secrets
+import string
+import warnings
+from pathlib import Path
+from typing import Final
+
+from asyncsecrets.cli.console import Console
+from asyncsecrets.cli.sources import read_file
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.secret import Payload
+
+__all__ = ["MAX_VALUE", "configure", "read"]
+
+MAX_VALUE: Final = 1024 * 1024
+"""The longest value, in bytes. Managers have limits of their own below this."""
+
+_SHORTEST, _LONGEST = 8, 4096
+_ALPHABET: Final = string.ascii_letters + string.digits
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say where the value comes from."""
+    origin = parser.add_mutually_exclusive_group()
+    origin.add_argument(
+        "--generate",
+        metavar="N",
+        nargs="?",
+        type=_length,
+        const=32,
+        help="make one: N random letters and digits (default: 32, which is 190 bits)",
+    )
+    origin.add_argument("--from-file", metavar="PATH", type=Path, help="the bytes of a file, exactly")
+    origin.add_argument("--stdin-line", action="store_true", help="from stdin, without the one line break at its end")
+    parser.add_argument("--allow-empty", action="store_true", help="store an empty value, too")
+
+
+def read(args: argparse.Namespace, console: Console) -> Payload:
+    """The value: text where it is UTF-8, else bytes. Raises ConfigError, also for one that is empty by accident."""
+    if args.generate is not None:
+        return "".join(secrets.choice(_ALPHABET) for _ in range(args.generate))
+    if args.from_file is not None:
+        data = read_file(args.from_file, limit=MAX_VALUE)
+    elif console.stdin.isatty():
+        data = _prompt().encode("utf-8")
+    else:
+        data = _piped(console, line=args.stdin_line)
+    if not data and not args.allow_empty:
+        raise ConfigError("the value is empty, which is usually an accident; --allow-empty stores it all the same")
+    return _payload(data)
+
+
+def _length(text: str) -> int:
+    # argparse's own message would repeat the text, which may be a value that was meant to be stored.
+    if text.isascii() and text.isdigit() and len(text) <= 4 and _SHORTEST <= int(text) <= _LONGEST:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"N is a number from {_SHORTEST} to {_LONGEST}")
+
+
+def _prompt() -> str:
+    problem = "the value was not read"
+    try:
+        with warnings.catch_warnings():
+            # It would go on with the value visible.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            value = getpass.getpass("value: ")
+            value.encode("utf-8")
+            return value
+    except getpass.GetPassWarning:
+        problem = "this terminal cannot hide what is typed; pipe the value to stdin instead"
+    except EOFError:
+        pass
+    except UnicodeError:  # holds what was typed
+        problem = "what was typed is not UTF-8 text; pipe the value to stdin, or give --from-file"
+    raise ConfigError(problem)
+
+
+def _piped(console: Console, *, line: bool) -> bytes:
+    data = console.stdin_bytes.read(MAX_VALUE + 1)
+    if len(data) > MAX_VALUE:
+        raise ConfigError(f"the value on stdin has more than {MAX_VALUE} bytes")
+    if line and data.endswith(b"\n"):
+        return data[:-2] if data.endswith(b"\r\n") else data[:-1]
+    return data
+
+
+def _payload(data: bytes) -> Payload:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data

@@ -234,21 +234,26 @@ class SingleFlightCache(Generic[K, V]):
     async def _fly(self, flight: Flight[K, V]) -> None:
         # Returns nothing: a task's repr shows its result, and a debug log shows the task's repr.
         try:
-            value = await self._confirmed(flight.key)
+            value = await self._confirmed(flight)
         except Exception as error:  # noqa: BLE001  # whatever fetch raises goes to whoever waits for it
             self._land_failure(flight, error)
         else:
             self._land(flight, value)
 
-    async def _confirmed(self, key: K) -> V:
+    async def _confirmed(self, flight: Flight[K, V]) -> V:
         """Fetch; an answer that would end a living entry is asked for twice, ``policy.confirm_after`` seconds apart."""
         try:
-            return await self._fetch(key)
+            return await self._fetch(flight.key)
         except Exception as error:
-            if key not in self._entries or self._classify(error) not in (Verdict.ABSENT, Verdict.DENIED):
+            if not self._would_end_entry(flight, error):
                 raise
         await asyncio.sleep(self.policy.confirm_after)
-        return await self._fetch(key)
+        return await self._fetch(flight.key)
+
+    def _would_end_entry(self, flight: Flight[K, V], error: Exception) -> bool:
+        if self._flights.get(flight.key) is not flight or flight.key not in self._entries:
+            return False
+        return self._classify(error) in {Verdict.ABSENT, Verdict.DENIED}
 
     def _flown(self, flight: Flight[K, V], task: asyncio.Task[None]) -> None:
         """The task has ended. If it did so without landing, nobody may be left waiting, nor the entry unrenewed."""

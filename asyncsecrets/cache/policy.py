@@ -23,7 +23,7 @@ class CachePolicy:
     believed. ``evict_denied``: drop a value that may no longer be read, instead of keeping it for ``max_stale``.
     ``longest_wait``: the most that a backend's own Retry-After is honoured.
 
-    Raises ValueError for a duration that is negative, infinite or not a number.
+    Raises ValueError for a duration that is negative, infinite or not a number, and for a bound that makes no sense.
     """
 
     refresh_interval: float = 86_400.0
@@ -44,8 +44,12 @@ class CachePolicy:
                 raise ValueError(f"{name} must be a number of seconds, zero or more")
         if self.refresh_interval <= 0:
             raise ValueError("refresh_interval must be more than zero seconds")
-        if self.concurrency < 1:
-            raise ValueError("concurrency must be at least 1")
+        first, longest = self.backoff
+        if not (0 < first <= longest and math.isfinite(longest)):
+            raise ValueError("backoff must be two numbers of seconds above zero, the first wait and the longest")
+        for name, least in (("concurrency", 1), ("max_entries", 0), ("max_negative", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}")
 
 
 class Verdict(Enum):

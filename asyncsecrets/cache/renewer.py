@@ -62,8 +62,9 @@ class Renewer(Generic[K]):
         self._wakes_at = float("inf")
         self.loop = asyncio.get_running_loop()
         # In a context of its own: it must not keep what belongs to the request that happened to start it.
-        self.task = spawn(self._run(), name="asyncsecrets-renewer", loop=self.loop, context=contextvars.Context())
-        self.task.add_done_callback(lambda _: self._finish())  # also if it is cancelled before it begins
+        context = contextvars.Context()
+        self.task = spawn(self._run(), name="asyncsecrets-renewer", loop=self.loop, context=context)
+        self.task.add_done_callback(lambda _: self._finish(), context=context)  # also if it is cancelled at once
 
     @property
     def alive(self) -> bool:

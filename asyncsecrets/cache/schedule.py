@@ -52,8 +52,8 @@ class Schedule(Generic[K]):
         self._jitter = jitter
         self._wheel: Wheel[K] = Wheel(policy.refresh_interval)
         self._overdue: dict[K, _Overdue[K]] = {}
-        # A heap of retries and ends of life. One whose entry is not overdue any more is dead, and dropped when it
-        # comes up, or when the dead outnumber the living.
+        # A heap of retries and ends of life. One whose entry is not overdue any more, or is retried at another time,
+        # is dead: it does nothing when it comes up, and is dropped then, or when the dead outnumber the living.
         self._alarms: list[tuple[float, int, _Overdue[K]]] = []
         self._sequence = 0
 
@@ -73,8 +73,8 @@ class Schedule(Generic[K]):
         """An entry is gone. It must be scheduled or overdue."""
         if self._overdue.pop(key, None) is None:
             self._wheel.forget(key)
-        elif len(self._alarms) > _COMPACT_AT + 4 * len(self._overdue):
-            self._compact()
+        else:
+            self._drop_dead_alarms()
 
     def failed(self, key: K, now: float, wait: float = 0.0) -> None:
         """A renewal failed: try again after the backoff with jitter, and not before ``wait`` seconds.
@@ -89,6 +89,7 @@ class Schedule(Generic[K]):
         overdue.failures += 1
         overdue.retry_at = now + max(wait, ceiling * (0.5 + 0.5 * self._jitter()))
         self._alarm(overdue.retry_at, overdue)
+        self._drop_dead_alarms()
 
     def again(self, now: float) -> None:
         """Whoever carried out the renewals under way is gone: they are due again."""
@@ -152,7 +153,9 @@ class Schedule(Generic[K]):
         self._sequence += 1
         heapq.heappush(self._alarms, (when, self._sequence, overdue))
 
-    def _compact(self) -> None:
+    def _drop_dead_alarms(self) -> None:
+        if len(self._alarms) <= _COMPACT_AT + 4 * len(self._overdue):  # a living entry has two at most
+            return
         self._alarms = []
         for overdue in self._overdue.values():
             self._alarm(overdue.expires_at, overdue)

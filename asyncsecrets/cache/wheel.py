@@ -99,9 +99,15 @@ class Wheel(Generic[K]):
 
     def due_times(self) -> dict[K, float]:
         """When each live key is due: a snapshot for status pages, O(n)."""
-        times: dict[K, float] = dict.fromkeys(self._coming[1::2], self._coming_at)
-        for index in sorted(self._buckets):
-            times.update(dict.fromkeys(self._buckets[index][::2], index * self._tick))  # the last one is the live one
+        dead = self._dead.copy()
+        times: dict[K, float] = {}
+        coming = [(self._coming_at, reversed(self._coming[1::2]))]
+        for when, keys in coming + [(at * self._tick, iter(self._buckets[at][::2])) for at in sorted(self._buckets)]:
+            for key in keys:
+                if dead.get(key):
+                    dead[key] -= 1
+                else:
+                    times[key] = when
         return times
 
     def _turn(self, now: float) -> bool:

@@ -1,0 +1,133 @@
+"""Renewals, retries and ends of life, without a loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncsecrets.cache.policy import CachePolicy
+from asyncsecrets.cache.schedule import Event, Schedule
+
+POLICY = CachePolicy(refresh_interval=1024.0, max_stale=100.0, backoff=(1.0, 60.0))
+
+
+def schedule(policy: CachePolicy = POLICY, jitter: float = 1.0) -> Schedule[str]:
+    return Schedule(policy, lambda: jitter)
+
+
+def drain(of: Schedule[str], now: float) -> list[tuple[Event, str]]:
+    events = []
+    while (due := of.pop(now)) is not None:
+        events.append(due)
+        if due[0] is Event.EXPIRE:
+            of.end(due[1])
+    return events
+
+
+def test_an_empty_schedule_has_nothing_to_say() -> None:
+    """No wake-up, and nothing to be careful of."""
+    empty = schedule()
+    assert (empty.next_at(), empty.safe_until(), empty.pop(1e9), len(empty)) == (float("inf"), float("inf"), None, 0)
+
+
+def test_an_entry_is_handed_out_once_per_interval() -> None:
+    """Then it is overdue until somebody says what became of it."""
+    of = schedule()
+    of.begin("k", 0.0)
+    assert drain(of, 1023.0) == []
+    assert drain(of, 1024.0) == [(Event.RENEW, "k")]
+    assert of.is_overdue("k")
+    assert drain(of, 1100.0) == []
+    of.renew("k", 1100.0)
+    assert not of.is_overdue("k")
+    assert of.due_times() == {"k": 2124.0}
+
+
+def test_an_overdue_entry_expires_whatever_becomes_of_its_renewal() -> None:
+    """At the interval and max_stale from its birth."""
+    of = schedule()
+    of.begin("k", 0.0)
+    drain(of, 1024.0)
+    assert (of.next_at(), of.safe_until()) == (1124.0, 1124.0)
+    assert drain(of, 1123.9) == []
+    assert drain(of, 1124.0) == [(Event.EXPIRE, "k")]
+    assert len(of) == 0
+
+
+def test_an_entry_that_is_found_past_its_life_only_expires() -> None:
+    """After a jump of the clock: no renewal of what is dropped anyway."""
+    of = schedule()
+    of.begin("k", 0.0)
+    assert drain(of, 5000.0) == [(Event.EXPIRE, "k")]
+
+
+def test_nothing_expires_before_safe_until() -> None:
+    """What is scheduled may be late for its renewal by max_stale before anything is old."""
+    of = schedule()
+    of.begin("k", 0.0)
+    assert of.safe_until() == 1124.0
+
+
+def test_failures_back_off_and_are_forgotten_with_a_value() -> None:
+    """1, 2, 4 … seconds, times a half to one."""
+    of = schedule(jitter=0.0)
+    of.begin("k", 0.0)
+    drain(of, 0.0)
+    waits = []
+    now = 0.0
+    for _ in range(8):
+        of.failed("k", now)
+        at = of.due_times()["k"]
+        waits.append(at - now)
+        now = at
+        assert drain(of, now) == [(Event.RENEW, "k")]
+    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert of.failures("k") == 8
+    of.renew("k", now)
+    assert of.failures("k") == 0
+
+
+def test_a_failure_of_what_is_not_overdue_changes_nothing() -> None:
+    """A refresh that somebody asked for and that failed: the entry will have its turn."""
+    of = schedule()
+    of.begin("k", 0.0)
+    of.failed("k", 10.0)
+    of.failed("unknown", 10.0)
+    assert of.due_times() == {"k": 1024.0}
+    assert of.failures("k") == 0
+
+
+def test_a_later_retry_replaces_an_earlier_one() -> None:
+    """Retry-After of a second failure holds, although the first one's alarm still rings."""
+    of = schedule()
+    of.begin("k", 0.0)
+    drain(of, 1024.0)
+    of.failed("k", 1024.0)
+    of.failed("k", 1024.0, wait=50.0)
+    assert drain(of, 1050.0) == []
+    assert drain(of, 1074.0) == [(Event.RENEW, "k")]
+
+
+def test_what_was_under_way_is_due_again() -> None:
+    """Whoever carried it out is gone."""
+    of = schedule()
+    for key in "abc":
+        of.begin(key, 0.0)
+    drain(of, 1024.0)
+    of.failed("a", 1024.0, wait=60.0)
+    of.again(1025.0)
+    assert sorted(key for _, key in drain(of, 1025.0)) == ["b", "c"]
+    assert drain(of, 1084.0) == [(Event.RENEW, "a")]
+
+
+@pytest.mark.parametrize("failures", [31, 1100])
+def test_the_backoff_does_not_overflow(failures: int) -> None:
+    """An outage of a year is still retried every minute."""
+    of = schedule(CachePolicy(refresh_interval=10.0, max_stale=1e9))
+    of.begin("k", 0.0)
+    now = 10.0
+    for _ in range(failures):
+        drain(of, now)
+        of.failed("k", now)
+        now = of.due_times()["k"]
+    assert of.failures("k") == failures
+    assert drain(of, now) == [(Event.RENEW, "k")]

@@ -1,0 +1,142 @@
+"""What the cache tests stand on: a backend whose every answer can be set, virtual time, and what must always hold."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asyncsecrets.cache import CachePolicy, SingleFlightCache
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    MalformedResponseError,
+    RateLimitedError,
+    SecretNotFoundError,
+    UnavailableError,
+)
+from asyncsecrets.testing.virtual_time import VirtualClock
+
+INTERVAL, MAX_STALE, DELAY = 100.0, 50.0, 1.0
+
+
+def absent(key: str = "k") -> SecretNotFoundError:
+    return SecretNotFoundError(f"{key} is absent", provider="test", name=key)
+
+
+def denied(key: str = "k") -> AccessDeniedError:
+    return AccessDeniedError(f"{key} is denied", provider="test", name=key)
+
+
+def down(key: str = "k") -> UnavailableError:
+    return UnavailableError("down", provider="test", name=key)
+
+
+def limited(retry_after: float | None) -> RateLimitedError:
+    return RateLimitedError("slow down", provider="test", retry_after=retry_after)
+
+
+def nonsense(key: str = "k") -> MalformedResponseError:
+    return MalformedResponseError("nonsense", provider="test", name=key)
+
+
+class Backend:
+    """Answers ``delay`` seconds after it is asked, with what it held when it was asked; or raises ``fault``."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.values: dict[str, str] = {}
+        self.delay = DELAY
+        self.fault: Exception | None = None
+        self.calls: list[tuple[str, float]] = []
+        self.in_flight: Counter[str] = Counter()
+
+    async def fetch(self, key: str) -> str:
+        self.calls.append((key, self.clock.boot_time()))
+        self.in_flight[key] += 1
+        answer = self.fault or (self.values[key] if key in self.values else absent(key))
+        try:
+            if self.delay:
+                await asyncio.sleep(self.delay)
+        finally:
+            self.in_flight[key] -= 1
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def calls_of(self, key: str) -> int:
+        return sum(1 for called, _ in self.calls if called == key)
+
+
+class Recorder:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+
+    def stored(self, key: str, value: str, previous: str | None) -> None:
+        self.heard.append(("stored", key, value, previous))
+
+    def dropped(self, key: str, previous: str) -> None:
+        self.heard.append(("dropped", key, previous))
+
+    def withdrawn(self) -> None:
+        self.heard.append(("withdrawn",))
+
+
+class World:
+    """A clock, a backend, and the caches made in a test."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.backend = Backend(self.clock)
+        self.caches: list[SingleFlightCache[str, str]] = []
+
+    def cache(self, *, phase: float = 1.0, **settings: Any) -> SingleFlightCache[str, str]:
+        """A cache in front of the backend; ``phase`` is what its jitter says. Policy settings or cache arguments."""
+        fields = set(CachePolicy.__dataclass_fields__)
+        policy = {"refresh_interval": INTERVAL, "max_stale": MAX_STALE}
+        policy |= {name: value for name, value in settings.items() if name in fields}
+        options = {name: value for name, value in settings.items() if name not in fields}
+        options = {"guarded": False, "clock": self.clock.boot_time, "jitter": lambda: phase, **options}
+        made = SingleFlightCache(self.backend.fetch, CachePolicy(**policy), **options)
+        self.caches.append(made)
+        return made
+
+    async def warm(self, **settings: Any) -> SingleFlightCache[str, str]:
+        """A cache that has ``k`` warm, with the value ``old``."""
+        self.backend.values["k"] = "old"
+        cache = self.cache(**settings)
+        assert await cache.get("k") == "old"
+        return cache
+
+    def run(self, main: Callable[[], Awaitable[Any]], *, debug: bool = True) -> Any:
+        """``asyncio.run`` in virtual time."""
+        with asyncio.Runner(loop_factory=self.clock.new_loop, debug=debug) as runner:
+            return runner.run(main())  # type: ignore[arg-type]
+
+
+def check(cache: SingleFlightCache[str, str]) -> None:
+    """What must hold of every cache between any two steps."""
+    assert set(cache._entries) == set(cache._schedule.due_times())
+    assert len(cache._entries) == len(cache._schedule)
+    assert cache.hot is cache._entries or not cache.hot
+    assert all(flight.key == key for key, flight in cache._flights.items())
+    assert {id(flight) for flight in cache._flights.values()} <= {id(flight) for flight in cache._running}
+
+
+def virtual(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run an async test on the virtual clock of its ``world``."""
+
+    @functools.wraps(test)
+    def run(*args: Any, world: World, **others: Any) -> None:
+        world.run(lambda: test(*args, world=world, **others))
+
+    return run
+
+
+async def settle(turns: int = 20) -> None:
+    """Let everything run that is ready; no time passes."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ._model import Call, Operation, Pending, Refused, Reply, bad_token, denied_by_policy, envelope, timestamp
-from .engines import CubbyholeEngine, Engine, VersionedEngine
-from .policies import DEFAULT_POLICY, Acl, Rule, parse_policy
+from .engines import CubbyholeEngine, Engine
+from .kv2 import VersionedEngine
+from .policies import DEFAULT_POLICY, Acl, acl_of
 from .quotas import Quotas
 from .store import clean
 from .tokens import Token, TokenStore, random_id
@@ -267,8 +268,7 @@ class Core:
         """The token's policies as of now; they reach no further than the namespace they live in."""
         namespace = self.namespaces.get(token.namespace)
         policies = [namespace.policies.get(name) for name in token.policies] if namespace else []
-        rules = (rule for policy in policies if policy is not None for rule in parse_policy(policy.text))
-        return Acl(Rule(token.namespace + rule.pattern, rule.capabilities) for rule in rules)
+        return acl_of(token.namespace, tuple(policy.text for policy in policies if policy is not None))
 
     def route(self, context: Context) -> Reply | Pending:
         """Hand the call to what is mounted at its path.

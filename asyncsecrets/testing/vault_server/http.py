@@ -30,6 +30,7 @@ from .faults import Fault, Faults, fault_from_json
 from .wire import MAX_BODY, build_call, split_target
 
 SERVER_HEADER = "asyncsecrets-fake-vault"
+KEPT_REQUESTS = 20_000
 CONTROL = "/v1/sys/asyncsecrets-"
 Sleep = Callable[[float], Awaitable[None]]
 _LINE_LIMIT = 64 * 1024
@@ -154,10 +155,12 @@ class Front:
             body,
         )
         self.requests.append(record)
+        if len(self.requests) > KEPT_REQUESTS:
+            del self.requests[0]
         return record
 
     async def _answer(self, request: BaseRequest, body: bytes) -> Reply:
-        if self.core.standby_for is not None and not request.path.startswith(("/v1/sys/health", "/v1/sys/leader")):
+        if self.core.standby_for is not None and not _about_itself(request.raw_path):
             return _standby(self.core.standby_for, request.raw_path)
         try:
             reply = await self.core.handle(self._call(request, body))
@@ -278,6 +281,10 @@ def _headers(reply: Reply) -> dict[str, str]:
     if reply.content_type is not None:
         headers |= {"Cache-Control": "no-store", "Content-Type": reply.content_type}
     return headers
+
+
+def _about_itself(target: str) -> bool:
+    return split_target(target)[0] in {"/v1/sys/health", "/v1/sys/leader", "/v1/sys/seal-status"}
 
 
 def _standby(active: str, target: str) -> Reply:

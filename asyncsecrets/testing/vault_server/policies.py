@@ -258,3 +258,10 @@ def _reaches(pattern: str, mount: str) -> bool:
         return all(g in {"+", w} for g, w in zip(given, wanted, strict=False))
     body = pattern.rstrip("*")
     return body.startswith(mount) or (pattern.endswith("*") and mount.startswith(body)) or body == mount.rstrip("/")
+
+
+@lru_cache(maxsize=256)
+def acl_of(namespace: str, texts: tuple[str, ...]) -> Acl:
+    """What these policy texts allow together; their paths are meant within ``namespace``."""
+    rules = (rule for text in texts for rule in parse_policy(text))
+    return Acl(Rule(namespace + rule.pattern, rule.capabilities) for rule in rules)

@@ -181,7 +181,7 @@ class VaultServer:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """Every request since the start (or since the list was cleared), oldest first."""
+        """The latest 20,000 requests, oldest first, those to the control paths excepted. Clear it to begin anew."""
         return self._front.requests
 
     def count(self, method: str | None = None, prefix: str = "") -> int:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ._model import Call, Refused, Reply, bad_token, envelope, legacy, no_content
 from .auth import new_method
 from .core import Context, Mount
-from .engines import new_engine
+from .engines import Engine, FlatEngine
+from .kv2 import VersionedEngine
 from .tokens import SYSTEM_MAX_TTL
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def enable_mount(context: Context) -> Reply:
     if not call.text("type"):
         raise Refused(400, "backend type must be specified as a string")
     options = {key: str(value) for key, value in (call.body.get("options") or {}).items()}
-    engine = new_engine(call.text("type"), options)
+    engine = _new_engine(call.text("type"), options)
     if engine is None:
         raise Refused(400, f"plugin not found in the catalog: {call.text('type')} (the dev server has kv and kv-v2)")
     _check_free(context.namespace.mounts, path)
@@ -59,6 +60,12 @@ def enable_mount(context: Context) -> Reply:
         options["version"] = "2"
     context.core.mount(context.namespace, path, "kv", engine, options, call.text("description"))
     return no_content()
+
+
+def _new_engine(kind: str, options: dict[str, str]) -> Engine | None:
+    if kind == "kv-v2" or (kind == "kv" and options.get("version") == "2"):
+        return VersionedEngine()
+    return FlatEngine() if kind in {"kv", "generic"} else None
 
 
 def enable_auth(context: Context) -> Reply:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ._durations import parse_duration
 from ._model import Call, Operation, Refused, Reply, errors_reply
-from .engines import MERGE_PATCH
+from .kv2 import MERGE_PATCH
 
 MAX_BODY = 32 * 1024 * 1024
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")

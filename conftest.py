@@ -23,6 +23,8 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 from asyncsecrets.config import load_config
 from asyncsecrets.yaml import load_strings
 
+pytest_plugins = ["pytester"]
+
 _ROOT = Path(__file__).parent
 _RUN = {"python", "yaml", "console"}
 _SHOWN = {"text", "hcl", "ini", "dockerfile", "json", ""}

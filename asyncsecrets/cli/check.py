@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -83,6 +82,8 @@ def _given(args: argparse.Namespace) -> list[str]:
 
 
 async def _check_all(client: SecretsClient, wanted: Iterable[Use]) -> list[Finding]:
+    import asyncio
+
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def one(use: Use) -> Finding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import re
 import shlex
@@ -44,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Serve until SIGINT or SIGTERM."""
+    import asyncio
+
     token = _token(args.token_file) if args.token_file else None
     secrets = _read_all(args.origin) if args.origin else {}
     asyncio.run(_serve(args, token, secrets, console))
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 async def _serve(args: argparse.Namespace, token: str | None, secrets: dict[str, Secret], console: Console) -> None:
+    import asyncio
+
     from asyncsecrets.testing.vault_server import VaultServer
 
     stop = asyncio.Event()

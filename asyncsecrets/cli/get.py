@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import argparse
 import base64
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncsecrets.cli.console import Console, printable
-from asyncsecrets.cli.sources import with_client
+from asyncsecrets.cli.sources import names_of, nearest_name, read_config, using
+from asyncsecrets.errors import SecretNotFoundError
 from asyncsecrets.secret import MASK, Secret
+
+if TYPE_CHECKING:
+    from asyncsecrets.client import SecretsClient
+    from asyncsecrets.config import Config
 
 HELP = "print one secret: its value where stdout is not a terminal or with --reveal, else what is known of it"
 
@@ -28,10 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Read the secret and print what may be printed."""
-    secret = with_client(
-        args,
-        lambda client: client.get(args.name, version=args.secret_version, field=args.field, source=args.source),
-    )
+    config = read_config(args)
+    secret = using(config, lambda client: _read(client, args, config))
     if console.as_json:
         console.result(_document(secret, reveal=args.reveal), "")
     elif args.reveal or not console.shows_on_terminal:
@@ -41,6 +44,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.result({}, console.table(("NAME", "VALUE", "VERSION", "SOURCE"), [row]))
         console.note(f"--reveal shows the value of {printable(secret.name)}")
     return 0
+
+
+async def _read(client: SecretsClient, args: argparse.Namespace, config: Config) -> Secret:
+    try:
+        return await client.get(args.name, version=args.secret_version, field=args.field, source=args.source)
+    except SecretNotFoundError as error:
+        if args.source is None:
+            error.message += f" ({client.explain(args.name).rule}){nearest_name(args.name, names_of(config))}"
+        raise
 
 
 def _document(secret: Secret, *, reveal: bool) -> dict[str, Any]:

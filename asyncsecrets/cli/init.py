@@ -6,7 +6,6 @@ It adds and never takes away: nothing is deleted, uploaded or rewritten, and run
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 HELP = "set up the local store: a key, secrets.yaml, config.yaml, with the secrets of a .env file"
 
 _STORE: Final = Path("secrets.yaml")
-_IGNORED: Final = (".env", ".secrets.yaml.lock")
+_LOCK_FILE: Final = ".secrets.yaml.lock"
 
 
 @dataclass(slots=True)
@@ -49,6 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Do every step that is not done yet, then read every secret back."""
+    import asyncio
+
     from asyncsecrets.config import load_config
 
     steps = Steps(console)
@@ -97,6 +98,8 @@ def _key(steps: Steps) -> tuple[Path | None, str]:
         keys = Keys(read_key_file(path), origin=f"the key file {path}")
         steps.add("kept", path, "the key that is there already")
         return path, _recipient(keys, str(path))
+    if _STORE.exists():
+        raise ConfigError(f"{_STORE} is there and the key that opens it is not: get it from whoever made it, as {path}")
     secret, public = generate_key()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_key_file(path, secret, public)
@@ -192,7 +195,8 @@ def _ignore(env_file: Path, steps: Steps) -> None:
     path = Path(".gitignore")
     text = read_file(path).decode("utf-8", "surrogateescape") if path.exists() else ""
     present = {line.strip().lstrip("/") for line in text.splitlines()}
-    missing = [name for name in (str(env_file), _IGNORED[1]) if name not in present]
+    wanted = [_LOCK_FILE] if env_file.is_absolute() else [str(env_file), _LOCK_FILE]
+    missing = [name for name in wanted if name not in present]
     if missing:
         start = "" if not text or text.endswith("\n") else "\n"
         with path.open("a", encoding="utf-8") as file:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.exits import NO_COMMAND, NOT_EXECUTABLE
-from asyncsecrets.cli.sources import Use, read_config, read_file, uses, using
+from asyncsecrets.cli.sources import Use, nearest_name, read_config, read_file, uses, using
 from asyncsecrets.cli.variables import check_name, check_value, without_bootstrap
 from asyncsecrets.errors import AsyncSecretsError, ConfigError, UnsupportedOperationError
 
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--env-from",
         metavar="FILE",
         type=Path,
-        help="set the variables of this .env file, its references replaced; alone, instead of the configuration's names",
+        help="set the variables of this .env file, references replaced; alone, instead of the configuration's names",
     )
     parser.add_argument(
         "--clean", action="store_true", help="keep from the command what leads to the managers (HCP_VAULT_TOKEN, ...)"
@@ -112,8 +112,6 @@ def _from_file(path: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 def _configured(args: argparse.Namespace, config: Config, console: Console) -> dict[str, str]:
     """The names that the configuration uses. A reference that names a source has no variable of its own."""
-    from asyncsecrets.settings import nearest
-
     found = uses(config)
     for use in found:
         if use.problem is not None:
@@ -121,7 +119,7 @@ def _configured(args: argparse.Namespace, config: Config, console: Console) -> d
     names = {use.reference.name: use.text for use in found if use.reference is not None and use.reference.is_plain}
     for name in args.only:
         if name not in names:
-            raise ConfigError(f"--only {name[:80]!a}: {config.origin} has no such name{nearest(name, names)}")
+            raise ConfigError(f"--only {name[:80]!a}: {config.origin} has no such name{nearest_name(name, names)}")
     if args.only:
         names = {name: names[name] for name in args.only}
     else:

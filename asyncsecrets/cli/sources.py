@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import difflib
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from asyncsecrets.documents import DocumentPath
     from asyncsecrets.references import Reference
 
-__all__ = ["Use", "place_of", "read_config", "read_file", "uses", "with_client"]
+__all__ = [
+    "Use",
+    "merge",
+    "names_of",
+    "nearest_name",
+    "place_of",
+    "read_config",
+    "read_file",
+    "uses",
+    "using",
+    "with_client",
+]
 
 T = TypeVar("T")
 
@@ -42,6 +53,8 @@ def with_client(args: argparse.Namespace, work: Callable[[SecretsClient], Awaita
 
 def using(config: Config, work: Callable[[SecretsClient], Awaitable[T]]) -> T:
     """Run ``work`` with a client of ``config``, and close it."""
+    import asyncio
+
     from asyncsecrets.client import SecretsClient
 
     async def session() -> T:
@@ -106,6 +119,17 @@ def _hosted(config: Config) -> Iterable[tuple[str, str]]:
         for hosted in sorted(source.hosted_keys or ()):
             reference = Reference(hosted, None if name == DEFAULT_SOURCE else name)
             yield render(reference), f"hosted_keys of source {name}"
+
+
+def names_of(config: Config) -> list[str]:
+    """The names that a configuration uses; none where there is no file to go by."""
+    return [use.reference.name for use in uses(config) if use.reference is not None] if config.origin else []
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'X'?`` for the known name most like ``name``, or nothing."""
+    found = difflib.get_close_matches(name[:100], [one for one in known if one != name], n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def place_of(path: DocumentPath) -> str:

@@ -8,7 +8,6 @@ offline, and leaves nothing on disk and nothing running.
 from __future__ import annotations
 
 import argparse
-import asyncio
 
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.exits import Family
@@ -20,8 +19,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """It has no arguments of its own."""
 
 
-def run(args: argparse.Namespace, console: Console) -> int:
+def run(args: argparse.Namespace, console: Console) -> int:  # noqa: ARG001  # every command is called alike
     """Run the demo. The exit code is 1 if a promise did not hold."""
+    import asyncio
+
     from asyncsecrets.cli.demo.story import tell
 
     outcome = asyncio.run(tell(console.line))

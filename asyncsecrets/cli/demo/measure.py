@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 __all__ = ["Readers", "StallProbe", "TtlDict", "nanoseconds", "stampede"]
 
@@ -111,7 +111,7 @@ class StallProbe:
     def __init__(self) -> None:
         self.worst = 0.0
 
-    async def __aenter__(self) -> StallProbe:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._watch())
         return self
 

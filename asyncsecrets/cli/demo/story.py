@@ -35,7 +35,7 @@ class Outcome:
     broken: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
-    def promise(self, held: bool, what: str) -> None:  # noqa: FBT001  # reads as an assertion
+    def promise(self, held: bool, what: str) -> None:
         """Record whether ``what`` was so."""
         if not held:
             self.broken.append(what)

@@ -68,7 +68,7 @@ class TokenSettings:
         """Take what ``call`` sets; ``policies``, ``ttl`` and ``max_ttl`` also by their older names."""
         for name in ("policies", "token_policies"):
             if call.value(name) is not None:
-                self.policies = call.texts(name)
+                self.policies = [policy.lower() for policy in call.texts(name)]
         self.ttl = call.seconds("token_ttl", call.seconds("ttl", self.ttl))
         self.max_ttl = call.seconds("token_max_ttl", call.seconds("max_ttl", self.max_ttl))
         self.period = call.seconds("token_period", self.period)

@@ -123,7 +123,7 @@ def _positive(call: Call, name: str) -> int:
 
 
 def _policies(call: Call, parent: Token, *, privileged: bool, outside: bool) -> tuple[str, ...]:
-    asked = call.texts("policies") or ([] if outside else list(parent.policies))
+    asked = [name.lower() for name in call.texts("policies")] or ([] if outside else list(parent.policies))
     if outside and "root" in asked:
         raise Refused(400, "root tokens may not be created from a parent namespace")
     if not privileged and not set(asked) <= set(parent.policies) | {"default"}:

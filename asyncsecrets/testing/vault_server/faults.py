@@ -156,11 +156,12 @@ def fault_from_json(body: Mapping[str, Any]) -> Fault:
         fields["body"] = str(fields["body"]).encode()
     elif fields.get("kind") == "status":
         fields["body"] = _errors(tuple(map(str, body.get("errors", []))))
-    for name in ("times", "skip", "status", "size"):
-        if fields.get(name) is not None:
-            fields[name] = int(fields[name])
-    fields["seconds"] = float(fields.get("seconds", 0))
     try:
+        for name in ("times", "skip", "status", "size"):
+            if fields.get(name) is not None:
+                fields[name] = int(fields[name])
+        fields["seconds"] = float(fields.get("seconds", 0))
+        fields["headers"] = {str(name): str(value) for name, value in dict(fields.get("headers", {})).items()}
         return Fault(**fields)
     except TypeError:
         pass

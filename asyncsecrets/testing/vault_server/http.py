@@ -31,6 +31,7 @@ from .wire import MAX_BODY, build_call, split_target
 
 SERVER_HEADER = "asyncsecrets-fake-vault"
 KEPT_REQUESTS = 20_000
+KEPT_BODY = 1024 * 1024
 CONTROL = "/v1/sys/asyncsecrets-"
 Sleep = Callable[[float], Awaitable[None]]
 _LINE_LIMIT = 64 * 1024
@@ -40,7 +41,7 @@ _LINE_LIMIT = 64 * 1024
 class RequestRecord:
     """One request as it came. ``target`` is the raw path with its query; ``status`` is None until it is answered.
 
-    Token and body are kept for assertions, and never shown.
+    Token and body (up to 1 MiB; empty beyond) are kept for assertions, and never shown.
     """
 
     method: str
@@ -152,7 +153,7 @@ class Front:
             frozenset(name.lower() for name in request.headers),
             request.headers.get("X-Vault-Namespace", ""),
             request.headers.get("X-Vault-Token"),
-            body,
+            body if len(body) <= KEPT_BODY else b"",
         )
         self.requests.append(record)
         if len(self.requests) > KEPT_REQUESTS:

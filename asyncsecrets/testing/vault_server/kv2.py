@@ -26,7 +26,6 @@ from ._model import (
 from .engines import Engine
 from .store import Entry, Settings, Version, VersionedStore, clean, subkeys
 
-MERGE_PATCH = "application/merge-patch+json"
 _NO_ROOT = "Non-listing operations on the root of a K/V v2 mount are not supported."
 _WRONG_PATH = (
     "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. "
@@ -85,7 +84,6 @@ class VersionedEngine(Engine):
         return envelope(version_data(entry, entry.current, entry.versions[entry.current]))
 
     def patch(self, call: Call, name: str) -> Reply:
-        _check_merge_patch(call)
         data, options = payload(call)
         changes = None if call.body["data"] is None else data  # a merge patch of null replaces all by null
         entry = self.store.patch(name, changes, options, call.now)
@@ -140,7 +138,6 @@ class VersionedEngine(Engine):
         return no_content()
 
     def patch_metadata(self, call: Call, name: str) -> Reply:
-        _check_merge_patch(call)
         if not _SETTINGS & call.body.keys():
             return no_content()
         entry = self.store.entries.get(clean(name))
@@ -237,11 +234,6 @@ def _before_validation(act: Callable[[], Reply]) -> Reply:
         if isinstance(body, dict) and "errors" in body:
             body["errors"] = [text.removeprefix(INVALID) for text in body["errors"]]
         raise
-
-
-def _check_merge_patch(call: Call) -> None:
-    if call.content_type != MERGE_PATCH:
-        raise Refused(415, f"PATCH requires Content-Type of {MERGE_PATCH}, provided {call.content_type}")
 
 
 def _versions(call: Call, missing: str = "No version number provided") -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import ipaddress
 import secrets
 import ssl
@@ -129,7 +130,10 @@ class VaultServer:
             await listener.shutdown(timeout=0)
 
     def kill(self) -> Listener | None:
-        """Die at once: the port closes, every connection is reset. The data stay for another `start`."""
+        """Die at once: the port closes, every connection is reset. The data stay for another `start`.
+
+        To be called on the server's own event loop; so not from outside `run_in_thread`.
+        """
         listener, self._listener = self._listener, None
         server, self._socket = self._socket, None
         if server is not None:
@@ -251,7 +255,7 @@ class VaultServer:
             reply = self.call("read", name, {"version": version}, namespace=namespace)
         except ValueError:
             return None
-        data: dict[str, Any] = reply["data"]["data"]
+        data: dict[str, Any] | None = copy.deepcopy(reply["data"]["data"])
         return data
 
     def delete_secret(self, path: str, *, mount: str = "secret", namespace: str = "") -> None:

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ._durations import parse_duration
 from ._model import Call, Operation, Refused, Reply, errors_reply
-from .kv2 import MERGE_PATCH
 
+MERGE_PATCH = "application/merge-patch+json"
 MAX_BODY = 32 * 1024 * 1024
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _OPERATIONS: dict[str, Operation] = {

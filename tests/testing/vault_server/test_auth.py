@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 import trustme
 
-from asyncsecrets.testing.vault_server import VaultServer
+from asyncsecrets.errors import MissingDependencyError
+from asyncsecrets.testing.vault_server import VaultServer, _crypto
 
 from .conftest import Client
 from .replay import Clock, Signer, service_account
@@ -132,6 +133,21 @@ async def test_a_renewal_needs_the_same_certificate(tls: Tls) -> None:
     assert (await tls("auth/token/renew-self", {}, web, token))[0] == 200
     assert (await tls("auth/token/renew-self", {}, other, token))[0] == 400
     assert (await tls("auth/token/renew-self", {}, None, token))[0] == 400
+
+
+async def test_a_missing_package_is_named(server: VaultServer, ask: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS and JWT need packages that the base installation does not have: the message says which extra."""
+
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(_crypto.importlib, "import_module", missing)
+    with pytest.raises(MissingDependencyError, match=r"asyncsecrets\[testing\]") as caught:
+        VaultServer(tls=True)
+    assert caught.value.extra == "testing"
+    await ask("POST", "sys/auth/jwt", {"type": "jwt"})
+    status, body = await ask("POST", "auth/jwt/config", {"jwt_validation_pubkeys": ["x"]})
+    assert (status, "asyncsecrets[testing]" in body["errors"][0]) == (500, True)
 
 
 async def test_without_tls_there_is_no_certificate(server: VaultServer, ask: Client) -> None:

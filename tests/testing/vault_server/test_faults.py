@@ -155,7 +155,8 @@ async def test_faults_over_http_are_for_the_root_token(server: VaultServer, ask:
     other = server.create_token("default", ttl="1h")
     assert (await ask("GET", "sys/asyncsecrets-faults", token=other))[0] == 403
     assert (await ask("POST", "sys/asyncsecrets-faults", {"kind": "flood"}))[0] == 400
-    assert (await ask("POST", "sys/asyncsecrets-faults", {"kind": "reset", "colour": 1}))[0] == 400
+    for wrong in ({"colour": 1}, {"times": []}, {"seconds": "soon"}, {"headers": 5}):
+        assert (await ask("POST", "sys/asyncsecrets-faults", {"kind": "reset", **wrong}))[0] == 400
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "flood"}, {"kind": "reset", "when": "later"}])

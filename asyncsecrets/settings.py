@@ -159,6 +159,8 @@ COMMON: Final[Mapping[str, Setting]] = {
 
 _AWS: Final = {
     **_variables("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+    "allow_insecure_http": Setting(Kind.BOOL),
+    "attempt_timeout": Setting(Kind.SECONDS),
     "aws_endpoint_url": Setting(),
     "aws_external_id": Setting(),
     "aws_profile_name": Setting(),
@@ -167,7 +169,9 @@ _AWS: Final = {
     "aws_session_name": Setting(),
     "aws_sts_endpoint": Setting(),
     "aws_web_identity_token": Setting(),
+    "connect_timeout": Setting(Kind.SECONDS),
     "kms_key_id": Setting(),
+    "max_connections": Setting(Kind.COUNT),
 }
 
 
@@ -224,6 +228,8 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
     "aws_secret_manager": {
         **_AWS,
         "description": Setting(),
+        "force_delete": Setting(Kind.BOOL),
+        "recovery_window_days": Setting(Kind.COUNT),
         "replica_regions": Setting(Kind.LIST),
         "tags": Setting(Kind.MAPPING),
     },

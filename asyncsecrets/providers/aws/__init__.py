@@ -1,0 +1,9 @@
+"""AWS Secrets Manager and AWS KMS, through aioboto3."""
+
+from __future__ import annotations
+
+from asyncsecrets.providers.aws.kms import AwsKmsProvider
+from asyncsecrets.providers.aws.secrets_manager import AwsSecretsManagerProvider
+from asyncsecrets.providers.aws.settings import AwsSettings
+
+__all__ = ["AwsKmsProvider", "AwsSecretsManagerProvider", "AwsSettings"]

@@ -1,0 +1,78 @@
+"""What Secrets Manager's answers hold, checked member by member, and what a value is in a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from asyncsecrets.errors import DecodeError, IntegrityError, MalformedResponseError
+from asyncsecrets.providers.aws.names import CURRENT, SYSTEM, answers
+from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.secret import Payload, Secret
+
+__all__ = ["malformed", "parameter_of", "secret_of", "version_id", "version_info"]
+
+_LARGEST: Final = 65_536
+
+
+def secret_of(name: str, answer: Mapping[str, Any] | None) -> Secret:
+    """The secret in an answer to a read of ``name``. Raises MalformedResponseError, IntegrityError."""
+    if answer is None or not isinstance(answer.get("Name"), str):
+        raise malformed(name, "the answer names no secret")
+    if not answers(name, answer):
+        text = f"{SYSTEM}: {name!r}: AWS answered for another secret; use the whole ARN or the name"
+        raise IntegrityError(text, provider=SYSTEM, name=name)
+    created = moment(answer.get("CreatedDate"))
+    return Secret(_payload(name, answer), name=name, version=version_id(name, answer), created=created)
+
+
+def version_info(entry: Mapping[str, Any]) -> VersionInfo:
+    """What an entry of a list of versions says."""
+    stages = entry.get("VersionStages")
+    current = isinstance(stages, list) and CURRENT in stages
+    return VersionInfo(str(entry.get("VersionId")), moment(entry.get("CreatedDate")), current=current)
+
+
+def malformed(name: str | None, text: str) -> MalformedResponseError:
+    """The error for an answer that is not one of Secrets Manager's. ``name`` None: it is about no one secret."""
+    about = f"{SYSTEM}: {name!r}" if name is not None else SYSTEM
+    return MalformedResponseError(f"{about}: {text}; is the endpoint AWS?", provider=SYSTEM, name=name)
+
+
+def moment(value: Any) -> datetime | None:
+    """A time of AWS, which botocore reads in the zone of this machine."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else None
+
+
+def _payload(name: str, answer: Mapping[str, Any]) -> Payload:
+    text, binary = answer.get("SecretString"), answer.get("SecretBinary")
+    if isinstance(text, str) and binary is None and _is_unicode(text):
+        return text
+    if isinstance(binary, bytes) and text is None:
+        return binary
+    raise malformed(name, "the answer has no value, or one that is neither text nor binary")
+
+
+def version_id(name: str, answer: Mapping[str, Any] | None) -> str:
+    """The id of the version that an answer is about. Raises MalformedResponseError."""
+    version = (answer or {}).get("VersionId")
+    if not isinstance(version, str) or not version:
+        raise malformed(name, "the answer names no version")
+    return version
+
+
+def parameter_of(name: str, payload: Payload) -> dict[str, Any]:
+    """The parameter that carries ``payload``. Raises DecodeError, before anything is sent, for what AWS cannot keep."""
+    size = len(payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload)
+    if not 0 < size <= _LARGEST:
+        raise DecodeError(f"{SYSTEM}: {name!r}: a value is 1 to {_LARGEST:,} bytes there, and this one has {size:,}")
+    if isinstance(payload, bytes):
+        return {"SecretBinary": payload}
+    if not _is_unicode(payload):
+        raise DecodeError(f"{SYSTEM}: {name!r}: the value has lone surrogates, which are not text")
+    return {"SecretString": payload}
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)

@@ -1,0 +1,364 @@
+"""The one place where what botocore, aiohttp and AWS say becomes an error of ours.
+
+AWS's errors are told apart by ``Error.Code``, never by HTTP status: the same fault has had different ones. Where there
+is no answer of AWS behind it (a load balancer's page), botocore uses the status as code, and so does the table here.
+A message of AWS is looked at for the name of an IAM action and for "deletion", and goes no further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+from botocore import exceptions as botocore
+
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AsyncSecretsError,
+    AuthenticationError,
+    ConfigError,
+    ConflictError,
+    InsecureTransportError,
+    IntegrityError,
+    InvalidNameError,
+    MalformedResponseError,
+    ProviderError,
+    RateLimitedError,
+    SecretNotFoundError,
+    UnavailableError,
+)
+
+__all__ = ["Call", "RedirectedError", "TooLargeError", "code_of", "translate"]
+
+
+class RedirectedError(Exception):
+    """AWS answered with a redirect, which is not followed: the request holds secrets."""
+
+
+class TooLargeError(Exception):
+    """The answer is longer than any that AWS gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an operation, spelled as AWS spells it (``GetSecretValue``), for what errors say about it."""
+
+    system: str
+    operation: str
+    name: str | None = None
+    region: str = ""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may have been applied although no answer came."""
+        return self.operation in _WRITES
+
+    @property
+    def action(self) -> str:
+        """The IAM action that permits it."""
+        return f"{'kms' if self.system == 'aws_kms' else 'secretsmanager'}:{self.operation}"
+
+    def says(self, text: str) -> str:
+        """A message about this call."""
+        return f"{self.system}: {self.name!r}: {text}" if self.name is not None else f"{self.system}: {text}"
+
+    def error(self, kind: type[ProviderError], text: str, *, unknown: bool = False) -> ProviderError:
+        """An error of class ``kind`` about this call. ``unknown``: as a write it may have been applied."""
+        error = kind(self.says(text), provider=self.system, name=self.name)
+        error.outcome_unknown = unknown and self.writes
+        return error
+
+
+def translate(call: Call, failure: BaseException) -> AsyncSecretsError:
+    """Return what ``failure`` means. Raise it outside the ``except`` block: the failure may hold secrets."""
+    if isinstance(failure, AsyncSecretsError):
+        return failure
+    if isinstance(failure, botocore.ClientError):
+        return _refused(call, failure)
+    return _failed(call, failure)
+
+
+def code_of(failure: BaseException) -> str | None:
+    """AWS's code of a failure, or None where AWS did not answer."""
+    return str(failure.response.get("Error", {}).get("Code", "")) if isinstance(failure, botocore.ClientError) else None
+
+
+# -- AWS answered with an error
+
+_WRITES: Final = frozenset(
+    {"CreateSecret", "DeleteSecret", "PutSecretValue", "RestoreSecret", "RotateSecret", "UpdateSecretVersionStage"}
+)
+_STS: Final = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity"})
+
+_EXPIRED: Final = "the session token has expired: get new credentials, or use a role or profile, which renew themselves"
+_UNKNOWN: Final = "AWS does not know the access key: check AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN, and that it is active"
+_UNSIGNED: Final = "the signature is wrong: check AWS_SECRET_ACCESS_KEY, and that this machine's clock is right"
+_CLOCK: Final = "the signature is out of date: this machine's clock is wrong by minutes"
+_IDENTITY: Final = "the web identity token is not accepted: check aws_web_identity_token, its expiry and its audience"
+
+_AUTHENTICATION: Final = {
+    "AuthFailure": _UNKNOWN,
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "IDPRejectedClaim": _IDENTITY,
+    "IncompleteSignature": _UNSIGNED,
+    "IncompleteSignatureException": _UNSIGNED,
+    "InvalidAccessKeyId": _UNKNOWN,
+    "InvalidClientTokenId": _UNKNOWN,
+    "InvalidIdentityToken": _IDENTITY,
+    "InvalidSignatureException": _UNSIGNED,
+    "InvalidToken": _UNKNOWN,
+    "MissingAuthenticationToken": "no credentials were sent: see AWS_ACCESS_KEY_ID, a profile, or a role",
+    "MissingAuthenticationTokenException": "no credentials were sent: see AWS_ACCESS_KEY_ID, a profile, or a role",
+    "RequestExpired": _CLOCK,
+    "RequestTimeTooSkewed": _CLOCK,
+    "SignatureDoesNotMatch": _UNSIGNED,
+    "TokenRefreshRequired": _EXPIRED,
+    "UnrecognizedClientException": _UNKNOWN,
+    "401": _UNKNOWN,
+}
+_THROTTLED: Final = frozenset(
+    {
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottledException",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "429",
+    }
+)
+_UNAVAILABLE: Final = frozenset(
+    {
+        "DependencyTimeoutException",
+        "IDPCommunicationError",
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServerException",
+        "InternalServiceError",
+        "InternalServiceErrorException",
+        "KMSInternalException",
+        "KeyUnavailableException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+    }
+)
+_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation", "403"})
+_KEY: Final = {
+    "DecryptionFailure": "KMS cannot decrypt it: is kms:Decrypt allowed on the secret's key, and is the key enabled?",
+    "DisabledException": "the KMS key is disabled: enable it (kms:EnableKey), or re-encrypt under another",
+    "EncryptionFailure": "KMS cannot encrypt it: is kms:GenerateDataKey allowed on kms_key_id, and is the key enabled?",
+    "InvalidGrantTokenException": "the grant of the KMS key is not valid",
+    "KMSInvalidStateException": "the KMS key is pending deletion or import: cancel that (kms:CancelKeyDeletion)",
+    "OptInRequired": "the account has not enabled this region or service",
+    "RegionDisabledException": "STS is not activated in this region: activate it, or set aws_sts_endpoint",
+}
+_CIPHERTEXT: Final = {
+    "IncorrectKeyException": "it was encrypted under another key than kms_key_id",
+    "InvalidCiphertextException": "KMS does not accept the ciphertext: it is damaged, of another region's or account's "
+    "key, or was encrypted with another encryption_context",
+}
+_ACTION: Final = re.compile(r"perform: ((?:secretsmanager|kms|sts):[A-Za-z]{1,60})\b", re.ASCII)
+_SHOWABLE: Final = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
+
+
+def _refused(call: Call, failure: botocore.ClientError) -> AsyncSecretsError:
+    code, message = str(code_of(failure)), str(failure.response.get("Error", {}).get("Message", ""))
+    if failure.operation_name in _STS:
+        call = Call(call.system, call.operation, call.name, "STS")
+    if code in _THROTTLED:
+        return _rate_limited(call, failure)
+    if code in _DENIED:
+        return _denied(call, failure.operation_name, message)
+    if code in _AUTHENTICATION:
+        return call.error(AuthenticationError, _AUTHENTICATION[code])
+    if code in _KEY:
+        return call.error(AccessDeniedError, _KEY[code])
+    if code in _CIPHERTEXT:
+        return call.error(IntegrityError, _CIPHERTEXT[code])
+    if code in _UNAVAILABLE or _status(failure) >= 500:
+        return call.error(UnavailableError, f"AWS cannot answer now ({_shown(code)})", unknown=True)
+    return _about_the_secret(call, code, message)
+
+
+def _about_the_secret(call: Call, code: str, message: str) -> AsyncSecretsError:
+    """Errors whose meaning depends on what was asked."""
+    if code == "ResourceNotFoundException" and call.operation != "CreateSecret":
+        return call.error(SecretNotFoundError, f"there is no such secret or version{_in(call.region)} of this account")
+    if code == "InvalidRequestException" and "delet" in message.lower():
+        return _pending_deletion(call)
+    if code == "InvalidRequestException":
+        return call.error(ConflictError, f"its state does not allow {call.operation}{_HINTS.get(call.operation, '')}")
+    if code == "ResourceExistsException":
+        return call.error(ConflictError, "a secret of this name, or a version of this token, exists already")
+    if code in {"LimitExceededException", "PreconditionNotMetException"}:
+        return call.error(ConflictError, f"AWS refuses {call.operation}: a quota of the account is used up")
+    if code in {"ResourceNotFoundException", "NotFoundException", "InvalidKeyUsageException", "InvalidArnException"}:
+        return ConfigError(call.says(f"the KMS key is not there{_in(call.region)} or cannot do that: check kms_key_id"))
+    if code in {"InvalidParameterException", "ValidationException", "InvalidParameterValue", "ValidationError"}:
+        return _invalid(call)
+    return call.error(
+        MalformedResponseError, f"AWS answered with an error unknown here ({_shown(code)}); is the endpoint AWS?"
+    )
+
+
+_HINTS: Final = {
+    "RotateSecret": ": a rotation is in progress, or none is configured (`aws secretsmanager rotate-secret "
+    "--rotation-lambda-arn …` configures it)",
+    "UpdateSecretVersionStage": "",
+}
+
+
+def _pending_deletion(call: Call) -> ProviderError:
+    if not call.writes:
+        return SecretNotFoundError(
+            call.says(
+                "it is scheduled for deletion; restore(name), or `aws secretsmanager restore-secret`, brings it back"
+            ),
+            provider=call.system,
+            name=call.name,
+            reason="pending_deletion",
+        )
+    return call.error(
+        ConflictError,
+        "the name belongs to a secret that is scheduled for deletion: bring it back with restore(name) or `aws "
+        "secretsmanager restore-secret --secret-id NAME`, or delete it for good (force_delete) before it is made anew",
+    )
+
+
+def _denied(call: Call, operation: str, message: str) -> ProviderError:
+    found = _ACTION.search(message)
+    if operation in _STS:
+        action = f"sts:{operation}"
+        return call.error(AccessDeniedError, f"the role cannot be assumed: allow {action}, in its trust policy too")
+    if found is None and "KMS" in message:
+        return call.error(
+            AccessDeniedError, "allow kms:Decrypt (to write: kms:GenerateDataKey) on the secret's KMS key"
+        )
+    return call.error(AccessDeniedError, f"the IAM policy lacks the action {found[1] if found else call.action}")
+
+
+def _invalid(call: Call) -> AsyncSecretsError:
+    if call.region == "STS":
+        return ConfigError(call.says("STS refuses the request: check aws_role_name, aws_session_name, aws_external_id"))
+    if call.operation in {"CreateSecret", "Encrypt", "Decrypt"}:
+        wrong = (
+            "description, tags, replica_regions or kms_key_id" if call.writes else "kms_key_id or encryption_context"
+        )
+        return ConfigError(call.says(f"AWS finds a parameter of {call.operation} invalid: check {wrong}"))
+    return call.error(InvalidNameError, f"AWS finds the name, or another parameter of {call.operation}, invalid")
+
+
+def _rate_limited(call: Call, failure: botocore.ClientError) -> ProviderError:
+    error = call.error(RateLimitedError, f"AWS throttles {call.operation}; ask for a higher quota if this goes on")
+    headers: dict[str, Any] = failure.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    hint = str(headers.get("retry-after", ""))
+    if isinstance(error, RateLimitedError) and hint.isascii() and hint.isdigit() and len(hint) < 7:
+        error.retry_after = float(hint) or None
+    return error
+
+
+def _status(failure: botocore.ClientError) -> int:
+    return int(failure.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _shown(code: str) -> str:
+    return code if _SHOWABLE.fullmatch(code) else "no code"
+
+
+def _in(region: str) -> str:
+    return f" in {region}" if region else ""
+
+
+# -- AWS did not answer
+
+_CREDENTIALS: Final = (
+    botocore.CredentialRetrievalError,
+    botocore.MetadataRetrievalError,
+    botocore.SSOError,
+    botocore.TokenRetrievalError,
+    botocore.RefreshWithMFAUnsupportedError,
+)
+_SETTINGS: Final = (
+    botocore.ProfileNotFound,
+    botocore.ConfigNotFound,
+    botocore.ConfigParseError,
+    botocore.InvalidConfigError,
+    botocore.InvalidRegionError,
+    botocore.InfiniteLoopConfigurationError,
+    botocore.UnknownCredentialError,
+    botocore.PartialCredentialsError,
+    botocore.UnknownServiceError,
+    botocore.BaseEndpointResolverError,
+    botocore.EndpointProviderError,
+)
+_UNSENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientProxyConnectionError)
+_INSECURE: Final = (aiohttp.ClientSSLError, botocore.SSLError, ssl.SSLError, ssl.CertificateError)
+_BROKEN: Final = (
+    aiohttp.ClientError,
+    botocore.HTTPClientError,
+    botocore.ConnectionError,
+    OSError,
+    TimeoutError,
+    asyncio.IncompleteReadError,
+)
+
+
+def _failed(call: Call, failure: BaseException) -> AsyncSecretsError:
+    if isinstance(failure, botocore.NoCredentialsError):
+        return call.error(AuthenticationError, NO_CREDENTIALS)
+    if isinstance(failure, botocore.NoRegionError):
+        return ConfigError(f"{call.system}: {NO_REGION}")
+    if isinstance(failure, _CREDENTIALS):
+        sso = "run `aws sso login`" if isinstance(failure, (botocore.SSOError, botocore.TokenRetrievalError)) else ""
+        text = sso or "check the profile, the container or the instance role they come from"
+        return call.error(AuthenticationError, f"the AWS credentials could not be obtained: {text}")
+    if isinstance(failure, _SETTINGS):
+        what = _PROBLEMS.get(type(failure).__name__, "the AWS configuration of this machine or source is wrong")
+        return ConfigError(f"{call.system}: {what} ({type(failure).__name__})")
+    if isinstance(failure, _INSECURE):
+        return call.error(InsecureTransportError, "TLS failed: is AWS_CA_BUNDLE right, or does somebody listen in?")
+    return _unanswered(call, failure)
+
+
+def _unanswered(call: Call, failure: BaseException) -> ProviderError:
+    if isinstance(failure, RedirectedError):
+        return call.error(InsecureTransportError, "AWS does not redirect, and the endpoint did; it is not followed")
+    if isinstance(failure, TooLargeError):
+        return call.error(MalformedResponseError, "the answer is too large to be one of AWS", unknown=True)
+    if isinstance(failure, _UNSENT):
+        return call.error(
+            UnavailableError, f"AWS cannot be reached{_in(call.region)}: check region, endpoint and network"
+        )
+    if isinstance(failure, _BROKEN):
+        late = isinstance(failure, (TimeoutError, botocore.ReadTimeoutError, botocore.ConnectTimeoutError))
+        text = "AWS did not answer in time" if late else "the connection to AWS broke"
+        return call.error(UnavailableError, text, unknown=True)
+    # A parser's complaint: it may quote the answer, so only its class is told.
+    return call.error(MalformedResponseError, f"the answer makes no sense ({type(failure).__name__})", unknown=True)
+
+
+NO_CREDENTIALS: Final = (
+    "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile (aws_profile_name or "
+    "AWS_PROFILE), or give the machine, pod or container a role"
+)
+NO_REGION: Final = (
+    "no AWS region: set AWS_REGION_NAME (or AWS_REGION, AWS_DEFAULT_REGION), the setting aws_region_name, or a region "
+    "in the profile"
+)
+_PROBLEMS: Final = {
+    "ProfileNotFound": "there is no such AWS profile: check aws_profile_name, AWS_PROFILE and ~/.aws/config",
+    "InvalidRegionError": "aws_region_name cannot be a region",
+    "PartialCredentialsError": "one half of the AWS credentials is missing: a key needs its secret key",
+    "ConfigParseError": "~/.aws/config or ~/.aws/credentials cannot be parsed",
+}

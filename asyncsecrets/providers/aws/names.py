@@ -1,0 +1,94 @@
+"""What Secrets Manager can be asked for: names, full and partial ARNs, version ids and stages, write tokens.
+
+The grammars are allowlists and are checked before anything is sent. Source: the Secrets Manager API reference
+(CreateSecret ``Name``, GetSecretValue ``SecretId``, ``VersionId`` and ``VersionStage``).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+from asyncsecrets.errors import InvalidNameError
+
+__all__ = [
+    "CURRENT",
+    "SYSTEM",
+    "answers",
+    "check_name",
+    "is_arn",
+    "is_prefix",
+    "region_of",
+    "usable_token",
+    "version_of",
+]
+
+SYSTEM: Final = "aws_secret_manager"
+
+CURRENT: Final = "AWSCURRENT"
+"""The stage of the version that is current."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}", re.ASCII)
+_ARN: Final = re.compile(
+    r"arn:aws[a-z-]{0,20}:secretsmanager:(?P<region>[a-z0-9-]{1,40}):[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,520}",
+    re.ASCII,
+)
+_VERSION_ID: Final = re.compile(r"[A-Za-z0-9-]{32,64}", re.ASCII)
+_STAGE: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}", re.ASCII)
+_SUFFIX: Final = 7  # the hyphen and six characters that AWS adds to a name to make an ARN of it
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidNameError unless ``name`` is a secret's name or its full or partial ARN."""
+    if not (_NAME.fullmatch(name) or _ARN.fullmatch(name)):
+        raise InvalidNameError(
+            f"{SYSTEM}: {name[:600]!a} cannot name a secret: use 1 to 512 letters, digits and / _ + = . @ - or an ARN",
+            provider=SYSTEM,
+            name=name,
+        )
+
+
+def is_arn(name: str) -> bool:
+    """Whether a checked name is an ARN."""
+    return ":" in name
+
+
+def is_prefix(prefix: str) -> bool:
+    """Whether any name can start with ``prefix``."""
+    return _NAME.fullmatch(prefix) is not None
+
+
+def region_of(name: str) -> str | None:
+    """The region of an ARN, or None."""
+    found = _ARN.fullmatch(name)
+    return found["region"] if found else None
+
+
+def version_of(version: str | None) -> dict[str, str] | None:
+    """The parameters that select ``version``: the current one, an id or a stage. None if no version can be called so.
+
+    The stage of the current version is always sent: without it, what is "current" is left to the server.
+    """
+    if version is None:
+        return {"VersionStage": CURRENT}
+    if _VERSION_ID.fullmatch(version):
+        return {"VersionId": version}
+    return {"VersionStage": version} if _STAGE.fullmatch(version) else None
+
+
+def answers(name: str, answer: Mapping[str, Any]) -> bool:
+    """Whether ``answer`` is about the secret asked for as ``name``.
+
+    A partial ARN lacks the six random characters, and AWS warns that it can then match a secret of another name.
+    """
+    if not is_arn(name):
+        return answer.get("Name") == name
+    arn = answer.get("ARN")
+    return isinstance(arn, str) and (arn == name or arn[:-_SUFFIX] == name)
+
+
+def usable_token(token: str) -> str:
+    """``token`` if it can be a ClientRequestToken (which becomes the version's id), else a new one."""
+    return token if _VERSION_ID.fullmatch(token) else str(uuid.uuid4())

@@ -1,0 +1,235 @@
+"""AwsSecretsManagerProvider: AWS Secrets Manager."""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, Self
+
+from asyncsecrets.errors import (
+    ConflictError,
+    ProviderError,
+    SecretNotFoundError,
+)
+from asyncsecrets.providers.aws.batch import BatchPermission, read_batch
+from asyncsecrets.providers.aws.documents import malformed, parameter_of, secret_of, version_id, version_info
+from asyncsecrets.providers.aws.names import (
+    CURRENT,
+    SYSTEM,
+    check_name,
+    is_arn,
+    is_prefix,
+    region_of,
+    usable_token,
+    version_of,
+)
+from asyncsecrets.providers.aws.session import Connection
+from asyncsecrets.providers.aws.settings import AwsSettings
+from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.secret import Payload, Secret
+
+__all__ = ["AwsSecretsManagerProvider"]
+
+_STAGED: Final = "ASYNCSECRETS_STAGED"
+_ABSENT: Final = frozenset({"ResourceNotFoundException"})
+_EXISTS: Final = frozenset({"ResourceExistsException"})
+_MOVED: Final = frozenset({"InvalidParameterException", "InvalidRequestException"})
+_PAGE: Final = 100
+
+
+class AwsSecretsManagerProvider:
+    """Reads and writes secrets of one account and region.
+
+    A name is a secret's name or its full or partial ARN. A version is a version id, or a stage (``AWSPREVIOUS``). A
+    payload is the whole SecretString or SecretBinary. :meth:`put` creates what is not there, with the description,
+    tags, key and replicas of ``settings``; its ``cas`` is a version id. ``clock`` is in monotonic seconds.
+    """
+
+    system: ClassVar[str] = SYSTEM
+    batch_size: ClassVar[int] = 20
+
+    def __init__(self, settings: AwsSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.settings = settings
+        self.default_field: str | None = None
+        self._connection = Connection("secretsmanager", SYSTEM, settings)
+        self._batches = BatchPermission(clock)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
+        """Build from ``key_management_settings`` and an environment. Raises ConfigError."""
+        return cls(AwsSettings.from_mapping(SYSTEM, settings, environ))
+
+    async def open(self) -> None:
+        """Make the client, in a thread. Nothing is sent. Raises ConfigError, also where no region is known."""
+        await self._connection.open()
+
+    async def aclose(self) -> None:
+        """Close the session and end what is under way."""
+        await self._connection.aclose()
+
+    def abandon(self) -> None:
+        """Forget what belongs to a loop that is gone or to the parent of a fork."""
+        self._connection.abandon()
+
+    # -- reading
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        """Read one version, the current one by default."""
+        check_name(name)
+        selected = version_of(version)
+        if selected is None:
+            raise self._absent(name, f"no version can be called {version!a}")
+        answer = await self._call("GetSecretValue", name, {"SecretId": name, **selected})
+        return secret_of(name, answer)
+
+    async def get_many(self, names: Sequence[str]) -> dict[str, Secret | ProviderError]:
+        """Read up to twenty current versions by one call (and one more for each page that AWS makes of the answer).
+
+        Names that AWS does not answer for are left out. So is every name where
+        ``secretsmanager:BatchGetSecretValue`` is not allowed; that is remembered for five minutes.
+        """
+        for name in names:
+            check_name(name)
+        return await read_batch(self._connection, names, self._batches, secret_of)
+
+    async def list(self, prefix: str = "") -> builtins.list[str]:
+        """Return the names that start with ``prefix``, without those scheduled for deletion."""
+        if prefix and not is_prefix(prefix):
+            return []
+        wanted: dict[str, Any] = {"MaxResults": _PAGE}
+        if prefix:
+            wanted["Filters"] = [{"Key": "name", "Values": [prefix]}]
+        entries = await self._pages("ListSecrets", None, "SecretList", wanted)
+        names = {name for entry in entries if isinstance(name := entry.get("Name"), str)}
+        return sorted(name for name in names if name.startswith(prefix))
+
+    async def versions(self, name: str) -> builtins.list[VersionInfo]:
+        """Return every version that AWS still keeps, oldest first, those without a stage included."""
+        check_name(name)
+        wanted = {"SecretId": name, "IncludeDeprecated": True, "MaxResults": _PAGE}
+        entries = await self._pages("ListSecretVersionIds", name, "Versions", wanted)
+        oldest = datetime.fromtimestamp(0, UTC)
+        return sorted(map(version_info, entries), key=lambda version: version.created or oldest)
+
+    # -- writing
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
+        """Add a version and make it current; create the secret if it is not there.
+
+        ``token`` becomes the version's id where it can (32 to 64 letters, digits and hyphens): a retry under the same
+        token adds nothing. ``cas`` makes the new version current only if that version id still is, which takes
+        ``secretsmanager:UpdateSecretVersionStage``; ``"0"`` only creates. A name that is scheduled for deletion is a
+        ConflictError: see :meth:`restore`.
+        """
+        check_name(name)
+        value = parameter_of(name, payload)
+        value["ClientRequestToken"] = usable_token(token)
+        if cas == "0":
+            answer = await self._create(name, value)
+        elif cas is not None:
+            answer = await self._swap(name, value, cas)
+        else:
+            answer = await self._upsert(name, value)
+        return Secret(payload, name=name, version=version_id(name, answer))
+
+    async def delete(self, name: str) -> None:
+        """Schedule the secret for deletion after the recovery window, or delete it for good (``force_delete``)."""
+        check_name(name)
+        days = self.settings.recovery_window_days
+        how = {"ForceDeleteWithoutRecovery": True} if self.settings.force_delete else {"RecoveryWindowInDays": days}
+        try:
+            await self._call("DeleteSecret", name, {"SecretId": name, **how}, unless=_ABSENT)
+        except ConflictError as error:
+            # Scheduled already is done already; any other state is not.
+            if "scheduled for deletion" not in error.message:
+                raise
+
+    async def restore(self, name: str) -> None:
+        """Take the secret's scheduled deletion back."""
+        check_name(name)
+        await self._call("RestoreSecret", name, {"SecretId": name})
+
+    async def rotate(self, name: str, *, token: str = "") -> str:
+        """Start a rotation by the Lambda function that the secret is configured with; return the new version's id.
+
+        AWS rotates in its own time: the new version is current when its function has finished.
+        """
+        check_name(name)
+        wanted = usable_token(token)
+        parameters = {"SecretId": name, "ClientRequestToken": wanted, "RotateImmediately": True}
+        answer = await self._call("RotateSecret", name, parameters)
+        return str((answer or {}).get("VersionId") or wanted)
+
+    async def _upsert(self, name: str, value: dict[str, Any]) -> dict[str, Any] | None:
+        update = {"SecretId": name, **value}
+        answer = await self._call("PutSecretValue", name, update, unless=_ABSENT)
+        if answer is None:
+            answer = await self._create(name, value, unless=_EXISTS)
+        # None again: somebody created it in between.
+        return answer if answer is not None else await self._call("PutSecretValue", name, update)
+
+    async def _create(
+        self, name: str, value: dict[str, Any], unless: frozenset[str] = frozenset()
+    ) -> dict[str, Any] | None:
+        if is_arn(name):
+            raise self._absent(name, "there is no such secret, and one cannot be created by ARN: use a name")
+        return await self._call("CreateSecret", name, {"Name": name, **value, **self._extras()}, unless=unless)
+
+    async def _swap(self, name: str, value: dict[str, Any], cas: str) -> dict[str, Any] | None:
+        """Compare and set: AWS moves the current stage only from the version it is said to be on."""
+        token = value["ClientRequestToken"]
+        staged = {"SecretId": name, "VersionStages": [_STAGED], **value}
+        written = await self._call("PutSecretValue", name, staged, unless=_ABSENT)
+        moved = None
+        if written is not None:
+            move = {"VersionStage": CURRENT, "RemoveFromVersionId": cas, "MoveToVersionId": token}
+            moved = await self._call("UpdateSecretVersionStage", name, {"SecretId": name, **move}, unless=_MOVED)
+        # A retry of a put that was applied finds the stage where it wanted it.
+        if moved is None and not (written and (await self.get(name)).version == token):
+            message = f"{SYSTEM}: {name!r}: version {cas!a} is not current any more; read it again and decide anew"
+            raise ConflictError(message, provider=SYSTEM, name=name)
+        return written
+
+    def _extras(self) -> dict[str, Any]:
+        settings = self.settings
+        extras = {
+            "Description": settings.description,
+            "KmsKeyId": settings.kms_key_id,
+            "Tags": [{"Key": key, "Value": value} for key, value in settings.tags.items()],
+            "AddReplicaRegions": [{"Region": region} for region in settings.replica_regions],
+        }
+        return {key: value for key, value in extras.items() if value}
+
+    # -- inside
+
+    async def _call(
+        self, operation: str, name: str | None, parameters: Mapping[str, Any], unless: frozenset[str] = frozenset()
+    ) -> dict[str, Any] | None:
+        try:
+            return await self._connection.call(operation, name, parameters, unless=unless)
+        except SecretNotFoundError as error:
+            region = region_of(name or "")
+            if region is not None and region != self._connection.region:
+                error.message += f": the ARN is of {region}, this source of {self._connection.region}"
+            raise
+
+    async def _pages(
+        self, operation: str, name: str | None, member: str, parameters: Mapping[str, Any]
+    ) -> builtins.list[dict[str, Any]]:
+        """Every entry of ``member`` of every page."""
+        entries: builtins.list[dict[str, Any]] = []
+        token: dict[str, str] = {}
+        while True:
+            page = await self._call(operation, name, {**parameters, **token}) or {}
+            found = page.get(member)
+            if not isinstance(found, builtins.list):
+                raise malformed(name, f"the answer to {operation} has no {member}")
+            entries += found
+            if not page.get("NextToken") or page["NextToken"] == token.get("NextToken"):
+                return entries
+            token = {"NextToken": str(page["NextToken"])}
+
+    def _absent(self, name: str, text: str) -> SecretNotFoundError:
+        return SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)

@@ -1,0 +1,201 @@
+"""One long-lived client per source: made in a thread, signed for by :mod:`.credentials`, sent by :mod:`.transport`.
+
+The client itself belongs to no event loop; the transport's session does, and a renewal of credentials that is under
+way. So a provider that is closed and opened again, on this loop or another, keeps its client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError, ProviderError
+from asyncsecrets.providers.aws.credentials import SigningCredentials, configure, load_credentials
+from asyncsecrets.providers.aws.errors import NO_REGION, Call, code_of, translate
+from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint
+from asyncsecrets.providers.aws.transport import Transport
+from asyncsecrets.redaction import contain
+
+__all__ = ["Connection"]
+
+_CHATTY: Final = ("aioboto3", "aiobotocore", "boto3", "botocore")
+_WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class Connection:
+    """Calls operations of one AWS service (``secretsmanager``, ``kms``) for the provider ``system``."""
+
+    def __init__(self, service: str, system: str, settings: AwsSettings) -> None:
+        self._service = service
+        self._system = system
+        self._settings = settings
+        self._client: Any = None
+        self._leash: contextlib.ExitStack | None = None
+        self._credentials = SigningCredentials(lambda: load_credentials(settings), Call(system, "credentials"))
+        self._transport = Transport(settings, system)
+        self.region = settings.region
+
+    async def open(self) -> None:
+        """Make the client, in a thread, and the session. Nothing is sent. Raises ConfigError."""
+        if self._transport.is_open:
+            return
+        leash = contextlib.ExitStack()
+        leash.enter_context(contain(*_loggers()))
+        problem: AsyncSecretsError | None = None
+        try:
+            if self._client is None:
+                await asyncio.to_thread(self._make_client)
+            self._transport.open()
+        except Exception as error:  # noqa: BLE001  # botocore raises ValueError and others for bad settings
+            problem = self._misconfigured(error)
+        finally:
+            if not self._transport.is_open:
+                leash.close()
+        if problem is not None:
+            raise problem
+        self._leash = leash
+
+    async def call(
+        self,
+        operation: str,
+        name: str | None,
+        parameters: Mapping[str, Any],
+        *,
+        unless: frozenset[str] = frozenset(),
+    ) -> dict[str, Any] | None:
+        """Call ``operation`` (``GetSecretValue``) about the secret ``name``: one attempt.
+
+        Credentials that AWS refuses are loaded anew, and shown once more if they have changed. None is the answer if
+        AWS's code is among ``unless``. Raises our errors, ClosedError.
+        """
+        if not self._transport.is_open:
+            raise ClosedError(f"the {self._system} provider is not open")
+        call = Call(self._system, operation, name, self.region)
+        signed = self._credentials.current
+        answer = await self._attempt(call, unless, parameters)
+        if isinstance(answer, AuthenticationError) and await self._has_others(call, signed):
+            answer = await self._attempt(call, unless, parameters)
+        if isinstance(answer, AsyncSecretsError):
+            raise answer
+        return answer
+
+    async def aclose(self) -> None:
+        """Close what :meth:`open` made for the loop; the client stays for another :meth:`open`."""
+        leash, self._leash = self._leash, None
+        await self._transport.aclose()
+        await self._credentials.aclose()
+        if leash is not None:
+            leash.close()
+
+    def abandon(self) -> None:
+        """Forget what belongs to a loop that is gone, or to the parent of a fork."""
+        leash, self._leash = self._leash, None
+        self._transport.abandon()
+        self._credentials.forget()
+        if leash is not None:
+            leash.close()
+
+    async def _attempt(
+        self, call: Call, unless: frozenset[str], parameters: Mapping[str, Any]
+    ) -> dict[str, Any] | AsyncSecretsError | None:
+        """The answer, or the error as a value, so that no failure of botocore's is its context when it is raised."""
+        method = getattr(self._client, _WORD_START.sub("_", call.operation).lower())
+        try:
+            answer: dict[str, Any] = await method(**parameters)
+        except Exception as failure:  # noqa: BLE001  # translated, whatever it is
+            if code_of(failure) in unless:
+                return None
+            error = translate(call, failure)
+        else:
+            return answer
+        return _named(error, call) if self._transport.is_open else ClosedError(f"{self._system} was closed meanwhile")
+
+    async def _has_others(self, call: Call, signed: Any) -> bool:
+        rejected = signed if signed is not None else self._credentials.current
+        problem: AsyncSecretsError
+        try:
+            return await self._credentials.renew(rejected)
+        except AsyncSecretsError as error:
+            problem = _named(error, call)
+        raise problem
+
+    def _make_client(self) -> None:
+        self._client = asyncio.run(self._new_client())
+        meta = self._client.meta
+        check_endpoint(meta.endpoint_url, "the endpoint", insecure=self._settings.allow_insecure_http)
+        meta.events.register(f"before-send.{meta.service_model.service_id.hyphenize()}", self._transport.send)
+        self.region = meta.region_name
+
+    async def _new_client(self) -> Any:
+        settings = self._settings
+        session = AioSession()
+        configure(session, settings)
+        session.register_component("credential_provider", _Chain(self._credentials))
+        region = settings.region or session.get_config_variable("region")
+        if not region:
+            raise ConfigError(f"{self._system}: {NO_REGION}")
+        config = AioConfig(
+            retries={"mode": "standard", "total_max_attempts": 1},
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.attempt_timeout,
+        )
+        # It is entered and not left: what it would close is its own transport, which is never used.
+        client = await (
+            aioboto3.Session(botocore_session=session, region_name=region)
+            .client(self._service, config=config, endpoint_url=_endpoint(settings, self._service))
+            .__aenter__()
+        )
+        self._transport.prepare(client.meta.endpoint_url, session.get_config_variable("ca_bundle"))
+        return client
+
+    def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
+        self._client = None
+        error = translate(Call(self._system, "open", None, self.region), failure)
+        if isinstance(error, ConfigError):
+            return error
+        what = "the AWS settings cannot be used: check aws_region_name, aws_endpoint_url and AWS_CA_BUNDLE"
+        return ConfigError(f"{self._system}: {what} ({type(failure).__name__})")
+
+
+class _Chain:
+    """Where aiobotocore looks for credentials: it finds ours."""
+
+    def __init__(self, credentials: SigningCredentials) -> None:
+        self._credentials = credentials
+
+    async def load_credentials(self) -> SigningCredentials:
+        return self._credentials
+
+
+def _named(error: AsyncSecretsError, call: Call) -> AsyncSecretsError:
+    """``error``, saying which secret it is about where it does not yet: credentials know nothing of secrets."""
+    if not isinstance(error, ProviderError) or error.name == call.name:
+        return error
+    named = copy.copy(error)
+    named.message = call.says(error.message.removeprefix(f"{call.system}: "))
+    named.provider, named.name = call.system, call.name
+    return named
+
+
+def _endpoint(settings: AwsSettings, service: str) -> str | None:
+    """The endpoint that replaces AWS's own, as botocore would find it in the environment that was handed in."""
+    variable = {"secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER", "kms": "AWS_ENDPOINT_URL_KMS"}[service]
+    environ = settings.environ
+    if settings.endpoint or environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return settings.endpoint or None
+    return environ.get(variable) or environ.get("AWS_ENDPOINT_URL") or None
+
+
+def _loggers() -> list[str]:
+    """The SDK's loggers that exist: one that was given a level of its own would not heed its parent's."""
+    known = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _CHATTY]
+    return sorted({*_CHATTY, *known})

@@ -1,0 +1,147 @@
+"""The settings of a source at AWS, checked when they are made. Nothing is read but the arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.settings import SYSTEMS, Kind, Value
+
+__all__ = ["AwsSettings", "check_endpoint"]
+
+_REGION: Final = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
+_ROLE: Final = re.compile(r"arn:aws[a-z-]{0,20}:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}", re.ASCII)
+_SESSION_NAME: Final = re.compile(r"[A-Za-z0-9_=,.@-]{2,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsSettings:
+    """Where AWS is and who we are there; times in seconds.
+
+    Credentials are, in this order: ``access_key_id`` with ``secret_access_key`` (and ``session_token``); the profile
+    ``profile``; ``AWS_ACCESS_KEY_ID`` and its companions in ``environ``; whatever botocore's chain finds. With ``role``
+    they assume that role, under ``session_name`` and with ``external_id``; with ``web_identity_token`` the role is
+    assumed by that token instead (see :mod:`asyncsecrets.providers.aws.credentials`).
+
+    ``region`` is the secret's (default: the environment's, then the profile's). ``endpoint`` and ``sts_endpoint``
+    replace AWS's own addresses. ``recovery_window_days`` (7 to 30) is how long a deleted secret can be restored,
+    ``force_delete`` deletes for good. ``description``, ``tags``, ``replica_regions`` and ``kms_key_id`` go to secrets
+    that are created; at KMS ``kms_key_id`` is the key and ``encryption_context`` what the ciphertext is bound to.
+
+    Raises ConfigError for what cannot work.
+    """
+
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    access_key_id: str = field(default="", repr=False)
+    secret_access_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
+    profile: str = ""
+    region: str = ""
+    role: str = ""
+    session_name: str = "asyncsecrets"
+    external_id: str = field(default="", repr=False)
+    web_identity_token: str = field(default="", repr=False)
+    endpoint: str = ""
+    sts_endpoint: str = ""
+    allow_insecure_http: bool = False
+    connect_timeout: float = 2.0
+    attempt_timeout: float = 5.0
+    max_connections: int = 50
+    kms_key_id: str = ""
+    encryption_context: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    replica_regions: tuple[str, ...] = ()
+    recovery_window_days: int = 30
+    force_delete: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise ConfigError("aws_access_key_id and aws_secret_access_key are needed together")
+        if self.session_token and not self.access_key_id:
+            raise ConfigError("aws_session_token needs aws_access_key_id and aws_secret_access_key")
+        if self.web_identity_token and not self.role:
+            raise ConfigError("aws_web_identity_token needs aws_role_name: the ARN of the role to assume with it")
+        self._check_texts()
+        if not 7 <= self.recovery_window_days <= 30:
+            raise ConfigError("recovery_window_days must be from 7 to 30, which is what Secrets Manager offers")
+        for name in ("connect_timeout", "attempt_timeout", "max_connections"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be greater than 0")
+        for name in ("endpoint", "sts_endpoint"):
+            if address := getattr(self, name):
+                check_endpoint(address, f"aws_{name}", insecure=self.allow_insecure_http)
+
+    def _check_texts(self) -> None:
+        if self.role and not _ROLE.fullmatch(self.role):
+            raise ConfigError("aws_role_name must be the ARN of a role: arn:aws:iam::123456789012:role/NAME")
+        if self.role and not _SESSION_NAME.fullmatch(self.session_name):
+            raise ConfigError("aws_session_name must be 2 to 64 letters, digits and _ = , . @ -")
+        for name, regions in (("aws_region_name", (self.region or "x",)), ("replica_regions", self.replica_regions)):
+            if not all(_REGION.fullmatch(region) for region in regions):
+                raise ConfigError(f"{name} must be a region such as eu-central-1")
+
+    @classmethod
+    def from_mapping(cls, system: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
+        """Build from checked ``key_management_settings`` of ``system`` and an environment. Raises ConfigError.
+
+        Credentials of the environment are not taken up here: they are looked up whenever credentials are loaded.
+        """
+        values: dict[str, Any] = {}
+        for key, setting in SYSTEMS[system].items():
+            found: Value | None = settings.get(key)
+            if found in (None, "") and key not in _CREDENTIALS:
+                found = setting.from_environ(environ)
+            if found not in (None, ""):
+                name = _NAMES.get(key, key.removeprefix("aws_"))
+                values[name] = _typed(setting.kind, found, whole=name in _WHOLE)
+        return cls(environ=environ, **values)
+
+
+_CREDENTIALS: Final = frozenset({"aws_access_key_id", "aws_secret_access_key", "aws_session_token"})
+_WHOLE: Final = frozenset({"max_connections", "recovery_window_days"})
+_NAMES: Final = {
+    "aws_endpoint_url": "endpoint",
+    "aws_profile_name": "profile",
+    "aws_region_name": "region",
+    "aws_role_name": "role",
+}
+
+
+def _typed(kind: Kind, value: Any, *, whole: bool) -> Any:
+    """A checked setting is text; this is the value that it says."""
+    if kind is Kind.BOOL:
+        return value == "true"
+    if kind is Kind.LIST:
+        return tuple(value)
+    if kind is Kind.SECONDS or kind is Kind.COUNT:
+        return int(value) if whole else float(value)
+    return value
+
+
+def check_endpoint(address: str, where: str, *, insecure: bool) -> None:
+    """Raise ConfigError unless secrets may be sent to ``address``: https, or http to this machine."""
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+        raise ConfigError(
+            f"{where} must be an address such as https://vpce-0123.secretsmanager.eu-central-1.amazonaws.com"
+        )
+    if parts.scheme == "http" and not insecure and not _is_loopback(parts.hostname):
+        raise ConfigError(
+            f"{where} is plain http to another machine: every secret would cross the network readable. Use https, or "
+            f"set allow_insecure_http: true if the network itself is encrypted (or there is nothing to protect)"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

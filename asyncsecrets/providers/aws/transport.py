@@ -1,0 +1,124 @@
+"""How requests travel to AWS: over one aiohttp session of our own, which botocore hands its signed requests to.
+
+botocore's own transport reads its certificates on the event loop, follows redirects with the whole request, and reads
+answers of any length within no total time. This one does none of that.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+from aiobotocore.awsrequest import AioAWSResponse
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
+from yarl import URL
+
+from asyncsecrets.errors import ClosedError
+from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError
+from asyncsecrets.providers.aws.settings import AwsSettings
+from asyncsecrets.providers.vault.abandon import forget_session
+
+__all__ = ["Transport"]
+
+_CAP: Final = 8 * 1024 * 1024
+"""Twenty secrets of 64 KiB, every character of them escaped in JSON, are a little less."""
+
+_KEEP_ALIVE: Final = 12.0
+"""Seconds; AWS closes idle connections after 20 at the earliest, and a closed one costs a write its certainty."""
+
+
+class Transport:
+    """Sends signed requests to one endpoint. ``system`` names the provider in errors."""
+
+    def __init__(self, settings: AwsSettings, system: str) -> None:
+        self._settings = settings
+        self._system = system
+        self._session: aiohttp.ClientSession | None = None
+        self._ssl: ssl.SSLContext | bool = True
+        self._proxy: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._session is not None
+
+    def prepare(self, endpoint: str, ca_bundle: str | None) -> None:
+        """Read certificates and proxy settings for ``endpoint``. Blocks: for a thread."""
+        if endpoint.startswith("https:"):
+            self._ssl = ssl.create_default_context(cafile=get_cert_path(ca_bundle or True))
+        self._proxy = get_environ_proxies(endpoint).get(URL(endpoint).scheme)
+
+    def open(self) -> None:
+        """Make the session on the running loop."""
+        settings = self._settings
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE),
+            timeout=aiohttp.ClientTimeout(total=settings.attempt_timeout, sock_connect=settings.connect_timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers={"Content-Type", "Accept"},
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+    async def send(self, request: Any, **_: Any) -> AioAWSResponse:
+        """Make one attempt: botocore's event ``before-send``, whose result it takes for the answer."""
+        session = self._session
+        if session is None:
+            raise ClosedError(f"the {self._system} provider is not open")
+        async with session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            data=request.body,
+            headers=_headers(request.headers),
+            allow_redirects=False,
+            ssl=self._ssl,
+            proxy=self._proxy,
+        ) as response:
+            if 300 <= response.status < 400:
+                raise RedirectedError
+            body = await _read(response)
+            headers = {key.lower(): value for key, value in response.headers.items()}
+            return AioAWSResponse(request.url, response.status, headers, _Body(body))
+
+    async def aclose(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def abandon(self) -> None:
+        """Forget the session without touching its loop."""
+        session, self._session = self._session, None
+        if session is not None:
+            forget_session(session)
+
+
+class _Body:
+    """An answer that has been read, in the shape that aiobotocore reads it from. Its repr shows nothing."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def read(self) -> bytes:
+        return self._body
+
+
+def _headers(signed: Mapping[str, str | bytes]) -> dict[str, str]:
+    headers = {key: value.decode() if isinstance(value, bytes) else value for key, value in signed.items()}
+    return headers | {"Accept-Encoding": "identity"}
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    length = response.content_length
+    if length is not None and length <= _CAP:
+        return await response.read()
+    chunks: list[bytes] = []
+    total = 0
+    async for chunk in response.content.iter_any():
+        total += len(chunk)
+        if total > _CAP:
+            response.close()
+            raise TooLargeError
+        chunks.append(chunk)
+    return b"".join(chunks)

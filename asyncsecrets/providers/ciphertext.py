@@ -1,0 +1,150 @@
+"""Secrets that stand encrypted in the environment: the text of a ciphertext, and the provider that reads it.
+
+Ciphertext arrives as text in one of two spellings. *Base64* (RFC 4648 §4, line breaks allowed). Or a *Python bytes
+literal*, ``b'\\n$\\x00…'``: with its quotes, or as a shell delivers it once it has eaten them, ``b\\n$\\x00…``. The
+second is told from base64 by its backslashes, which base64 has none of. Literals are read by the parser below, for
+exactly the grammar of the Python language reference (§2.5.1, bytes literals of one line); nothing is ever evaluated.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from asyncsecrets.errors import (
+    DecodeError,
+    InvalidNameError,
+    SecretNotFoundError,
+    UnsupportedOperationError,
+)
+from asyncsecrets.secret import Payload, Secret
+
+__all__ = ["CiphertextProvider", "parse_bytes_literal", "parse_ciphertext"]
+
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
+_BREAKS: Final = str.maketrans("", "", "\r\n\t ")
+_ESCAPE: Final = re.compile(
+    r"""\\(?:x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>[0-7]{1,3})|(?P<letter>[abfnrtv\\'"]))""", re.ASCII
+)
+_PLAIN: Final = re.compile(r"[\x20-\x5b\x5d-\x7e]+", re.ASCII)
+_LETTERS: Final = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, "'": 39, '"': 34}
+
+
+def parse_ciphertext(text: str) -> bytes:
+    """Return the bytes that ``text`` spells. Raises DecodeError, which does not quote it."""
+    if text[:2] in {"b'", 'b"'} or (text[:1] == "b" and "\\" in text):
+        return parse_bytes_literal(text)
+    packed = text.translate(_BREAKS)
+    if _BASE64.fullmatch(packed):
+        try:
+            return base64.b64decode(packed, validate=True)
+        except binascii.Error:
+            pass  # a wrong length
+    raise DecodeError("it is not ciphertext: neither base64 nor a Python bytes literal")
+
+
+def parse_bytes_literal(text: str) -> bytes:
+    """Return the value of a Python bytes literal, with its quotes or without. Raises DecodeError."""
+    quote = text[1:2]
+    body = text[1:]
+    if quote and quote in "'\"":
+        if len(text) < 3 or text[-1] != quote:
+            raise DecodeError("it is a Python bytes literal that does not end")
+        body = text[2:-1]
+    else:
+        quote = ""
+    value = bytearray()
+    position = 0
+    while position < len(body):
+        position = _take(body, position, quote, value)
+    return bytes(value)
+
+
+def _take(body: str, position: int, quote: str, value: bytearray) -> int:
+    """Add what stands at ``position`` to ``value``; return the position after it."""
+    if plain := _PLAIN.match(body, position):
+        if quote and quote in plain[0]:
+            raise DecodeError("it is a Python bytes literal that ends before the text does")
+        value += plain[0].encode("ascii")
+        return plain.end()
+    escape = _ESCAPE.match(body, position)
+    if escape is None:
+        raise DecodeError("it is a Python bytes literal with a character or escape that none can have")
+    code = _code(escape)
+    if code > 255:
+        raise DecodeError("it is a Python bytes literal with an octal escape above \\377")
+    value.append(code)
+    return escape.end()
+
+
+def _code(escape: re.Match[str]) -> int:
+    if escape["hex"]:
+        return int(escape["hex"], 16)
+    return int(escape["octal"], 8) if escape["octal"] else _LETTERS[escape["letter"]]
+
+
+class CiphertextProvider(ABC):
+    """Reads ``environ[NAME]`` as ciphertext and decrypts it; a key service is a subclass with :meth:`decrypt`.
+
+    ``variable_prefixes``: NAME may stand there with one of these before it, and is looked for so first.
+    ``value_prefix``: what the text may begin with, to mark it. ``largest``: the most bytes that a ciphertext has.
+
+    A variable that is not ciphertext is a DecodeError, never its plain value. Plaintext is never stripped; it is text
+    where it is UTF-8, else bytes.
+    """
+
+    system: ClassVar[str]
+    variable_prefixes: ClassVar[tuple[str, ...]] = ()
+    value_prefix: ClassVar[str] = ""
+    largest: ClassVar[int]
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.default_field: str | None = None
+
+    @abstractmethod
+    async def decrypt(self, ciphertext: bytes, name: str | None = None) -> bytes:
+        """Decrypt ``ciphertext``: one attempt. ``name`` is for errors. Never raises SecretNotFoundError."""
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        """Decrypt the variable. The environment has no versions."""
+        _check_name(self.system, name)
+        if version is not None:
+            raise UnsupportedOperationError(f"{self.system}: {name!r} has no versions; leave the version out")
+        plaintext = await self.decrypt(self.ciphertext(name), name)
+        return Secret(_payload(plaintext), name=name)
+
+    def ciphertext(self, name: str) -> bytes:
+        """The bytes that the variable spells. Raises SecretNotFoundError, DecodeError."""
+        names = [*(prefix + name for prefix in self.variable_prefixes), name]
+        text = next((self._environ[each] for each in names if each in self._environ), None)
+        if text is None:
+            message = f"{self.system}: the environment has no variable {name!r} with its ciphertext"
+            raise SecretNotFoundError(message, provider=self.system, name=name)
+        problem: str
+        try:
+            ciphertext = parse_ciphertext(text.removeprefix(self.value_prefix))
+        except DecodeError as error:
+            problem = f"{error.message}; list in hosted_keys the variables that are encrypted"
+        else:
+            if len(ciphertext) <= self.largest:
+                return ciphertext
+            problem = f"it is longer than any ciphertext of {self.system}"
+        raise DecodeError(f"{self.system}: the environment variable {name!r} cannot be decrypted: {problem}")
+
+
+def _check_name(system: str, name: str) -> None:
+    if not name or any(char in "=\0" or "\ud800" <= char <= "\udfff" for char in name):
+        message = f"{system}: {name!a} cannot name a variable: it is empty, or has a '=' or NUL, or is not text"
+        raise InvalidNameError(message, provider=system, name=name)
+
+
+def _payload(plaintext: bytes) -> Payload:
+    try:
+        return plaintext.decode("utf-8")
+    except UnicodeDecodeError:
+        return plaintext

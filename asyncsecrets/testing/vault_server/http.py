@@ -64,6 +64,14 @@ class RequestRecord:
         return json.loads(self.body)
 
 
+def _parser_attribute() -> str:
+    """Where a connection of aiohttp keeps its parser: a private name, which has changed once (in 3.14)."""
+    for name in ("_request_parser", "_parser"):
+        if hasattr(RequestHandler, name):
+            return name
+    raise RuntimeError("the dev server does not know this version of aiohttp: install one from 3.13.4 up to 3.14")
+
+
 class Protocol(RequestHandler):
     """A connection whose requests are parsed in Python."""
 
@@ -71,7 +79,7 @@ class Protocol(RequestHandler):
 
     def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
         super().__init__(manager, loop=loop, **settings)
-        self._parser = HttpRequestParserPy(
+        parser = HttpRequestParserPy(
             self,
             loop,
             2**16,
@@ -80,6 +88,7 @@ class Protocol(RequestHandler):
             payload_exception=web.RequestPayloadError,
             auto_decompress=False,
         )
+        setattr(self, _parser_attribute(), parser)
 
     def handle_error(
         self,

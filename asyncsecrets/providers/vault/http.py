@@ -131,8 +131,10 @@ class Transport:
     ) -> Answer:
         error = ClosedError("the Vault provider was closed meanwhile") if session.closed else translate(call, failure)
         del failure  # it may hold headers, and this frame stays in the traceback of ours
-        # A server that refuses our certificate may be right: ours may have expired, and its successor be on disk.
-        if isinstance(error, InsecureTransportError) and await self.reload_tls():
+        # A server that refuses our certificate may be right: ours may have expired, and its successor be on disk. Some
+        # servers refuse by hanging up, which looks like any broken connection, and then a write must not be repeated.
+        unsent = isinstance(error, InsecureTransportError) or not call.writes
+        if unsent and not isinstance(error, ClosedError) and await self.reload_tls():
             return await self.send(call, extra, url)
         raise error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 import ssl
@@ -171,7 +170,7 @@ EXCEPTIONS = [
     (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, CANARY)), errors.UnavailableError, False),
     (aiohttp.ConnectionTimeoutError(CANARY), errors.UnavailableError, False),
     (aiohttp.SocketTimeoutError(CANARY), errors.UnavailableError, True),
-    (asyncio.TimeoutError(CANARY), errors.UnavailableError, True),
+    (TimeoutError(CANARY), errors.UnavailableError, True),
     (aiohttp.ServerDisconnectedError(CANARY), errors.UnavailableError, True),
     (aiohttp.ClientOSError(104, CANARY), errors.UnavailableError, True),
     (ConnectionResetError(104, CANARY), errors.UnavailableError, True),

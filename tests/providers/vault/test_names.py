@@ -121,11 +121,11 @@ PIECES = [
         "é",
         "e\u0301",
         "ß",
-        "ſ",
+        "\u017f",
         "K",
         "Å",
         "日",
-        "ａ",
+        "\uff41",
         "\uff0e\uff0e",
         "\uff0f",
         "\u200b",
@@ -170,7 +170,7 @@ def test_refused(name):
 
 @given(st.text(st.sampled_from(sorted({c for piece in PIECES for c in piece})) | st.characters(), max_size=40))
 def test_encoding_is_exact(name):
-    """Whatever is accepted is one path of plain characters that decodes to the name, in NFC and without dot segments."""
+    """Whatever is accepted is a path of plain characters that decodes to the name, in NFC, without dot segments."""
     try:
         encoded = encode_name(name)
     except InvalidNameError:
@@ -218,8 +218,6 @@ def test_url():
         "https://v#x",
         "https://v:0",
         "https://v:99999",
-    ]
-    + [
         "https://v/../x",
         "https://v/%2e",
         "https://v\n",
@@ -242,8 +240,6 @@ def test_bad_address(address):
         ("http://localhost", True),
         ("http://[::1]:8200", True),
         ("http://127.0.0.1.evil.test", False),
-    ]
-    + [
         ("http://10.0.0.1", False),
         ("http://localhost.evil.test", False),
         ("http://[::2]", False),

@@ -1,0 +1,272 @@
+"""The keeper's rules on a clock that the test moves: one login, backoff, no storms."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from asyncsecrets.errors import AuthenticationError, ClosedError, UnavailableError
+from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
+from asyncsecrets.providers.vault.auth.tokens import Lease
+
+
+class Method:
+    """A login that gives a new token each time, or fails as told."""
+
+    local = given = False
+
+    def __init__(self, duration=0.0, renewable=True):
+        self.duration = duration
+        self.renewable = renewable
+        self.failure = None
+        self.count = 0
+
+    async def login(self, api, refused):
+        self.count += 1
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        return Lease(f"canary-{self.count}", self.duration, self.renewable)
+
+
+class Api:
+    """Renewals as told."""
+
+    def __init__(self):
+        self.outcomes = iter([])
+        self.revoked = []
+        self.stuck = False
+
+    async def reload_tls(self):
+        return False
+
+    async def renew(self, token):
+        outcome = next(self.outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return Lease(token, outcome, True)
+
+    async def revoke(self, token):
+        self.revoked.append(token)
+        if self.stuck:
+            await asyncio.Event().wait()
+
+
+class Bench:
+    """A keeper, its clock and its method."""
+
+    def __init__(self, **method):
+        self.now = 1000.0
+        self.method = Method(**method)
+        self.api = Api()
+        self.keeper = TokenKeeper(self.method, self.api, clock=lambda: self.now, spread=lambda: 0.0, revoke=True)
+
+    async def upkeep(self):
+        """What the timer would start."""
+        await self.keeper._upkeep.join()
+
+
+@pytest.fixture
+def bench():
+    """A keeper whose tokens last for ever."""
+    return Bench()
+
+
+REFUSED = AuthenticationError("canary", provider="hashicorp_vault")
+DOWN = UnavailableError("canary", provider="hashicorp_vault")
+
+
+async def attempts(bench, seconds, step=0.25):
+    """How many logins happen while somebody asks all the time."""
+    before = bench.method.count
+    for _ in range(int(seconds / step)):
+        with pytest.raises((AuthenticationError, UnavailableError)):
+            await bench.keeper.obtain()
+        bench.now += step
+    return bench.method.count - before
+
+
+@pytest.mark.parametrize(("failure", "longest"), [(REFUSED, 60.0), (DOWN, 10.0)])
+async def test_backoff(bench, failure, longest):
+    """Failing logins come 1, 2, 4 ... seconds apart, at most 60 s, or 10 s while the server is merely down."""
+    bench.method.failure = failure
+    assert await attempts(bench, 7.0) == 3
+    assert await attempts(bench, 600.0) <= 600 / longest + 8
+    bench.method.failure = None
+    bench.now += longest
+    assert (await bench.keeper.obtain()).text
+
+
+async def test_success_forgets_the_backoff(bench):
+    """After a success the next failure starts from one second again."""
+    bench.method.failure = DOWN
+    await attempts(bench, 20.0)
+    bench.method.failure = None
+    bench.now += 10
+    token = await bench.keeper.obtain()
+    bench.now += 5
+    bench.method.failure = DOWN
+    with pytest.raises(UnavailableError):
+        await bench.keeper.replace(token)
+    bench.method.failure = None
+    bench.now += 1
+    assert await bench.keeper.obtain() is not token
+
+
+async def test_useless_logins_are_no_storm(bench):
+    """Where every new token is refused at once, logins slow down like failing ones."""
+    messages = set()
+    for _ in range(400):
+        try:
+            token = await bench.keeper.obtain()
+            await bench.keeper.replace(token)
+        except AuthenticationError as error:
+            messages.add(error.message)
+        bench.now += 0.25
+    assert bench.method.count < 14
+    assert all("refused at once" in message for message in messages)
+    assert messages
+
+
+async def test_many_refusals_of_one_token(bench):
+    """A thousand callers whose token was refused get the one new token, whenever they come."""
+    token = await bench.keeper.obtain()
+    bench.now += 60
+    new = await asyncio.gather(*(bench.keeper.replace(token) for _ in range(1000)))
+    assert len({id(each) for each in new}) == 1
+    assert await bench.keeper.replace(token) is new[0]
+    assert bench.method.count == 2
+
+
+async def test_every_waiter_has_its_own_error(bench):
+    """A failed login is a fresh exception for each waiter, without a traceback that grows."""
+    bench.method.failure = REFUSED
+    errors = await asyncio.gather(*(bench.keeper.obtain() for _ in range(50)), return_exceptions=True)
+    assert len({id(error) for error in errors}) == 50
+    assert bench.method.count == 1
+    depth = sum(1 for _ in itertools.takewhile(bool, iter_traceback(errors[-1])))
+    assert depth < 8
+
+
+def iter_traceback(error):
+    """The traceback's entries."""
+    entry = error.__traceback__
+    while entry:
+        yield entry
+        entry = entry.tb_next
+
+
+async def test_renewal_extends():
+    """A renewal keeps the token and moves its end."""
+    bench = Bench(duration=60.0)
+    token = await bench.keeper.obtain()
+    bench.api.outcomes = iter([60.0, 60.0])
+    for _ in range(2):
+        bench.now += 40
+        await bench.upkeep()
+    bench.now += 59
+    assert bench.keeper.current() is token
+    bench.now += 2
+    assert bench.keeper.current() is None
+    assert (bench.keeper.renewals, bench.method.count) == (2, 1)
+    await bench.keeper.aclose()
+
+
+@pytest.mark.parametrize("outcome", [REFUSED, 20.0])
+async def test_end_of_renewal_is_a_login(outcome):
+    """A refused renewal, or one that grants less than half, is followed by a login before the lease ends."""
+    bench = Bench(duration=60.0)
+    token = await bench.keeper.obtain()
+    bench.api.outcomes = iter([outcome])
+    bench.now += 40
+    await bench.upkeep()
+    assert bench.method.count == 2
+    assert bench.keeper.current() is not token
+    await bench.keeper.aclose()
+
+
+async def test_transient_renewal_failure_keeps_the_token():
+    """While the server is down the token is kept as long as it lives, and the renewal tried again."""
+    bench = Bench(duration=60.0)
+    token = await bench.keeper.obtain()
+    bench.api.outcomes = iter([DOWN, 60.0])
+    bench.now += 40
+    await bench.upkeep()
+    assert bench.keeper.current() is token
+    assert bench.keeper._timer is not None
+    bench.now += 7
+    await bench.upkeep()
+    bench.now += 50
+    assert bench.keeper.current() is token
+    await bench.keeper.aclose()
+
+
+async def test_failed_login_in_upkeep_keeps_the_token():
+    """A login that fails in the background costs nobody anything while the old token lives."""
+    bench = Bench(duration=60.0, renewable=False)
+    token = await bench.keeper.obtain()
+    bench.method.failure = REFUSED
+    bench.now += 40
+    await bench.upkeep()
+    assert bench.keeper.current() is token
+    assert await bench.keeper.obtain() is token
+    assert bench.keeper._timer is not None
+    await bench.keeper.aclose()
+
+
+async def test_renewal_is_due_at_two_thirds():
+    """The timer of a lease of 60 s is 40 s away."""
+    bench = Bench(duration=60.0)
+    await bench.keeper.obtain()
+    assert bench.keeper._timer.when() - asyncio.get_running_loop().time() == pytest.approx(40, abs=0.5)
+    await bench.keeper.aclose()
+
+
+async def test_token_that_expires_on_the_way(bench):
+    """A lease that is over when it arrives is used all the same, not asked for for ever."""
+    bench.method.duration = 0.5
+    original = bench.method.login
+
+    async def slow(api, refused):
+        bench.now += 2
+        return await original(api, refused)
+
+    bench.method.login = slow
+    assert (await bench.keeper.obtain()).text == "canary-1"
+    await bench.keeper.aclose()
+
+
+async def test_close_while_waiting(bench):
+    """Whoever waits for a login when the provider closes gets ClosedError."""
+    await bench.keeper.obtain()
+    token = bench.keeper.current()
+    stuck = asyncio.Event()
+
+    async def hang(api, refused):
+        await stuck.wait()
+
+    bench.method.login = hang
+    waiter = asyncio.ensure_future(bench.keeper.replace(token))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await bench.keeper.aclose()
+    with pytest.raises(ClosedError):
+        await waiter
+    with pytest.raises(ClosedError):
+        await bench.keeper.obtain()
+
+
+async def test_revocation_that_hangs(bench):
+    """A revocation that is not answered holds the close up for a second at most."""
+    bench.api.stuck = True
+    await bench.keeper.obtain()
+    await asyncio.wait_for(bench.keeper.aclose(), 1.5)
+    assert bench.api.revoked == ["canary-1"]
+
+
+async def test_repr_shows_no_token(bench):
+    """Tokens and leases do not show what they carry."""
+    token = await bench.keeper.obtain()
+    assert "canary" not in repr(token) + repr(Lease("canary", 1.0))

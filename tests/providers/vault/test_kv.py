@@ -1,0 +1,390 @@
+"""What the KV engines do beyond the provider contract, against the dev server and a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+
+import hvac
+import pytest
+
+from asyncsecrets.errors import (
+    ConfigError,
+    ConflictError,
+    DecodeError,
+    MalformedResponseError,
+    SecretNotFoundError,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+from asyncsecrets.providers.vault.documents import common_secret, object_text
+from asyncsecrets.providers.vault.errors import Answer, Call, document_of
+from asyncsecrets.testing.vault_server import VaultServer
+
+from .backend import Backend
+from .raw import RawServer, answer, document, mount, secret
+
+REAL = os.environ.get("ASYNCSECRETS_TEST_REAL_VAULT") == "1"
+
+
+@pytest.fixture(params=["fake", *(["real"] if REAL else [])])
+async def kv(request, provider_at):
+    """An open provider below a folder of its own; `kv.backend` prepares the server."""
+    folder = f"kv-{secrets.token_hex(4)}"
+    if request.param == "real":
+        backend = Backend(os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"])
+        async with provider_at(backend.url, token=backend.token, path_prefix=folder) as provider:
+            provider.backend, provider.folder = backend, folder
+            yield provider
+        return
+    server = VaultServer(root_token="canary-root")
+    async with server, provider_at((await server.start()).url, path_prefix=folder) as provider:
+        provider.backend, provider.folder = Backend(server.url, server.root_token), folder
+        yield provider
+
+
+async def reason(call):
+    """Why it is not there."""
+    with pytest.raises(SecretNotFoundError) as caught:
+        await call
+    return caught.value.reason
+
+
+async def test_delete_undelete_destroy(kv):
+    """A version goes, comes back, and goes for good; each state has its name."""
+    await kv.put("a", "canary-1")
+    await kv.put("a", "canary-2")
+    await kv.delete("a")
+    assert await reason(kv.get("a")) == "deleted"
+    assert (await kv.get("a", "1")).field("key").equals("canary-1")
+    await kv.undelete("a", ["2"])
+    assert (await kv.get("a")).field("key").equals("canary-2")
+    await kv.delete_versions("a", ["1"])
+    assert await reason(kv.get("a", "1")) == "deleted"
+    await kv.destroy("a", ["1"])
+    await kv.undelete("a", ["1"])
+    assert await reason(kv.get("a", "1")) == "destroyed"
+    assert [version.state for version in await kv.versions("a")] == ["destroyed", "enabled"]
+    await kv.purge("a")
+    assert await reason(kv.get("a")) == "absent"
+    assert await reason(kv.versions("a")) == "absent"
+    await kv.undelete("a", ["1"])
+    await kv.purge("a")
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "abc", "1.0", " 1", "\u0661", "99999999999999999999", ""])
+async def test_no_such_version(kv, version):
+    """What is not a version number is no version; the server would read some of these as the latest."""
+    await kv.put("a", "canary-1")
+    assert await reason(kv.get("a", version)) == "absent"
+    for call in (kv.undelete("a", [version]), kv.destroy("a", [version])):
+        assert await reason(call) == "absent"
+
+
+@pytest.mark.parametrize("cas", ["", "-1", "x", "1.0", "\u0660"])
+async def test_cas_that_is_no_version(kv, cas):
+    """A cas that no version can have is a lost compare-and-set, and nothing is written."""
+    await kv.put("a", "canary-1")
+    with pytest.raises(ConflictError):
+        await kv.put("a", "canary-2", cas=cas)
+    assert (await kv.get("a")).version == "1"
+
+
+async def test_cas_counts_deleted_versions(kv):
+    """The version of a deleted secret is what cas is compared with."""
+    await kv.put("a", "canary-1")
+    await kv.delete("a")
+    with pytest.raises(ConflictError):
+        await kv.put("a", "canary-2", cas="0")
+    assert (await kv.put("a", "canary-2", cas="1")).version == "2"
+
+
+async def test_cas_required(kv):
+    """Where CAS is required, a plain put looks the version up: for new, existing and deleted secrets."""
+    for name in ("a", "b"):
+        await kv.write_metadata(name, cas_required=True)
+    assert (await kv.metadata("a")).cas_required
+    for number in (1, 2):
+        assert (await kv.put("a", f"canary-{number}")).version == str(number)
+    await kv.delete("a")
+    assert (await kv.put("a", "canary-3")).version == "3"
+    with pytest.raises(ConflictError):
+        await kv.put("a", "canary-4", cas="1")
+
+
+async def test_patch(kv):
+    """A patch keeps the other members; None removes one; a lost cas writes nothing."""
+    await kv.put("a", "canary-1")
+    assert await kv.patch("a", {"user": "canary-user"}) == "2"
+    assert json.loads((await kv.get("a")).reveal()) == {"key": "canary-1", "user": "canary-user"}
+    assert await kv.patch("a", {"user": None}, cas="2") == "3"
+    assert (await kv.get("a")).fields() == ["key"]
+    with pytest.raises(ConflictError):
+        await kv.patch("a", {"user": "canary"}, cas="1")
+    assert await reason(kv.patch("none", {"user": "canary"})) == "absent"
+
+
+async def test_metadata(kv):
+    """Custom metadata, retention and expiry are kept; a version that expires later is enabled until then."""
+    await kv.write_metadata("a", custom={"owner": "canary"}, delete_version_after="1h", max_versions=2)
+    assert await reason(kv.get("a")) == "absent"
+    assert await reason(kv.versions("a")) == "absent"
+    for number in range(3):
+        await kv.put("a", f"canary-{number}")
+    about = await kv.metadata("a")
+    assert (about.custom, about.delete_version_after, about.max_versions) == ({"owner": "canary"}, "1h0m0s", 2)
+    assert [(version.version, version.state, version.current) for version in about.versions] == [
+        ("2", "enabled", False),
+        ("3", "enabled", True),
+    ]
+    assert about.current_version == "3"
+    assert about.created <= about.updated
+    assert (await kv.get("a")).field("key").equals("canary-2")
+
+
+async def test_list_is_recursive(kv):
+    """Every level is listed with full names; a name may be a folder too."""
+    names = ["a", "a/b", "a/b/c", "ab", "ä/ö", "z z/y"]
+    await asyncio.gather(*(kv.put(name, "canary") for name in names))
+    assert await kv.list() == sorted(names)
+    assert await kv.list("a") == ["a", "a/b", "a/b/c", "ab"]
+    assert await kv.list("a/") == ["a/b", "a/b/c"]
+    assert await kv.list("a/b") == ["a/b", "a/b/c"]
+    assert await kv.list("none/") == []
+
+
+async def test_whole_object(kv, provider_at):
+    """With an empty secret_field the value is the object: written as given, read as its text."""
+    settings = {"token": kv.backend.token, "path_prefix": kv.folder, "secret_field": ""}
+    async with provider_at(kv.backend.url, **settings) as provider:
+        assert provider.default_field is None
+        written = await provider.put("a", '{"b": "canary", "a": 1.5, "l": [true, null]}')
+        assert (await provider.get("a")).equals(written)
+        assert json.loads(written.reveal()) == {"b": "canary", "a": 1.5, "l": [True, None]}
+        for payload in ("canary", "[]", "", '{"a": NaN}'):
+            with pytest.raises(DecodeError) as caught:
+                await provider.put("a", payload)
+            assert "canary" not in str(caught.value)
+
+
+async def test_values_that_cannot_be_stored(kv):
+    """Bytes are refused with the remedy, a lone surrogate with the reason; nothing is sent."""
+    with pytest.raises(UnsupportedOperationError, match="base64"):
+        await kv.put("a", b"canary")
+    with pytest.raises(DecodeError, match="UTF-8"):
+        await kv.put("a", "canary\ud800")
+    assert await reason(kv.get("a")) == "absent"
+
+
+async def test_written_null(kv):
+    """A version that another client wrote with `data: null` has no members."""
+    await kv.backend("POST", f"secret/data/{kv.folder}/a", {"data": None})
+    assert (await kv.get("a")).equals("{}")
+
+
+async def test_hvac_reads_what_we_write(kv):
+    """An independent client sees our versions, deletes and CAS, and we see its."""
+    other = hvac.Client(url=kv.backend.url, token=kv.backend.token).secrets.kv.v2
+    path = f"{kv.folder}/a"
+    await kv.put("a", "canary-1")
+    read = await asyncio.to_thread(other.read_secret_version, path, raise_on_deleted_version=True)
+    assert read["data"]["data"] == {"key": "canary-1"}
+    await asyncio.to_thread(other.create_or_update_secret, path, {"key": "canary-2"}, cas=1)
+    assert (await kv.get("a")).field("key").equals("canary-2")
+    with pytest.raises(ConflictError):
+        await kv.put("a", "canary-3", cas="1")
+    await asyncio.to_thread(other.delete_latest_version_of_secret, path)
+    assert await reason(kv.get("a")) == "deleted"
+    await kv.undelete("a", ["2"])
+    read = await asyncio.to_thread(other.read_secret_version, path, raise_on_deleted_version=True)
+    assert read["data"]["metadata"]["version"] == 2
+
+
+@pytest.fixture
+async def kv1(kv):
+    """A KV v1 mount at the same server; its name."""
+    name = f"{kv.folder}-v1"
+    await kv.backend("POST", f"sys/mounts/{name}", {"type": "kv", "options": {"version": "1"}})
+    return name
+
+
+async def test_kv1_is_found_out(kv, kv1, provider_at):
+    """On a KV v1 mount nothing lands in `data/`, and everything is read where it is."""
+    async with provider_at(kv.backend.url, token=kv.backend.token, mount_name=kv1) as provider:
+        assert await reason(provider.get("a")) == "absent"
+        written = await provider.put("a", "canary-1")
+        assert (await provider.get("a")).equals(written)
+        assert written.version is None
+        await provider.put("b/c", "canary-2")
+        assert await provider.list() == ["a", "b/c"]
+        for call in (provider.get("a", "1"), provider.put("a", "canary", cas="1"), provider.undelete("a", ["1"])):
+            with pytest.raises(UnsupportedOperationError, match="KV version 1"):
+                await call
+        await provider.delete("a")
+        await provider.purge("b/c")
+        assert await provider.list() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "call"), [(2, "get"), (2, "put"), (2, "delete"), (2, "list"), (1, "get"), (1, "put")]
+)
+async def test_wrong_kv_version_is_an_error(kv, kv1, provider_at, version, call):
+    """A kv_version that the mount does not have is a configuration error, never absent, never a write elsewhere."""
+    mount_name = kv1 if version == 2 else "secret"
+    settings = {"token": kv.backend.token, "mount_name": mount_name, "kv_version": version}
+    async with provider_at(kv.backend.url, **settings) as provider:
+        calls = {
+            "get": lambda: provider.get("a"),
+            "put": lambda: provider.put("a", "canary"),
+            "delete": lambda: provider.delete("a"),
+            "list": provider.list,
+        }
+        with pytest.raises(ConfigError, match="kv_version"):
+            await calls[call]()
+    with pytest.raises(ValueError, match="404"):
+        await kv.backend("GET", f"{kv1}/data/a")
+
+
+@pytest.mark.parametrize("call", ["get", "put", "list"])
+async def test_missing_mount_and_namespace(kv, provider_at, call):
+    """A mount or namespace that does not exist is a configuration error that says so, never an absent secret."""
+    for settings in ({"mount_name": "nomount"}, {"namespace": "nowhere"}, {"mount_name": "nomount", "kv_version": 2}):
+        async with provider_at(kv.backend.url, token=kv.backend.token, **settings) as provider:
+            calls = {"get": lambda p=provider: p.get("a"), "put": lambda p=provider: p.put("a", "canary")}
+            with pytest.raises(ConfigError, match=r"mount_name|namespace"):
+                await calls.get(call, provider.list)()
+
+
+async def test_other_engine(kv, provider_at):
+    """A mount of another engine is a configuration error."""
+    async with provider_at(kv.backend.url, token=kv.backend.token, mount_name="cubbyhole") as provider:
+        with pytest.raises(ConfigError, match="mount_name"):
+            await provider.put("a", "canary")
+
+
+async def test_version_is_asked_once(provider_at):
+    """However many callers need to know it, the mount's version is asked for once."""
+
+    def respond(request):
+        return answer(body=mount()) if "/sys/internal/" in request.target else answer(404, {"errors": []})
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        results = await asyncio.gather(*(provider.get(f"a{n}") for n in range(100)), return_exceptions=True)
+        assert {type(result) for result in results} == {SecretNotFoundError}
+        assert sum("/sys/internal/" in request.target for request in server.requests) == 1
+
+
+async def test_version_question_that_fails(provider_at):
+    """A failure to ask is that failure for all who waited, and is asked again by the next."""
+    fail = [True]
+
+    def respond(request):
+        if "/sys/internal/" in request.target:
+            return answer(503, b"") if fail[0] else answer(body=mount())
+        return answer(404, {"errors": []})
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        results = await asyncio.gather(*(provider.get("a") for _ in range(50)), return_exceptions=True)
+        assert {type(result) for result in results} == {UnavailableError}
+        assert len({id(result) for result in results}) == 50
+        fail[0] = False
+        assert await reason(provider.get("a")) == "absent"
+
+
+async def test_a_present_secret_needs_no_question(provider_at):
+    """A read that finds a KV v2 secret is one request."""
+    async with RawServer() as server, provider_at(server.url) as provider:
+        await provider.get("a")
+        assert len(server.requests) == 1
+
+
+async def test_paging(provider_at):
+    """A server that pages is asked for the next page; one that does not is not asked for ever."""
+    names = [f"n{number:05d}" for number in range(2500)]
+
+    def respond(request, pages=True):
+        if "/sys/internal/" in request.target:
+            return answer(body=mount())
+        after = request.target.partition("after=")[2]
+        rest = [name for name in names if name > after] if pages else names[:1000]
+        return answer(body=document({"keys": rest[:1000]}))
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        assert await provider.list() == names
+        assert len(server.requests) == 4
+        server.respond = lambda request: respond(request, pages=False)
+        assert await provider.list() == names[:1000]
+
+
+@pytest.mark.parametrize("key", ["../", "..", "a/b", "/", "", "%2e%2e/", "a\nb", "a?x", "\ud800", "a" * 2000, ".//"])
+async def test_hostile_list(provider_at, key):
+    """A server cannot lead a list anywhere: keys that are not one segment of a name are left out."""
+
+    def respond(request):
+        if "/sys/internal/" in request.target:
+            return answer(body=mount())
+        return answer(body=document({"keys": [key, "good"]}))
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        assert await provider.list() == ["good"]
+        assert len(server.requests) == 2
+
+
+async def test_endless_folders(provider_at):
+    """A server that has a folder in every folder runs into the longest name."""
+
+    def respond(request):
+        body = mount() if "/sys/internal/" in request.target else document({"keys": ["deeper" * 10 + "/"]})
+        return answer(body=body)
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        assert await provider.list() == []
+        assert len(server.requests) < 30
+
+
+@pytest.mark.parametrize("keys", [None, "canary", [1], {}])
+async def test_malformed_list(provider_at, keys):
+    """A list that holds no names is MalformedResponseError."""
+    respond = lambda request: answer(body=document({"keys": keys}))  # noqa: E731
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        provider._mount.verified = True
+        with pytest.raises(MalformedResponseError):
+            await provider.list()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"key": "canary"},
+        {"key": ""},
+        {"": "x"},
+        {"key": "üñ日🔑"},
+        {"key": 'a\nb"c\\d\u0000</>&'},
+        {"key": "x", "b": "y"},
+        {"key": {"data": {"data": {"key": "y"}}}},
+        {"key": '"},"metadata":{'},
+        {"n": 1, "f": 1.5, "b": True, "z": None, "l": [1]},
+        {},
+    ],
+)
+def test_quick_reading_is_right(members):
+    """The common answer that is matched instead of parsed gives what parsing gives, or is parsed."""
+    call = Call("read", "GET", None, "a")
+    body = answer(body=secret(members)).partition(b"\r\n\r\n")[2]
+    slow = object_text(call, document_of(Answer(200, body).body)["data"]["data"])
+    quick = common_secret(body)
+    assert quick is None or quick == (slow, "2026-01-02T03:04:05.123456789Z", "1")
+    assert (quick is not None) == (list(members.values()) in (["canary"], [""], ["x"]))
+    assert json.loads(slow) == members
+
+
+@pytest.mark.parametrize("cut", range(1, 60))
+def test_quick_reading_of_a_cut_answer(cut):
+    """An answer that is cut off, or goes on, is not taken for the common one."""
+    body = answer(body=secret()).partition(b"\r\n\r\n")[2]
+    assert common_secret(body)
+    assert common_secret(body[:-cut]) is None
+    assert common_secret(body + b"x") is None
+    assert common_secret(body[cut:]) is None

@@ -1,0 +1,331 @@
+"""Logging in, staying logged in, and what happens when that ends: against the dev server, or a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import aiohttp
+import pytest
+
+from asyncsecrets.errors import AccessDeniedError, AuthenticationError, ConfigError, UnavailableError
+from asyncsecrets.testing.vault_server import VaultServer
+
+from .backend import Backend, Issuer
+
+REAL = os.environ.get("ASYNCSECRETS_TEST_REAL_VAULT") == "1"
+
+
+@pytest.fixture(params=["fake", *(["real"] if REAL else [])])
+async def backend(request):
+    """A server with one secret; the dev server, and the real one that VAULT_ADDR names."""
+    if request.param == "real":
+        backend = Backend(os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"])
+        backend.server = None
+        await backend.write()
+        yield backend
+        return
+    async with VaultServer(root_token="canary-root") as server:
+        backend = Backend(server.url, server.root_token)
+        backend.server = server
+        await backend.write()
+        yield backend
+
+
+async def read(provider):
+    """Read the secret, which must be right."""
+    secret = await provider.get("name")
+    assert secret.field("key").equals("canary-value")
+
+
+async def test_approle(backend, provider_at):
+    """AppRole logs in once, whoever asks."""
+    async with provider_at(backend.url, **await backend.approle()) as provider:
+        await asyncio.gather(*(read(provider) for _ in range(50)))
+        assert provider.tokens.logins == 1
+
+
+async def test_approle_elsewhere(backend, provider_at):
+    """AppRole at another mount path."""
+    async with provider_at(backend.url, **await backend.approle("team/approle")) as provider:
+        await read(provider)
+
+
+async def test_login_namespace_differs(backend, provider_at):
+    """The login happens in one namespace, the secrets are read in another."""
+    for path, namespace in (("outer", ""), ("inner", "outer")):
+        await ignore(backend("POST", f"sys/namespaces/{path}", {}, namespace))
+    mount = {"type": "kv", "options": {"version": "2"}}
+    await ignore(backend("POST", "sys/mounts/secret", mount, "outer/inner"))
+    await backend.write(namespace="outer/inner")
+    login = await backend.approle(namespace="outer", token_policies="child")
+    policy = 'path "inner/secret/data/*" { capabilities = ["read"] }'
+    await backend("POST", "sys/policies/acl/child", {"policy": policy}, "outer")
+    settings = {"login_namespace": "outer", "secret_namespace": "outer/inner"}
+    async with provider_at(backend.url, **login, **settings) as provider:
+        await read(provider)
+    async with provider_at(backend.url, **login, namespace="outer/inner") as provider:
+        with pytest.raises(AuthenticationError, match="login"):
+            await provider.get("name")
+
+
+async def ignore(call):
+    """Do it, unless it is done."""
+    try:
+        await call
+    except ValueError:
+        return
+
+
+async def test_wrong_secret_id(backend, provider_at):
+    """A refused login is AuthenticationError, and is not tried again for every caller."""
+    login = await backend.approle()
+    login["approle_secret_id"] = "canary-wrong"
+    async with provider_at(backend.url, **login) as provider:
+        results = await asyncio.gather(*(provider.get("name") for _ in range(50)), return_exceptions=True)
+        results += await asyncio.gather(*(provider.get("name") for _ in range(50)), return_exceptions=True)
+    assert {type(result) for result in results} == {AuthenticationError}
+    assert len({id(result) for result in results}) == 100
+    assert not any("canary" in str(result) for result in results)
+    if backend.server:
+        assert backend.server.count("POST", "/v1/auth/approle/login") == 1
+
+
+async def test_wrapped_secret_id(backend, provider_at):
+    """A response-wrapped secret id is opened once and used for every later login."""
+    login = await backend.approle()
+    login["approle_secret_id"] = await wrapped(backend)
+    async with provider_at(backend.url, **login, approle_secret_id_wrapped=True) as provider:
+        await read(provider)
+        await backend("POST", "auth/token/revoke", {"token": provider.tokens.current().text})
+        await read(provider)
+        assert provider.tokens.logins == 2
+
+
+async def wrapped(backend):
+    """A wrapping token with a secret id in it."""
+    headers = {"X-Vault-Token": backend.token, "X-Vault-Wrap-TTL": "60s"}
+    url = f"{backend.url}/v1/auth/approle/role/canary/secret-id"
+    async with aiohttp.ClientSession(headers=headers) as session, session.post(url, json={}) as answer:
+        return (await answer.json())["wrap_info"]["token"]
+
+
+async def test_wrapped_secret_id_opened_by_somebody_else(backend, provider_at):
+    """A wrapping token that is used up may mean a theft, and the error says so."""
+    login = await backend.approle()
+    login["approle_secret_id"] = await wrapped(backend)
+    await backend("POST", "sys/wrapping/unwrap", {}, token=login["approle_secret_id"])
+    async with provider_at(backend.url, **login, approle_secret_id_wrapped=True) as provider:
+        with pytest.raises(AuthenticationError, match="somebody else"):
+            await provider.get("name")
+
+
+async def test_secret_id_file(backend, provider_at, tmp_path):
+    """A secret id in a file is read at each login."""
+    login = await backend.approle()
+    file = tmp_path / "secret-id"
+    file.write_text(login.pop("approle_secret_id") + "\n")
+    async with provider_at(backend.url, **login, approle_secret_id_file=str(file)) as provider:
+        await read(provider)
+
+
+async def test_jwt(backend, provider_at, tmp_path):
+    """A JWT from a file that is read anew at each login."""
+    issuer = Issuer()
+    await backend.enable("jwt")
+    await backend("POST", "auth/jwt/config", {"jwt_validation_pubkeys": [issuer.public_key], "default_role": "app"})
+    role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["vault"], "token_policies": "reader"}
+    await backend("POST", "auth/jwt/role/app", role)
+    file = tmp_path / "jwt"
+    file.write_text(issuer.sign(exp=1))
+    async with provider_at(backend.url, jwt_file=str(file), jwt_role="app") as provider:
+        with pytest.raises(AuthenticationError):
+            await provider.get("name")
+        file.write_text(issuer.sign())
+        provider.tokens._not_before = 0.0
+        await read(provider)
+    async with provider_at(backend.url, jwt_file=str(file)) as provider:
+        await read(provider)
+
+
+async def test_missing_jwt_file(backend, provider_at):
+    """A credential file that is not there is named."""
+    async with provider_at(backend.url, jwt_file="/nowhere/jwt") as provider:
+        with pytest.raises(AuthenticationError, match="jwt_file '/nowhere/jwt'"):
+            await provider.get("name")
+
+
+async def test_revoked_token_is_one_login(backend, provider_at):
+    """1,000 reads with a token that the server revoked: one login, no failure."""
+    async with provider_at(backend.url, **await backend.approle()) as provider:
+        await read(provider)
+        await backend("POST", "auth/token/revoke", {"token": provider.tokens.current().text})
+        await asyncio.gather(*(read(provider) for _ in range(1000)))
+        assert provider.tokens.logins == 2
+
+
+async def test_policy_denial_is_no_login(backend, provider_at):
+    """1,000 reads that the policy forbids: no login, and errors that name path and capability."""
+    async with provider_at(backend.url, **await backend.approle(token_policies="default")) as provider:
+        provider._mount.verified = True
+        results = await asyncio.gather(*(provider.get("team/x") for _ in range(1000)), return_exceptions=True)
+        assert provider.tokens.logins == 1
+    assert {type(result) for result in results} == {AccessDeniedError}
+    assert "secret/data/team/x" in str(results[0])
+    assert "'read'" in str(results[0])
+
+
+async def test_given_token(backend, provider_at):
+    """A configured token that the server does not know is AuthenticationError."""
+    async with provider_at(backend.url, token="canary-unknown") as provider:
+        with pytest.raises(AuthenticationError, match="configured token"):
+            await provider.get("name")
+
+
+async def test_token_file(backend, provider_at, tmp_path):
+    """A token file is re-read when it changes, and when its token is refused."""
+    file = tmp_path / "token"
+    create = {"policies": ["reader"], "ttl": "1h", "no_parent": True}
+    await backend.enable("approle")
+    first, second, third = [
+        (await backend("POST", "auth/token/create", create))["auth"]["client_token"] for _ in range(3)
+    ]
+    file.write_text(first + "\n")
+    async with provider_at(backend.url, token_file=str(file)) as provider:
+        await read(provider)
+        file.write_text(second)
+        await read(provider)
+        assert provider.tokens._token.text == second
+        file.write_text("")
+        await read(provider)
+        file.write_text(third)
+        await backend("POST", "auth/token/revoke", {"token": second})
+        await asyncio.gather(*(read(provider) for _ in range(100)))
+        await backend("POST", "auth/token/revoke", {"token": third})
+        with pytest.raises(AuthenticationError, match="still holds it"):
+            await provider.get("name")
+        file.write_text(first)
+        await read(provider)
+
+
+async def test_no_token_file(backend, provider_at, tmp_path):
+    """A token file that is not there is named."""
+    async with provider_at(backend.url, token_file=str(tmp_path / "none")) as provider:
+        with pytest.raises(AuthenticationError, match="token_file"):
+            await provider.get("name")
+
+
+@pytest.mark.parametrize("line", ["two words", "canary\n\n", "\ttab", "ünicode", "x" * 9000])
+async def test_token_file_with_something_else(backend, provider_at, tmp_path, line):
+    """What cannot be a token is not sent as one, and not shown."""
+    file = tmp_path / "token"
+    file.write_text(line)
+    async with provider_at(backend.url, token_file=str(file)) as provider:
+        with pytest.raises(AuthenticationError) as caught:
+            await provider.get("name")
+    assert line.strip() not in str(caught.value)
+
+
+async def test_renewal(backend, provider_at):
+    """A short lease is renewed in the background; reads under load never notice."""
+    login = await backend.approle(token_ttl="1s", token_max_ttl="1h")
+    async with provider_at(backend.url, **login) as provider:
+        await read_for(provider, 1.3)
+        assert provider.tokens.logins == 1
+        assert provider.tokens.renewals >= 1
+
+
+async def test_end_of_renewal(backend, provider_at):
+    """Where the maximum TTL ends renewal, a new login replaces the token before it expires."""
+    login = await backend.approle(token_ttl="1s", token_max_ttl="2s")
+    async with provider_at(backend.url, **login) as provider:
+        await read_for(provider, 2.2)
+        assert provider.tokens.logins >= 2
+
+
+async def test_batch_token(backend, provider_at):
+    """A batch token cannot be renewed: a new login replaces it at two thirds of its life."""
+    login = await backend.approle(token_ttl="1s", token_type="batch")
+    async with provider_at(backend.url, **login) as provider:
+        await read_for(provider, 1.3)
+        assert provider.tokens.logins >= 2
+        assert provider.tokens.renewals == 0
+
+
+async def read_for(provider, seconds):
+    """Read all the time; no read may fail."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() < end:
+        await asyncio.gather(*(read(provider) for _ in range(8)))
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("revoke", [True, False])
+async def test_revoke_on_close(backend, provider_at, revoke):
+    """A token of our own is revoked on close where so configured, and only there."""
+    async with provider_at(backend.url, **await backend.approle(), revoke_on_close=revoke) as provider:
+        await read(provider)
+        token = provider.tokens.current().text
+    call = backend("GET", "auth/token/lookup-self", token=token)
+    if revoke:
+        with pytest.raises(ValueError, match="403"):
+            await call
+    else:
+        await call
+
+
+async def test_given_token_is_never_revoked(backend, provider_at):
+    """A token that was given to us is not ours to revoke."""
+    token = (await backend("POST", "auth/token/create", {"no_parent": True}))["auth"]["client_token"]
+    async with provider_at(backend.url, token=token, revoke_on_close=True) as provider:
+        await read(provider)
+    await backend("GET", "auth/token/lookup-self", token=token)
+
+
+async def test_token_outlives_the_session(backend, provider_at):
+    """Closed and opened again, a provider goes on with its token."""
+    async with provider_at(backend.url, **await backend.approle()) as provider:
+        await read(provider)
+        await provider.aclose()
+        await provider.open()
+        await read(provider)
+        assert provider.tokens.logins == 1
+
+
+async def test_first_caller_goes_away(backend, provider_at):
+    """The login goes on when the caller that started it is cancelled."""
+    async with provider_at(backend.url, **await backend.approle()) as provider:
+        first = asyncio.ensure_future(provider.get("name"))
+        await asyncio.sleep(0)
+        others = [asyncio.ensure_future(read(provider)) for _ in range(5)]
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.gather(*others)
+        assert provider.tokens.logins == 1
+
+
+async def test_sealed_server(provider_at):
+    """While the server is sealed, logins wait for their backoff; then they work without a restart."""
+    async with VaultServer(root_token="canary-root") as server:
+        backend = Backend(server.url, server.root_token)
+        await backend.write()
+        login = await backend.approle()
+        server.seal()
+        now = [0.0]
+        async with provider_at(server.url, clock=lambda: now[0], **login) as provider:
+            for _ in range(20):
+                with pytest.raises(UnavailableError, match="sealed"):
+                    await provider.get("name")
+            assert server.count("POST", "/v1/auth/approle/login") == 1
+            server.unseal()
+            now[0] += 2.0
+            await read(provider)
+
+
+async def test_kv_version_of_a_mount_without_permission(backend, provider_at):
+    """A token that may not learn the KV version needs the setting: nothing is called absent without knowing."""
+    login = await backend.approle(token_policies="default")
+    async with provider_at(backend.url, **login) as provider:
+        with pytest.raises(ConfigError, match="kv_version"):
+            await provider.put("name", "canary")

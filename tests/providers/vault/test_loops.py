@@ -1,0 +1,87 @@
+"""Event loops that come and go, forks, and what is left behind: nothing, and no word about it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from asyncsecrets.testing.vault_server import VaultServer
+
+HEAD = """
+import asyncio, gc, os, sys
+from asyncsecrets.providers.vault import VaultProvider, VaultSettings
+provider = VaultProvider(VaultSettings(addr=sys.argv[1], ca_cert=sys.argv[2], token="canary-root"))
+async def read():
+    await provider.open()
+    assert (await provider.get("name")).field("key").equals("canary-value")
+def check():
+    gc.collect()
+"""
+
+LOOP_GONE = """
+for _ in range(3):
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(read())
+    loop.close()
+    before = len(os.listdir("/proc/self/fd"))
+    provider.abandon()
+    check()
+    assert len(os.listdir("/proc/self/fd")) < before
+"""
+
+RUN_TWICE = """
+async def whole():
+    await read()
+    await provider.aclose()
+for _ in range(3):
+    asyncio.run(whole(), debug=True)
+check()
+"""
+
+FORK = """
+async def parent():
+    await read()
+    child = os.fork()
+    if child == 0:
+        provider.abandon()
+        check()
+        os.write(1, b"child done\\n")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    await read()
+    await provider.aclose()
+asyncio.run(parent())
+check()
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("script", [LOOP_GONE, RUN_TWICE, FORK], ids=["loop gone", "run twice", "fork"])
+def test_leaves_nothing(tls, script):
+    """A loop that ended, a second asyncio.run, a fork: right values, no warning, no descriptor left."""
+    server = VaultServer(root_token="canary-root", tls=tls)
+    server.write_secret("name", {"key": "canary-value"})
+    with server.run_in_thread():
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            HEAD + textwrap.dedent(script),
+            server.url,
+            server.ca_file or "",
+        ]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == ("child done\n" if script is FORK else "")
+
+
+def test_import_needs_no_loop_and_no_network():
+    """Making a provider does no I/O and binds to no loop."""
+    code = HEAD + "assert provider.default_field == 'key'"
+    command = [sys.executable, "-W", "error", "-c", code, "https://vault.invalid:8200", ""]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (result.returncode, result.stderr) == (0, "")

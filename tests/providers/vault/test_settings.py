@@ -1,0 +1,145 @@
+"""Where settings come from, which login they mean, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.base import Lister, Provider, VersionLister, Writer
+from asyncsecrets.providers.vault import VaultProvider, VaultSettings
+
+ADDR = {"HCP_VAULT_ADDR": "https://vault.test:8200"}
+
+
+def build(settings=None, environ=None, home=None):
+    """Settings from a mapping and an environment."""
+    return VaultSettings.from_mapping(settings or {}, {**ADDR, **(environ or {})}, home=home)
+
+
+def test_documented_variables():
+    """The variables of the documentation, with their defaults."""
+    settings = build(environ={"HCP_VAULT_NAMESPACE": "admin", "HCP_VAULT_TOKEN": "canary-token"})
+    assert (settings.addr, settings.token, settings.method) == ("https://vault.test:8200", "canary-token", "token")
+    assert (settings.secret_namespace, settings.login_namespace) == ("admin", "admin")
+    assert (settings.mount_name, settings.path_prefix, settings.default_field) == ("secret", "", "key")
+    assert (settings.connect_timeout, settings.attempt_timeout, settings.kv_version) == (2.0, 5.0, None)
+
+
+def test_precedence():
+    """Settings come before HCP_VAULT_ variables, and those before the ones of every Vault tool."""
+    environ = {"HCP_VAULT_MOUNT_NAME": "hcp", "VAULT_NAMESPACE": "tools", "VAULT_TOKEN": "canary-tools"}
+    assert build({}, environ).mount_name == "hcp"
+    assert build({"mount_name": "own"}, environ).mount_name == "own"
+    assert build({}, environ).namespace == "tools"
+    assert build({}, environ | {"HCP_VAULT_TOKEN": "canary-hcp"}).token == "canary-hcp"
+    tools = {"VAULT_ADDR": "https://tools.test", "VAULT_TOKEN": "canary", "VAULT_CACERT": "/ca.pem"}
+    settings = VaultSettings.from_mapping({}, tools)
+    assert (settings.addr, settings.token, settings.ca_cert) == ("https://tools.test", "canary", "/ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("environ", "method"),
+    [
+        ({"HCP_VAULT_TOKEN": "canary"}, "token"),
+        ({"HCP_VAULT_APPROLE_ROLE_ID": "r", "HCP_VAULT_APPROLE_SECRET_ID": "s", "VAULT_TOKEN": "canary"}, "approle"),
+        ({"HCP_VAULT_CLIENT_CERT": "c", "HCP_VAULT_CLIENT_KEY": "k", "HCP_VAULT_TOKEN": "canary"}, "cert"),
+        ({"VAULT_CLIENT_CERT": "c", "VAULT_CLIENT_KEY": "k", "VAULT_TOKEN": "canary"}, "token"),
+        ({"VAULT_CLIENT_CERT": "c", "VAULT_CLIENT_KEY": "k"}, "cert"),
+        ({"HCP_VAULT_KUBERNETES_ROLE": "app"}, "kubernetes"),
+        ({"HCP_VAULT_JWT_FILE": "/jwt", "HCP_VAULT_JWT_ROLE": "app"}, "jwt"),
+        ({"HCP_VAULT_TOKEN_FILE": "/token", "VAULT_TOKEN": "canary"}, "token_file"),
+        ({"HCP_VAULT_AUTH_METHOD": "token", "HCP_VAULT_APPROLE_ROLE_ID": "r", "VAULT_TOKEN": "canary"}, "token"),
+        ({}, "token_file"),
+    ],
+)
+def test_login_that_is_meant(environ, method):
+    """The login is the one whose settings are there; what is set for us wins over what lies about for every tool."""
+    assert build(environ=environ).method == method
+
+
+def test_last_resort_is_the_token_file_of_the_tools(tmp_path):
+    """Where nothing is set, the token of `vault login` is read: from HOME, or the home that is given."""
+    assert build(environ={"HOME": "/home/canary"}).token_file == "/home/canary/.vault-token"
+    assert build(home=tmp_path).token_file == str(tmp_path / ".vault-token")
+
+
+async def test_home_token_file_is_used(server, tmp_path):
+    """And it works, trailing newline included."""
+    server.write_secret("name", {"key": "canary-value"})
+    (tmp_path / ".vault-token").write_text("canary-root\n")
+    provider = VaultProvider.from_settings({"addr": server.url}, {}, home=tmp_path)
+    await provider.open()
+    assert (await provider.get("name")).field("key").equals("canary-value")
+    await provider.aclose()
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"approle_role_id": "r"}, "HCP_VAULT_APPROLE_SECRET_ID"),
+        ({"auth_method": "jwt"}, "jwt_file"),
+        ({"auth_method": "kerberos"}, "auth_method"),
+        ({"token": "canary", "client_cert": "c", "auth_method": "token"}, "client_key"),
+        ({"token": "canary with space"}, "token contains"),
+        ({"token": "canary\n"}, "token contains"),
+        ({"token": "canary\r\nX-Header: 1"}, "token contains"),
+        ({"approle_role_id": "r", "approle_secret_id": "cänary"}, "approle_secret_id contains"),
+        ({"token": "canary", "kv_version": 3}, "kv_version"),
+        ({"token": "canary", "kv_version": "canary"}, "whole number"),
+        ({"token": "canary", "attempt_timeout": 0}, "greater than 0"),
+        ({"token": "canary", "attempt_timeout": "nan"}, "greater than 0"),
+        ({"token": "canary", "attempt_timeout": "canary"}, "number of seconds"),
+        ({"token": "canary", "revoke_on_close": "canary"}, "true or false"),
+        ({"token": 5}, "a text"),
+        ({"token": "canary", "cluster_addrs": 5}, "list of addresses"),
+    ],
+)
+def test_refused(settings, match):
+    """What cannot work is a ConfigError that names the setting and shows no value."""
+    with pytest.raises(ConfigError, match=match) as caught:
+        build(settings)
+    error = caught.value
+    assert "canary" not in repr((error.args, vars(error), error.__cause__, error.__context__))
+
+
+def test_no_address():
+    """Without an address the error says where one is looked for."""
+    with pytest.raises(ConfigError, match="HCP_VAULT_ADDR or VAULT_ADDR"):
+        VaultSettings.from_mapping({"token": "canary"}, {})
+
+
+def test_text_becomes_what_it_means():
+    """A configuration file gives strings; each setting is converted as its kind says."""
+    given = {"kv_version": "2", "attempt_timeout": "1.5", "revoke_on_close": "true", "renew_token": "off"}
+    settings = build(given | {"token": "canary", "cluster_addrs": "https://a.test, https://b.test"})
+    assert (settings.kv_version, settings.attempt_timeout) == (2, 1.5)
+    assert (settings.revoke_on_close, settings.renew_token) == (True, False)
+    assert settings.cluster_addrs == ("https://a.test", "https://b.test")
+    assert build({"token": "canary", "secret_field": ""}).default_field is None
+
+
+def test_other_keys_are_left_alone():
+    """Keys of other layers are not ours to refuse."""
+    assert build({"token": "canary", "access_mode": "read_only", "hosted_keys": ["A"]}).token
+
+
+def test_repr_shows_no_credential():
+    """Settings can be printed."""
+    secret = {
+        "token": "canary",
+        "approle_role_id": "canary",
+        "approle_secret_id": "canary",
+        "client_key_password": "canary",
+    }
+    settings = build(secret)
+    assert "canary" not in repr(settings) + str(settings)
+    assert "canary" not in repr(VaultProvider(settings))
+
+
+def test_protocols():
+    """It reads, writes, lists names and lists versions."""
+    provider = VaultProvider(build({"token": "canary"}))
+    for protocol in (Provider, Writer, Lister, VersionLister):
+        assert isinstance(provider, protocol)
+    assert VaultProvider.system == "hashicorp_vault"
+    assert provider.default_field == "key"

@@ -1,0 +1,213 @@
+"""TLS: trust, client certificates, rotation on disk, and nothing sent where it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+from asyncsecrets.errors import ConfigError, InsecureTransportError, UnavailableError
+from asyncsecrets.providers.vault import VaultSettings
+from asyncsecrets.providers.vault.tls import TlsFiles
+from asyncsecrets.testing.vault_server import VaultServer
+
+from .backend import Backend
+from .raw import RawServer
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A CA of its own."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted(authority, tmp_path):
+    """Its certificate in a file."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+def serving(authority, *names, client=False):
+    """A server's context with a certificate for `names`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    if client:
+        authority.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def issued(authority, folder, name="client", password=None):
+    """A client certificate and key as files."""
+    certificate = authority.issue_cert(f"{name}@canary.test", common_name=name)
+    cert, key = folder / "client.pem", folder / "client.key"
+    cert.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    pem = certificate.private_key_pem.bytes()
+    if password:
+        loaded = serialization.load_pem_private_key(pem, None)
+        encryption = serialization.BestAvailableEncryption(password.encode())
+        pem = loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    key.write_bytes(pem)
+    return {"client_cert": str(cert), "client_key": str(key)}
+
+
+async def test_ca_bundle(provider_at, authority, trusted):
+    """A CA file is what is trusted."""
+    context = serving(authority, "127.0.0.1")
+    async with RawServer(ssl=context) as server, provider_at(server.url, ca_cert=str(trusted)) as provider:
+        await provider.get("name")
+
+
+async def test_ca_directory(provider_at, authority, trusted):
+    """A directory of CA files needs no hashed links; both settings take one."""
+    context = serving(authority, "127.0.0.1")
+    for setting in ("ca_path", "ca_cert"):
+        trust = {setting: str(trusted.parent)}
+        async with RawServer(ssl=context) as server, provider_at(server.url, **trust) as provider:
+            await provider.get("name")
+
+
+async def test_server_name(provider_at, authority, trusted):
+    """tls_server_name is the name that the certificate must have."""
+    settings = {"ca_cert": str(trusted), "tls_server_name": "vault.canary.test"}
+    context = serving(authority, "vault.canary.test")
+    async with RawServer(ssl=context) as server, provider_at(server.url, **settings) as provider:
+        await provider.get("name")
+
+
+@pytest.mark.parametrize("fault", ["unknown ca", "other name", "expired"])
+async def test_tls_failure_sends_nothing(provider_at, authority, trusted, fault):
+    """Where TLS fails, not one byte of a request leaves, and the error says what to look at."""
+    context = serving(authority, "127.0.0.1")
+    if fault == "unknown ca":
+        context = serving(trustme.CA(), "127.0.0.1")
+    elif fault == "other name":
+        context = serving(authority, "other.canary.test")
+    elif fault == "expired":
+        import datetime as dt
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+        authority.issue_cert("127.0.0.1", not_after=yesterday).configure_cert(context)
+    async with RawServer(ssl=context) as server, provider_at(server.url, ca_cert=str(trusted)) as provider:
+        with pytest.raises(InsecureTransportError, match="TLS"):
+            await provider.get("name")
+    assert b"canary" not in server.received
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("reply", [b"\x15\x03\x01\x00\x02\x02\x46", b"HTTP/1.1 400 Bad Request\r\n\r\ncanary"])
+async def test_server_without_our_tls(provider_at, reply):
+    """A server that has no TLS 1.2 (alert 70), or no TLS at all, is not asked in another way."""
+    received = []
+
+    async def serve(reader, writer):
+        received.append(await reader.read(1000))
+        writer.write(reply)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with provider_at(f"https://127.0.0.1:{port}") as provider:
+            with pytest.raises(InsecureTransportError):
+                await provider.get("name")
+    assert len(received) == 1
+    assert b"canary" not in received[0]
+
+
+async def test_client_certificate_rotates(provider_at, authority, trusted, tmp_path):
+    """A certificate that the server refuses is replaced by the one on disk, without a restart."""
+    login = issued(trustme.CA(), tmp_path)
+    async with (
+        RawServer(ssl=serving(authority, "127.0.0.1", client=True)) as server,
+        provider_at(server.url, ca_cert=str(trusted), auth_method="token", token="canary", **login) as provider,
+    ):
+        with pytest.raises((InsecureTransportError, UnavailableError)):
+            await provider.get("name")
+        issued(authority, tmp_path)
+        await provider.get("name")
+    assert len(server.requests) == 1
+
+
+async def test_encrypted_key(provider_at, authority, trusted, tmp_path):
+    """A key with a pass phrase is read with it, and nobody is asked for one on a terminal."""
+    login = issued(authority, tmp_path, password="canary-pass")
+    settings = {"ca_cert": str(trusted), "auth_method": "token", "token": "canary", **login}
+    async with RawServer(ssl=serving(authority, "127.0.0.1", client=True)) as server:
+        async with provider_at(server.url, client_key_password="canary-pass", **settings) as provider:
+            await provider.get("name")
+        for password in ("", "canary-wrong"):
+            with pytest.raises(ConfigError, match="client_key") as caught:
+                async with provider_at(server.url, client_key_password=password, **settings):
+                    pass
+            assert "canary-wrong" not in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["ca_cert", "ca_path", "client"])
+def test_missing_files(tmp_path, setting):
+    """A TLS file that is not there, or is none, is named."""
+    path = tmp_path / "missing"
+    settings = {setting: str(path)} if setting != "client" else {"client_cert": str(path), "client_key": str(path)}
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=setting):
+            TlsFiles(VaultSettings(addr="https://vault.test", token="canary", auth_method="token", **settings)).load()
+        if setting != "ca_path":
+            path.write_text("canary nonsense")
+
+
+def test_half_written_rotation(authority, trusted, tmp_path):
+    """A certificate whose key has not followed yet is not taken up; the pair is, once it fits."""
+    login = issued(authority, tmp_path)
+    files = TlsFiles(VaultSettings(addr="https://vault.test", ca_cert=str(trusted), **login))
+    files.load()
+    assert files.reload() is None
+    other = tmp_path / "other"
+    other.mkdir()
+    issued(authority, other)
+    shutil.copy(other / "client.pem", login["client_cert"])
+    assert files.reload() is None
+    shutil.copy(other / "client.key", login["client_key"])
+    assert files.reload() is not None
+
+
+def test_context(trusted):
+    """TLS 1.2 at least, certificates required, names checked, and no session keys written anywhere."""
+    context = TlsFiles(VaultSettings(addr="https://vault.test", token="canary", ca_cert=str(trusted))).load()
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.keylog_filename is None
+
+
+async def test_certificate_login(provider_at, tmp_path):
+    """The connection's certificate is the login; a rotated one logs in anew instead of renewing."""
+    async with VaultServer(root_token="canary-root", tls=True) as server:
+        first, second = server.client_certificate("web"), server.client_certificate("web2")
+        backend = Backend(server.url, "canary-root", ssl=ssl.create_default_context(cafile=server.ca_file))
+        await backend.enable("cert")
+        for name, certificate in (("web", first), ("web2", second)):
+            await backend(
+                "POST", f"auth/cert/certs/{name}", {"certificate": certificate.pem, "token_policies": "reader"}
+            )
+        await backend.write()
+        cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+        shutil.copy(first.cert_file, cert)
+        shutil.copy(first.key_file, key)
+        login = {"client_cert": str(cert), "client_key": str(key), "ca_cert": server.ca_file, "auth_method": "cert"}
+        async with provider_at(server.url, **login) as provider:
+            await provider.get("name")
+            await provider.tokens._upkeep.join()
+            assert (provider.tokens.logins, provider.tokens.renewals) == (1, 1)
+            shutil.copy(second.cert_file, cert)
+            shutil.copy(second.key_file, key)
+            await provider.tokens._upkeep.join()
+            await provider.get("name")
+            assert (provider.tokens.logins, provider.tokens.renewals) == (2, 1)
+        async with provider_at(server.url, **login, cert_role="web2") as provider:
+            await provider.get("name")

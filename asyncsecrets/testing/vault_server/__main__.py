@@ -17,8 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from asyncsecrets.errors import MissingDependencyError
-
-from .server import VaultServer
+from asyncsecrets.testing.vault_server.server import VaultServer
 
 _NOTICE = "asyncsecrets dev server: a fake, in memory and unencrypted. Do not keep real secrets in it.\n"
 

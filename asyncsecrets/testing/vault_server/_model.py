@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from ._durations import parse_duration
+from asyncsecrets.testing.vault_server._durations import parse_duration
 
 Operation = Literal["read", "list", "create", "update", "patch", "delete"]
 Clock = Callable[[], float]

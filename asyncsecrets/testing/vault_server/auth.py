@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from ._model import (
+from asyncsecrets.testing.vault_server._model import (
     Call,
     Pending,
     Refused,
@@ -19,10 +19,10 @@ from ._model import (
     page,
     unsupported_operation,
 )
-from .tokens import SYSTEM_MAX_TTL, Token
+from asyncsecrets.testing.vault_server.tokens import SYSTEM_MAX_TTL, Token
 
 if TYPE_CHECKING:
-    from .core import Context
+    from asyncsecrets.testing.vault_server.core import Context
 
 
 class AuthMethod:
@@ -214,11 +214,11 @@ def log_in(context: Context, mount: str, settings: TokenSettings, who: Identity)
 def new_method(kind: str) -> AuthMethod | None:
     """A new auth method of this kind, or None if there is none here."""
     # The methods build on this module.
-    from .auth_approle import AppRoleMethod  # noqa: PLC0415
-    from .auth_cert import CertificateMethod  # noqa: PLC0415
-    from .auth_jwt import JwtMethod  # noqa: PLC0415
-    from .auth_kubernetes import KubernetesMethod  # noqa: PLC0415
-    from .auth_token import TokenMethod  # noqa: PLC0415
+    from asyncsecrets.testing.vault_server.auth_approle import AppRoleMethod  # noqa: PLC0415
+    from asyncsecrets.testing.vault_server.auth_cert import CertificateMethod  # noqa: PLC0415
+    from asyncsecrets.testing.vault_server.auth_jwt import JwtMethod  # noqa: PLC0415
+    from asyncsecrets.testing.vault_server.auth_kubernetes import KubernetesMethod  # noqa: PLC0415
+    from asyncsecrets.testing.vault_server.auth_token import TokenMethod  # noqa: PLC0415
 
     methods: list[type[AuthMethod]] = [TokenMethod, AppRoleMethod, JwtMethod, KubernetesMethod, CertificateMethod]
     kinds = {method.kind: method for method in methods}

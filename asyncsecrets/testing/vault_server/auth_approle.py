@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ._model import (
+from asyncsecrets.testing.vault_server._model import (
     Call,
     Refused,
     Reply,
@@ -21,11 +21,11 @@ from ._model import (
     unsupported_operation,
     unsupported_path,
 )
-from .auth import AuthMethod, Identity, Roles, TokenSettings, log_in
-from .tokens import Token
+from asyncsecrets.testing.vault_server.auth import AuthMethod, Identity, Roles, TokenSettings, log_in
+from asyncsecrets.testing.vault_server.tokens import Token
 
 if TYPE_CHECKING:
-    from .core import Context
+    from asyncsecrets.testing.vault_server.core import Context
 
 
 @dataclass(slots=True)

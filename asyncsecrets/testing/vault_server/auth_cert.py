@@ -6,13 +6,13 @@ import fnmatch
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ._crypto import Certificate, load_certificate
-from ._model import Call, Refused, Reply, envelope, unsupported_path
-from .auth import AuthMethod, Identity, Roles, TokenSettings, log_in
-from .tokens import Token
+from asyncsecrets.testing.vault_server._crypto import Certificate, load_certificate
+from asyncsecrets.testing.vault_server._model import Call, Refused, Reply, envelope, unsupported_path
+from asyncsecrets.testing.vault_server.auth import AuthMethod, Identity, Roles, TokenSettings, log_in
+from asyncsecrets.testing.vault_server.tokens import Token
 
 if TYPE_CHECKING:
-    from .core import Context
+    from asyncsecrets.testing.vault_server.core import Context
 
 _NO_MATCH = "invalid certificate or no client certificate supplied"
 

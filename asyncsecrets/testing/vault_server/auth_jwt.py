@@ -8,13 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ._crypto import load_public_key, signed_by, unbase64
-from ._model import Call, Refused, Reply, absent, envelope, no_content, unsupported_operation, unsupported_path
-from .auth import AuthMethod, Identity, Roles, TokenSettings, log_in
-from .tokens import Token
+from asyncsecrets.testing.vault_server._crypto import load_public_key, signed_by, unbase64
+from asyncsecrets.testing.vault_server._model import (
+    Call,
+    Refused,
+    Reply,
+    absent,
+    envelope,
+    no_content,
+    unsupported_operation,
+    unsupported_path,
+)
+from asyncsecrets.testing.vault_server.auth import AuthMethod, Identity, Roles, TokenSettings, log_in
+from asyncsecrets.testing.vault_server.tokens import Token
 
 if TYPE_CHECKING:
-    from .core import Context
+    from asyncsecrets.testing.vault_server.core import Context
 
 _ONE_OF = (
     "exactly one of 'jwt_validation_pubkeys', 'jwks_url', 'jwks_pairs', 'oidc_discovery_url', or 'provider_config' "

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from ._model import Call, Pending, Refused, Reply, absent, envelope, no_content, unsupported_operation, unsupported_path
-from .auth import AuthMethod, Identity, Roles, TokenSettings, log_in
-from .auth_jwt import decode, time_problem
-from .tokens import Token
+from asyncsecrets.testing.vault_server._model import (
+    Call,
+    Pending,
+    Refused,
+    Reply,
+    absent,
+    envelope,
+    no_content,
+    unsupported_operation,
+    unsupported_path,
+)
+from asyncsecrets.testing.vault_server.auth import AuthMethod, Identity, Roles, TokenSettings, log_in
+from asyncsecrets.testing.vault_server.auth_jwt import decode, time_problem
+from asyncsecrets.testing.vault_server.tokens import Token
 
 if TYPE_CHECKING:
-    from .core import Context
+    from asyncsecrets.testing.vault_server.core import Context
 
 # Takes the token and the audiences wanted; gives the TokenReview's status.
 TokenReview = Callable[[str, list[str]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]

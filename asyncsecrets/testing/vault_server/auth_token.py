@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from ._durations import parse_duration
-from ._model import (
+from asyncsecrets.testing.vault_server._durations import parse_duration
+from asyncsecrets.testing.vault_server._model import (
     Call,
     Refused,
     Reply,
@@ -17,11 +17,11 @@ from ._model import (
     unsupported_operation,
     unsupported_path,
 )
-from .auth import AuthMethod
-from .tokens import SYSTEM_MAX_TTL, Token, capped
+from asyncsecrets.testing.vault_server.auth import AuthMethod
+from asyncsecrets.testing.vault_server.tokens import SYSTEM_MAX_TTL, Token, capped
 
 if TYPE_CHECKING:
-    from .core import Context, Core
+    from asyncsecrets.testing.vault_server.core import Context, Core
 
 
 class TokenMethod(AuthMethod):

@@ -8,17 +8,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ._model import Call, Operation, Pending, Refused, Reply, bad_token, denied_by_policy, envelope, timestamp
-from .engines import CubbyholeEngine, Engine
+from asyncsecrets.testing.vault_server._model import (
+    Call,
+    Operation,
+    Pending,
+    Refused,
+    Reply,
+    bad_token,
+    denied_by_policy,
+    envelope,
+    timestamp,
+)
+from asyncsecrets.testing.vault_server.engines import CubbyholeEngine, Engine
+from asyncsecrets.testing.vault_server.policies import DEFAULT_POLICY, Acl, acl_of
+from asyncsecrets.testing.vault_server.quotas import Quotas
+from asyncsecrets.testing.vault_server.store import clean
+from asyncsecrets.testing.vault_server.tokens import Token, TokenStore, random_id
+
 from .kv2 import VersionedEngine
-from .policies import DEFAULT_POLICY, Acl, acl_of
-from .quotas import Quotas
-from .store import clean
-from .tokens import Token, TokenStore, random_id
 
 if TYPE_CHECKING:
-    from .auth import AuthMethod
-    from .auth_kubernetes import TokenReview
+    from asyncsecrets.testing.vault_server.auth import AuthMethod
+    from asyncsecrets.testing.vault_server.auth_kubernetes import TokenReview
 
 VERSION = "2.0.0-asyncsecrets-fake"
 _UNSEALED_ONLY = {"sys/health", "sys/seal-status", "sys/unseal", "sys/leader", "sys/init"}

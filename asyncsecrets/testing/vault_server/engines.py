@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from ._model import (
+from asyncsecrets.testing.vault_server._model import (
     Call,
     Refused,
     Reply,
@@ -16,7 +16,7 @@ from ._model import (
     unsupported_operation,
     unsupported_path,
 )
-from .store import FlatStore
+from asyncsecrets.testing.vault_server.store import FlatStore
 
 DEFAULT_LEASE = 2764800  # 32 days, the server's default
 

@@ -23,11 +23,10 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from asyncsecrets.errors import MissingDependencyError
-
-from ._model import Clock, Refused, Reply, errors_reply
-from .core import Core
-from .faults import Fault, Faults, fault_from_json
-from .wire import MAX_BODY, build_call, split_target
+from asyncsecrets.testing.vault_server._model import Clock, Refused, Reply, errors_reply
+from asyncsecrets.testing.vault_server.core import Core
+from asyncsecrets.testing.vault_server.faults import Fault, Faults, fault_from_json
+from asyncsecrets.testing.vault_server.wire import MAX_BODY, build_call, split_target
 
 SERVER_HEADER = "asyncsecrets-fake-vault"
 KEPT_REQUESTS = 20_000

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ._durations import format_duration
-from ._model import (
+from asyncsecrets.testing.vault_server._durations import format_duration
+from asyncsecrets.testing.vault_server._model import (
     INVALID,
     Call,
     Refused,
@@ -23,8 +23,8 @@ from ._model import (
     timestamp,
     unsupported_operation,
 )
-from .engines import Engine
-from .store import Entry, Settings, Version, VersionedStore, clean, subkeys
+from asyncsecrets.testing.vault_server.engines import Engine
+from asyncsecrets.testing.vault_server.store import Entry, Settings, Version, VersionedStore, clean, subkeys
 
 _NO_ROOT = "Non-listing operations on the root of a K/V v2 mount are not supported."
 _WRONG_PATH = (

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._model import Refused, errors_reply
+from asyncsecrets.testing.vault_server._model import Refused, errors_reply
 
 EXEMPT = {
     "sys/generate-recovery-token/attempt",

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
-from ._crypto import Authority, ClientCertificate
-from ._model import Call, Clock, Operation, Pending, Reply
-from .auth_kubernetes import TokenReview
-from .core import Core
-from .faults import Faults
-from .http import Front, Listener, RequestRecord, Sleep
+from asyncsecrets.testing.vault_server._crypto import Authority, ClientCertificate
+from asyncsecrets.testing.vault_server._model import Call, Clock, Operation, Pending, Reply
+from asyncsecrets.testing.vault_server.auth_kubernetes import TokenReview
+from asyncsecrets.testing.vault_server.core import Core
+from asyncsecrets.testing.vault_server.faults import Faults
+from asyncsecrets.testing.vault_server.http import Front, Listener, RequestRecord, Sleep
 
 _START_TIMEOUT = 10.0
 

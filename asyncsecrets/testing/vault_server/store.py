@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._model import Refused, multi_error, through_floats
+from asyncsecrets.testing.vault_server._model import Refused, multi_error, through_floats
 
 DEFAULT_MAX_VERSIONS = 10
 

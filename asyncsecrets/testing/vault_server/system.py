@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from asyncsecrets.testing.vault_server._model import Refused, Reply, unsupported_operation, unsupported_path
+
 from . import system_access, system_mounts, system_status, wrapping
-from ._model import Refused, Reply, unsupported_operation, unsupported_path
 
 if TYPE_CHECKING:
-    from .core import Context, Handler
+    from asyncsecrets.testing.vault_server.core import Context, Handler
 
 # A route that ends in a slash takes whatever follows as `context.rest`. A create is an update here.
 _ROUTES: Mapping[str, Mapping[str, Handler]] = {

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._model import Refused, Reply, absent, envelope, legacy, listing, multi_error, no_content, page, timestamp
-from .core import Context, Core, Policy
-from .policies import PolicyError, parse_policy
-from .quotas import EXEMPT, Quota
-from .tokens import Token
+from asyncsecrets.testing.vault_server._model import (
+    Refused,
+    Reply,
+    absent,
+    envelope,
+    legacy,
+    listing,
+    multi_error,
+    no_content,
+    page,
+    timestamp,
+)
+from asyncsecrets.testing.vault_server.core import Context, Core, Policy
+from asyncsecrets.testing.vault_server.policies import PolicyError, parse_policy
+from asyncsecrets.testing.vault_server.quotas import EXEMPT, Quota
+from asyncsecrets.testing.vault_server.tokens import Token
 
 if TYPE_CHECKING:
-    from .core import Handler
+    from asyncsecrets.testing.vault_server.core import Handler
 
 
 def list_policies(context: Context) -> Reply:

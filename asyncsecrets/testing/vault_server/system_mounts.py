@@ -5,15 +5,16 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from ._model import Call, Refused, Reply, bad_token, envelope, legacy, no_content
-from .auth import new_method
-from .core import Context, Mount
-from .engines import Engine, FlatEngine
+from asyncsecrets.testing.vault_server._model import Call, Refused, Reply, bad_token, envelope, legacy, no_content
+from asyncsecrets.testing.vault_server.auth import new_method
+from asyncsecrets.testing.vault_server.core import Context, Mount
+from asyncsecrets.testing.vault_server.engines import Engine, FlatEngine
+from asyncsecrets.testing.vault_server.tokens import SYSTEM_MAX_TTL
+
 from .kv2 import VersionedEngine
-from .tokens import SYSTEM_MAX_TTL
 
 if TYPE_CHECKING:
-    from .core import Handler
+    from asyncsecrets.testing.vault_server.core import Handler
 
 
 def list_mounts(context: Context) -> Reply:

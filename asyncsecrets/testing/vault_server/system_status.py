@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ._model import Refused, Reply, no_content
-from .core import VERSION, Context
+from asyncsecrets.testing.vault_server._model import Refused, Reply, no_content
+from asyncsecrets.testing.vault_server.core import VERSION, Context
 
 if TYPE_CHECKING:
-    from .core import Handler
+    from asyncsecrets.testing.vault_server.core import Handler
 
 CLUSTER = "asyncsecrets-fake"
 

@@ -7,8 +7,8 @@ import string
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ._durations import short_duration
-from ._model import Refused, bad_token, timestamp
+from asyncsecrets.testing.vault_server._durations import short_duration
+from asyncsecrets.testing.vault_server._model import Refused, bad_token, timestamp
 
 SYSTEM_MAX_TTL = 2764800  # 768 h, the server's default for both the default and the maximum
 _ALPHABET = string.ascii_letters + string.digits

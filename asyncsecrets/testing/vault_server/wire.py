@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from ._durations import parse_duration
-from ._model import Call, Operation, Refused, Reply, errors_reply
+from asyncsecrets.testing.vault_server._durations import parse_duration
+from asyncsecrets.testing.vault_server._model import Call, Operation, Refused, Reply, errors_reply
 
 MERGE_PATCH = "application/merge-patch+json"
 MAX_BODY = 32 * 1024 * 1024

@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from ._model import Refused, Reply, envelope, timestamp
-from .core import Context
-from .tokens import Token
+from asyncsecrets.testing.vault_server._model import Refused, Reply, envelope, timestamp
+from asyncsecrets.testing.vault_server.core import Context
+from asyncsecrets.testing.vault_server.tokens import Token
 
 if TYPE_CHECKING:
-    from .core import Handler
+    from asyncsecrets.testing.vault_server.core import Handler
 
 
 def wrap(context: Context) -> Reply:

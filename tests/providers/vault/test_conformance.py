@@ -23,14 +23,12 @@ class FakeHarness(ProviderHarness):
     """The dev server, prepared by its own means."""
 
     unsupported = BINARY
-    settings: ClassVar = {}
+    settings: ClassVar = {"attempt_timeout": 0.8}
 
     async def __aenter__(self):
         self.server = await VaultServer(root_token="canary-root", namespaces=["team"]).start()
         self.prepare()
-        self.provider = VaultProvider(
-            VaultSettings(addr=self.server.url, token="canary-root", attempt_timeout=0.4, **self.settings)
-        )
+        self.provider = VaultProvider(VaultSettings(addr=self.server.url, token="canary-root", **self.settings))
         return self
 
     def prepare(self):

@@ -42,19 +42,23 @@ check()
 """
 
 FORK = """
-async def parent():
-    await read()
-    child = os.fork()
-    if child == 0:
-        provider.abandon()
-        check()
-        os.write(1, b"child done\\n")
-        os._exit(0)
+loop = asyncio.new_event_loop()
+loop.run_until_complete(read())
+child = os.fork()
+if child == 0:
+    asyncio.base_events.BaseEventLoop.__del__ = lambda self: None  # the parent's loop is not ours to close
+    provider.abandon()
+    async def whole():
+        await read()
+        await provider.aclose()
+    asyncio.run(whole(), debug=True)
+    check()
+    print("child done")
+else:
     assert os.waitpid(child, 0)[1] == 0
-    await read()
-    await provider.aclose()
-asyncio.run(parent())
-check()
+    loop.run_until_complete(read())
+    loop.run_until_complete(provider.aclose())
+    loop.close()
 """
 
 

@@ -7,6 +7,7 @@ one there all the same, no error repeats it to the terminal's scrollback or a lo
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import sys
@@ -106,7 +107,7 @@ class _Parser(argparse.ArgumentParser):
     ) -> argparse.Namespace:
         parsed, rest = self.parse_known_args(args, namespace)
         if rest:
-            raise UsageError(_unexpected(rest, parsed.command))
+            raise UsageError(_unexpected(rest, parsed.command, parsed.options))
         return parsed
 
 
@@ -126,6 +127,7 @@ def _parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     for name, command in commands.items():
         subparser = names.add_parser(name, help=command.HELP, description=command.HELP, allow_abbrev=False)
         command.configure(subparser)
+        subparser.set_defaults(options=tuple(subparser._option_string_actions))  # noqa: SLF001  # there is no other way
         # Given before or after the command; unset there, what was given before must not be overwritten.
         suppress = argparse.SUPPRESS
         _add_common(subparser, config=suppress, source=suppress, json=suppress, debug=suppress)
@@ -162,10 +164,11 @@ def _unknown_command(word: str) -> str:
     return f"{said} The commands are: {', '.join(COMMANDS)}" if said.endswith("?") else f"{said}: {', '.join(COMMANDS)}"
 
 
-def _unexpected(rest: Sequence[str], command: str) -> str:
-    option = re.fullmatch(r"--?([a-z][a-z-]{0,30})(=.*)?", rest[0], re.DOTALL)
-    if option:
-        return f"{command} has no option --{option[1]} (see: asyncsecrets {command} --help)"
+def _unexpected(rest: Sequence[str], command: str, options: Sequence[str]) -> str:
+    if rest[0].startswith("-"):
+        near = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{command} was given an option that it does not have{hint} (see: asyncsecrets {command} --help)"
     if command == "set":
         return (
             "set takes a NAME only; a value on the command line is seen by every process of this machine and kept in "

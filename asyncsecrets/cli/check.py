@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncsecrets.cli.console import Console, describe, message_of
+from asyncsecrets.cli.console import Console, describe, message_of, printable
 from asyncsecrets.cli.exits import Family, family_of, worst
 from asyncsecrets.cli.sources import Use, merge, read_config, uses, using
 from asyncsecrets.errors import AsyncSecretsError, ConfigError, ProviderError
@@ -70,7 +70,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise ConfigError(f"{config.origin} refers to no secret and has no hosted_keys: there is nothing to check")
     findings = using(config, lambda client: _check_all(client, wanted))
     code = worst(finding.family for finding in findings).value
-    document = {"ok": code == 0, "exit_code": code, "secrets": [_row(finding) for finding in findings]}
+    document = {
+        "ok": code == 0,
+        "exit_code": code,
+        "secrets": [_row(finding) for finding in findings],
+        "faults": [_fault_document(group) for group in _faults(findings)],
+    }
     console.result(document, _report(findings, console))
     return code
 
@@ -129,7 +134,7 @@ def _row(finding: Finding) -> dict[str, Any]:
 def _report(findings: list[Finding], console: Console) -> str:
     """A table, then each fault once, with the names behind it and the remedy."""
     table = console.table(("", "NAME", "SOURCE", "VERSION", "TIME"), [_cells(finding) for finding in findings])
-    return "\n".join([table, *_faults(findings)])
+    return "\n".join([table, *(_fault_text(group) for group in _faults(findings))])
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:
@@ -141,30 +146,34 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     return (_LABELS[finding.family], finding.name, source, version, f"{finding.seconds * 1000:.1f} ms")
 
 
-def _faults(findings: list[Finding]) -> Iterable[str]:
-    """Faults of a whole source are one fault, whatever the number of names behind it."""
-    behind: dict[tuple[str, ...], list[Finding]] = {}
+def _faults(findings: list[Finding]) -> list[list[Finding]]:
+    """Findings with the same fault together: that of a whole source is one, however many names are behind it."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
         if finding.error is not None:
-            behind.setdefault(_fault_key(finding), []).append(finding)
-    for group in behind.values():
-        first = group[0]
-        yield ""
-        names = ", ".join(finding.name for finding in group)
-        yield f"{_LABELS[first.family]}  {names}  ({', '.join(first.use.places)})"
-        yield f"  {_message(first)}"
+            key = (finding.source, type(finding.error).__name__, _message(finding.error))
+            groups.setdefault(key, []).append(finding)
+    return list(groups.values())
 
 
-def _fault_key(finding: Finding) -> tuple[str, ...]:
-    return (finding.source, type(finding.error).__name__, _message(finding))
+def _fault_text(group: list[Finding]) -> str:
+    first = group[0]
+    where = f"  ({', '.join(first.use.places)})" if len(group) == 1 else f"  (source {first.source})"
+    names = ", ".join(printable(finding.name) for finding in group)
+    message = _message(first.error).replace("\n", "\n  ")
+    return f"\n{_LABELS[first.family]}  {names}{where}\n  {message}"
 
 
-def _message(finding: Finding) -> str:
+def _fault_document(group: list[Finding]) -> dict[str, Any]:
+    first = group[0]
+    names = [finding.name for finding in group]
+    kind = type(first.error).__name__
+    return {"source": first.source or None, "class": kind, "message": _message(first.error), "names": names}
+
+
+def _message(error: AsyncSecretsError | None) -> str:
     """The error without the name that happened to meet it."""
-    error = finding.error
-    if error is None:
-        return ""
-    message = message_of(error)
+    message = message_of(error) if error is not None else ""
     if isinstance(error, ProviderError) and error.name is not None:
         message = message.replace(f"{error.name!r}: ", "", 1)
-    return message.replace("\n", "\n  ")
+    return message

@@ -70,6 +70,7 @@ class YamlDocument:
         text = self.text
         for start in sorted(places, reverse=True):
             end, value = places[start]
+            end = start + len(text[start:end].rstrip())  # a block scalar goes on to the next line
             anchor = _ANCHOR.match(text, start, end)
             text = text[: anchor.end() if anchor else start] + _quoted(value) + text[end:]
         if load_strings(text, origin="the result") != replace_references(self.content, values):
@@ -119,7 +120,7 @@ def _typed(node: Any) -> Any:
         return [_typed(child) for child in node.value]
     if node is None:
         return None
-    return _scalar(node.value) if node.style is None else node.value
+    return node.value if node.style else _scalar(node.value)  # a plain one has none, or an empty one
 
 
 def _scalar(text: str) -> Any:

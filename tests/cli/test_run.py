@@ -1,0 +1,249 @@
+"""`run -- COMMAND`: secrets in the command's environment and nowhere else, or no command at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncsecrets.cli import main
+from asyncsecrets.testing.vault_server import VaultServer
+from tests.cli.conftest import VALUE, Run, spawn, vault_settings, write_config
+
+SHOW = "import os, json; print(json.dumps(dict(os.environ)))"
+
+
+def child_environ(*options: str, env: dict[str, str] | None = None) -> dict[str, str]:
+    """What a command sees in its environment."""
+    done = spawn("run", *options, "--", sys.executable, "-c", SHOW, env=env)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture
+def mark(workdir: Path) -> Path:
+    """A file that a command would make if it were started."""
+    return workdir / "started"
+
+
+def refused(mark: Path, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run a command that must not be started."""
+    done = spawn("run", *options, "--", "touch", str(mark), env=env)
+    assert not mark.exists()
+    assert done.returncode != 0
+    assert done.stdout == b""
+    assert b"canary" not in done.stderr
+    return done
+
+
+def test_names_of_the_configuration(workdir: Path, vault: VaultServer) -> None:
+    """References and hosted_keys become variables of their names; the rest of the environment is passed on."""
+    vault.write_secret("HOSTED", {"key": "canary-hosted\n"})
+    settings = vault_settings(vault, hosted_keys=["HOSTED", "DB_PASSWORD"])
+    write_config(workdir, {"general_settings": {"x": "os.environ/DB_PASSWORD", **settings}})
+    environ = child_environ(env={"DB_PASSWORD": "canary-old", "KEPT": "1"})
+    assert (environ["DB_PASSWORD"], environ["HOSTED"], environ["KEPT"]) == (VALUE, "canary-hosted\n", "1")
+
+
+def test_only(workdir: Path, vault: VaultServer, mark: Path) -> None:
+    """--only chooses among them, and a typo is an error."""
+    write_config(workdir, {"general_settings": vault_settings(vault, hosted_keys=["DB_PASSWORD", "MISSING"])})
+    assert child_environ("--only", "DB_PASSWORD")["DB_PASSWORD"] == VALUE
+    assert b"did you mean 'DB_PASSWORD'?" in refused(mark, "--only", "DB_PASWORD").stderr
+
+
+def test_secrets_by_hand(config: Path, vault: VaultServer) -> None:
+    """--secret VARIABLE, and VARIABLE=REFERENCE with a field."""
+    vault.write_secret("team/db", {"key": "canary-k", "url": "canary-url"})
+    environ = child_environ(
+        "--secret", "DB_PASSWORD", "--secret", "URL=secret:///team/db?field=url", "--secret", "P=os.environ/DB_PASSWORD"
+    )
+    assert (environ["DB_PASSWORD"], environ["URL"], environ["P"]) == (VALUE, "canary-url", VALUE)
+
+
+def test_env_file(workdir: Path, config: Path) -> None:
+    """--env-from: references in a .env file are replaced, the rest is set as it is."""
+    (workdir / "app.env").write_text("PASSWORD=os.environ/DB_PASSWORD\nPORT=8080\n")
+    environ = child_environ("--env-from", "app.env")
+    assert (environ["PASSWORD"], environ["PORT"]) == (VALUE, "8080")
+    assert "DB_PASSWORD" not in environ
+
+
+def test_a_value_stays_as_it_is(config: Path, vault: VaultServer) -> None:
+    """Line breaks, quotes and non-ASCII text come through."""
+    value = "canary $HOME `id` \"'\n\tü\U0001f511 "
+    vault.write_secret("DB_PASSWORD", {"key": value})
+    assert child_environ()["DB_PASSWORD"] == value
+    assert child_environ(env={"LC_ALL": "C", "PYTHONUTF8": "1"})["DB_PASSWORD"] == value
+
+
+def test_clean(config: Path, vault: VaultServer, workdir: Path) -> None:
+    """--clean keeps from the command what leads to the manager; without it, the environment is passed on."""
+    settings = vault_settings(vault)
+    del settings["key_management_settings"]["token"]
+    write_config(workdir, {"general_settings": {"x": "os.environ/DB_PASSWORD", **settings}})
+    env = {"HCP_VAULT_TOKEN": vault.root_token}
+    assert child_environ(env=env)["HCP_VAULT_TOKEN"] == vault.root_token
+    environ = child_environ("--clean", env=env)
+    assert "HCP_VAULT_TOKEN" not in environ
+    assert environ["DB_PASSWORD"] == VALUE
+
+
+def test_values_are_nowhere_else(config: Path, vault: VaultServer) -> None:
+    """Not in the arguments of any process, not in the environment of the one that started it, not in a file."""
+    script = (
+        "import os, pathlib; me = pathlib.Path('/proc/self'); up = pathlib.Path('/proc') / str(os.getppid());"
+        "seen = [(me / 'cmdline').read_bytes(), (up / 'cmdline').read_bytes(), (up / 'environ').read_bytes()];"
+        "seen += [p.read_bytes() for p in pathlib.Path('.').rglob('*') if p.is_file()];"
+        "print(any(b'can' b'ary' in one for one in seen), 'can' 'ary' in os.environ['DB_PASSWORD'])"
+    )
+    done = spawn("run", "--", sys.executable, "-c", script)
+    assert done.stdout == b"False True\n"
+    assert "canary" not in json.dumps(dict(os.environ))
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ({"a": "os.environ/DB_PASSWORD", "b": "os.environ/MISSING"}, 3),
+        ({"a": "os.environ/LD_PRELOAD"}, 2),
+        ({"a": "os.environ/with-dash"}, 2),
+        ({"a": "secret://Odd!"}, 2),
+        ({}, 2),
+    ],
+    ids=["missing", "denied name", "impossible name", "not a reference", "nothing"],
+)
+def test_nothing_is_started(document: dict[str, Any], code: int, workdir: Path, vault: VaultServer, mark: Path) -> None:
+    """One secret that is missing or cannot be a variable, and the command is not started."""
+    write_config(workdir, {**document, "general_settings": vault_settings(vault)})
+    assert refused(mark).returncode == code
+
+
+def test_nothing_is_started_when_the_manager_is_down(config: Path, vault: VaultServer, mark: Path) -> None:
+    """Down is down, also where the environment has the name."""
+    vault.seal()
+    assert refused(mark, env={"DB_PASSWORD": "canary-environ"}).returncode == 5
+
+
+def test_nothing_is_started_without_a_configuration(mark: Path) -> None:
+    """There are no names to go by."""
+    assert refused(mark).returncode == 2
+
+
+@pytest.mark.parametrize("value", ["canary\0", "canary" * 30_000], ids=["NUL", "too long"])
+def test_nothing_is_started_for_values_that_do_not_fit(
+    value: str, config: Path, vault: VaultServer, mark: Path
+) -> None:
+    """A value that no variable can hold is found before the command is."""
+    vault.write_secret("DB_PASSWORD", {"key": value})
+    assert refused(mark).returncode == 8
+
+
+def test_a_long_value_that_fits(config: Path, vault: VaultServer) -> None:
+    """Just below the limit of the system it works."""
+    value = "canary" + "x" * (128 * 1024 - len("canary" + "DB_PASSWORD") - 2)
+    vault.write_secret("DB_PASSWORD", {"key": value})
+    assert child_environ()["DB_PASSWORD"] == value
+
+
+@pytest.mark.parametrize("secret", ["LD_PRELOAD", "PATH=os.environ/DB_PASSWORD", "A-B", "=os.environ/X", "X="])
+def test_names_by_hand_are_checked(secret: str, config: Path, mark: Path) -> None:
+    """The same rules hold for --secret."""
+    assert refused(mark, "--secret", secret).returncode == 2
+
+
+def test_env_file_is_checked(workdir: Path, config: Path, mark: Path) -> None:
+    """And for --env-from, also for what is no reference."""
+    (workdir / "app.env").write_text("LD_PRELOAD=/tmp/canary.so\n")
+    assert refused(mark, "--env-from", "app.env").returncode == 2
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+def test_exit_codes_pass_through(code: int, config: Path) -> None:
+    """The command's exit code is ours: this process is the command."""
+    assert spawn("run", "--", "sh", "-c", f"exit {code}").returncode == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGPIPE, signal.SIGINT, signal.SIGXFSZ])
+def test_signals_end_the_command(number: signal.Signals, config: Path) -> None:
+    """Also those that Python ignores for itself."""
+    assert spawn("run", "--", "sh", "-c", f"kill -{int(number)} $$; exit 3").returncode == -number
+
+
+def test_signals_reach_the_command(config: Path) -> None:
+    """A signal to the process that was started is a signal to the command."""
+    script = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+    command = [sys.executable, "-m", "asyncsecrets", "run", "--", "sh", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.terminate()
+        assert process.stdout.read() == b"caught\n"
+    assert process.returncode == 9
+
+
+def test_stdin_and_arguments_are_the_commands(config: Path) -> None:
+    """What stands behind -- is passed on as it is, a second -- and options of ours included."""
+    done = spawn("run", "--", "sh", "-c", 'cat; printf "%s\\n" "$@"', "sh", "--json", "--", "--help", stdin=b"in\n")
+    assert done.stdout == b"in\n--json\n--\n--help\n"
+
+
+@pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/", 126), ("./config.yaml", 126)])
+def test_commands_that_cannot_be_executed(command: str, code: int, config: Path) -> None:
+    """As shells say it, in one line."""
+    done = spawn("run", "--", command)
+    assert done.returncode == code
+    assert done.stderr.count(b"\n") == 1
+    assert b"canary" not in done.stderr
+    document = json.loads(spawn("run", "--json", "--", command).stdout)
+    assert document["error"]["exit_code"] == code
+
+
+@pytest.mark.parametrize("argv", [["run"], ["run", "--"], ["run", "ls"], ["run", "--only", "X", "ls"]])
+def test_the_command_stands_behind_dashes(argv: list[str], cli: Run) -> None:
+    """Otherwise an option of the command would be one of ours."""
+    outcome = cli(*argv)
+    assert outcome.code == 2
+    assert "asyncsecrets run" in outcome.err
+
+
+def test_references_without_a_name_are_told_of(workdir: Path, vault: VaultServer) -> None:
+    """A reference that names a source has no variable; that is said, with the way to give it one."""
+    document = {
+        "a": "os.environ/DB_PASSWORD",
+        "b": "secret://default/DB_PASSWORD",
+        "general_settings": vault_settings(vault),
+    }
+    write_config(workdir, document)
+    done = spawn("run", "--", "true")
+    assert done.returncode == 0
+    assert b"--secret VARIABLE=secret://default/DB_PASSWORD" in done.stderr
+
+
+def test_the_process_is_left_as_it_was(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """exec gets the values; this process's own environment does not, not even for a moment."""
+    given: list[Any] = []
+    before = dict(os.environ)
+
+    def execute(command: str, argv: list[str], environ: dict[str, Any]) -> None:
+        given.append((argv, environ["DB_PASSWORD"], dict(os.environ) == before))
+        raise FileNotFoundError(2, "canary")
+
+    monkeypatch.setattr(os, "execvpe", execute)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
+    try:
+        assert main(["run", "--", "cmd", "-x"]) == 127
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert given == [(["cmd", "-x"], VALUE.encode(), True)]
+    assert "canary" not in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""Which variables a secret may become."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncsecrets.cli.variables import MAX_VARIABLE, check_name, check_value, without_bootstrap
+from asyncsecrets.errors import ConfigError, DecodeError
+
+REFUSED = [
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "DYLD_INSERT_LIBRARIES",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PATH",
+    "IFS",
+    "BASH_ENV",
+    "ENV",
+    "NODE_OPTIONS",
+    "PERL5OPT",
+    "RUBYOPT",
+    "JAVA_TOOL_OPTIONS",
+    "GIT_SSH_COMMAND",
+    "PROMPT_COMMAND",
+    "SHELLOPTS",
+    "GCONV_PATH",
+    "ld_preload",
+    "Path",
+    "BASH_FUNC_x",
+    "GLIBC_TUNABLES",
+    "LOCPATH",
+    "OPENSSL_CONF",
+    "EDITOR",
+    "PAGER",
+    "HOME",
+]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_variables_that_decide_what_runs(name: str) -> None:
+    """They are refused in any case, with the way out."""
+    with pytest.raises(ConfigError, match="--secret VARIABLE=REFERENCE"):
+        check_name(name, "config.yaml")
+
+
+@pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "A\0", "Ä", "a/b", "A\n", "A" * 257, "%s"])
+def test_names_that_no_variable_can_have(name: str) -> None:
+    """Anything but letters, digits and _ is refused."""
+    with pytest.raises(ConfigError):
+        check_name(name, "config.yaml")
+
+
+@given(st.from_regex(r"(DB|OPENAI|MY|X)_[A-Z0-9_]{0,20}", fullmatch=True))
+def test_ordinary_names(name: str) -> None:
+    """What secrets are usually called is accepted."""
+    check_name(name, "config.yaml")
+
+
+@given(st.text(max_size=20))
+def test_no_name_passes_that_could_break_the_environment(name: str) -> None:
+    """Whatever is accepted is an identifier."""
+    try:
+        check_name(name, "config.yaml")
+    except ConfigError:
+        return
+    assert name.isidentifier()
+    assert name.isascii()
+
+
+def test_values_that_no_variable_can_hold() -> None:
+    """NUL, and more than the system takes, are refused without showing them."""
+    with pytest.raises(DecodeError, match="NUL") as error:
+        check_value("X", b"canary\0")
+    assert "canary" not in str(error.value)
+    check_value("X", b"c" * (MAX_VARIABLE - 3))
+    with pytest.raises(DecodeError, match=f"the most is {MAX_VARIABLE}"):
+        check_value("X", b"c" * (MAX_VARIABLE - 2))
+
+
+def test_what_leads_to_managers() -> None:
+    """--clean takes away what the configured managers read, and nothing else."""
+    environ = {"HCP_VAULT_TOKEN": "canary", "VAULT_TOKEN": "canary", "ASYNCSECRETS_KEY": "canary", "AWS_REGION": "x"}
+    environ |= {"PATH": "/bin", "HCP_VAULT_REFRESH_INTERVAL": "9"}
+    assert without_bootstrap(environ, ["hashicorp_vault"]) == {"PATH": "/bin", "AWS_REGION": "x"}
+    assert "AWS_REGION" not in without_bootstrap(environ, ["aws_kms"])
+    assert environ["VAULT_TOKEN"] == "canary"

@@ -1,0 +1,186 @@
+"""`set`, `delete`, `list`, `versions`: against a real server."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from asyncsecrets.cli import values
+from asyncsecrets.testing.vault_server import VaultServer
+from tests.cli.conftest import VALUE, Run, on_terminal, spawn, vault_settings, write_config
+
+
+@pytest.mark.parametrize("value", [b"canary\n", b" canary \r\n\n", "canary-ü".encode()])
+def test_stdin_is_stored_exactly(value: bytes, config: Path, vault: VaultServer) -> None:
+    """What is piped in is the value, its last line break included."""
+    done = spawn("set", "NEW", stdin=value)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b"stored  NEW  default  version 1\n"
+    assert vault.read_secret("NEW") == {"key": value.decode()}
+
+
+@pytest.mark.parametrize(
+    ("piped", "stored"),
+    [(b"canary\n", "canary"), (b"canary\r\n", "canary"), (b"canary\n\n", "canary\n"), (b"canary", "canary")],
+)
+def test_stdin_line(piped: bytes, stored: str, config: Path, vault: VaultServer) -> None:
+    """--stdin-line takes off one line break, and no more."""
+    assert spawn("set", "NEW", "--stdin-line", stdin=piped).returncode == 0
+    assert vault.read_secret("NEW") == {"key": stored}
+
+
+def test_prompt(config: Path, vault: VaultServer) -> None:
+    """On a terminal the value is asked for, and not echoed."""
+    code, seen = on_terminal(["set", "NEW"], b"canary-typed\n", after=b"value: ")
+    assert code == 0
+    assert b"canary" not in seen
+    assert b"stored" in seen
+    assert vault.read_secret("NEW") == {"key": "canary-typed"}
+
+
+def test_prompt_that_cannot_hide(monkeypatch: pytest.MonkeyPatch, config: Path, vault: VaultServer, cli: Run) -> None:
+    """Where echo cannot be switched off, nothing is read."""
+
+    def fall_back(_: str) -> str:
+        warnings.warn("Can not control echo on the terminal.", values.getpass.GetPassWarning, stacklevel=1)
+        return VALUE
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(values.getpass, "getpass", fall_back)
+    outcome = cli("set", "NEW")
+    assert outcome.code == 2
+    assert "cannot hide" in outcome.err
+    assert vault.read_secret("NEW") is None
+
+
+@pytest.mark.parametrize("typed", [b"\n", b"\x04"], ids=["empty", "end of file"])
+def test_prompt_without_an_answer(typed: bytes, config: Path, vault: VaultServer) -> None:
+    """An empty answer stores nothing."""
+    code, _ = on_terminal(["set", "NEW"], typed, after=b"value: ")
+    assert code == 2
+    assert vault.read_secret("NEW") is None
+
+
+def test_empty_values_are_usually_accidents(config: Path, vault: VaultServer) -> None:
+    """`$(a command that failed)` must not wipe a secret; --allow-empty may."""
+    assert spawn("set", "DB_PASSWORD").returncode == 2
+    assert vault.read_secret("DB_PASSWORD") == {"key": VALUE}
+    assert spawn("set", "DB_PASSWORD", "--allow-empty").returncode == 0
+    assert vault.read_secret("DB_PASSWORD") == {"key": ""}
+
+
+def test_generate(config: Path, vault: VaultServer, cli: Run) -> None:
+    """A generated value is of the length asked for, different each time, and not shown."""
+    outcome = cli("set", "A", "--generate", "40")
+    assert outcome.code == 0
+    assert cli("set", "B", "--generate").code == 0
+    first, second = vault.read_secret("A"), vault.read_secret("B")
+    assert first is not None
+    assert second is not None
+    assert len(first["key"]) == 40
+    assert len(second["key"]) == 32
+    assert first["key"].isalnum()
+    assert first["key"][:32] != second["key"]
+    assert first["key"] not in outcome.out + outcome.err
+
+
+def test_from_file(workdir: Path, config: Path, vault: VaultServer, cli: Run) -> None:
+    """A file is stored exactly; one that is not there is named."""
+    (workdir / "key.pem").write_text("-----BEGIN canary-----\n")
+    assert cli("set", "PEM", "--from-file", "key.pem").code == 0
+    assert vault.read_secret("PEM") == {"key": "-----BEGIN canary-----\n"}
+    outcome = cli("set", "PEM", "--from-file", "kye.pem")
+    assert (outcome.code, "kye.pem: cannot be read" in outcome.err) == (2, True)
+
+
+def test_too_large(workdir: Path, config: Path, cli: Run) -> None:
+    """A value is read up to a limit, whatever it comes from."""
+    (workdir / "big").write_bytes(b"canary" * 200_000)
+    assert "more than 1048576 bytes" in cli("set", "BIG", "--from-file", "big").err
+    assert b"more than 1048576 bytes" in spawn("set", "BIG", stdin=b"canary" * 200_000).stderr
+
+
+def test_compare_and_set(config: Path, vault: VaultServer) -> None:
+    """--cas writes only over the version that was seen; a conflict is exit code 6."""
+    assert spawn("set", "DB_PASSWORD", "--cas", "0", stdin=b"canary").returncode == 6
+    assert spawn("set", "DB_PASSWORD", "--cas", "1", stdin=b"canary-2").returncode == 0
+    assert vault.read_secret("DB_PASSWORD") == {"key": "canary-2"}
+
+
+def test_read_only_source(workdir: Path, vault: VaultServer) -> None:
+    """Without access_mode: read_and_write nothing is sent, and the message says what to set."""
+    write_config(workdir, {"general_settings": vault_settings(vault, access_mode="read_only")})
+    done = spawn("set", "NEW", stdin=b"canary")
+    assert done.returncode == 7
+    assert b"access_mode: read_and_write" in done.stderr
+    assert vault.requests == []
+
+
+def test_set_says_where_programs_read_it(workdir: Path, vault: VaultServer) -> None:
+    """A name outside hosted_keys is written, and read from the environment all the same: better said than found out."""
+    write_config(workdir, {"general_settings": vault_settings(vault, hosted_keys=["DB_PASSWORD"])})
+    done = spawn("set", "NEW", stdin=b"canary")
+    assert done.returncode == 0
+    assert b"not among hosted_keys" in done.stderr
+    assert spawn("set", "DB_PASSWORD", stdin=b"canary").stderr == b""
+
+
+def test_set_as_json(config: Path, cli: Run) -> None:
+    """The outcome as one document."""
+    document = cli("set", "NEW", "--generate", "--json").json
+    assert document == {"name": "NEW", "version": "1", "source": "default", "note": None}
+
+
+def test_delete_needs_a_yes(config: Path, vault: VaultServer, cli: Run) -> None:
+    """Where nobody can be asked, --yes is needed."""
+    outcome = cli("delete", "DB_PASSWORD")
+    assert outcome.code == 2
+    assert "--yes" in outcome.err
+    assert vault.read_secret("DB_PASSWORD") == {"key": VALUE}
+    assert cli("delete", "DB_PASSWORD", "--yes").code == 0
+    assert vault.read_secret("DB_PASSWORD") is None
+
+
+@pytest.mark.parametrize(("typed", "code", "kept"), [(b"y\n", 0, False), (b"\n", 7, True), (b"nope\n", 7, True)])
+def test_delete_asks(typed: bytes, code: int, kept: bool, config: Path, vault: VaultServer) -> None:
+    """On a terminal it asks, and anything but a yes is a no."""
+    ended, seen = on_terminal(["delete", "DB_PASSWORD"], typed, after=b"[y/N] ")
+    assert b"delete DB_PASSWORD at source default?" in seen
+    assert ended == code
+    assert (vault.read_secret("DB_PASSWORD") is not None) == kept
+
+
+def test_delete_what_is_not_there(config: Path, cli: Run) -> None:
+    """Absent already is no error."""
+    assert cli("delete", "NEVER_THERE", "--yes", "--json").json["deleted"] is True
+
+
+def test_list(config: Path, vault: VaultServer, cli: Run) -> None:
+    """Names, one a line, sorted, under a prefix."""
+    vault.write_secret("team/b", {"key": "canary"})
+    vault.write_secret("team/a", {"key": "canary"})
+    assert cli("list").out == "DB_PASSWORD\nteam/a\nteam/b\n"
+    assert cli("list", "team/").out == "team/a\nteam/b\n"
+    assert cli("list", "nothing/").out == ""
+    assert cli("list", "--json").json == {"names": ["DB_PASSWORD", "team/a", "team/b"]}
+
+
+def test_list_where_there_is_no_list(cli: Run) -> None:
+    """A source that cannot list says so, with exit code 7."""
+    outcome = cli("list")
+    assert outcome.code == 7
+    assert "cannot list" in outcome.err
+
+
+def test_versions(config: Path, vault: VaultServer, cli: Run) -> None:
+    """Every version with its state, oldest first."""
+    vault.write_secret("DB_PASSWORD", {"key": "canary-2"})
+    vault.delete_secret("DB_PASSWORD")
+    rows = [line.split() for line in cli("versions", "DB_PASSWORD").out.splitlines()]
+    assert rows[0] == ["VERSION", "STATE", "CREATED"]
+    assert [row[:2] for row in rows[1:]] == [["1", "enabled"], ["2", "deleted"]]
+    document = cli("versions", "DB_PASSWORD", "--json").json
+    assert [info["version"] for info in document["versions"]] == ["1", "2"]
+    assert cli("versions", "NEVER_THERE").code == 3

@@ -108,6 +108,8 @@ class Writing:
         await put(harness, name, f"{CANARY} second", cas=first.version)
         lost = put(harness, name, f"{CANARY} lost", cas=first.version)
         await expect_error(harness, name, lost, ConflictError)
+        unknown = put(harness, name, f"{CANARY} lost", cas=harness.unknown_version)
+        await expect_error(harness, name, unknown, ConflictError)
         await expect_value(harness, name, f"{CANARY} second")
 
     @scenario

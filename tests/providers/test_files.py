@@ -1,0 +1,196 @@
+"""Files that are watched, replaced and locked."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+
+import pytest
+
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers import files
+from asyncsecrets.providers.files import MAX_BYTES, WatchedFile, create_file, locked, read_regular, replace_file
+
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file that was written long ago."""
+    path = tmp_path / "file"
+    write(path, b"canary-a")
+    return path
+
+
+def write(path, data, at=1_700_000_000):
+    path.write_bytes(data)
+    os.utime(path, (at, at))
+
+
+class Parsed:
+    """A parse function that counts."""
+
+    count = 0
+
+    def __call__(self, data):
+        self.count += 1
+        if data == b"damaged":
+            raise ConfigError("damaged")
+        return data.decode()
+
+
+def test_unchanged_file_is_parsed_once(path):
+    """A file that is left alone is parsed once, however often it is read."""
+    parsed = Parsed()
+    watched = WatchedFile(path, parsed)
+    assert [watched.read() for _ in range(3)] == ["canary-a"] * 3
+    assert parsed.count == 1
+
+
+@pytest.mark.parametrize("change", ["size", "time", "same size and time", "replaced"])
+def test_changed_file_is_parsed_again(path, change):
+    """A change is seen whatever of the file it leaves the same: even its size and its time set back."""
+    watched = WatchedFile(path, Parsed())
+    assert watched.read() == "canary-a"
+    if change == "size":
+        write(path, b"canary-longer")
+    if change == "time":
+        write(path, b"canary-b", at=1_700_000_001)
+    if change == "same size and time":
+        write(path, b"canary-b")
+    if change == "replaced":
+        write(path.with_name("new"), b"canary-b")
+        path.with_name("new").replace(path)
+    assert watched.read() == ("canary-longer" if change == "size" else "canary-b")
+
+
+def test_fresh_file_is_not_trusted(path):
+    """Within the two seconds in which a coarse clock could hide a second write, the file is parsed at each read."""
+    now = path.stat().st_mtime_ns + 2 * SECOND
+    parsed = Parsed()
+    watched = WatchedFile(path, parsed, now=lambda: now)
+    watched.read()
+    watched.read()
+    assert parsed.count == 2
+    now += 1
+    watched.read()
+    watched.read()
+    assert parsed.count == 3
+
+
+def test_file_from_the_future_is_not_trusted(path):
+    """A file whose time is ahead of the clock is parsed at each read."""
+    parsed = Parsed()
+    watched = WatchedFile(path, parsed, now=lambda: 0)
+    watched.read()
+    watched.read()
+    assert parsed.count == 2
+
+
+def test_damage_is_not_remembered_nor_hidden(path):
+    """A damaged file raises at each read, the content from before does not come back, and a mended file is read."""
+    watched = WatchedFile(path, Parsed())
+    watched.read()
+    write(path, b"damaged")
+    for _ in range(2):
+        with pytest.raises(ConfigError):
+            watched.read()
+    write(path, b"canary-b")
+    assert watched.read() == "canary-b"
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        watched.read()
+
+
+def test_size_limit(path):
+    """A file of exactly the limit is read, one byte more is refused."""
+    path.write_bytes(b"x" * MAX_BYTES)
+    assert len(read_regular(path)) == MAX_BYTES
+    path.write_bytes(b"x" * (MAX_BYTES + 1))
+    with pytest.raises(ConfigError, match="larger than 1048576 bytes"):
+        read_regular(path)
+
+
+def test_only_regular_files(tmp_path):
+    """A folder, a device and a pipe are refused at once."""
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path, tmp_path / "pipe", tmp_path.__class__("/dev/null")):
+        with pytest.raises(ConfigError, match="not a regular file"):
+            read_regular(odd)
+
+
+def test_create_is_exclusive_and_private(tmp_path):
+    """A new file is its owner's alone whatever the umask, and an existing one is never written over."""
+    old = os.umask(0)
+    try:
+        create_file(tmp_path / "new", b"canary")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError):
+        create_file(tmp_path / "new", b"other")
+    assert (tmp_path / "new").read_bytes() == b"canary"
+
+
+def test_readers_see_all_or_nothing(path):
+    """While a file is replaced again and again, every read is of one whole content."""
+    contents = {bytes([letter]) * 50_000 for letter in b"abc"}
+    replace_file(path, b"a" * 50_000)
+    done = threading.Event()
+
+    def replace():
+        for content in sorted(contents) * 20:
+            replace_file(path, content)
+        done.set()
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    while not done.is_set():
+        assert path.read_bytes() in contents
+    thread.join()
+
+
+@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+def test_failed_replacement_changes_nothing(path, monkeypatch, step):
+    """Whatever step fails, the old content is there and no other file is."""
+
+    def fail(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files.os if step == "fsync" else files.Path, step, fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        replace_file(path, b"canary-b")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"canary-a"
+    assert [file.name for file in path.parent.iterdir()] == ["file"]
+
+
+def test_folder_that_cannot_be_synced(path, monkeypatch):
+    """The content is in place when the folder is synced; a file system that cannot do that is no failure."""
+
+    def fail(_):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(files, "_sync", fail)
+    replace_file(path, b"canary-b")
+    assert path.read_bytes() == b"canary-b"
+
+
+def test_lock_excludes(path):
+    """One holder at a time, also through a symbolic link; the one who waited long enough is told so."""
+    link = path.with_name("link")
+    link.symlink_to(path)
+    start = time.monotonic()
+    with locked(path, 1), pytest.raises(TimeoutError), locked(link, 0.02):
+        pytest.fail("two held the lock")
+    assert 0.02 <= time.monotonic() - start < 1
+
+
+def test_lock_is_released(path):
+    """The lock is free again after an error, and its file is its owner's alone."""
+    with pytest.raises(ZeroDivisionError), locked(path, 1):
+        raise ZeroDivisionError
+    with locked(path, 0):
+        assert stat.S_IMODE(path.with_name(".file.lock").stat().st_mode) == 0o600

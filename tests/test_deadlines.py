@@ -1,0 +1,117 @@
+"""Deadline: the rules of asyncio.timeout, on one timer for all."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asyncsecrets.deadlines import Deadline
+
+
+async def limited(deadline: Deadline, seconds: float) -> str:
+    """Take ``seconds`` under ``deadline``."""
+    with deadline.limit():
+        await asyncio.sleep(seconds)
+    return "done"
+
+
+async def test_what_is_in_time_is_left_alone():
+    """An operation that ends in time returns, and later ones are not affected."""
+    deadline = Deadline(0.05)
+    for _ in range(10):
+        assert await limited(deadline, 0.01) == "done"
+
+
+async def test_what_is_late_is_ended():
+    """TimeoutError, and the task goes on as if nothing had been cancelled."""
+    with pytest.raises(TimeoutError):
+        await limited(Deadline(0.01), 5)
+    assert asyncio.current_task().cancelling() == 0
+    await asyncio.sleep(0)
+
+
+async def test_each_has_the_whole_time():
+    """A limit that began later ends later, also when the timer was set for an earlier one."""
+    deadline = Deadline(0.06)
+
+    async def later() -> str:
+        await asyncio.sleep(0.04)
+        return await limited(deadline, 0.04)
+
+    late, fine = await asyncio.gather(limited(deadline, 5), later(), return_exceptions=True)
+    assert isinstance(late, TimeoutError)
+    assert fine == "done"
+
+
+async def test_a_cancellation_from_outside_stays_one():
+    """Who cancels the task gets a cancelled task, not a TimeoutError."""
+    task = asyncio.create_task(limited(Deadline(10), 5))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_from_outside_wins_over_the_limit():
+    """Both in the same turn of the loop: the caller's cancellation is not swallowed."""
+    deadline = Deadline(0.01)
+    task = asyncio.create_task(limited(deadline, 5))
+    await asyncio.sleep(0)
+    deadline._queue[0].due = 0.0
+    deadline._fire(asyncio.get_running_loop())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_error_of_the_operation_passes():
+    """The limit has nothing to say about it."""
+    deadline = Deadline(1)
+    with pytest.raises(KeyError), deadline.limit():
+        raise KeyError
+    assert all(limit.task is None for limit in deadline._queue)
+
+
+async def test_limits_nest():
+    """The inner one ends the inner operation only."""
+    outer, inner = Deadline(5), Deadline(0.01)
+    with outer.limit():
+        with pytest.raises(TimeoutError):
+            await limited(inner, 5)
+        await asyncio.sleep(0.01)
+
+
+async def test_what_is_done_does_not_pile_up():
+    """Ten thousand operations leave next to nothing in the queue, and one timer in the loop."""
+    deadline = Deadline(60)
+    for _ in range(10_000):
+        with deadline.limit():
+            pass
+    assert len(deadline._queue) <= 2
+
+
+def test_one_loop_after_another():
+    """The loop that is gone is forgotten, with its timer."""
+    deadline = Deadline(0.01)
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            asyncio.run(limited(deadline, 5))
+        assert asyncio.run(limited(deadline, 0)) == "done"
+
+
+async def test_only_inside_a_task():
+    """There would be nothing to cancel."""
+    answer: list[BaseException] = []
+
+    def outside() -> None:
+        try:
+            with Deadline(1).limit():
+                pass
+        except RuntimeError as error:
+            answer.append(error)
+
+    asyncio.get_running_loop().call_soon(outside)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(answer) == 1

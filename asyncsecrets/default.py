@@ -1,16 +1,19 @@
 """The process's default client, and ``get_secret``, which reads through it.
 
-This module imports nothing but the errors: it is what ``import asyncsecrets`` costs. ``async with client`` puts the
-client on top of ``_open``; leaving takes it out, and the one below is the default again. A ContextVar would not do:
+This module imports nothing of ours but the errors: it is what ``import asyncsecrets`` costs. ``async with client`` puts
+the client on top of ``_open``; leaving takes it out, and the one below is the default again. A ContextVar would not do:
 one that is set in a lifespan is not seen in the handlers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import os
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeVar, cast, overload
+from typing import Final, Protocol, TypeVar, overload
 
-from asyncsecrets.errors import DecodeError, SecretNotFoundError
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, DecodeError, SecretNotFoundError
 
 __all__ = ["get_secret", "get_secret_bool"]
 
@@ -30,9 +33,12 @@ class DefaultClient(Protocol):
         """Read one secret the slow way."""
 
 
-_texts: dict[str, str] = {}
-_open: list[DefaultClient] = []
+_NOTHING: Final[dict[str, str]] = {}
+
+_texts: dict[str, str] = _NOTHING
+_open: tuple[DefaultClient, ...] = ()
 _opener: Callable[[], Awaitable[DefaultClient]] | None = None
+_opening: asyncio.Task[DefaultClient] | None = None
 
 
 @overload
@@ -59,7 +65,8 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
         return _texts[name]
     except KeyError:
         pass
-    client = _open[-1] if _open else await _open_default()
+    clients = _open
+    client = clients[-1] if clients else await _open_default()
     if default is _MISSING:
         return await client.read_text(name)
     try:
@@ -68,8 +75,16 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
         return default
 
 
-_TRUE: Final = frozenset({"true", "yes", "on", "1"})
-_FALSE: Final = frozenset({"false", "no", "off", "0"})
+_WORDS: Final = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
 
 
 @overload
@@ -83,35 +98,45 @@ async def get_secret_bool(name: str, default: T) -> bool | T: ...
 async def get_secret_bool(name: str, default: object = _MISSING) -> object:
     """Return a secret that says true/yes/on/1 or false/no/off/0, in any case, as a bool.
 
-    Raises :class:`~asyncsecrets.errors.DecodeError` for any other text, without showing it; otherwise like
-    :func:`get_secret`.
+    Blanks around the word do not matter. Raises :class:`~asyncsecrets.errors.DecodeError` for any other text, without
+    showing it; otherwise like :func:`get_secret`.
     """
-    value = cast("str | object", await get_secret(name, default=_MISSING if default is _MISSING else default))
-    if value is default and default is not _MISSING:
+    try:
+        meaning = _WORDS.get((await get_secret(name)).strip().lower())
+    except SecretNotFoundError:
+        if default is _MISSING:
+            raise
         return default
-    word = str(value).strip().lower()
-    if word in _TRUE or word in _FALSE:
-        return word in _TRUE
-    raise DecodeError(f"{name!r} is neither true/yes/on/1 nor false/no/off/0")
+    if meaning is None:  # the text itself is no local variable: tracebacks show those
+        raise DecodeError(f"{name!r} is neither true/yes/on/1 nor false/no/off/0")
+    return meaning
 
 
 def push(client: DefaultClient) -> None:
     """Make ``client`` the default."""
-    _open.append(client)
+    global _open  # noqa: PLW0603  # the process's default is a global by nature
+    _open = (*_open, client)
     rebind()
 
 
 def remove(client: DefaultClient) -> None:
-    """Take ``client`` out, wherever it is in the order of opening; the last one left is the default."""
-    if client in _open:
-        _open.remove(client)
+    """Take ``client`` out, wherever it is in the order of opening; the one that is last then is the default."""
+    global _open  # noqa: PLW0603
+    _open = tuple(other for other in _open if other is not client)
     rebind()
 
 
 def rebind() -> None:
-    """Look again at what the default client has warm: it changed, or the client did."""
+    """Look again at what the default client has warm: it changed, or the client did. Safe from any thread."""
     global _texts  # noqa: PLW0603  # one global read is what makes a warm get_secret cost a dict lookup
-    _texts = _open[-1].texts if _open else {}
+    # Another thread may do the same at any moment: what was assigned may be out of date by then, so look again.
+    while _texts is not (warm := _warm()):
+        _texts = warm
+
+
+def _warm() -> dict[str, str]:
+    clients = _open
+    return clients[-1].texts if clients else _NOTHING
 
 
 def set_opener(opener: Callable[[], Awaitable[DefaultClient]]) -> None:
@@ -121,9 +146,40 @@ def set_opener(opener: Callable[[], Awaitable[DefaultClient]]) -> None:
 
 
 async def _open_default() -> DefaultClient:
+    """Open one client for any number of callers, and make it the default unless another one is open by then."""
+    global _opening  # noqa: PLW0603
+    loop = asyncio.get_running_loop()
+    opening = _opening
+    if opening is None or opening.done() or opening.get_loop() is not loop:
+        opening = _opening = loop.create_task(_build(), name="asyncsecrets-open-default")
+        opening.add_done_callback(_retrieve)
+    await asyncio.wait({opening})  # not awaited directly: a cancelled caller would cancel it for everybody
+    if opening.cancelled():
+        raise ClosedError("the event loop was shut down while the default client was being opened")
+    error = opening.exception()
+    if error is not None:
+        raise copy.copy(error) if isinstance(error, AsyncSecretsError) else error  # each caller an instance of its own
+    return opening.result()
+
+
+async def _build() -> DefaultClient:
     if _opener is None:
         raise RuntimeError("asyncsecrets was imported by parts; import asyncsecrets itself first")
     client = await _opener()
     if not _open:
         push(client)
     return _open[-1]
+
+
+def _retrieve(opening: asyncio.Task[DefaultClient]) -> None:
+    if not opening.cancelled():
+        opening.exception()  # all who wanted to know may have been cancelled
+
+
+def _after_fork() -> None:
+    global _opening  # noqa: PLW0603
+    _opening = None  # its task stayed in the parent
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -6,8 +6,12 @@ Nothing here is a licence to log secrets. The filter is a net below everything e
 
 Put it on *handlers*: a filter on a logger does not see the records of the loggers below it. From the moment the
 first one is made, every value that a client hands out is remembered (the newest 10,000 of them) and masked in
-messages, arguments, tracebacks and ``extra`` fields, as it is, JSON-escaped or percent-encoded. Values shorter
-than six characters are not masked: that would garble the log and betray them all the more.
+messages, arguments, tracebacks and ``extra`` fields: as it is, as ``repr`` or JSON escape it, or percent-encoded.
+Values shorter than six characters are not masked: that would garble the log and betray them all the more. A handler
+that makes something of an exception other than the usual traceback (its frames' local variables) is out of its reach.
+
+Theory of operation. Every way of writing a value is found by its first six characters in one dict, so that a record
+costs one lookup per character it has, however many values there are.
 """
 
 from __future__ import annotations
@@ -15,11 +19,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from asyncsecrets.secret import MASK
 
@@ -28,92 +34,173 @@ __all__ = ["RedactionFilter", "contain", "handed_out"]
 _LIMIT: Final = 10_000
 _SHORTEST: Final = 6
 
-_values: dict[str, None] = {}
-_watching = False
+
+class _Known:
+    """The values to be masked, and by their first characters the forms they may be written in.
+
+    Written to under a lock by any thread; read without one, for the forms are replaced, never changed.
+    """
+
+    def __init__(self) -> None:
+        self.watching = False
+        self.values: dict[str, None] = {}
+        self.forms: dict[str, tuple[str, ...]] = {}
+        self.lock = threading.Lock()
+
+    def add(self, value: str) -> None:
+        with self.lock:
+            if value in self.values:
+                return
+            self.values[value] = None
+            for form in _forms(value):
+                known = {*self.forms.get(form[:_SHORTEST], ()), form}
+                self.forms[form[:_SHORTEST]] = tuple(sorted(known, key=len, reverse=True))
+            if len(self.values) > _LIMIT:
+                self._forget(next(iter(self.values)))
+
+    def _forget(self, value: str) -> None:
+        del self.values[value]
+        for form in _forms(value) - self.values.keys():
+            rest = tuple(other for other in self.forms.pop(form[:_SHORTEST], ()) if other != form)
+            if rest:
+                self.forms[form[:_SHORTEST]] = rest
+
+
+_known = _Known()
+
+
+def _after_fork() -> None:
+    _known.lock = threading.Lock()  # a thread that stayed in the parent may have held the old one
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def handed_out(text: str) -> None:
-    """Remember a value, if any filter is there to mask it. Clients call this; a hit does not."""
-    if _watching and len(text) >= _SHORTEST and text not in _values:
-        _values[text] = None
-        if len(_values) > _LIMIT:
-            del _values[next(iter(_values))]
+    """Remember a value, if any filter is there to mask it. Clients call this when they make a value ready to read."""
+    if _known.watching and len(text) >= _SHORTEST and text not in _known.values:
+        _known.add(text)
 
 
 class RedactionFilter(logging.Filter):
-    """Masks every value handed out. Make it before the first secret is read; it drops no record."""
+    """Masks every value handed out. Make it before the first secret is read; it drops no record and never raises."""
 
     def __init__(self) -> None:
         super().__init__()
-        global _watching  # noqa: PLW0603  # values are process-wide, as handlers are
-        _watching = True
+        _known.watching = True  # values are process-wide, as handlers are
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Mask ``record`` in place and let it pass."""
-        shown = _shown(record)
-        present = [form for value in _values for form in _forms(value) if form in shown]
-        if present:
-            _mask_record(record, sorted(present, key=len, reverse=True))
+        if _known.forms:
+            _mask_message(record)
+            _mask_traceback(record)
+            for key, value in list(record.__dict__.items()):
+                if key not in _STANDARD and _mask(shown := _shown(value)) != shown:
+                    record.__dict__[key] = _mask(_text(value))
         return True
 
 
-def _shown(record: logging.LogRecord) -> str:
-    """Everything that any formatter could show of ``record``, in one text."""
-    parts = [record.getMessage(), record.exc_text or "", record.stack_info or ""]
-    if record.exc_info and record.exc_info[1] is not None:
-        parts.append("".join(traceback.format_exception(record.exc_info[1])))
-    parts += [_text(value) for key, value in record.__dict__.items() if key not in _STANDARD]
-    return "\n".join(parts)
+def _mask_message(record: logging.LogRecord) -> None:
+    # The arguments by themselves too: a handler may format them in a way of its own.
+    message, arguments = _message(record), _shown(record.args) if record.args else ""
+    masked = _mask(message)
+    if masked != message or _mask(arguments) != arguments:
+        record.msg, record.args = masked, None
 
 
-def _mask_record(record: logging.LogRecord, present: list[str]) -> None:
-    record.msg, record.args = _mask(record.getMessage(), present), None
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001  # logging itself would print message and arguments, unmasked, to stderr
+        record.msg, record.args = f"{_text(record.msg)} {_text(record.args)}", None
+        return record.msg
+
+
+def _mask_traceback(record: logging.LogRecord) -> None:
     if record.exc_info and record.exc_info[1] is not None:
-        # A formatter would format the exception anew, so it gets the masked text instead of the exception.
-        record.exc_text = _mask("".join(traceback.format_exception(record.exc_info[1])).rstrip("\n"), present)
-        record.exc_info = None
-    elif record.exc_text:
-        record.exc_text = _mask(record.exc_text, present)
+        shown = _traceback(record.exc_info[1])
+        masked = _mask(shown)
+        if masked != shown:  # a formatter would format the exception anew, so it gets this text instead of it
+            record.exc_info, record.exc_text = None, masked
+    if record.exc_text:
+        record.exc_text = _mask(record.exc_text)
     if record.stack_info:
-        record.stack_info = _mask(record.stack_info, present)
-    for key, value in record.__dict__.items():
-        if key not in _STANDARD and any(form in _text(value) for form in present):
-            record.__dict__[key] = _mask(_text(value), present)
+        record.stack_info = _mask(record.stack_info)
 
 
-def _mask(text: str, present: list[str]) -> str:
-    for form in present:
-        text = text.replace(form, MASK)
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error)).rstrip("\n")
+    except Exception:  # noqa: BLE001  # an exception whose str() fails
+        return type(error).__name__
+
+
+def _mask(text: str) -> str:
+    """Return ``text`` with every form of every known value masked; overlapping ones as one."""
+    spans: list[tuple[int, int]] = []
+    for start in range(len(text) - _SHORTEST + 1):
+        for form in _known.forms.get(text[start : start + _SHORTEST], ()):  # the longest first
+            if text.startswith(form, start):
+                end = start + len(form)
+                if spans and start <= spans[-1][1]:
+                    first, last = spans.pop()
+                    spans.append((first, max(last, end)))
+                else:
+                    spans.append((start, end))
+                break
+    for start, end in reversed(spans):
+        text = text[:start] + MASK + text[end:]
     return text
 
 
 def _forms(value: str) -> set[str]:
-    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], quote(value, safe="")}
+    data = value.encode("utf-8", "surrogatepass")
+    return {
+        value,
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        repr(value)[1:-1],
+        repr(data)[2:-1],
+        quote(data, safe=""),
+        quote_plus(data, safe=""),
+    }
+
+
+def _shown(value: Any) -> str:
+    """Everything that a formatter may make of ``value``."""
+    shown = _text(value)
+    try:
+        return f"{shown}\n{value!r}" if not isinstance(value, str) else shown
+    except Exception:  # noqa: BLE001  # somebody's object, somebody's repr
+        return shown
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  # as above
+        return f"<{type(value).__name__}>"
 
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
 _contained: Counter[str] = Counter()
-_levels: dict[str, int] = {}
+_levels: dict[str, dict[logging.Logger, tuple[int, int]]] = {}
 
 
 @contextlib.contextmanager
 def contain(*names: str) -> Iterator[None]:
-    """Keep the loggers ``names``, and those below them, at INFO or above while the context lasts.
+    """Keep the loggers ``names``, and those below them, from saying what is below INFO while the context lasts.
 
-    Some SDKs log requests and answers at DEBUG, secrets and credentials included. Contexts may overlap; the level
-    that was there before the first one comes back after the last.
+    Some SDKs log requests and answers at DEBUG, secrets and credentials included. None is made to say more than
+    before. Contexts may overlap; after the last, each logger has its old level again, unless somebody set another one
+    in the meantime. A logger below that is *given* a level of its own meanwhile escapes.
     """
     for name in names:
-        logger = logging.getLogger(name)
         if not _contained[name]:
-            _levels[name] = logger.level
-            logger.setLevel(max(logger.level, logging.INFO))
+            _levels[name] = _quieten(name)
         _contained[name] += 1
     try:
         yield
@@ -121,4 +208,27 @@ def contain(*names: str) -> Iterator[None]:
         for name in names:
             _contained[name] -= 1
             if not _contained[name]:
-                logging.getLogger(name).setLevel(_levels.pop(name))
+                _restore(_levels.pop(name))
+
+
+def _quieten(name: str) -> dict[logging.Logger, tuple[int, int]]:
+    """Raise the levels; return each changed logger with its level before and since."""
+    changed = {}
+    for logger in [logging.getLogger(name), *_below(name)]:
+        # The one that is named must not rely on those above it; and must not speak up where they kept it silent.
+        effective = max(logger.getEffectiveLevel(), logging.INFO)
+        if logger.level < effective and (logger.level or logger.name == name):
+            changed[logger] = logger.level, effective
+            logger.setLevel(effective)
+    return changed
+
+
+def _below(name: str) -> list[logging.Logger]:
+    loggers = list(logging.root.manager.loggerDict.items())
+    return [logger for key, logger in loggers if key.startswith(f"{name}.") and isinstance(logger, logging.Logger)]
+
+
+def _restore(changed: dict[logging.Logger, tuple[int, int]]) -> None:
+    for logger, (before, since) in changed.items():
+        if logger.level == since:
+            logger.setLevel(before)

@@ -18,19 +18,27 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from asyncsecrets.errors import DeadlineExceededError, ProviderError
 
-__all__ = ["Retry", "RetryPolicy"]
+__all__ = ["Retry", "RetryPolicy", "may_retry"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """``attempts`` in all; ``deadline`` for the whole operation, logins and bodies included; ``backoff``: the ceiling
-    of the first wait and of the longest. Seconds."""
+    """``attempts`` in all, the first one included; ``deadline`` for the whole operation, logins and bodies included;
+    ``backoff``: the ceiling of the first wait and of the longest. Seconds. Raises ValueError."""
 
     attempts: int = 3
     deadline: float = 10.0
     backoff: tuple[float, float] = (0.1, 2.0)
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError("attempts must be at least 1")
+        if not self.deadline > 0:
+            raise ValueError("deadline must be more than zero seconds")
+        if not 0 <= self.backoff[0] <= self.backoff[1]:
+            raise ValueError("backoff must be two numbers of seconds, the smaller one first")
 
 
 class Retry:
@@ -47,24 +55,35 @@ class Retry:
         self._jitter = jitter
         self._sleep = sleep
 
-    async def run(self, attempt: Callable[[], Awaitable[T]], *, provider: str, name: str | None = None) -> T:
+    async def run(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        provider: str,
+        name: str | None = None,
+        attempts: int | None = None,
+    ) -> T:
         """Await ``attempt()``, again after transient failures, and return what it returns.
 
-        Raises what the last attempt raised, with its ``attempts`` set, or DeadlineExceededError.
+        ``attempts`` overrides the policy's. Raises what the last attempt raised, with its ``attempts`` set, or
+        DeadlineExceededError.
         """
         deadline = self.policy.deadline
+        most = self.policy.attempts if attempts is None else attempts
+        failed: list[ProviderError] = []  # at most one; a local variable would hold its own traceback
+        made = [1]
         try:
-            async with asyncio.timeout(deadline) as timeout:
+            async with asyncio.timeout(deadline) as limit:
                 # The first attempt runs outside tenacity, which costs about as much as a tenth of a whole cold read.
                 try:
                     return await attempt()
                 except ProviderError as error:
-                    if not may_retry(error) or self.policy.attempts < 2:
+                    if most < 2 or not may_retry(error):
                         raise
-                    first = error
-                return await self._again(attempt, first, timeout)
+                    failed.append(error)
+                return await self._again(attempt, failed, made, most, limit)
         except TimeoutError:
-            if not timeout.expired():
+            if not limit.expired():
                 raise
         what = f"reading or writing {name!r}" if name is not None else "the operation"
         raise DeadlineExceededError(
@@ -72,23 +91,28 @@ class Retry:
             f"is it reachable, and is it slow?",
             provider=provider,
             name=name,
-        )
+        ).after(made[0])
 
-    async def _again(self, attempt: Callable[[], Awaitable[T]], first: ProviderError, limit: asyncio.Timeout) -> T:
+    async def _again(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        failed: list[ProviderError],
+        made: list[int],
+        most: int,
+        limit: asyncio.Timeout,
+    ) -> T:
         """Everything after a first attempt that failed transiently: tenacity counts it as its first one."""
-        pending: list[ProviderError] = [first]
 
         async def next_attempt() -> T:
-            if pending:
-                raise pending.pop()
+            if failed:
+                raise failed.pop()
+            made[0] += 1
             return await attempt()
 
         def too_late(state: RetryCallState) -> bool:
             ends_at = limit.when()
             now = asyncio.get_running_loop().time()
-            return state.attempt_number >= self.policy.attempts or (
-                ends_at is not None and now + state.upcoming_sleep >= ends_at
-            )
+            return state.attempt_number >= most or (ends_at is not None and now + state.upcoming_sleep >= ends_at)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(may_retry),
@@ -100,7 +124,7 @@ class Retry:
         try:
             return await retrying(next_attempt)
         except ProviderError as error:
-            raise error.after(int(retrying.statistics.get("attempt_number", 1))) from None
+            raise error.after(made[0]) from None
 
     def _wait(self, state: RetryCallState) -> float:
         first, longest = self.policy.backoff

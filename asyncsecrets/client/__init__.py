@@ -1,7 +1,9 @@
 """SecretsClient: routes names to sources, reads and writes, opens and closes.
 
-``client`` is the public class, ``routing`` the rules of where a name is asked, ``source`` a provider with its
-freshness, ``hot`` what is warm, ``writes``, ``batching``, ``watching`` and ``status`` what their names say.
+``client`` is the public class. ``routing`` has the rules of where a name is asked; ``sources`` makes what is
+configured; ``source`` is a provider with its freshness, made of ``connection`` (open and closed), ``home`` (on which
+event loop), ``views`` and ``hot`` (what is warm), ``operations`` (what is under way) and ``batching``. ``writes``,
+``watching`` and ``status`` are what their names say.
 """
 
 from asyncsecrets.client.client import SecretsClient

@@ -3,44 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from asyncsecrets.cache.flight import fresh
-from asyncsecrets.errors import ProviderError
 from asyncsecrets.providers.base import BatchReader
+from asyncsecrets.retry import Retry, may_retry
 from asyncsecrets.secret import Secret
 
 __all__ = ["Batcher"]
+
+T = TypeVar("T")
+
+_Answer = asyncio.Future[Secret | None]
 
 
 class Batcher:
     """Collects the names asked for in one turn of the loop and asks for them ``provider.batch_size`` at a time.
 
-    A name that a batch does not answer for is asked for on its own. A batch that fails as a whole fails each of its
-    names, with an error of its own; the retries of these names meet in one batch again.
+    A batch is retried as a whole: names that were retried one by one would each come back at a time of its own, and
+    one failed call become twenty. A batch that fails for good fails each of its names, with an error of its own. A name
+    that a batch does not answer for, or only for the moment, is asked for on its own.
     """
 
-    def __init__(self, provider: BatchReader) -> None:
+    def __init__(self, provider: BatchReader, retry: Retry) -> None:
         self._provider = provider
-        self._waiting: dict[str, list[asyncio.Future[Secret | None]]] = {}
+        self._retry = retry
+        self._waiting: dict[str, list[_Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def get(self, name: str) -> Secret:
-        """Fetch the current version of ``name``: one attempt, in company where there is any."""
+        """Fetch the current version of ``name``, in company where there is any; retries included."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._depart)
-        answer: asyncio.Future[Secret | None] = loop.create_future()
+        answer: _Answer = loop.create_future()
         self._waiting.setdefault(name, []).append(answer)
         secret = await answer
-        return await self._provider.get(name) if secret is None else secret
+        if secret is not None:
+            return secret
+        return await self._attempts(lambda: self._provider.get(name), name)
 
-    def abandon(self) -> None:
-        """Forget what belongs to a loop that is gone."""
-        self._waiting, self._tasks = {}, set()
+    async def close(self) -> None:
+        """End the calls under way."""
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     def _depart(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        names = list(waiting)
+        names = [name for name, answers in waiting.items() if not all(answer.done() for answer in answers)]
         size = self._provider.batch_size
         for start in range(0, len(names), size):
             chunk = {name: waiting[name] for name in names[start : start + size]}
@@ -48,33 +62,41 @@ class Batcher:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _travel(self, waiting: dict[str, list[asyncio.Future[Secret | None]]]) -> None:
-        answers: dict[str, Secret | ProviderError] = {}
-        failure: BaseException | None = None
+    async def _travel(self, waiting: dict[str, list[_Answer]]) -> None:
+        answers: dict[str, Secret | BaseException] = {}
         try:
             if len(waiting) > 1:  # one name alone is asked for in the plain way
-                answers.update(await self._provider.get_many(list(waiting)))
-        except Exception as error:  # noqa: BLE001  # goes to everybody who travelled
-            failure = error
+                answers.update(await self._attempts(lambda: self._provider.get_many(list(waiting))))
         except asyncio.CancelledError:
-            _settle_all(waiting, asyncio.CancelledError())
+            for futures in waiting.values():
+                _cancel(futures)
             raise
+        except Exception as error:  # noqa: BLE001  # goes to everybody who travelled
+            answers = dict.fromkeys(waiting, error)
+        else:
+            answers = {name: answer for name, answer in answers.items() if not _may_succeed_alone(answer)}
         for name, futures in waiting.items():
-            _settle(futures, failure or answers.get(name))
+            _settle(futures, answers.get(name))
+
+    async def _attempts(self, attempt: Callable[[], Awaitable[T]], name: str | None = None) -> T:
+        return await self._retry.run(attempt, provider=self._provider.system, name=name)
 
 
-def _settle_all(waiting: dict[str, list[asyncio.Future[Secret | None]]], error: BaseException) -> None:
-    for futures in waiting.values():
-        _settle(futures, error)
+def _may_succeed_alone(answer: Secret | BaseException) -> bool:
+    return isinstance(answer, BaseException) and may_retry(answer)
 
 
-def _settle(futures: list[asyncio.Future[Secret | None]], answer: Secret | BaseException | None) -> None:
+def _cancel(futures: list[_Answer]) -> None:
     for future in futures:
-        if future.done():
+        future.cancel()
+
+
+def _settle(futures: list[_Answer], answer: Secret | BaseException | None) -> None:
+    for future in futures:
+        if future.done():  # its caller was cancelled
             continue
-        if isinstance(answer, asyncio.CancelledError):
-            future.cancel()
-        elif isinstance(answer, BaseException):
+        if isinstance(answer, BaseException):
             future.set_exception(fresh(answer))
+            future.exception()  # retrieved: its caller may be cancelled in this very turn
         else:
             future.set_result(answer)

@@ -11,34 +11,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from asyncsecrets import default, registry
+from asyncsecrets import default
+from asyncsecrets.client import writes
 from asyncsecrets.client.hot import Hot
-from asyncsecrets.client.routing import ENVIRONMENT, Route, Router
+from asyncsecrets.client.routing import Route, Router
 from asyncsecrets.client.source import Source
+from asyncsecrets.client.sources import build_sources
 from asyncsecrets.client.status import Explanation, Health, SourceStatus, explain, health_of, status_of
 from asyncsecrets.client.watching import OnChange, Watchers
-from asyncsecrets.client.writes import Writes
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig, load_config
 from asyncsecrets.documents import references, replace_references
-from asyncsecrets.errors import (
-    AsyncSecretsError,
-    ClosedError,
-    DeadlineExceededError,
-    ResolveError,
-    UnsupportedOperationError,
-)
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ResolveError, UnsupportedOperationError
 from asyncsecrets.providers.base import Lister, Provider, VersionInfo, VersionLister
-from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.retry import Retry, RetryPolicy
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["SecretsClient"]
 
 T = TypeVar("T")
-
-# The environment costs nothing to ask and may be changed by the process itself.
-_ENVIRONMENT_FRESHNESS = Freshness(refresh_interval=10.0, max_stale=0.0, negative_ttl=0.0)
-_CLOSE_WITHIN = 2.0
 
 
 class SecretsClient:
@@ -53,9 +43,10 @@ class SecretsClient:
     :class:`~asyncsecrets.errors.AsyncSecretsError` and nothing else of ours,
     :class:`~asyncsecrets.errors.ClosedError` after :meth:`aclose`.
 
-    ``environ`` is the environment (default: the process's); ``retry`` the retry policy of every source; ``jitter`` a
-    source of randomness from 0 to 1; ``cache_options`` go to every :class:`~asyncsecrets.cache.SingleFlightCache`
-    (clocks, for tests).
+    ``environ`` is the environment (default: the process's, with the ``.env`` file in the working directory);
+    ``providers`` are made already, by source; ``retry`` is the retry policy of every source; ``jitter`` a source of
+    randomness from 0 to 1; ``cache_options`` go to every :class:`~asyncsecrets.cache.SingleFlightCache` (clocks, for
+    tests).
     """
 
     def __init__(
@@ -68,24 +59,18 @@ class SecretsClient:
         jitter: Callable[[], float] = random.random,
         cache_options: dict[str, Any] | None = None,
     ) -> None:
-        self._environ = os.environ if environ is None else environ
         self._hot = Hot(default.rebind)
         self._watchers = Watchers()
-        self._writes = Writes()
-        self._retry = Retry(retry, jitter=jitter)
-        self._cache_options = {"jitter": jitter, **(cache_options or {})}
         self._closed = False
-        self._environment = EnvironmentProvider(self._environ, dotenv=config.env_file or ".env")
-        environment = self._source(
-            SourceConfig(name=ENVIRONMENT, system="env", freshness=_ENVIRONMENT_FRESHNESS), self._environment
+        self._sources = build_sources(
+            config,
+            providers or {},
+            environ,
+            self._hot,
+            retry=Retry(retry, jitter=jitter),
+            changed=self._watchers.heard,
+            cache_options={"jitter": jitter, **(cache_options or {})},
         )
-        self._sources = {ENVIRONMENT: environment}
-        for name, declared in config.sources.items():
-            if declared.system == "env":
-                self._sources[name] = environment
-            else:
-                stand_in = environment if name == DEFAULT_SOURCE else None
-                self._sources[name] = self._source(declared, (providers or {}).get(name), stand_in)
         self._router = Router(self._sources)
 
     @classmethod
@@ -147,31 +132,28 @@ class SecretsClient:
         await self.aclose()
 
     async def start(self) -> None:
-        """Open every source and start refreshing on the running loop. Raises what is wrong with the configuration.
+        """Open every source and start refreshing on the running loop. Raises what is wrong with the configuration,
+        and closes the client.
 
         No secret is read: a manager that is down does not keep a program from starting. To insist, :meth:`warm_up`.
         """
         self._check_open()
-        unique = set(self._sources.values())
-        opened = await asyncio.gather(*(source.opened() for source in unique), return_exceptions=True)
-        for outcome in opened:
-            if isinstance(outcome, BaseException):
-                await self.aclose()
-                raise outcome
-        for source in unique:
-            source.cache.start()
+        try:
+            await self._start_sources()
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Close everything this client opened, within two seconds; whoever waits gets ClosedError. Harmless when
         closed."""
-        if self._closed:
-            return
         self._closed = True
-        default.remove(self)
-        await self._writes.settle(_CLOSE_WITHIN)
-        for source in set(self._sources.values()):
-            await source.aclose()
-        self._hot.withdraw()
+        try:
+            await asyncio.gather(*(source.home.run(source.aclose) for source in self._unique()))
+        finally:
+            self._hot.withdraw()
+            self._watchers.close()
+            default.remove(self)  # last: until here, get_secret() is told that its client is closed
 
     # -- reading
 
@@ -193,31 +175,29 @@ class SecretsClient:
                 return self._hot.secrets[name]
             except KeyError:
                 pass
+            self._check_open()
             route = self._router.route(name)
         else:
-            route = self._unpublished(name, version, field, source)
-        self._check_open()
-        return await self._at_home(route.source, partial(route.source.read, route))
+            self._check_open()
+            route = self._router.route_with(name, version=version, field=field, source=source)
+        home = route.source.home
+        if home.claim():
+            return await route.source.read(route)
+        return await home.run(partial(route.source.read, route))
 
     async def get_many(self, names: Iterable[str]) -> dict[str, Secret]:
         """Return several secrets by name, fetched at once. Raises ResolveError listing every name that failed."""
-        wanted = list(dict.fromkeys(names))
-        answers = await asyncio.gather(*(self._attempt(name) for name in wanted))
-        failures = {name: answer for name, answer in zip(wanted, answers, strict=True) if _failed(answer)}
-        if failures:
-            raise ResolveError(failures)  # type: ignore[arg-type]  # _failed() has sorted them
-        return dict(zip(wanted, answers, strict=True))  # type: ignore[arg-type]
+        return await self._all(names, self.get)
 
     async def warm_up(self, names: Iterable[str]) -> None:
-        """Fetch ``names`` now, so that the first reader does not wait. Raises ResolveError listing every one
-        missing."""
+        """Fetch ``names`` now, so that the first reader does not wait. Raises ResolveError listing every one that
+        failed."""
         await self.get_many(names)
 
     async def resolve(self, document: Any) -> Any:
         """Return a copy of ``document`` with every reference replaced by its value: all, or ResolveError naming each
         that failed. Values stay text, and are not looked at for references again."""
-        wanted = dict.fromkeys(text for _, text in references(document))
-        found = await self.get_many(wanted)
+        found = await self._all((text for _, text in references(document)), self._readable_text)
         return replace_references(document, {text: secret.reveal() for text, secret in found.items()})
 
     def peek(self, name: str) -> Secret | None:
@@ -237,75 +217,92 @@ class SecretsClient:
         return self._hot.texts
 
     async def refresh(self, name: str, *, source: str | None = None) -> Secret:
-        """Ask the manager now, whatever is cached, and return what it says. A failure leaves the old value in place."""
+        """Ask the manager now, whatever is cached, and return what it says. A failure leaves the old value in place,
+        unless it is that the secret is gone."""
         route = self._route(name, source)
-        return await self._at_home(route.source, partial(route.source.refresh, route))
+        return await route.source.home.run(partial(route.source.refresh, route))
 
     def invalidate(self, name: str, *, source: str | None = None) -> None:
-        """Forget what is cached for ``name``: the next reader asks the manager."""
+        """Forget what is cached for ``name``: the next reader asks the manager.
+
+        From another thread than the one whose event loop this client lives on, it takes effect a moment later.
+        """
         route = self._route(name, source)
-        route.source.cache.invalidate(route.key)
+        forget = partial(route.source.cache.invalidate, route.key)
+        elsewhere = route.source.home.elsewhere
+        if elsewhere is None:
+            forget()
+        else:
+            elsewhere.call_soon_threadsafe(forget)
 
     # -- writing
 
     async def put(self, name: str, value: Payload, *, cas: str | None = None, source: str | None = None) -> Secret:
-        """Create or update a secret. The next read, anywhere in this process, sees the new value.
+        """Create or update a secret, and return it. The next read, anywhere in this process, sees the new value.
 
-        ``cas``: write only if this version is current (``"0"``: only if there is none), where the store can. Raises
-        AccessModeError before anything is sent, ConflictError, WriteOutcomeUnknownError, ….
+        ``name`` is a name, or a reference to a secret as a whole. ``cas``: write only if this version is current
+        (``"0"``: only if there is none), where the store can. Raises AccessModeError before anything is sent,
+        DecodeError for what is neither text nor bytes, ConflictError, WriteOutcomeUnknownError, ….
         """
+        sealed = writes.sealed(name, value)
+        del value  # what raises from here on has it in no local variable
         self._check_open()
-        target = self._router.writable(source)
-        self._check_member(target, name)
-        written = await self._at_home(target, partial(self._writes.put, target, name, value, cas))
+        target, entry = self._router.writable(name, source)
+        written = await target.home.run(partial(writes.put, target, entry, sealed, cas), repeatable=False)
         field = target.default_field
         return written if field is None else written.field(field)
 
     async def delete(self, name: str, *, source: str | None = None) -> None:
         """Delete a secret, recoverably where the store can. Deleting what is absent is not an error."""
         self._check_open()
-        target = self._router.writable(source)
-        self._check_member(target, name)
-        await self._at_home(target, partial(self._writes.delete, target, name))
+        target, entry = self._router.writable(name, source)
+        await target.home.run(partial(writes.delete, target, entry), repeatable=False)
 
     # -- looking around
 
     async def list(self, prefix: str = "", *, source: str | None = None) -> builtins.list[str]:
         """Return the names of a source's secrets that start with ``prefix``, sorted."""
-        target = self._readable(source)
 
         async def ask(provider: Provider) -> builtins.list[str]:
             if not isinstance(provider, Lister):
                 raise UnsupportedOperationError(f"{provider.system} cannot list its secrets")
             return await provider.list(prefix)
 
-        return await self._at_home(target, partial(target.call, None, ask))
+        self._check_open()
+        return await _ask(self._router.readable(source), None, ask)
 
     async def versions(self, name: str, *, source: str | None = None) -> builtins.list[VersionInfo]:
         """Return what a source knows of each version of a secret, oldest first."""
-        target = self._readable(source)
+        self._check_open()
+        target, entry = self._router.versions_of(name, source)
 
         async def ask(provider: Provider) -> builtins.list[VersionInfo]:
             if not isinstance(provider, VersionLister):
                 raise UnsupportedOperationError(f"{provider.system} keeps no versions that could be listed")
-            return await provider.versions(name)
+            return await provider.versions(entry)
 
-        return await self._at_home(target, partial(target.call, name, ask))
+        return await _ask(target, entry, ask)
 
     def watch(self, name: str) -> AsyncIterator[Secret]:
         """Follow a secret: yields it now, and again whenever it has another version or value.
 
-        A consumer that is slower than the rotations sees the newest value, not every one.
+        A consumer that is slower than the rotations sees the newest value, not every one. A manager that cannot be
+        reached for a while does not end it; a secret that is gone does, with the error that says so.
         """
-        return self._watchers.follow(name, partial(self.get, name))
+        freshness = self._route(name, None).source.config.freshness
+        return self._watchers.follow(name, partial(self.get, name), freshness.refresh_interval)
 
     def on_change(self, callback: OnChange) -> Callable[[], None]:
-        """Call ``callback(reference, secret)`` whenever a warm secret changes; returns a function that ends it."""
+        """Call ``callback(reference, secret)`` whenever a secret that was read has another version or value.
+
+        It is called for what is kept warm, on the event loop that this client lives on, and must not block. Returns a
+        function that ends it.
+        """
         return self._watchers.on_change(callback)
 
     def status(self) -> builtins.list[SourceStatus]:
         """Describe every source and what is cached of it. Never a value."""
-        return [status_of(source) for source in dict.fromkeys(self._sources.values())]
+        return [status_of(source) for source in self._unique()]
 
     def health(self) -> Health:
         """Say whether everything served is fresh."""
@@ -313,85 +310,52 @@ class SecretsClient:
 
     def explain(self, name: str) -> Explanation:
         """Say where ``name`` is read, by which rule, and what is cached of it. No I/O."""
-        return explain(self._route(name, None))
+        return explain(name, self._route(name, None))
 
     # -- inside
 
-    def _source(self, config: SourceConfig, provider: Provider | None, environment: Source | None = None) -> Source:
-        return Source(
-            config,
-            (lambda: provider) if provider is not None else partial(self._build, config),
-            self._hot,
-            retry=self._retry,
-            changed=self._watchers.heard,
-            environment=environment,
-            stand_in=self._stand_in if environment is not None else None,
-            cache_options=self._cache_options,
-        )
+    async def _start_sources(self) -> None:
+        starting = (source.home.run(source.start) for source in self._unique())
+        for outcome in await asyncio.gather(*starting, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
-    def _build(self, config: SourceConfig) -> Provider:
-        return registry.build(config.system, config.settings, self._environ)
-
-    def _stand_in(self, name: str) -> Secret | None:
-        found = self._environment.lookup(name)
-        if found is not None:
-            found.source = ENVIRONMENT
-        return found
+    def _unique(self) -> builtins.list[Source]:
+        return builtins.list(dict.fromkeys(self._sources.values()))  # the environment may have two names
 
     def _route(self, name: str, source: str | None) -> Route:
         self._check_open()
-        return self._router.route(name) if source is None else self._unpublished(name, None, None, source)
-
-    def _unpublished(self, name: str, version: str | None, field: str | None, source: str | None) -> Route:
-        # Warm references are found by their text alone, so a call with keywords is never made warm under it.
-        route = self._router.route(name, version=version, field=field, source=source)
-        return Route("", route.name, route.source, route.key, route.fields, route.environment, route.rule)
-
-    def _readable(self, source: str | None) -> Source:
-        self._check_open()
-        return self._router.source(source)
-
-    def _check_member(self, target: Source, name: str) -> None:
-        primary = target.primary_secret_name
-        if primary is not None and (target.hosted_keys is None or name in target.hosted_keys):
-            if name.startswith(target.config.virtual_key_prefix):
-                return
-            raise UnsupportedOperationError(
-                f"{name!r} is read as a member of the secret {primary!r} (primary_secret_name); write {primary!r} "
-                f"as a whole, through a source without primary_secret_name",
-            )
+        return self._router.route_with(name, version=None, field=None, source=source)
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("this SecretsClient is closed; open it with `async with`, or build a new one")
 
-    async def _attempt(self, name: str) -> Secret | AsyncSecretsError:
-        try:
-            return await self.get(name)
-        except AsyncSecretsError as error:
-            return error
+    async def _readable_text(self, name: str) -> Secret:
+        secret = await self.get(name)
+        secret.reveal()
+        return secret
 
-    async def _at_home(self, source: Source, operation: Callable[[], Awaitable[T]]) -> T:
-        """Run ``operation`` on the loop that the source lives on: here, unless another running loop has it."""
-        home = source.cache.owner
-        if home is None or home is asyncio.get_running_loop():
-            return await operation()
-
-        async def elsewhere() -> T:
-            return await operation()
-
-        future = asyncio.run_coroutine_threadsafe(elsewhere(), home)
-        # That loop may end before it answers; nobody may wait for it for ever.
-        limit = self._retry.policy.deadline + _CLOSE_WITHIN
-        done, _ = await asyncio.wait({asyncio.wrap_future(future)}, timeout=limit)
-        if not done:
-            future.cancel()
-            raise DeadlineExceededError(
-                f"the event loop that this client lives on did not answer within {limit:g} s",
-                provider=source.config.system,
-            )
-        return done.pop().result()
+    async def _all(self, names: Iterable[str], read: Callable[[str], Awaitable[Secret]]) -> dict[str, Secret]:
+        if isinstance(names, str):
+            raise TypeError("several names are expected, in a list or other iterable, not one string")
+        wanted = [*dict.fromkeys(names)]
+        answers = await asyncio.gather(*(_attempt(read, name) for name in wanted))
+        found = {name: answer for name, answer in zip(wanted, answers, strict=True) if isinstance(answer, Secret)}
+        failures = {
+            name: answer for name, answer in zip(wanted, answers, strict=True) if not isinstance(answer, Secret)
+        }
+        if failures:
+            raise ResolveError(failures)
+        return found
 
 
-def _failed(answer: object) -> bool:
-    return isinstance(answer, AsyncSecretsError)
+async def _attempt(read: Callable[[str], Awaitable[Secret]], name: str) -> Secret | AsyncSecretsError:
+    try:
+        return await read(name)
+    except AsyncSecretsError as error:
+        return error
+
+
+async def _ask(source: Source, name: str | None, ask: Callable[[Provider], Awaitable[T]]) -> T:
+    return await source.home.run(partial(source.operations.run, partial(source.call, name, ask)))

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from asyncsecrets.errors import DecodeError
-from asyncsecrets.redaction import handed_out
 from asyncsecrets.secret import Secret
 
 __all__ = ["Hot"]
@@ -36,7 +35,6 @@ class Hot:
         secrets[reference] = secret
         try:
             texts[reference] = secret.reveal()
-            handed_out(texts[reference])
         except DecodeError:  # binary: get() has it warm, get_secret() says each time why it cannot
             texts.pop(reference, None)
         return True

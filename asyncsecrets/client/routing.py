@@ -16,32 +16,42 @@ from typing import TYPE_CHECKING, Final
 
 from asyncsecrets import references
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode
-from asyncsecrets.errors import AccessModeError, ConfigError
+from asyncsecrets.errors import AccessModeError, ConfigError, UnsupportedOperationError
 from asyncsecrets.settings import nearest
 
 if TYPE_CHECKING:
-    from asyncsecrets.client.source import Key, Source
+    from asyncsecrets.client.source import Source
+    from asyncsecrets.client.views import Key
 
 __all__ = ["ENVIRONMENT", "Route", "Router"]
 
 ENVIRONMENT: Final = "environment"
+"""The source that every client has: the process environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where one reference leads.
 
-    ``key`` is the cache entry that answers it and ``fields`` the way from that entry's payload to the value. The
-    environment stands in for an absent secret where ``environment`` says so. ``rule`` says in words why.
+    ``key`` is the cache entry that answers it; ``member`` its member that is the secret, where ``primary_secret_name``
+    applies; ``field`` the field that was asked for. The environment stands in for an absent secret where
+    ``environment`` says so. ``rule`` says in words why. The answer may be kept warm under ``reference``, unless that is
+    empty.
     """
 
     reference: str
     name: str
     source: Source
     key: Key
-    fields: tuple[str, ...]
+    member: str | None
+    field: str | None
     environment: bool
     rule: str
+
+    @property
+    def entry(self) -> str:
+        """The name of the secret that is asked of the manager."""
+        return self.key if isinstance(self.key, str) else self.key[0]
 
 
 class Router:
@@ -56,46 +66,73 @@ class Router:
         if wanted in self.sources:
             return self.sources[wanted]
         known = ", ".join(sorted(self.sources))
-        raise ConfigError(f"there is no source {wanted!r} (configured: {known}){nearest(wanted, self.sources)}")
+        raise ConfigError(f"there is no source {wanted[:80]!a} (configured: {known}){nearest(wanted, self.sources)}")
 
-    def route(
-        self,
-        text: str,
-        *,
-        version: str | None = None,
-        field: str | None = None,
-        source: str | None = None,
-    ) -> Route:
-        """Say where ``text``, a name or reference, is asked. The keywords add to a reference that leaves them open."""
+    def route(self, text: str) -> Route:
+        """Say where ``text``, a name or reference, is asked."""
         reference = references.parse(text)
-        if version is not None or field is not None or source is not None:
-            reference = _completed(reference, version=version, field=field, source=source)
-        if reference.source is not None:
-            return self._explicit(text, reference)
-        return self._by_rule(text, reference)
+        # Percent-encoding can write one name in endless ways. Only one of them is kept warm, or they would fill memory.
+        warm = text if "%" not in text or not text.startswith("secret:") or text == references.render(reference) else ""
+        return self._route(warm, reference)
 
-    def writable(self, source: str | None) -> Source:
-        """Return the source to write to. Raises AccessModeError before anything is sent."""
-        found = self.source(source)
-        if found.access_mode is AccessMode.READ_ONLY:
+    def route_with(self, text: str, *, version: str | None, field: str | None, source: str | None) -> Route:
+        """Say where ``text`` is asked when a call's keywords say what it leaves open.
+
+        The answer is never kept warm: warm references are found by their text alone.
+        """
+        return self._route("", _completed(references.parse(text), version=version, field=field, source=source))
+
+    def writable(self, text: str, source: str | None) -> tuple[Source, str]:
+        """Return the source to write to and the name there.
+
+        Raises AccessModeError, ConfigError, UnsupportedOperationError before anything is sent.
+        """
+        reference = _whole(text, source)
+        found, name = self.source(reference.source), reference.name
+        if found.is_environment:
+            raise UnsupportedOperationError(f"{name!r} cannot be written: the environment is read only")
+        if not found.access_mode.writes:
             raise AccessModeError(
                 f"source {found.name!r} is read_only; to write to it, set access_mode: read_and_write (or write_only) "
                 f"in its key_management_settings",
             )
+        if found.is_member(name):
+            primary = found.primary_secret_name
+            raise UnsupportedOperationError(
+                f"{name!r} is read as a member of the secret {primary!r} (primary_secret_name); write {primary!r} as a "
+                f"whole",
+            )
+        return found, name
+
+    def readable(self, source: str | None) -> Source:
+        """Return the source to look around in. Raises AccessModeError before anything is sent."""
+        found = self.source(source)
+        if not found.access_mode.reads:
+            raise AccessModeError(
+                f"source {found.name!r} is write_only; to read from it, set access_mode: read_and_write in its "
+                f"key_management_settings"
+            )
         return found
 
-    def _explicit(self, text: str, reference: references.Reference) -> Route:
-        source = self.source(reference.source)
-        if source.access_mode is AccessMode.WRITE_ONLY:
-            raise AccessModeError(f"source {source.name!r} is write_only; to read from it, set read_and_write")
-        rule = f"the reference names source {source.name!r}"
-        return _to_manager(text, reference, source, environment=False, rule=rule)
+    def versions_of(self, text: str, source: str | None) -> tuple[Source, str]:
+        """Return the source whose versions of a secret are asked for, and the name there."""
+        reference = _whole(text, source)
+        found = self.readable(reference.source)
+        if found.is_member(reference.name):
+            return found, found.primary_secret_name or ""
+        return found, reference.name
 
-    def _by_rule(self, text: str, reference: references.Reference) -> Route:
+    def _route(self, text: str, reference: references.Reference) -> Route:
+        if reference.source is not None:
+            source = self.readable(reference.source)
+            rule = f"the reference names source {source.name!r}"
+            return _to_manager(text, reference, source, environment=False, rule=rule)
         source, name = self.source(None), reference.name
         hosted = source.hosted_keys
         if source.access_mode is AccessMode.WRITE_ONLY:
             return self._to_environment(text, reference, "access_mode is write_only, so the environment is asked")
+        if hosted is None and source.is_environment:
+            return _to_manager(text, reference, source, environment=False, rule="the environment is the default source")
         if hosted is None:
             rule = f"source {source.name!r} is asked; the environment stands in if it is absent there"
             return _to_manager(text, reference, source, environment=True, rule=rule)
@@ -105,26 +142,31 @@ class Router:
         return _to_manager(text, reference, source, environment=False, rule=rule)
 
     def _to_environment(self, text: str, reference: references.Reference, rule: str) -> Route:
-        source = self.sources[ENVIRONMENT]
-        fields = (reference.field,) if reference.field is not None else ()
-        return Route(text, reference.name, source, _key(reference.name, reference.version), fields, False, rule)
+        return _to_manager(text, reference, self.sources[ENVIRONMENT], environment=False, rule=rule)
 
 
 def _to_manager(text: str, reference: references.Reference, source: Source, *, environment: bool, rule: str) -> Route:
-    name, version, field = reference.name, reference.version, reference.field
-    environment = environment and version is None and not source.is_environment
-    if source.primary_secret_name is not None:
-        path: tuple[str | None, str | None] = (name, field)
-        entry = source.primary_secret_name
-    else:
-        path = (field if field is not None else source.default_field, None)
-        entry = name
-    fields = tuple(member for member in path if member is not None)
-    return Route(text, name, source, _key(entry, version), fields, environment, rule)
+    name, version = reference.name, reference.version
+    member = name if source.is_member(name) else None
+    entry = source.primary_secret_name if member is not None and source.primary_secret_name is not None else name
+    return Route(
+        reference=text,
+        name=name,
+        source=source,
+        key=entry if version is None else (entry, version),
+        member=member,
+        field=reference.field,
+        environment=environment and version is None,  # the environment has no versions
+        rule=rule,
+    )
 
 
-def _key(name: str, version: str | None) -> Key:
-    return name if version is None else (name, version)
+def _whole(text: str, source: str | None) -> references.Reference:
+    """The reference to a secret as a whole, of no one version."""
+    reference = _completed(references.parse(text), source=source)
+    if reference.version is not None or reference.field is not None:
+        raise ConfigError(f"{text[:200]!a} is a version or a field of a secret; name the secret as a whole")
+    return reference
 
 
 def _completed(reference: references.Reference, **given: str | None) -> references.Reference:

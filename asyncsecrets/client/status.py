@@ -7,6 +7,14 @@ from typing import Literal
 
 from asyncsecrets.client.routing import Route
 from asyncsecrets.client.source import Source
+from asyncsecrets.errors import (
+    AsyncSecretsError,
+    ConflictError,
+    InvalidNameError,
+    SecretNotFoundError,
+    UnsupportedOperationError,
+)
+from asyncsecrets.secret import Secret
 
 __all__ = ["Explanation", "Health", "SecretStatus", "SourceStatus", "explain", "health_of", "status_of"]
 
@@ -31,7 +39,7 @@ class SecretStatus:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source: its secrets, what it was asked so far, and the class of its last error while that stands."""
+    """One source: its secrets, what it was asked so far, and the class of its last call's error."""
 
     name: str
     system: str
@@ -94,29 +102,44 @@ def status_of(source: Source) -> SourceStatus:
         joined=stats.joined,
         renewals=stats.renewals,
         failures=sum(stats.failures.values()),
-        last_error=type(source.last_error).__name__ if source.last_error is not None else None,
+        last_error=source.last_error.__name__ if source.last_error is not None else None,
     )
+
+
+# What is wrong with what was asked for, not with the source: callers choose the names they ask for.
+_HARMLESS = {
+    error.__name__ for error in (ConflictError, InvalidNameError, SecretNotFoundError, UnsupportedOperationError)
+}
 
 
 def health_of(sources: list[SourceStatus]) -> Health:
     """Sum up."""
     stale = tuple(row.name for source in sources for row in source.secrets if row.state == "stale")
-    failing = tuple(source.name for source in sources if source.last_error not in (None, "SecretNotFoundError"))
+    failing = tuple(source.name for source in sources if source.last_error not in {None, *_HARMLESS})
     return Health(state="degraded" if stale or failing else "ok", stale=stale, failing_sources=failing)
 
 
-def explain(route: Route) -> Explanation:
+def explain(reference: str, route: Route) -> Explanation:
     """Say where ``route`` leads and what is known there. No I/O."""
-    secret = route.source.cache.peek(route.key)
+    entry = route.source.cache.peek(route.key)
+    field = route.source.default_field if route.member is None and route.field is None else route.field
+    view = _view(entry, route)
     return Explanation(
-        reference=route.reference,
+        reference=reference,
         source=route.source.name,
         system=route.source.config.system,
-        entry=route.key if isinstance(route.key, str) else route.key[0],
-        field=".".join(route.fields) or None,
+        entry=route.entry,
+        field=".".join(part for part in (route.member, field) if part is not None) or None,
         rule=route.rule,
-        warm=secret is not None,
-        answered_by=secret.source if secret is not None else None,
-        version=secret.version if secret is not None else None,
-        age=secret.age if secret is not None else None,
+        warm=view is not None,
+        answered_by=view.source if view is not None else None,
+        version=view.version if view is not None else None,
+        age=view.age if view is not None else None,
     )
+
+
+def _view(entry: Secret | None, route: Route) -> Secret | None:
+    try:
+        return None if entry is None else route.source.views.of(entry, route)
+    except AsyncSecretsError:
+        return None

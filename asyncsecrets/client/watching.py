@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import blake2b
 
+from asyncsecrets.errors import TransientError
 from asyncsecrets.secret import Secret
 
 __all__ = ["OnChange", "Watchers"]
@@ -15,23 +19,30 @@ logger = logging.getLogger(__name__)
 OnChange = Callable[[str, Secret], object]
 """Called with a reference and its new secret. Synchronous; what it raises is logged and goes no further."""
 
+_REMEMBERED = 20_000  # references that on_change tells changes of
+_PAUSE = 1.0, 60.0  # seconds between looks at a source that does not answer: the first and the longest
+
 
 class Watchers:
     """Who follows what. ``heard`` costs one dict lookup and one truth test for what nobody follows."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._followers: dict[str, set[_Follower]] = {}
         self._callbacks: list[OnChange] = []
-        self._last: dict[str, Secret] = {}
+        # Which value each reference had last, not the value: that may be gone for good by now.
+        self._last: dict[str, bytes] = {}
+        self._key = secrets.token_bytes(32)
 
     def heard(self, reference: str, secret: Secret | None) -> None:
         """``reference`` is warm with ``secret``, or (None) is warm no longer."""
-        for event in self._waiting.get(reference, ()):
-            event.set()
+        for follower in tuple(self._followers.get(reference, ())):
+            follower.wake()
         if self._callbacks and secret is not None:
-            last = self._last.get(reference)
-            self._last[reference] = secret
-            if last is not None and differs(last, secret):
+            last, fingerprint = self._last.pop(reference, None), self._fingerprint(secret)
+            self._last[reference] = fingerprint
+            if len(self._last) > _REMEMBERED:
+                del self._last[next(iter(self._last))]
+            if last is not None and last != fingerprint:
                 self._call_back(reference, secret)
 
     def on_change(self, callback: OnChange) -> Callable[[], None]:
@@ -46,23 +57,48 @@ class Watchers:
 
         return remove
 
-    async def follow(self, reference: str, read: Callable[[], Awaitable[Secret]]) -> AsyncIterator[Secret]:
-        """Yield the secret now and each time it is another one. A slow consumer sees the newest, not every one."""
-        event = asyncio.Event()
-        self._waiting.setdefault(reference, set()).add(event)
+    async def follow(
+        self, reference: str, read: Callable[[], Awaitable[Secret]], every: float
+    ) -> AsyncIterator[Secret]:
+        """Yield the secret now and each time it is another one. A slow consumer sees the newest, not every one.
+
+        It is looked at when it is heard of, and ``every`` so many seconds for what is never heard of, because it is
+        not kept. A source that does not answer ends nothing: the old value stands, and it is asked again.
+        """
+        follower = _Follower()
+        self._followers.setdefault(reference, set()).add(follower)
         last: Secret | None = None
+        pause = _PAUSE[0]
         try:
             while True:
-                event.clear()
-                secret = await read()
+                follower.event.clear()
+                try:
+                    secret = await read()
+                except TransientError:
+                    if last is None:
+                        raise
+                    secret, wait, pause = last, pause, min(_PAUSE[1], 2 * pause)
+                else:
+                    wait, pause = every, _PAUSE[0]
                 if last is None or differs(last, secret):
                     last = secret
                     yield secret
-                await event.wait()
+                await follower.woken(wait)
         finally:
-            self._waiting[reference].discard(event)
-            if not self._waiting[reference]:
-                del self._waiting[reference]
+            self._followers[reference].discard(follower)
+            if not self._followers[reference]:
+                del self._followers[reference]
+
+    def close(self) -> None:
+        """Have every follower look again, and see that the client is closed."""
+        for followers in list(self._followers.values()):
+            for follower in tuple(followers):
+                follower.wake()
+
+    def _fingerprint(self, secret: Secret) -> bytes:
+        digest = blake2b(secret.reveal_bytes(), key=self._key, digest_size=16)
+        digest.update((secret.version or "").encode("utf-8", "surrogatepass"))
+        return digest.digest()
 
     def _call_back(self, reference: str, secret: Secret) -> None:
         for callback in list(self._callbacks):
@@ -71,6 +107,23 @@ class Watchers:
             except Exception as error:  # noqa: BLE001  # somebody's callback must not break the cache
                 # Its class only: a traceback would show the callback's locals, among them the secret it was given.
                 logger.error("an on_change callback failed for %r: %s", reference, type(error).__name__)  # noqa: TRY400
+
+
+class _Follower:
+    """One iterator that waits. Changes may come from the thread of another event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.event = asyncio.Event()
+
+    def wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # its loop is closed, and nobody waits any more
+            self._loop.call_soon_threadsafe(self.event.set)
+
+    async def woken(self, within: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self.event.wait()
 
 
 def differs(old: Secret, new: Secret) -> bool:

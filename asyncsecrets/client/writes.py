@@ -1,22 +1,25 @@
-"""Writes: checked before anything is sent, decided when their outcome is unknown, visible to the next read.
+"""Writes: decided when their outcome is unknown, visible to the next read.
 
-A write runs in a task of its own: a caller who is cancelled leaves it to finish, because a write that is cut off
-half-way is one whose outcome nobody knows. It is tried again only where it cannot have been applied. Where it may
-have been (sent, and never answered), the current value is read back: if that is ours the write is done; if the
-version that was current before is still current the write is made again, under the same token; otherwise
-WriteOutcomeUnknownError says so.
+A write runs in a task of its own (:class:`~asyncsecrets.client.operations.Operations`): a caller who is cancelled
+leaves it to finish, because a write that is cut off half-way is one whose outcome nobody knows. It is tried again only
+where it cannot have been applied. Where it may have been (sent, and never answered), the current value is read back:
+if that is ours the write is done; if the version that was current before is still current the write is made again,
+under the same token; otherwise WriteOutcomeUnknownError says so.
+
+What is written goes through here as a :class:`~asyncsecrets.secret.Secret`, for the sake of tracebacks that show local
+variables.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import cast
 
 from asyncsecrets.client.source import Source
 from asyncsecrets.errors import (
-    ClosedError,
+    ConflictError,
+    DeadlineExceededError,
     DecodeError,
     ProviderError,
     SecretNotFoundError,
@@ -26,86 +29,85 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.base import Provider, Writer
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["Writes"]
-
-T = TypeVar("T")
+__all__ = ["delete", "put", "sealed"]
 
 
-class Writes:
-    """The writes of one client that are under way."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    async def put(self, source: Source, name: str, payload: Payload, cas: str | None) -> Secret:
-        """Write, and return the secret as it now is."""
-        check_payload(name, payload)
-        return await self._finish(_put(source, name, payload, cas))
-
-    async def delete(self, source: Source, name: str) -> None:
-        """Delete; absent is not an error."""
-        await self._finish(_delete(source, name))
-
-    async def settle(self, within: float) -> None:
-        """Wait up to ``within`` seconds for the writes that are under way, then cut them off."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=within)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=within)
-
-    async def _finish(self, write: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.get_running_loop().create_task(write, name="asyncsecrets-write")
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        await asyncio.wait({task})
-        if task.cancelled():
-            raise ClosedError("the client was closed during this write, whose outcome is not known")
-        return task.result()
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved: the caller who wanted it may be gone
+async def put(source: Source, name: str, value: Secret, cas: str | None) -> Secret:
+    """Write ``value``, and return the secret as it now is."""
+    return await source.operations.write(name, lambda: _put(source, name, value, cas))
 
 
-async def _put(source: Source, name: str, payload: Payload, cas: str | None) -> Secret:
-    before = source.cache.peek(name)
-    token = secrets.token_hex(16)
+async def delete(source: Source, name: str) -> None:
+    """Delete; absent is not an error."""
+    await source.operations.write(name, lambda: _delete(source, name))
 
-    async def write(provider: Provider) -> Secret:
-        return await _writer(provider).put(name, payload, cas=cas, token=token)
 
-    for last_try in (False, True):
-        try:
-            written = await source.call(name, write)
-            break
-        except ProviderError as error:
-            if not error.outcome_unknown:
-                raise
-            unknown = error
-        current = await _read_back(source, name)
-        if current is not None and _holds(source, current, payload):
-            written = current
-            break
-        if last_try or not _unchanged(before, current, cas):
-            source.cache.invalidate(name)
-            raise _undecided(unknown, name)
-    written.source = source.name
-    source.cache.put(name, written)  # no await since the write returned: the next read sees it
-    return written
+def sealed(name: str, payload: object) -> Secret:
+    """Return a payload as a Secret. Raises DecodeError for what no store could give back as it was."""
+    kind = type(payload).__name__
+    if not isinstance(payload, str | bytes):
+        del payload
+        raise DecodeError(f"the value of {name!r} must be str or bytes, not {kind}")
+    secret = Secret(payload, name=name)
+    del payload
+    secret.reveal_bytes()
+    return secret
+
+
+async def _put(source: Source, name: str, value: Secret, cas: str | None) -> Secret:
+    before = source.peek(name)
+    token = secrets.token_hex(16)  # one for all attempts, so that the store can tell a retry
+
+    def write(provider: Provider) -> Awaitable[Secret]:
+        return _writer(provider).put(name, _payload(value), cas=cas, token=token)
+
+    def is_applied(current: Secret | None) -> bool:
+        return current is not None and _holds(source, current, value)
+
+    try:
+        written = await _decided(source, name, write, is_applied, cas if cas is not None else _version(before))
+    except ConflictError:
+        source.forget(name)  # somebody else wrote: whoever reads again to decide anew must not get the old value
+        raise
+    return source.written(name, cast("Secret", written))  # no await since the write returned: the next read sees it
 
 
 async def _delete(source: Source, name: str) -> None:
-    try:
-        await source.call(name, lambda provider: _writer(provider).delete(name))
-    except ProviderError as error:
-        if not error.outcome_unknown or await _read_back(source, name) is not None:
-            raise
-    finally:
-        source.forget(name)
+    before = source.peek(name)
+
+    async def remove(provider: Provider) -> None:
+        await _writer(provider).delete(name)
+
+    await _decided(source, name, remove, lambda current: current is None, _version(before))
+    source.forget(name)
+
+
+async def _decided(
+    source: Source,
+    name: str,
+    write: Callable[[Provider], Awaitable[Secret | None]],
+    is_applied: Callable[[Secret | None], bool],
+    expected: str | None,
+) -> Secret | None:
+    """Make a write until it is known to be applied, twice at most; return what it returned, or else what is there now.
+
+    ``expected`` is the version that it replaces, where that is known.
+    """
+    for last_try in (False, True):
+        try:
+            return await source.call(name, write)
+        except ProviderError as error:
+            # A deadline of ours that ran out says nothing of what the manager did.
+            if not (error.outcome_unknown or isinstance(error, DeadlineExceededError)):
+                raise
+        current = await _read_back(source, name)
+        if is_applied(current):
+            return current
+        # Is it still the one that was current before? Then making the write again cannot undo anybody else's.
+        if last_try or expected is None or expected != (_version(current) if current is not None else "0"):
+            break
+    source.forget(name)
+    raise _undecided(source, name)
 
 
 async def _read_back(source: Source, name: str) -> Secret | None:
@@ -114,32 +116,34 @@ async def _read_back(source: Source, name: str) -> Secret | None:
         return await source.call(name, lambda provider: provider.get(name))
     except SecretNotFoundError:
         return None
-    except ProviderError as error:
-        raise_from = error
-    raise _undecided(raise_from, name)
+    except ProviderError:
+        source.forget(name)
+    raise _undecided(source, name)
 
 
-def _holds(source: Source, secret: Secret, payload: Payload) -> bool:
+def _holds(source: Source, secret: Secret, value: Secret) -> bool:
     """Whether ``secret``'s value is the one that was written."""
     try:
         field = source.default_field
-        return (secret if field is None else secret.field(field)).equals(payload)
+        return (secret if field is None else secret.field(field)).equals(value)
     except DecodeError:
         return False
 
 
-def _unchanged(before: Secret | None, current: Secret | None, cas: str | None) -> bool:
-    """Whether what was current before the write surely still is, so that making it again cannot undo anybody's."""
-    version = current.version if current is not None else "0"
-    expected = cas if cas is not None else (before.version if before is not None else None)
-    return expected is not None and version == expected
+def _version(secret: Secret | None) -> str | None:
+    return secret.version if secret is not None else None
 
 
-def _undecided(error: ProviderError, name: str) -> WriteOutcomeUnknownError:
+def _payload(value: Secret) -> Payload:
+    return value.reveal_bytes() if value.is_binary else value.reveal()
+
+
+def _undecided(source: Source, name: str) -> WriteOutcomeUnknownError:
+    system = source.config.system
     return WriteOutcomeUnknownError(
-        f"the write of {name!r} was sent to {error.provider} and not answered, and reading it back did not decide "
-        f"whether it was applied; read {name!r} before writing it again",
-        provider=error.provider,
+        f"the write of {name!r} was sent to {system} and not answered, and reading it back did not decide whether it "
+        f"was applied; read {name!r} before writing it again",
+        provider=system,
         name=name,
         outcome_unknown=True,
     )
@@ -149,19 +153,3 @@ def _writer(provider: Provider) -> Writer:
     if not isinstance(provider, Writer):
         raise UnsupportedOperationError(f"{provider.system} cannot be written to through asyncsecrets")
     return provider
-
-
-def check_payload(name: str, payload: object) -> None:
-    """Refuse what no store could give back as it was. Raises DecodeError, without the value."""
-    if not isinstance(payload, str | bytes):
-        raise DecodeError(f"the value of {name!r} must be str or bytes, not {type(payload).__name__}")
-    if isinstance(payload, str) and not _encodable(payload):
-        raise DecodeError(f"the value of {name!r} has characters that are not Unicode text (lone surrogates)")
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

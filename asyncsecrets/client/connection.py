@@ -1,0 +1,121 @@
+"""The provider of one source: built when it is first needed, opened once per event loop, closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from asyncsecrets.cache.flight import fresh
+from asyncsecrets.errors import ClosedError
+from asyncsecrets.providers.base import Provider
+
+__all__ = ["CLOSE_WITHIN", "Connection"]
+
+CLOSE_WITHIN = 2.0
+"""The longest that closing may take, in seconds."""
+
+
+class Connection:
+    """Builds, opens and closes a provider.
+
+    ``provider`` is given, or made by ``build`` without I/O; ``companion`` is opened along with it. ``opened()`` is
+    called on the loop once it is open there.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        provider: Provider | None,
+        build: Callable[[], Provider],
+        *,
+        companion: Provider | None,
+        opened: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._provider = provider
+        self._build = build
+        self._companion = companion
+        self._opened = opened
+        self._open_on: asyncio.AbstractEventLoop | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self.closed = False
+
+    @property
+    def provider(self) -> Provider:
+        """The provider, built if it is not yet: no I/O, but imports. Raises what building it raises."""
+        if self._provider is None:
+            self._provider = self._build()
+        return self._provider
+
+    @property
+    def here(self) -> Provider | None:
+        """The provider if it is open on the running loop."""
+        return self._provider if self._open_on is asyncio.get_running_loop() else None
+
+    async def open(self) -> Provider:
+        """Return the provider, opened on this loop; once for any number of callers. Nothing in it blocks the loop."""
+        if self.closed:
+            raise ClosedError(f"source {self._source!r} is closed")
+        loop = asyncio.get_running_loop()
+        if self._open_on is not loop:
+            opening = self._opening
+            if opening is None or opening.done() or opening.get_loop() is not loop:
+                opening = self._opening = loop.create_task(self._open(), name="asyncsecrets-open")
+                opening.add_done_callback(_retrieve)
+            await asyncio.wait({opening})  # not awaited directly: a cancelled caller would cancel it for everybody
+            if opening.cancelled():
+                raise ClosedError(f"source {self._source!r} was closed while it was being opened")
+            error = opening.exception()
+            if error is not None:
+                raise fresh(error)
+        return self.provider
+
+    async def _open(self) -> None:
+        if self._provider is None:  # importing its module, and with it an SDK, takes up to half a second
+            self._provider = await asyncio.to_thread(lambda: self.provider)
+        if self._open_on is not None:  # a loop that is gone
+            self._open_on = None
+            self._provider.abandon()
+        try:
+            await self._provider.open()
+            if self._companion is not None:
+                await self._companion.open()
+        except BaseException:
+            await self._close_provider()  # whatever it had opened so far
+            raise
+        self._open_on = asyncio.get_running_loop()
+        self._opened()
+
+    async def close(self) -> None:
+        """Close what was opened on this loop, within two seconds. It opens again when needed, unless ``closed``."""
+        loop = asyncio.get_running_loop()
+        opening, self._opening = self._opening, None
+        if opening is not None and opening.get_loop() is loop and not opening.done():
+            opening.cancel()
+            await asyncio.wait({opening}, timeout=CLOSE_WITHIN)
+        if self._open_on is loop:
+            self._open_on = None
+            await self._close_provider()
+
+    async def _close_provider(self) -> None:
+        provider = self.provider
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await provider.aclose()
+        except Exception:  # noqa: BLE001  # it is not usable any more, and whoever closes can do nothing about it
+            provider.abandon()
+        except asyncio.CancelledError:
+            provider.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Forget what belongs to a loop that is gone, or to the parent of a fork."""
+        self._open_on = self._opening = None
+        for provider in (self._provider, self._companion):
+            if provider is not None:
+                provider.abandon()
+
+
+def _retrieve(opening: asyncio.Task[None]) -> None:
+    if not opening.cancelled():
+        opening.exception()  # all who wanted to know may have been cancelled

@@ -1,0 +1,101 @@
+"""The operations of one source that are under way, so that closing can end them and a write is not cut off half-way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
+
+from asyncsecrets.errors import ClosedError
+
+__all__ = ["Operations"]
+
+T = TypeVar("T")
+
+Work = Callable[[], Awaitable[T]]
+
+_CLOSED = "the client was closed while this was under way"
+
+
+class Operations:
+    """Runs each operation in a task of its own.
+
+    Writes of one name wait for one another: two that overtake each other would leave it to chance which value stands,
+    here and at the manager.
+    """
+
+    def __init__(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Forget what belongs to a loop that is gone."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reads: set[asyncio.Task[Any]] = set()
+        self._writes: set[asyncio.Task[Any]] = set()
+        self._last_write: dict[str, asyncio.Task[Any]] = {}
+
+    async def run(self, work: Work[T]) -> T:
+        """Do something that ends with its caller. Raises ClosedError when closed in the meantime."""
+        self._come_to_loop()
+        task = self._start(self._reads, _after(None, work))
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()  # if the caller is cancelled; else it has ended
+        return _result(task, _CLOSED)
+
+    async def write(self, name: str, work: Work[T]) -> T:
+        """Do something that runs on when its caller is cancelled, after what was begun before for the same name."""
+        self._come_to_loop()
+        task = self._start(self._writes, _after(self._last_write.get(name), work))
+        self._last_write[name] = task
+        task.add_done_callback(partial(self._written, name))
+        await asyncio.wait({task})
+        return _result(task, f"{_CLOSED}; whether {name!r} was written is not known, so read it before you write again")
+
+    async def close(self, within: float) -> None:
+        """Wait up to ``within`` seconds for the writes under way, then end everything."""
+        self._come_to_loop()
+        for task in self._reads:
+            task.cancel()
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=within)
+        for task in self._writes:
+            task.cancel()
+        if rest := self._reads | self._writes:
+            await asyncio.wait(rest, timeout=within)
+
+    def _come_to_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self.abandon()
+            self._loop = loop
+
+    def _start(self, tasks: set[asyncio.Task[Any]], work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name="asyncsecrets-operation")
+        tasks.add(task)
+        task.add_done_callback(partial(_ended, tasks))
+        return task
+
+    def _written(self, name: str, task: asyncio.Task[Any]) -> None:
+        if self._last_write.get(name) is task:
+            del self._last_write[name]
+
+
+def _ended(tasks: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:
+    tasks.discard(task)
+    if not task.cancelled():
+        task.exception()  # retrieved: the caller who wanted it may be gone
+
+
+async def _after(previous: asyncio.Task[Any] | None, work: Work[T]) -> T:
+    if previous is not None and not previous.done():
+        await asyncio.wait({previous})
+    return await work()
+
+
+def _result(task: asyncio.Task[T], closed: str) -> T:
+    if task.cancelled():
+        raise ClosedError(closed)
+    return task.result()

@@ -1,0 +1,154 @@
+"""What callers see of a source's cache entries.
+
+An entry holds what the manager stores; a caller sees a *view* of it: the whole payload, or a member of a JSON object.
+All views of an entry are made from one fetch, and follow it: the cache tells this class of every change in the same
+step, and the warm references change with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from asyncsecrets.client.hot import Hot
+from asyncsecrets.client.routing import ENVIRONMENT, Route
+from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError
+from asyncsecrets.providers.environment import EnvironmentProvider
+from asyncsecrets.redaction import handed_out
+from asyncsecrets.secret import Secret
+
+__all__ = ["Changed", "Key", "Views"]
+
+Key = str | tuple[str, str]
+"""A cache entry: a name for the current version, or a name and a version."""
+
+Changed = Callable[[str, Secret | None], None]
+"""Hears of every reference that becomes warm, is renewed, or is warm no longer (None)."""
+
+
+class Views:
+    """The views of one source's entries, and which of them are warm: what :class:`~asyncsecrets.cache.Listener` asks.
+
+    ``peek`` returns the entry that the cache vouches for; ``environment`` stands in for what is absent;
+    ``default_field`` returns the member of a JSON payload that is a secret's value, or None.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        hot: Hot,
+        changed: Changed,
+        *,
+        peek: Callable[[Key], Secret | None],
+        default_field: Callable[[], str | None],
+        environment: EnvironmentProvider | None,
+    ) -> None:
+        self._system = system
+        self._hot = hot
+        self._changed = changed
+        self._peek = peek
+        self._default_field = default_field
+        self._environment = environment
+        # By entry, the references that were warm because of it. They go when the entry does, so there are never many
+        # more of them than entries; and stay when nothing is vouched for, for the entries do.
+        self._routes: dict[Key, dict[str, Route]] = {}
+
+    # -- making them
+
+    def warm(self, route: Route) -> Secret | None:
+        """Return the view that is warm for ``route``, if there is one."""
+        return self._hot.secrets.get(route.reference)
+
+    def publish(self, secret: Secret, route: Route) -> Secret:
+        """Return the view of ``secret``, made warm while the cache vouches for what it was made from."""
+        view = self.of(secret, route)
+        if route.reference and self._hot.publish(route.reference, view, lambda: self._peek(route.key) is secret):
+            self._routes.setdefault(route.key, {})[route.reference] = route
+            self._changed(route.reference, view)
+        return view
+
+    def of(self, secret: Secret, route: Route) -> Secret:
+        """Return what ``route`` means in ``secret``. Raises SecretNotFoundError, DecodeError."""
+        view = self._value(secret, route)
+        if route.field is not None and view.source == ENVIRONMENT:
+            view = view.field(route.field)
+        _remember(view)
+        return view
+
+    def _value(self, secret: Secret, route: Route) -> Secret:
+        """The value, of which the environment's has no fields but the one that was asked for."""
+        if secret.source == ENVIRONMENT:
+            if route.source.is_environment or route.environment:
+                return secret
+            raise self._not_found(route, f"{route.name!r} is absent at source {route.source.name!r}")
+        if route.member is not None:
+            if not secret.has_field(route.member):  # raises for what is no JSON object: that is not absent, it is wrong
+                return self._absent_member(route)
+            member = secret.field(route.member)
+            return member if route.field is None else member.field(route.field)
+        field = route.field if route.field is not None else self._default_field()
+        return secret if field is None else secret.field(field)
+
+    def _absent_member(self, route: Route) -> Secret:
+        found = self.stand_in(route.name) if route.environment else None
+        if found is not None:
+            return found
+        where = f"{route.name!r} is not a member of the secret {route.entry!r} at source {route.source.name!r}"
+        raise self._not_found(route, f"{where}, nor in the environment" if route.environment else where)
+
+    def absent(self, error: SecretNotFoundError, route: Route) -> Secret:
+        """Return what the environment has for a secret that the manager says is absent, or raise, naming both places."""
+        found = self.stand_in(route.name) if route.environment else None
+        if found is not None:
+            view = found if route.field is None else found.field(route.field)
+            _remember(view)
+            return view
+        message = str(error)
+        if route.member is not None:
+            message += f"; {route.name!r} is read as a member of it (primary_secret_name)"
+        if route.environment:
+            message += f"; the environment has no variable {route.name!r} either"
+        raise SecretNotFoundError(message, provider=error.provider, name=route.name, reason=error.reason)
+
+    def stand_in(self, key: Key) -> Secret | None:
+        """Return the environment's answer for a name that is absent here, or None. No I/O."""
+        found = self._environment.lookup(key) if self._environment is not None and isinstance(key, str) else None
+        return None if found is None else found.replace(source=ENVIRONMENT)
+
+    def _not_found(self, route: Route, message: str) -> SecretNotFoundError:
+        return SecretNotFoundError(message, provider=self._system, name=route.name)
+
+    # -- what the cache tells us (asyncsecrets.cache.Listener)
+
+    def stored(self, key: Key, value: Secret, previous: Secret | None) -> None:  # noqa: ARG002  # the protocol's
+        """Every warm view of ``key`` is made anew."""
+        for reference, route in list(self._routes.get(key, {}).items()):
+            try:
+                view = self.of(value, route)
+            except AsyncSecretsError:  # the member is gone: the next reader gets the truth
+                self._forget(key, reference)
+                continue
+            self._hot.publish(reference, view, lambda: self._peek(key) is value)
+            self._changed(reference, view)
+
+    def dropped(self, key: Key, previous: Secret) -> None:  # noqa: ARG002  # the protocol's
+        """No view of ``key`` is warm any more."""
+        for reference in list(self._routes.get(key, ())):
+            self._forget(key, reference)
+
+    def withdrawn(self) -> None:
+        """Nothing is warm any more. May be called from another thread."""
+        self._hot.withdraw()
+
+    def _forget(self, key: Key, reference: str) -> None:
+        self._hot.remove(reference)
+        routes = self._routes.get(key, {})
+        routes.pop(reference, None)
+        if not routes:
+            self._routes.pop(key, None)
+        self._changed(reference, None)
+
+
+def _remember(view: Secret) -> None:
+    """Have the view masked in logs, if anything masks."""
+    if not view.is_binary:
+        handed_out(view.reveal())

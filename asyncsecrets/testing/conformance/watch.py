@@ -27,11 +27,9 @@ def run(harness: ProviderHarness, scenario: Scenario) -> None:
     Raises AssertionError if something is left over afterwards: a task, a warning about a resource or a coroutine, an
     error that only the event loop saw, or a value in a log record.
     """
-    with _watched() as complaints:
-        with asyncio.Runner(debug=True) as runner:
-            runner.get_loop().set_exception_handler(lambda _, context: complaints.append(str(context.get("message"))))
-            runner.run(_supervised(harness, scenario, complaints))
-        gc.collect()
+    with _watched() as complaints, _collected(), asyncio.Runner(debug=True) as runner:
+        runner.get_loop().set_exception_handler(lambda _, context: complaints.append(str(context.get("message"))))
+        runner.run(_supervised(harness, scenario, complaints))
     expect(not complaints, "left over after the scenario: " + "; ".join(complaints))
 
 
@@ -46,6 +44,17 @@ async def _supervised(harness: ProviderHarness, scenario: Scenario, complaints: 
         await asyncio.sleep(0)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     complaints.extend(f"task {task.get_name()}" for task in left)
+
+
+@contextmanager
+def _collected() -> Iterator[None]:
+    """Collect the garbage that is made meanwhile, so that it warns here. What was there before costs no time."""
+    gc.freeze()
+    try:
+        yield
+        gc.collect()
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

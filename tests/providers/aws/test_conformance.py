@@ -1,0 +1,101 @@
+"""The conformance suite against moto behind the strict proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from typing import ClassVar
+
+import pytest
+
+from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings
+from asyncsecrets.testing.conformance import ProviderConformance, ProviderHarness
+from tests.providers.aws.proxy import AwsProxy
+
+
+def settings(proxy, environ=None, **more):
+    return AwsSettings(
+        environ={} if environ is None else environ,
+        access_key_id="AKIATEST",
+        secret_access_key="canary-secret-access-key",
+        region="eu-central-1",
+        endpoint=proxy.url,
+        attempt_timeout=1.0,
+        **more,
+    )
+
+
+class AwsHarness(ProviderHarness):
+    """What both services have in common."""
+
+    def __init__(self, moto):
+        self.proxy = AwsProxy(moto)
+
+    async def __aenter__(self):
+        await self.proxy.__aenter__()
+        await self.proxy.reset()
+        await self.prepare()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.proxy.__aexit__()
+        await asyncio.sleep(0.01)  # the server's transports close in the loop's next turns
+
+    def attempts(self):
+        return self.proxy.count()
+
+    @contextlib.asynccontextmanager
+    async def fault(self, kind):
+        self.proxy.fault = kind
+        try:
+            yield
+        finally:
+            self.proxy.fault = None
+
+
+class SecretsManagerHarness(AwsHarness):
+    unsupported: ClassVar = {"empty": "AWS keeps values of 1 to 65,536 bytes"}
+    unknown_version = "00000000-0000-4000-8000-000000000000"
+
+    async def prepare(self):
+        self.provider = AwsSecretsManagerProvider(settings(self.proxy))
+
+    async def seed(self, name, value):
+        return await self.proxy.store(name, value)
+
+    async def remove(self, name):
+        await self.proxy.moto_call("DeleteSecret", SecretId=name, ForceDeleteWithoutRecovery=True)
+
+
+class KmsHarness(AwsHarness):
+    unsupported: ClassVar = {
+        "empty": "KMS encrypts 1 to 4,096 bytes",
+        "nul_byte": "no environment has such a variable",
+    }
+    max_payload = 4096
+
+    async def prepare(self):
+        self.environ = {}
+        self.key = (await self.proxy.moto_call("CreateKey", "kms"))["KeyMetadata"]["KeyId"]
+        self.provider = AwsKmsProvider(settings(self.proxy, self.environ, kms_key_id=self.key))
+
+    async def seed(self, name, value):
+        data = value.encode() if isinstance(value, str) else value
+        body = {"KeyId": self.key, "Plaintext": base64.b64encode(data).decode()}
+        self.environ[name] = (await self.proxy.moto_call("Encrypt", "kms", **body))["CiphertextBlob"]
+
+    async def remove(self, name):
+        del self.environ[name]
+
+
+class TestSecretsManager(ProviderConformance):
+    @pytest.fixture
+    def harness(self, moto):
+        return SecretsManagerHarness(moto)
+
+
+class TestKms(ProviderConformance):
+    @pytest.fixture
+    def harness(self, moto):
+        return KmsHarness(moto)

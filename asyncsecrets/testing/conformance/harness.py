@@ -37,7 +37,8 @@ class ProviderHarness(ABC):
     """A provider in front of a backend that the harness controls. Entered and left inside the scenario's event loop.
 
     The backend starts in ``__aenter__`` and ends in ``__aexit__``; opening and closing :attr:`provider` is the suite's
-    work. A provider that limits the time of one attempt is given a short limit here (well under :attr:`patience`).
+    work. A provider that limits the time of one attempt is given a limit of a few seconds: well under :attr:`patience`,
+    and enough for fifty calls at once in asyncio's debug mode on a busy machine.
     """
 
     provider: Provider

@@ -10,6 +10,15 @@ import pytest
 from tests.cache.world import World, check
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _small_heap() -> Iterator[None]:
+    """Collecting after every test looks at what the tests made, not at every module imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
     """A virtual clock, a backend, and the caches made from them."""

@@ -86,10 +86,10 @@ async def test_refreshes_that_fail_leave_no_alarms_behind(world: World) -> None:
     cache = await world.warm(refresh_interval=10.0, max_stale=3e7)
     world.backend.fault, world.backend.delay = down(), 0.0
     await asyncio.sleep(11.0)
-    for _ in range(5000):
+    for _ in range(2000):
         with pytest.raises(UnavailableError):
             await cache.refresh("k")
-    assert len(cache._schedule._alarms) <= 2000
+    assert len(cache._schedule._alarms) <= 1100
     assert cache.peek("k") == "old"
 
 

@@ -17,37 +17,14 @@ import pytest
 
 from asyncsecrets.cache import CachePolicy, SingleFlightCache
 from asyncsecrets.cache import renewer as renewer_module
-from asyncsecrets.cache.guard import GRACE
 from asyncsecrets.errors import UnavailableError, UnsupportedOperationError
-from tests.cache.world import DELAY, INTERVAL, MAX_STALE, Recorder, World, check, down, settle
-
-
-class VirtualGuard:
-    """The guard, in virtual time: :meth:`check` is what its thread does when it wakes up."""
-
-    def __init__(self, world: World) -> None:
-        self.clock = world.clock
-        self.promises: dict[object, tuple[float, object]] = {}
-
-    def promise(self, owner: object, seconds: float, withdraw: object) -> None:
-        self.promises[owner] = (self.clock.monotonic() + seconds + GRACE, withdraw)
-
-    def release(self, owner: object) -> None:
-        self.promises.pop(owner, None)
-
-    def freeze(self, seconds: float) -> None:
-        """Time passes while no loop runs; the guard's thread does."""
-        self.clock.advance(seconds)
-        for owner, (until, withdraw) in list(self.promises.items()):
-            if until <= self.clock.monotonic():
-                del self.promises[owner]
-                withdraw()
+from tests.cache.world import DELAY, INTERVAL, MAX_STALE, Recorder, VirtualGuard, World, check, down, settle
 
 
 @pytest.fixture
 def guard(world: World, monkeypatch: pytest.MonkeyPatch) -> VirtualGuard:
     """A guard on the world's clock instead of the one with a thread."""
-    made = VirtualGuard(world)
+    made = VirtualGuard(world.clock)
     monkeypatch.setattr(renewer_module, "guard", made)
     return made
 
@@ -172,7 +149,7 @@ def test_a_stopped_loop_resumed_before_the_expiry(world: World, guard: VirtualGu
     cache = world.cache(guarded=True)
     loop = world.clock.new_loop()
     assert loop.run_until_complete(cache.get("k")) == "v"
-    guard.freeze(20.0)
+    world.clock.advance(20.0)
     assert cache.peek("k") == "v"
     assert loop.run_until_complete(cache.get("k")) == "v"
     loop.run_until_complete(cache.aclose())
@@ -186,7 +163,7 @@ def test_a_stopped_loop_resumed_past_the_expiry(world: World, guard: VirtualGuar
     cache = world.cache(guarded=True)
     loop = world.clock.new_loop()
     loop.run_until_complete(cache.get("k"))
-    guard.freeze(INTERVAL + MAX_STALE)
+    world.clock.advance(INTERVAL + MAX_STALE)
     assert cache.peek("k") is None
     world.backend.values["k"] = "new"
     assert loop.run_until_complete(cache.get("k")) == "new"
@@ -248,7 +225,7 @@ def test_a_frozen_loop_does_not_serve_what_expired(world: World, guard: VirtualG
     async def main() -> None:
         cache = await world.warm(guarded=True)
         world.backend.values["k"] = "new"
-        guard.freeze(INTERVAL + MAX_STALE)
+        world.clock.advance(INTERVAL + MAX_STALE)
         assert cache.hot == {}
         assert await cache.get("k") == "new"
         assert cache.stats.expired == 1
@@ -263,7 +240,7 @@ def test_a_value_put_and_frozen_in_the_same_step(world: World, guard: VirtualGua
         cache = world.cache(guarded=True)
         world.backend.values["k"] = "new"
         cache.put("k", "old")
-        guard.freeze(INTERVAL + MAX_STALE)
+        world.clock.advance(INTERVAL + MAX_STALE)
         assert await cache.get("k") == "new"
 
     world.run(main)
@@ -274,9 +251,9 @@ def test_a_busy_loop_keeps_its_hits(world: World, guard: VirtualGuard) -> None:
 
     async def main() -> None:
         cache = await world.warm(guarded=True)
-        guard.freeze(INTERVAL * 0.2)
+        world.clock.advance(INTERVAL * 0.2)
         await asyncio.sleep(INTERVAL * 0.8 - 2 * DELAY)
-        guard.freeze(4 * DELAY)
+        world.clock.advance(4 * DELAY)
         assert cache.peek("k") == "old"
         assert cache.stats.misses == 1
 
@@ -289,7 +266,7 @@ def test_a_withdrawn_cache_serves_what_is_still_good(world: World, guard: Virtua
     async def main() -> None:
         recorder = Recorder()
         cache = await world.warm(guarded=True, listener=recorder)
-        guard.freeze(INTERVAL * 0.5)
+        world.clock.advance(INTERVAL * 0.5)
         assert cache.hot == {}
         assert recorder.heard[-1] == ("withdrawn",)
         assert await cache.get("k") == "old"
@@ -308,7 +285,7 @@ def test_resuming_does_not_carry_out_renewals_at_once(world: World, guard: Virtu
         for key in world.backend.values:
             cache.put(key, "v")
         await settle()
-        guard.freeze(INTERVAL * 2)
+        world.clock.advance(INTERVAL * 2)
         cache.start()
         assert len(cache.hot) == 10_000
         assert len(cache._schedule._overdue) == 0

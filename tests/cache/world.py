@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from asyncsecrets.cache import CachePolicy, SingleFlightCache
+from asyncsecrets.cache.flight import Flight
+from asyncsecrets.cache.guard import GRACE
 from asyncsecrets.errors import (
     AccessDeniedError,
     MalformedResponseError,
@@ -69,6 +72,39 @@ class Backend:
         return sum(1 for called, _ in self.calls if called == key)
 
 
+class WatchedClock(VirtualClock):
+    """Tells whoever wants to know that time has passed, on whatever loop or on none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed: Callable[[], None] = lambda: None
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        self.passed()
+
+
+class VirtualGuard:
+    """The guard in virtual time: it needs no thread, for the clock tells it when time has passed."""
+
+    def __init__(self, clock: WatchedClock) -> None:
+        self.clock = clock
+        self.clock.passed = self.hold_to_promises
+        self.promises: dict[object, tuple[float, Callable[[], None]]] = {}
+
+    def promise(self, owner: object, seconds: float, withdraw: Callable[[], None]) -> None:
+        self.promises[owner] = (self.clock.monotonic() + seconds + GRACE, withdraw)
+
+    def release(self, owner: object) -> None:
+        self.promises.pop(owner, None)
+
+    def hold_to_promises(self) -> None:
+        for owner, (until, withdraw) in list(self.promises.items()):
+            if until <= self.clock.monotonic():
+                del self.promises[owner]
+                withdraw()
+
+
 class Recorder:
     """A listener that keeps what it hears."""
 
@@ -89,7 +125,7 @@ class World:
     """A clock, a backend, and the caches made in a test."""
 
     def __init__(self) -> None:
-        self.clock = VirtualClock()
+        self.clock = WatchedClock()
         self.backend = Backend(self.clock)
         self.caches: list[SingleFlightCache[str, str]] = []
 
@@ -115,6 +151,30 @@ class World:
         """``asyncio.run`` in virtual time."""
         with asyncio.Runner(loop_factory=self.clock.new_loop, debug=debug) as runner:
             return runner.run(main())  # type: ignore[arg-type]
+
+
+class Record:
+    """Who fetches what: at most one fetch of a key that nobody has disowned since its flight was launched."""
+
+    def __init__(self, cache: SingleFlightCache[Any, Any]) -> None:
+        self.cache = cache
+        self.running: list[Flight[Any, Any]] = []
+        self.disowned: list[Flight[Any, Any]] = []
+
+    @contextmanager
+    def fetching(self, key: str) -> Iterator[None]:
+        """Around a fetch."""
+        mine = [flight for flight in self.cache._running if flight.task is asyncio.current_task()]
+        self.running += mine  # none, if the cache has left the loop on which this runs
+        assert sum(flight.key == key and flight not in self.disowned for flight in self.running) <= 1
+        try:
+            yield
+        finally:
+            self.running = [flight for flight in self.running if flight not in mine]
+
+    def disown(self, key: str) -> None:
+        """Just before a put or an invalidation."""
+        self.disowned += [flight for flight in self.cache._running if flight.key == key]
 
 
 def check(cache: SingleFlightCache[str, str]) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,27 +46,27 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Serve until SIGINT or SIGTERM."""
     import asyncio
 
+    from asyncsecrets.testing.vault_server import VaultServer
+
     token = _token(args.token_file) if args.token_file else None
     secrets = _read_all(args.origin) if args.origin else {}
-    asyncio.run(_serve(args, token, secrets, console))
+    server = VaultServer(port=args.port, root_token=token)
+    for name, secret in secrets.items():
+        server.write_secret(name, {"key": secret.reveal()})
+    asyncio.run(_serve(server, lambda: _announce(server, args, len(secrets), console)))
     return 0
 
 
-async def _serve(args: argparse.Namespace, token: str | None, secrets: dict[str, Secret], console: Console) -> None:
+async def _serve(server: VaultServer, announce: Callable[[], None]) -> None:
     import asyncio
-
-    from asyncsecrets.testing.vault_server import VaultServer
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    server = VaultServer(port=args.port, root_token=token)
-    for name, secret in secrets.items():
-        server.write_secret(name, {"key": secret.reveal()})
     await _start(server)
     try:
-        _announce(server, args, len(secrets), console)
+        announce()
         await stop.wait()
     finally:
         await server.aclose()

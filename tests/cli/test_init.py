@@ -1,0 +1,162 @@
+"""`init`: adds, takes nothing away, and finds everything done the second time."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, spawn
+
+pytest.importorskip("pyrage")
+
+ENV = "DB_PASSWORD=canary-db\nOPENAI_API_KEY='sk-canary0123456789'\nLOG_LEVEL=debug\n"
+
+
+@pytest.fixture
+def dotenv(workdir: Path) -> Path:
+    """A .env with two secrets and a setting."""
+    path = workdir / ".env"
+    path.write_text(ENV)
+    return path
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    """Where the key goes."""
+    return tmp_path / "home" / ".config" / "asyncsecrets" / "key.txt"
+
+
+def names(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file and its content."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_first_minute(dotenv: Path, key_file: Path, workdir: Path, cli: Run) -> None:
+    """Key, store, configuration and .gitignore are made, and every secret is read back through them."""
+    outcome = cli("init")
+    assert outcome.code == 0
+    assert "2 look like secrets (DB_PASSWORD, OPENAI_API_KEY)" in outcome.out
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(key_file.parent.stat().st_mode) == 0o700
+    assert dotenv.read_text() == ENV
+    assert (workdir / ".gitignore").read_text().splitlines() == [".env", ".secrets.yaml.lock"]
+    assert "canary" not in (workdir / "secrets.yaml").read_text() + (workdir / "config.yaml").read_text()
+    assert [line.split()[:2] for line in outcome.out.splitlines() if line.startswith("ok ")] == [
+        ["ok", "DB_PASSWORD"],
+        ["ok", "OPENAI_API_KEY"],
+    ]
+    dotenv.unlink()
+    assert spawn("run", "--", "sh", "-c", 'test "$DB_PASSWORD" = canary-db').returncode == 0
+    assert cli("check").code == 0
+
+
+def test_again(dotenv: Path, tmp_path: Path, cli: Run) -> None:
+    """The second time nothing changes; a value that was set since then stays."""
+    assert cli("init").code == 0
+    assert spawn("set", "DB_PASSWORD", stdin=b"canary-newer").returncode == 0
+    before = snapshot(tmp_path)
+    outcome = cli("init")
+    assert outcome.code == 0
+    assert snapshot(tmp_path) == before
+    assert "DB_PASSWORD" in outcome.out
+    assert spawn("run", "--", "sh", "-c", 'test "$DB_PASSWORD" = canary-newer').returncode == 0
+
+
+def test_existing_configuration_is_never_rewritten(dotenv: Path, workdir: Path, cli: Run) -> None:
+    """What to add is printed instead."""
+    config = workdir / "config.yaml"
+    config.write_text("general_settings:\n  key_management_system: hashicorp_vault  # mine\n")
+    before = config.read_bytes()
+    outcome = cli("init")
+    assert outcome.code == 0
+    assert config.read_bytes() == before
+    assert "key_management_system: local" in outcome.out
+    assert "hosted_keys: [DB_PASSWORD, OPENAI_API_KEY]" in outcome.out
+
+
+def test_new_entries_of_a_known_configuration(dotenv: Path, workdir: Path, cli: Run) -> None:
+    """A secret that is new in .env is encrypted; the line to add to hosted_keys is said."""
+    assert cli("init").code == 0
+    config = (workdir / "config.yaml").read_bytes()
+    dotenv.write_text(ENV + "STRIPE_TOKEN=canary-new\n")
+    outcome = cli("init", "--json").json
+    assert any("add to its hosted_keys: STRIPE_TOKEN" in step["remark"] for step in outcome["steps"])
+    assert (workdir / "config.yaml").read_bytes() == config
+    assert "STRIPE_TOKEN" in cli("list").out
+
+
+def test_all_entries(dotenv: Path, cli: Run) -> None:
+    """--all takes what does not look like a secret, too."""
+    document = cli("init", "--all", "--json").json
+    assert [secret["name"] for secret in document["secrets"]] == ["DB_PASSWORD", "OPENAI_API_KEY", "LOG_LEVEL"]
+
+
+def test_without_a_dotenv(workdir: Path, cli: Run) -> None:
+    """An empty store to begin with."""
+    assert cli("init").code == 0
+    assert cli("list").out == ""
+    assert spawn("set", "FIRST", stdin=b"canary").returncode == 0
+    assert cli("list").out == "FIRST\n"
+
+
+def test_store_without_its_key(dotenv: Path, key_file: Path, cli: Run) -> None:
+    """A cloned repository: no new key is made that opens nothing; where to put the real one is said."""
+    assert cli("init").code == 0
+    key_file.unlink()
+    outcome = cli("init")
+    assert outcome.code == 2
+    assert str(key_file) in outcome.err
+    assert not key_file.exists()
+
+
+def test_key_that_others_can_read(dotenv: Path, key_file: Path, cli: Run) -> None:
+    """It is refused, with the command that mends it."""
+    assert cli("init").code == 0
+    key_file.chmod(0o644)
+    outcome = cli("init")
+    assert outcome.code == 2
+    assert "chmod 600" in outcome.err
+
+
+def test_key_in_the_environment(
+    dotenv: Path, key_file: Path, workdir: Path, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ASYNCSECRETS_KEY, as in CI, no key file is written and none is named."""
+    from asyncsecrets.providers.local_keys import generate_key
+
+    monkeypatch.setenv("ASYNCSECRETS_KEY", generate_key()[0])
+    assert cli("init").code == 0
+    assert not key_file.exists()
+    assert "local_key_file" not in (workdir / "config.yaml").read_text()
+
+
+def test_broken_dotenv(dotenv: Path, workdir: Path, cli: Run) -> None:
+    """A line that is none is named by its number, never quoted, and nothing is written."""
+    dotenv.write_text("A=1\ncanary canary\n")
+    outcome = cli("init")
+    assert outcome.code == 2
+    assert "line 2" in outcome.err
+    assert names(workdir) == [".env"]
+
+
+def test_gitignore_keeps_what_it_has(dotenv: Path, workdir: Path, cli: Run) -> None:
+    """Lines are added at the end, once."""
+    (workdir / ".gitignore").write_text("/.env\n*.pyc")
+    assert cli("init").code == 0
+    assert (workdir / ".gitignore").read_text() == "/.env\n*.pyc\n.secrets.yaml.lock\n"
+
+
+def test_without_the_extra(dotenv: Path, workdir: Path, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base installation says which extra is missing, and writes nothing."""
+    monkeypatch.setitem(__import__("sys").modules, "pyrage", None)
+    outcome = cli("init")
+    assert outcome.code == 2
+    assert 'pip install "asyncsecrets[local]"' in outcome.err
+    assert names(workdir) == [".env"]

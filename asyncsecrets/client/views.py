@@ -96,7 +96,7 @@ class Views:
         raise self._not_found(route, f"{where}, nor in the environment" if route.environment else where)
 
     def absent(self, error: SecretNotFoundError, route: Route) -> Secret:
-        """Return what the environment has for a secret that the manager says is absent, or raise, naming both places."""
+        """Return what the environment has for a secret that is absent, or raise, naming both places."""
         found = self.stand_in(route.name) if route.environment else None
         if found is not None:
             view = found if route.field is None else found.field(route.field)

@@ -20,10 +20,10 @@ def test_piped_it_is_the_value_and_nothing_else(config: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [f" {VALUE}\r\n\n", f"{VALUE} ü \u2028 \U0001f511", "\x00\x1b[31m" + VALUE])
-def test_values_are_not_touched(value: str, config: Path, vault: VaultServer) -> None:
+def test_values_are_not_touched(value: str, config: Path, vault: VaultServer, cli: Run) -> None:
     """Blanks, line breaks and control characters come out as they are stored."""
     vault.write_secret("DB_PASSWORD", {"key": value})
-    assert spawn("get", "DB_PASSWORD").stdout == value.encode()
+    assert cli("get", "DB_PASSWORD").out == value
 
 
 def test_on_a_terminal_it_is_masked(config: Path) -> None:

@@ -60,7 +60,7 @@ def test_first_minute(dotenv: Path, key_file: Path, workdir: Path, cli: Run) -> 
 def test_again(dotenv: Path, tmp_path: Path, cli: Run) -> None:
     """The second time nothing changes; a value that was set since then stays."""
     assert cli("init").code == 0
-    assert spawn("set", "DB_PASSWORD", stdin=b"canary-newer").returncode == 0
+    assert cli("set", "DB_PASSWORD", stdin=b"canary-newer").code == 0
     before = snapshot(tmp_path)
     outcome = cli("init")
     assert outcome.code == 0
@@ -102,7 +102,7 @@ def test_without_a_dotenv(workdir: Path, cli: Run) -> None:
     """An empty store to begin with."""
     assert cli("init").code == 0
     assert cli("list").out == ""
-    assert spawn("set", "FIRST", stdin=b"canary").returncode == 0
+    assert cli("set", "FIRST", stdin=b"canary").code == 0
     assert cli("list").out == "FIRST\n"
 
 

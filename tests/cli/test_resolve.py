@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asyncsecrets.testing.vault_server import VaultServer
-from tests.cli.conftest import VALUE, Run, spawn
+from tests.cli.conftest import VALUE, Run
 
 DOCUMENT = "# settings\ndatabase:\n  password: os.environ/DB_PASSWORD   # see the runbook\n  port: 5432\n"
 
@@ -44,11 +44,11 @@ def test_as_json(document: Path, cli: Run) -> None:
     assert report["references"] == {"os.environ/DB_PASSWORD": {"source": "default", "version": "1"}}
 
 
-def test_from_stdin(config: Path) -> None:
+def test_from_stdin(config: Path, cli: Run) -> None:
     """- is stdin."""
-    done = spawn("resolve", "-", stdin=DOCUMENT.encode())
-    assert done.returncode == 0
-    assert b'"**********"' in done.stdout
+    outcome = cli("resolve", "-", stdin=DOCUMENT.encode())
+    assert outcome.code == 0
+    assert '"**********"' in outcome.out
 
 
 @pytest.mark.parametrize("more", ["a: os.environ/MISSING\n", "a: secret://nowhere/x\n", "a: secret://Odd!\n"])

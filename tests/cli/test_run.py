@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from asyncsecrets.cli import main
 from asyncsecrets.testing.vault_server import VaultServer
-from tests.cli.conftest import VALUE, Run, spawn, vault_settings, write_config
+from tests.cli.conftest import VALUE, Outcome, Run, spawn, vault_settings, write_config
 
 SHOW = "import os, json; print(json.dumps(dict(os.environ)))"
 
@@ -27,20 +28,24 @@ def child_environ(*options: str, env: dict[str, str] | None = None) -> dict[str,
     return found
 
 
+Refused = Callable[..., Outcome]
+
+
 @pytest.fixture
-def mark(workdir: Path) -> Path:
-    """A file that a command would make if it were started."""
-    return workdir / "started"
-
-
-def refused(mark: Path, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+def refused(cli: Run, monkeypatch: pytest.MonkeyPatch) -> Refused:
     """Run a command that must not be started."""
-    done = spawn("run", *options, "--", "touch", str(mark), env=env)
-    assert not mark.exists()
-    assert done.returncode != 0
-    assert done.stdout == b""
-    assert b"canary" not in done.stderr
-    return done
+    started: list[object] = []
+    monkeypatch.setattr(os, "execvpe", lambda *given: started.append(given))
+
+    def run(*options: str) -> Outcome:
+        outcome = cli("run", *options, "--", "true")
+        assert started == []
+        assert outcome.code != 0
+        assert outcome.out == ""
+        assert "canary" not in outcome.err
+        return outcome
+
+    return run
 
 
 def test_names_of_the_configuration(workdir: Path, vault: VaultServer) -> None:
@@ -52,11 +57,11 @@ def test_names_of_the_configuration(workdir: Path, vault: VaultServer) -> None:
     assert (environ["DB_PASSWORD"], environ["HOSTED"], environ["KEPT"]) == (VALUE, "canary-hosted\n", "1")
 
 
-def test_only(workdir: Path, vault: VaultServer, mark: Path) -> None:
+def test_only(workdir: Path, vault: VaultServer, refused: Refused) -> None:
     """--only chooses among them, and a typo is an error."""
     write_config(workdir, {"general_settings": vault_settings(vault, hosted_keys=["DB_PASSWORD", "MISSING"])})
     assert child_environ("--only", "DB_PASSWORD")["DB_PASSWORD"] == VALUE
-    assert b"did you mean 'DB_PASSWORD'?" in refused(mark, "--only", "DB_PASWORD").stderr
+    assert "did you mean 'DB_PASSWORD'?" in refused("--only", "DB_PASWORD").err
 
 
 def test_secrets_by_hand(config: Path, vault: VaultServer) -> None:
@@ -120,30 +125,42 @@ def test_values_are_nowhere_else(config: Path, vault: VaultServer) -> None:
     ],
     ids=["missing", "denied name", "impossible name", "not a reference", "nothing"],
 )
-def test_nothing_is_started(document: dict[str, Any], code: int, workdir: Path, vault: VaultServer, mark: Path) -> None:
+def test_nothing_is_started(
+    document: dict[str, Any], code: int, workdir: Path, vault: VaultServer, refused: Refused
+) -> None:
     """One secret that is missing or cannot be a variable, and the command is not started."""
     write_config(workdir, {**document, "general_settings": vault_settings(vault)})
-    assert refused(mark).returncode == code
+    assert refused().code == code
 
 
-def test_nothing_is_started_when_the_manager_is_down(config: Path, vault: VaultServer, mark: Path) -> None:
+def test_nothing_is_started_when_the_manager_is_down(
+    config: Path, vault: VaultServer, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Down is down, also where the environment has the name."""
     vault.seal()
-    assert refused(mark, env={"DB_PASSWORD": "canary-environ"}).returncode == 5
+    monkeypatch.setenv("DB_PASSWORD", "canary-environ")
+    assert refused().code == 5
 
 
-def test_nothing_is_started_without_a_configuration(mark: Path) -> None:
+def test_nothing_is_started_for_real(workdir: Path, config: Path) -> None:
+    """The same, seen from outside: what the command would have done is not done."""
+    done = spawn("run", "--secret", "DB_PASSWORD", "--secret", "MISSING", "--", "touch", "started")
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert not (workdir / "started").exists()
+
+
+def test_nothing_is_started_without_a_configuration(refused: Refused) -> None:
     """There are no names to go by."""
-    assert refused(mark).returncode == 2
+    assert refused().code == 2
 
 
 @pytest.mark.parametrize("value", ["canary\0", "canary" * 30_000], ids=["NUL", "too long"])
 def test_nothing_is_started_for_values_that_do_not_fit(
-    value: str, config: Path, vault: VaultServer, mark: Path
+    value: str, config: Path, vault: VaultServer, refused: Refused
 ) -> None:
     """A value that no variable can hold is found before the command is."""
     vault.write_secret("DB_PASSWORD", {"key": value})
-    assert refused(mark).returncode == 8
+    assert refused().code == 8
 
 
 def test_a_long_value_that_fits(config: Path, vault: VaultServer) -> None:
@@ -154,15 +171,15 @@ def test_a_long_value_that_fits(config: Path, vault: VaultServer) -> None:
 
 
 @pytest.mark.parametrize("secret", ["LD_PRELOAD", "PATH=os.environ/DB_PASSWORD", "A-B", "=os.environ/X", "X="])
-def test_names_by_hand_are_checked(secret: str, config: Path, mark: Path) -> None:
+def test_names_by_hand_are_checked(secret: str, config: Path, refused: Refused) -> None:
     """The same rules hold for --secret."""
-    assert refused(mark, "--secret", secret).returncode == 2
+    assert refused("--secret", secret).code == 2
 
 
-def test_env_file_is_checked(workdir: Path, config: Path, mark: Path) -> None:
+def test_env_file_is_checked(workdir: Path, config: Path, refused: Refused) -> None:
     """And for --env-from, also for what is no reference."""
     (workdir / "app.env").write_text("LD_PRELOAD=/tmp/canary.so\n")
-    assert refused(mark, "--env-from", "app.env").returncode == 2
+    assert refused("--env-from", "app.env").code == 2
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 255])

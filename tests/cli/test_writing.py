@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
+import io
 import warnings
 from pathlib import Path
 
 import pytest
 
 from asyncsecrets.cli import values
+from asyncsecrets.cli.console import Console
+from asyncsecrets.errors import ConfigError
 from asyncsecrets.testing.vault_server import VaultServer
 from tests.cli.conftest import VALUE, Run, on_terminal, spawn, vault_settings, write_config
 
 
 @pytest.mark.parametrize("value", [b"canary\n", b" canary \r\n\n", "canary-ü".encode()])
-def test_stdin_is_stored_exactly(value: bytes, config: Path, vault: VaultServer) -> None:
+def test_stdin_is_stored_exactly(value: bytes, config: Path, vault: VaultServer, cli: Run) -> None:
     """What is piped in is the value, its last line break included."""
-    done = spawn("set", "NEW", stdin=value)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == b"stored  NEW  default  version 1\n"
+    outcome = cli("set", "NEW", stdin=value)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "stored  NEW  default  version 1\n", "")
     assert vault.read_secret("NEW") == {"key": value.decode()}
 
 
@@ -25,9 +28,9 @@ def test_stdin_is_stored_exactly(value: bytes, config: Path, vault: VaultServer)
     ("piped", "stored"),
     [(b"canary\n", "canary"), (b"canary\r\n", "canary"), (b"canary\n\n", "canary\n"), (b"canary", "canary")],
 )
-def test_stdin_line(piped: bytes, stored: str, config: Path, vault: VaultServer) -> None:
+def test_stdin_line(piped: bytes, stored: str, config: Path, vault: VaultServer, cli: Run) -> None:
     """--stdin-line takes off one line break, and no more."""
-    assert spawn("set", "NEW", "--stdin-line", stdin=piped).returncode == 0
+    assert cli("set", "NEW", "--stdin-line", stdin=piped).code == 0
     assert vault.read_secret("NEW") == {"key": stored}
 
 
@@ -40,19 +43,22 @@ def test_prompt(config: Path, vault: VaultServer) -> None:
     assert vault.read_secret("NEW") == {"key": "canary-typed"}
 
 
-def test_prompt_that_cannot_hide(monkeypatch: pytest.MonkeyPatch, config: Path, vault: VaultServer, cli: Run) -> None:
+def test_prompt_that_cannot_hide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where echo cannot be switched off, nothing is read."""
 
     def fall_back(_: str) -> str:
         warnings.warn("Can not control echo on the terminal.", values.getpass.GetPassWarning, stacklevel=1)
         return VALUE
 
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
     monkeypatch.setattr(values.getpass, "getpass", fall_back)
-    outcome = cli("set", "NEW")
-    assert outcome.code == 2
-    assert "cannot hide" in outcome.err
-    assert vault.read_secret("NEW") is None
+    args = argparse.Namespace(generate=None, from_file=None, stdin_line=False, allow_empty=False)
+    with pytest.raises(ConfigError, match="cannot hide") as error:
+        values.read(args, Console(as_json=False, stdin=Terminal()))
+    assert error.value.__context__ is None
 
 
 @pytest.mark.parametrize("typed", [b"\n", b"\x04"], ids=["empty", "end of file"])
@@ -63,11 +69,11 @@ def test_prompt_without_an_answer(typed: bytes, config: Path, vault: VaultServer
     assert vault.read_secret("NEW") is None
 
 
-def test_empty_values_are_usually_accidents(config: Path, vault: VaultServer) -> None:
+def test_empty_values_are_usually_accidents(config: Path, vault: VaultServer, cli: Run) -> None:
     """`$(a command that failed)` must not wipe a secret; --allow-empty may."""
-    assert spawn("set", "DB_PASSWORD").returncode == 2
+    assert cli("set", "DB_PASSWORD").code == 2
     assert vault.read_secret("DB_PASSWORD") == {"key": VALUE}
-    assert spawn("set", "DB_PASSWORD", "--allow-empty").returncode == 0
+    assert cli("set", "DB_PASSWORD", "--allow-empty").code == 0
     assert vault.read_secret("DB_PASSWORD") == {"key": ""}
 
 
@@ -99,7 +105,7 @@ def test_too_large(workdir: Path, config: Path, cli: Run) -> None:
     """A value is read up to a limit, whatever it comes from."""
     (workdir / "big").write_bytes(b"canary" * 200_000)
     assert "more than 1048576 bytes" in cli("set", "BIG", "--from-file", "big").err
-    assert b"more than 1048576 bytes" in spawn("set", "BIG", stdin=b"canary" * 200_000).stderr
+    assert "more than 1048576 bytes" in cli("set", "BIG", stdin=b"canary" * 200_000).err
 
 
 def test_compare_and_set(config: Path, vault: VaultServer) -> None:
@@ -109,22 +115,22 @@ def test_compare_and_set(config: Path, vault: VaultServer) -> None:
     assert vault.read_secret("DB_PASSWORD") == {"key": "canary-2"}
 
 
-def test_read_only_source(workdir: Path, vault: VaultServer) -> None:
+def test_read_only_source(workdir: Path, vault: VaultServer, cli: Run) -> None:
     """Without access_mode: read_and_write nothing is sent, and the message says what to set."""
     write_config(workdir, {"general_settings": vault_settings(vault, access_mode="read_only")})
-    done = spawn("set", "NEW", stdin=b"canary")
-    assert done.returncode == 7
-    assert b"access_mode: read_and_write" in done.stderr
+    outcome = cli("set", "NEW", stdin=b"canary")
+    assert outcome.code == 7
+    assert "access_mode: read_and_write" in outcome.err
     assert vault.requests == []
 
 
-def test_set_says_where_programs_read_it(workdir: Path, vault: VaultServer) -> None:
+def test_set_says_where_programs_read_it(workdir: Path, vault: VaultServer, cli: Run) -> None:
     """A name outside hosted_keys is written, and read from the environment all the same: better said than found out."""
     write_config(workdir, {"general_settings": vault_settings(vault, hosted_keys=["DB_PASSWORD"])})
-    done = spawn("set", "NEW", stdin=b"canary")
-    assert done.returncode == 0
-    assert b"not among hosted_keys" in done.stderr
-    assert spawn("set", "DB_PASSWORD", stdin=b"canary").stderr == b""
+    outcome = cli("set", "NEW", stdin=b"canary")
+    assert outcome.code == 0
+    assert "not among hosted_keys" in outcome.err
+    assert cli("set", "DB_PASSWORD", stdin=b"canary").err == ""
 
 
 def test_set_as_json(config: Path, cli: Run) -> None:

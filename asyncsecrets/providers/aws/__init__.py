@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from asyncsecrets.providers.aws.kms import AwsKmsProvider
-from asyncsecrets.providers.aws.secrets_manager import AwsSecretsManagerProvider
-from asyncsecrets.providers.aws.settings import AwsSettings
+from asyncsecrets.providers.aws.quiet import without_collections
+
+with without_collections():
+    from asyncsecrets.providers.aws.kms import AwsKmsProvider
+    from asyncsecrets.providers.aws.secrets_manager import AwsSecretsManagerProvider
+    from asyncsecrets.providers.aws.settings import AwsSettings
 
 __all__ = ["AwsKmsProvider", "AwsSecretsManagerProvider", "AwsSettings"]

@@ -27,6 +27,7 @@ from botocore.credentials import (
 
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
 from asyncsecrets.providers.aws.errors import NO_CREDENTIALS, Call, translate
+from asyncsecrets.providers.aws.models import PartitionLoader
 from asyncsecrets.providers.aws.settings import AwsSettings
 
 __all__ = ["SigningCredentials", "configure", "load_credentials"]
@@ -56,6 +57,7 @@ def configure(session: Any, settings: AwsSettings) -> None:
         session.set_config_variable("profile", settings.profile)
     if settings.region:
         session.set_config_variable("region", settings.region)
+    session.register_component("data_loader", PartitionLoader(session.get_component("data_loader")))
 
 
 def load_credentials(settings: AwsSettings) -> Credentials:
@@ -174,9 +176,12 @@ class SigningCredentials:
         """What was last signed with, or None; only good for comparing."""
         return self._frozen
 
-    async def get_account_id(self) -> str | None:
-        """None: no endpoint of ours has an account in it."""
-        return None
+    def get_deferred_property(self, _: str) -> Callable[[], None]:
+        """None, when asked: what botocore puts into some services' endpoints, and not into ours."""
+        return lambda: None
+
+    async def get_account_id(self) -> None:
+        """None, for the same reason."""
 
     async def get_frozen_credentials(self) -> Any:
         """The credentials for one request. Raises AuthenticationError, AccessDeniedError, ConfigError, …"""

@@ -295,7 +295,7 @@ _SETTINGS: Final = (
     botocore.ConfigParseError,
     botocore.InvalidConfigError,
     botocore.InvalidRegionError,
-    botocore.InfiniteLoopConfigurationError,
+    botocore.InfiniteLoopConfigError,
     botocore.UnknownCredentialError,
     botocore.PartialCredentialsError,
     botocore.UnknownServiceError,

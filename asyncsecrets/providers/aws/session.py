@@ -21,6 +21,7 @@ from aiobotocore.session import AioSession
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError, ProviderError
 from asyncsecrets.providers.aws.credentials import SigningCredentials, configure, load_credentials
 from asyncsecrets.providers.aws.errors import NO_REGION, Call, code_of, translate
+from asyncsecrets.providers.aws.quiet import without_collections
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint
 from asyncsecrets.providers.aws.transport import Transport
 from asyncsecrets.redaction import contain
@@ -129,7 +130,9 @@ class Connection:
         raise problem
 
     def _make_client(self) -> None:
-        self._client = asyncio.run(self._new_client())
+        # Not in debug mode: a slow start here keeps nobody waiting, and asyncio would complain of it all the same.
+        with without_collections(), asyncio.Runner(debug=False) as runner:
+            self._client = runner.run(self._new_client())
         meta = self._client.meta
         check_endpoint(meta.endpoint_url, "the endpoint", insecure=self._settings.allow_insecure_http)
         meta.events.register(f"before-send.{meta.service_model.service_id.hyphenize()}", self._transport.send)

@@ -21,7 +21,7 @@ def settings(proxy, environ=None, **more):
         secret_access_key="canary-secret-access-key",
         region="eu-central-1",
         endpoint=proxy.url,
-        attempt_timeout=1.0,
+        attempt_timeout=2.0,
         **more,
     )
 

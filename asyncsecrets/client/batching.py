@@ -97,6 +97,5 @@ def _settle(futures: list[_Answer], answer: Secret | BaseException | None) -> No
             continue
         if isinstance(answer, BaseException):
             future.set_exception(fresh(answer))
-            future.exception()  # retrieved: its caller may be cancelled in this very turn
         else:
             future.set_result(answer)

@@ -21,7 +21,7 @@ from asyncsecrets.client.status import Explanation, Health, SourceStatus, explai
 from asyncsecrets.client.watching import OnChange, Watchers
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig, load_config
 from asyncsecrets.documents import references, replace_references
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, ResolveError, UnsupportedOperationError
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, DecodeError, ResolveError, UnsupportedOperationError
 from asyncsecrets.providers.base import Lister, Provider, VersionInfo, VersionLister
 from asyncsecrets.retry import Retry, RetryPolicy
 from asyncsecrets.secret import Payload, Secret
@@ -246,6 +246,8 @@ class SecretsClient:
         """
         sealed = writes.sealed(name, value)
         del value  # what raises from here on has it in no local variable
+        if isinstance(sealed, DecodeError):
+            raise sealed
         self._check_open()
         target, entry = self._router.writable(name, source)
         written = await target.home.run(partial(writes.put, target, entry, sealed, cas), repeatable=False)

@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import cast
 
+from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.source import Source
 from asyncsecrets.errors import (
     ConflictError,
@@ -42,15 +43,18 @@ async def delete(source: Source, name: str) -> None:
     await source.operations.write(name, lambda: _delete(source, name))
 
 
-def sealed(name: str, payload: object) -> Secret:
-    """Return a payload as a Secret. Raises DecodeError for what no store could give back as it was."""
-    kind = type(payload).__name__
+def sealed(name: str, payload: object) -> Secret | DecodeError:
+    """Return a payload as a Secret, or the error to raise for what no store could give back as it was.
+
+    It is not raised here, because its traceback would hold the frame of the caller, who still has the payload.
+    """
     if not isinstance(payload, str | bytes):
-        del payload
-        raise DecodeError(f"the value of {name!r} must be str or bytes, not {kind}")
+        return DecodeError(f"the value of {name!r} must be str or bytes, not {type(payload).__name__}")
     secret = Secret(payload, name=name)
-    del payload
-    secret.reveal_bytes()
+    try:
+        secret.reveal_bytes()
+    except DecodeError as error:
+        return fresh(error)
     return secret
 
 

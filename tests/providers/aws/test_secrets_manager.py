@@ -1,0 +1,313 @@
+"""What Secrets Manager has beyond the conformance suite: stages, ARNs, batches, creation, deletion, rotation."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    ConflictError,
+    DecodeError,
+    IntegrityError,
+    InvalidNameError,
+    ProviderError,
+    RateLimitedError,
+    SecretNotFoundError,
+    UnavailableError,
+)
+from asyncsecrets.providers.aws import AwsSecretsManagerProvider
+from asyncsecrets.providers.aws.secrets_manager import secret_of
+from asyncsecrets.secret import Secret
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+async def build(environ):
+    """Make opened providers; settings are keyword arguments."""
+    opened = []
+
+    async def build(*, clock=None, **settings):
+        provider = AwsSecretsManagerProvider.from_settings({"attempt_timeout": "10", **settings}, environ)
+        if clock is not None:
+            provider._batches._clock = clock
+        await provider.open()
+        opened.append(provider)
+        return provider
+
+    yield build
+    for provider in opened:
+        await provider.aclose()
+
+
+async def test_stages_and_versions(aws, build):
+    """A version is an id or a stage; the stage is always sent."""
+    provider = await build()
+    first = await aws.store("db", "canary one")
+    second = await aws.store("db", "canary two")
+    assert (await provider.get("db")).equals("canary two")
+    assert (await provider.get("db", "AWSCURRENT")).version == second
+    assert (await provider.get("db", "AWSPREVIOUS")).equals("canary one")
+    assert (await provider.get("db", first)).equals("canary one")
+    with pytest.raises(SecretNotFoundError):
+        await provider.get("db", "AWSPENDING")
+    sent = [request["body"] for request in aws.requests]
+    assert all("VersionStage" in body or "VersionId" in body for body in sent)
+    before = aws.count()
+    with pytest.raises(SecretNotFoundError):
+        await provider.get("db", "no such\nversion")
+    assert aws.count() == before
+
+
+async def test_arns(aws, build):
+    """A secret is found by its full and its partial ARN, and carries the name it was asked by."""
+    provider = await build()
+    await aws.store("app/db", "canary")
+    arn = (await aws.moto_call("DescribeSecret", SecretId="app/db"))["ARN"]
+    for name in (arn, arn[:-7]):
+        secret = await provider.get(name)
+        assert secret.equals("canary")
+        assert secret.name == name
+    answers = await provider.get_many([arn, "app/db"])
+    assert set(answers) == {arn, "app/db"}
+    elsewhere = arn.replace("eu-central-1", "us-east-1").replace("app/db", "app/other")
+    with pytest.raises(SecretNotFoundError, match="the ARN is of us-east-1, this source of eu-central-1"):
+        await provider.get(elsewhere)
+    with pytest.raises(SecretNotFoundError, match="by ARN"):
+        await provider.put(elsewhere.replace("us-east-1", "eu-central-1"), "canary")
+
+
+def test_another_secret_is_refused():
+    """An answer about a secret of another name is IntegrityError: a partial ARN can match one."""
+    answer = {"Name": "db-AbCdEf", "ARN": "x", "VersionId": "v", "SecretString": "canary"}
+    with pytest.raises(IntegrityError):
+        secret_of("db", answer)
+    arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db"
+    with pytest.raises(IntegrityError):
+        secret_of(arn, {**answer, "ARN": f"{arn}-AbCdEf-GhIjKl"})
+    assert secret_of(arn, {**answer, "ARN": f"{arn}-GhIjKl"}).equals("canary")
+
+
+async def test_created_is_utc(aws, build):
+    """`created` is when the version was made, in UTC."""
+    await aws.store("db", "canary")
+    created = (await (await build()).get("db")).created
+    assert created.tzinfo is UTC
+    assert abs((datetime.now(UTC) - created).total_seconds()) < 60
+
+
+async def test_batch(aws, build):
+    """Twenty names are one call; a missing one is absent, and names that the batch refuses are left out."""
+    provider = await build()
+    names = [f"batch-{number}" for number in range(18)]
+    for name in names:
+        await aws.store(name, f"canary {name}")
+    aws.calls.clear()
+    aws.denied_names = {"batch-3"}
+    answers = await provider.get_many([*names, "missing"])
+    assert aws.calls == ["BatchGetSecretValue"]
+    assert isinstance(answers["missing"], SecretNotFoundError)
+    assert "batch-3" not in answers
+    found = {name for name, answer in answers.items() if isinstance(answer, Secret) and answer.equals(f"canary {name}")}
+    assert found == {*names} - {"batch-3"}
+
+
+async def test_batch_in_pages(aws, build):
+    """AWS may answer a batch in pages; all of them are read."""
+    provider = await build()
+    for number in range(5):
+        await aws.store(f"page-{number}", b"canary \xff")
+    aws.page = 2
+    aws.calls.clear()
+    answers = await provider.get_many([f"page-{number}" for number in range(5)])
+    assert len(answers) == 5
+    assert aws.calls == ["BatchGetSecretValue"] * 3
+
+
+async def test_batch_not_allowed(aws, build):
+    """Without the permission for batches every name is left out, and AWS is not asked again for five minutes."""
+    now = [1000.0]
+    provider = await build(clock=lambda: now[0])
+    await aws.store("a", "canary")
+    aws.denied = {"BatchGetSecretValue"}
+    aws.calls.clear()
+    assert await provider.get_many(["a", "b"]) == {}
+    assert await provider.get_many(["a", "b"]) == {}
+    assert aws.calls == ["BatchGetSecretValue"]
+    aws.denied = set()
+    now[0] += 300
+    assert set(await provider.get_many(["a", "b"])) == {"a", "b"}
+
+
+async def test_batch_of_a_moved_stage(aws, build):
+    """A batch that does not answer with the current version is not believed."""
+    provider = await build()
+    await aws.store("a", "canary old")
+    await aws.moto_call(
+        "PutSecretValue", SecretId="a", SecretString="canary new", VersionStages=["mine"], ClientRequestToken=TOKEN
+    )
+    versions = await aws.moto_call("ListSecretVersionIds", SecretId="a")
+    old = next(version["VersionId"] for version in versions["Versions"] if version["VersionId"] != TOKEN)
+    move = {"VersionStage": "AWSCURRENT", "RemoveFromVersionId": old, "MoveToVersionId": TOKEN}
+    await aws.moto_call(
+        "UpdateSecretVersionStage", SecretId="a", **move
+    )  # past the proxy: moto believes in the old one
+    assert await provider.get_many(["a"]) == {}
+    assert (await provider.get("a")).equals("canary new")
+
+
+@pytest.mark.parametrize(("kind", "error"), [("rate_limited", RateLimitedError), ("unavailable", UnavailableError)])
+async def test_batch_fails_whole(aws, build, kind, error):
+    """What is wrong with the call and not with a name is raised."""
+    provider = await build()
+    aws.fault = kind
+    with pytest.raises(error):
+        await provider.get_many(["a", "b"])
+
+
+async def test_create_with_settings(aws, build):
+    """A secret that is created has the description, tags, key and replicas of the settings; an update changes none."""
+    key = (await aws.moto_call("CreateKey", "kms"))["KeyMetadata"]["KeyId"]
+    provider = await build(
+        description="made by asyncsecrets", tags={"team": "a"}, kms_key_id=key, replica_regions=["us-east-1"]
+    )
+    written = await provider.put("new", "canary", token=TOKEN)
+    assert written.version == TOKEN
+    described = await aws.moto_call("DescribeSecret", SecretId="new")
+    assert described["Description"] == "made by asyncsecrets"
+    assert described["Tags"] == [{"Key": "team", "Value": "a"}]
+    assert described["KmsKeyId"] == key
+    assert [status["Region"] for status in described["ReplicationStatus"]] == ["us-east-1"]
+    aws.requests.clear()
+    await provider.put("new", "canary two")
+    assert [set(request["body"]) for request in aws.requests] == [{"SecretId", "SecretString", "ClientRequestToken"}]
+
+
+async def test_token(aws, build):
+    """A retry under the same token is one version; a token that AWS cannot take is replaced."""
+    provider = await build()
+    for _ in range(3):
+        assert (await provider.put("db", "canary", token=TOKEN)).version == TOKEN
+    assert len((await aws.moto_call("ListSecretVersionIds", SecretId="db"))["Versions"]) == 1
+    with pytest.raises(ConflictError, match="token"):
+        await provider.put("db", "canary other", token=TOKEN)
+    assert (await provider.put("db", "canary short", token="short")).version != "short"
+
+
+async def test_create_race(aws, build):
+    """Of two who create the same secret at once, both succeed: the later one adds a version."""
+    provider = await build()
+    written = await asyncio.gather(*(provider.put("race", f"canary {number}") for number in range(4)))
+    assert (await provider.get("race")).version in {secret.version for secret in written}
+    assert len(await provider.versions("race")) == 4
+
+
+async def test_compare_and_set_again(aws, build):
+    """A compare-and-set that was applied and is retried under its token is no conflict."""
+    provider = await build()
+    first = await provider.put("cas", "canary one", cas="0")
+    for _ in range(2):
+        await provider.put("cas", "canary two", cas=first.version, token=TOKEN)
+    assert (await provider.get("cas")).version == TOKEN
+    with pytest.raises(ConflictError, match="not current any more"):
+        await provider.put("cas", "canary three", cas=first.version)
+    with pytest.raises(ConflictError, match="not current any more"):
+        await provider.put("nothing", "canary", cas=first.version)
+    await provider.put("cas", "canary four")
+    assert (await provider.get("cas")).equals("canary four")
+
+
+@pytest.mark.parametrize("value", ["", b"", "x" * 65_537, b"x" * 65_537, "canary \ud800"])
+async def test_impossible_values(aws, build, value):
+    """What Secrets Manager cannot keep is refused before anything is sent, without the value."""
+    provider = await build()
+    with pytest.raises(DecodeError) as caught:
+        await provider.put("db", value)
+    assert aws.calls == []
+    assert "canary" not in str(caught.value)
+
+
+async def test_pending_deletion(aws, build):
+    """A secret scheduled for deletion is not found, its name is taken, and restore brings it back: never silently."""
+    provider = await build(recovery_window_days="7")
+    await provider.put("gone", "canary")
+    await provider.delete("gone")
+    assert aws.requests[-1]["body"]["RecoveryWindowInDays"] == 7
+    with pytest.raises(SecretNotFoundError, match="restore") as caught:
+        await provider.get("gone")
+    assert caught.value.reason == "pending_deletion"
+    for write in (provider.put("gone", "canary new"), provider.put("gone", "canary new", cas="0")):
+        with pytest.raises(ConflictError, match="restore-secret"):
+            await write
+    await provider.delete("gone")
+    assert await provider.list() == []
+    await provider.restore("gone")
+    assert (await provider.get("gone")).equals("canary")
+
+
+async def test_force_delete(aws, build):
+    """With force_delete the name is free at once."""
+    provider = await build(force_delete="true")
+    await provider.put("gone", "canary")
+    await provider.delete("gone")
+    await provider.put("gone", "canary anew")
+    assert (await provider.get("gone")).equals("canary anew")
+
+
+async def test_rotate(aws, build):
+    """Rotate starts a rotation and returns the new version's id; without a function for it, the error says so."""
+    provider = await build()
+    await provider.put("db", "canary")
+    assert await provider.rotate("db", token=TOKEN) == TOKEN
+    assert aws.requests[-1]["body"] == {"SecretId": "db", "ClientRequestToken": TOKEN, "RotateImmediately": True}
+    with pytest.raises(SecretNotFoundError):
+        await provider.rotate("missing")
+
+
+async def test_list_is_a_prefix(aws, build):
+    """A prefix is where names start; one that no name can start with lists nothing and asks nobody."""
+    provider = await build()
+    for name in ("app/a", "app/b", "other/app/c"):
+        await aws.store(name, "canary")
+    assert await provider.list("app/") == ["app/a", "app/b"]
+    aws.calls.clear()
+    assert await provider.list("!app") == []
+    assert aws.calls == []
+
+
+async def test_denied_names_the_action(aws, build):
+    """A missing permission is named, so that it can be added to the policy."""
+    provider = await build()
+    await aws.store("db", "canary")
+    actions = {
+        "GetSecretValue": provider.get("db"),
+        "PutSecretValue": provider.put("db", "canary"),
+        "DeleteSecret": provider.delete("db"),
+        "ListSecrets": provider.list(),
+        "ListSecretVersionIds": provider.versions("db"),
+        "RestoreSecret": provider.restore("db"),
+        "RotateSecret": provider.rotate("db"),
+    }
+    aws.denied = set(actions)
+    for action, call in actions.items():
+        with pytest.raises(AccessDeniedError, match=f"secretsmanager:{action}"):
+            await call
+    aws.denied = {"CreateSecret"}
+    with pytest.raises(AccessDeniedError, match="secretsmanager:CreateSecret"):
+        await provider.put("new", "canary")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "arn:aws:iam::123456789012:role/x", "x" * 513, "a\n", "ä", "a*"])
+async def test_names_are_checked_first(aws, build, name):
+    """A name that AWS cannot have is refused by every operation before anything is sent."""
+    provider = await build()
+    calls = [provider.get(name), provider.put(name, "canary"), provider.delete(name), provider.versions(name)]
+    calls += [provider.restore(name), provider.rotate(name), provider.get_many(["ok", name])]
+    for call in calls:
+        with pytest.raises(InvalidNameError) as caught:
+            await call
+        assert isinstance(caught.value, ProviderError)
+    assert aws.calls == []

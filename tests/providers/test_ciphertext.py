@@ -1,0 +1,97 @@
+"""The spellings of ciphertext, fuzzed against Python's own reader of literals."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import warnings
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncsecrets.errors import DecodeError
+from asyncsecrets.providers.ciphertext import parse_bytes_literal, parse_ciphertext
+
+literal_text = st.text(st.sampled_from("b'\"\\xnrtabfv01234567789aFé\n \x00zu{}N"), max_size=30)
+
+
+@given(st.binary())
+def test_repr(value):
+    """Every bytes literal that Python writes is read back."""
+    assert parse_bytes_literal(repr(value)) == value
+
+
+@given(st.binary())
+def test_through_a_shell(value):
+    """It is read back without its single quotes too, which a shell eats."""
+    text = repr(value)
+    if text[1] == "'" and value[:1] not in {b"'", b'"'}:
+        assert parse_bytes_literal("b" + text[2:-1]) == value
+
+
+@given(st.binary(min_size=1))
+def test_base64(value):
+    """Base64 is read, in one line or in several."""
+    assert parse_ciphertext(base64.b64encode(value).decode()) == value
+    assert parse_ciphertext(base64.encodebytes(value).decode()) == value
+
+
+@given(st.sampled_from(["b'{}'", 'b"{}"']), literal_text)
+def test_same_as_python(form, body):
+    """A quoted literal means what it means to Python, or is refused; it is never something else."""
+    text = form.replace("{}", body)
+    try:
+        found = parse_ciphertext(text)
+    except DecodeError:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert found == ast.literal_eval(text)
+
+
+@given(st.text())
+def test_anything(text):
+    """Any other text is bytes or DecodeError, which does not quote it."""
+    try:
+        found = parse_ciphertext(text)
+    except DecodeError as error:
+        found = error
+    assert isinstance(found, bytes | DecodeError)
+    assert len(text) < 3 or text not in str(found) or isinstance(found, bytes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "b'",
+        "b'canary",
+        "b'a'b'",
+        "b'\\u0041'",
+        "b'\\400'",
+        "b'é'",
+        "b'\n'",
+        "b'\\'",
+        "b'\\q'",
+        "bytes(8)",
+        "b''+b''",
+        "rb'x'",
+        "B'x'",
+        "__import__('os')",
+        "b'%s' % 1",
+        "ab-_",
+        "abc",
+        "YQ==YQ==",
+        "YQ===",
+        "YWJjZA===",
+        "=",
+        "Y\u00a0Q==",
+        "YWJj YWJj",
+        "abcde",
+    ],
+)
+def test_refused(text):
+    """What is neither is refused."""
+    with pytest.raises(DecodeError):
+        parse_ciphertext(text)

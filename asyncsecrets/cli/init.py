@@ -79,11 +79,16 @@ def _scan(args: argparse.Namespace, steps: Steps) -> dict[str, str]:
         return {}
     entries = parse_dotenv(read_file(args.env_file), origin=str(args.env_file))
     names = [name for name, value in entries.items() if value] if args.all else look_like_secrets(entries)
-    which = f", {len(names)} {'taken' if args.all else 'look like secrets'} ({', '.join(names)})" if names else ""
-    steps.add(
-        "found", args.env_file, f"{len(entries)} entries{which}" + ("" if which else ", none looks like a secret")
-    )
+    steps.add("found", args.env_file, _summary(len(entries), names, everything=args.all))
     return {name: entries[name] for name in names}
+
+
+def _summary(entries: int, names: list[str], *, everything: bool) -> str:
+    looks = "looks like a secret" if len(names) == 1 else "look like secrets"
+    listed = f" ({', '.join(names)})" if names else ""
+    return (
+        f"{entries} {'entry' if entries == 1 else 'entries'}, {len(names)} {'taken' if everything else looks}{listed}"
+    )
 
 
 def _key(steps: Steps) -> tuple[Path | None, str]:

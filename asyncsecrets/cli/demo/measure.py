@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 
 __all__ = ["Readers", "StallProbe", "TtlDict", "nanoseconds", "stampede"]
 
-_CALLS: Final = 20_000
-_ROUNDS: Final = 5
+_CALLS: Final = 10_000
+_ROUNDS: Final = 10
 _TICK: Final = 0.001  # s between two looks at the loop
 _PAUSE: Final = 0.01  # s between two reads of one reader
 

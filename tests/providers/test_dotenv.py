@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncsecrets.errors import ConfigError
@@ -133,6 +133,7 @@ def _single(value):
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.tuples(NAMES, TEXTS, st.sampled_from([_double, _single]), st.sampled_from(["", "export ", " "]))))
 def test_quoted_round_trip(entries):
     """Any text in quotes comes back exactly, and means the same to python-dotenv."""
@@ -142,6 +143,7 @@ def test_quoted_round_trip(entries):
     assert parse(text) == dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
 
 
+@settings(deadline=None)
 @given(NAMES, st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
 def test_bare_values(name, value):
     """A bare value that is accepted at all means the same to python-dotenv."""
@@ -156,6 +158,7 @@ def test_bare_values(name, value):
     assert values == dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(), st.text(alphabet="AB=#'\"\\ \t\n$\r{}export", max_size=60).map(str.encode)))
 def test_arbitrary_input(data):
     """Whatever the bytes are, the answer is a mapping of texts or a ConfigError."""

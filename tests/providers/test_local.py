@@ -497,7 +497,7 @@ async def test_every_damaged_line_is_noticed(local, path):
     lines = good["secrets"]["NAME"][0]["value"].splitlines()
     for index in range(1, len(lines) - 1):
         document = load(path)
-        swapped = lines[index][:-6] + ("A" if lines[index][-6] != "A" else "B") + lines[index][-5:]
+        swapped = ("A" if lines[index][0] != "A" else "B") + lines[index][1:]
         damaged = [*lines[:index], swapped, *lines[index + 1 :]]
         document["secrets"]["NAME"][0]["value"] = "\n".join(damaged) + "\n"
         save(path, document)

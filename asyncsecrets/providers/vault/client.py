@@ -24,11 +24,11 @@ class VaultClient:
     async def call(self, call: Call) -> Answer:
         """Return the server's answer, whatever its status. Raises what transport and login raise."""
         token = self.tokens.current() or await _for(call, self.tokens.obtain())
-        answer = await self.transport.send(call, token.headers(call.method))
+        answer = await self.transport.send(call, token)
         if answer.status != 403 or not blames_token(answer):
             return answer
         token = await _for(call, self.tokens.replace(token))
-        return await self.transport.send(call, token.headers(call.method))
+        return await self.transport.send(call, token)
 
 
 async def _for(call: Call, getting: Coroutine[Any, Any, Token]) -> Token:

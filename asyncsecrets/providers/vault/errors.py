@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import aiohttp
@@ -65,7 +65,7 @@ class Call:
     method: str
     url: URL
     name: str | None = None
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     cap: int = MAX_BODY
 
     @property
@@ -89,7 +89,7 @@ class Answer:
     """What came back: status, body bytes, and Retry-After in seconds."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     retry_after: float | None = None
 
 

@@ -13,22 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, TypedDict
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from asyncsecrets.errors import ClosedError, ConfigError, InsecureTransportError
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
 from asyncsecrets.providers.vault.abandon import forget_session
+from asyncsecrets.providers.vault.deadlines import Deadlines
 from asyncsecrets.providers.vault.errors import Answer, Call, translate
 from asyncsecrets.providers.vault.paths import is_loopback, split_address
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.providers.vault.tls import TlsFiles
 
-__all__ = ["Headers", "Transport", "headers"]
-
-Headers = CIMultiDict[str]
+__all__ = ["Sender", "Transport"]
 
 _BASE_HEADERS: Final = {
     "X-Vault-Request": "true",
@@ -37,22 +36,36 @@ _BASE_HEADERS: Final = {
 }
 
 
-def headers(token: str = "", namespace: str = "", content: str = "") -> Headers:
-    """The headers that differ between requests, in the form that aiohttp takes without converting."""
-    result: Headers = CIMultiDict()
-    if token:
-        result["X-Vault-Token"] = token
-    if namespace:
-        result["X-Vault-Namespace"] = namespace
-    if content:
-        result["Content-Type"] = content
-    return result
+class Sender:
+    """Who sends: a token (or nobody, for a login) and a namespace, as ready-made headers that no repr shows."""
+
+    __slots__ = ("_json", "_patch", "_plain")
+
+    def __init__(self, token: str = "", namespace: str = "") -> None:
+        pairs = {"X-Vault-Token": token, "X-Vault-Namespace": namespace}
+        self._plain = CIMultiDict({name: value for name, value in pairs.items() if value})
+        self._json = CIMultiDict({**self._plain, "Content-Type": "application/json"})
+        self._patch = CIMultiDict({**self._plain, "Content-Type": "application/merge-patch+json"})
+
+    def headers(self, method: str) -> CIMultiDict[str]:
+        """The headers of a request, made once, as reads are many, in the form that aiohttp takes as it is."""
+        if method == "GET":
+            return self._plain
+        return self._patch if method == "PATCH" else self._json
 
 
 @dataclass(frozen=True, slots=True)
 class _Origins:
     own: str
     allowed: tuple[str, ...]
+
+
+class _Options(TypedDict):
+    """What every request is sent with. ``ssl`` is replaced when certificates change on disk."""
+
+    allow_redirects: bool
+    ssl: ssl.SSLContext | bool
+    server_hostname: str | None
 
 
 class Transport:
@@ -67,18 +80,24 @@ class Transport:
         self._origins = _origins(settings)
         self._secure = self._origins.own.startswith("https:")
         self._tls = TlsFiles(settings)
-        self._ssl: ssl.SSLContext | bool = True
+        self._options: _Options = {
+            "allow_redirects": False,
+            "ssl": True,
+            "server_hostname": settings.tls_server_name or None,
+        }
         self._session: aiohttp.ClientSession | None = None
-        self._server_name = settings.tls_server_name or None
+        self._deadlines = Deadlines(settings.attempt_timeout)
 
     async def open(self) -> None:
         """Read the TLS files (in a thread) and make the session. Raises ConfigError."""
         if self._secure:
-            self._ssl = await asyncio.to_thread(self._tls.load)
+            self._options["ssl"] = await asyncio.to_thread(self._tls.load)
         settings = self._settings
+        self._deadlines.open()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.max_connections),
-            timeout=aiohttp.ClientTimeout(total=settings.attempt_timeout, sock_connect=settings.connect_timeout),
+            # The limit of the whole attempt is kept by self._deadlines, at a tenth of the cost.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_BASE_HEADERS,
             auto_decompress=False,
@@ -89,25 +108,19 @@ class Transport:
     def is_open(self) -> bool:
         return self._session is not None
 
-    async def send(self, call: Call, extra: Headers, url: URL | None = None) -> Answer:
-        """Make one attempt and return whatever the server answers, up to the call's body cap.
+    async def send(self, call: Call, sender: Sender, url: URL | None = None) -> Answer:
+        """Make one attempt; return whatever the server answers. ``url`` is where a redirect led.
 
-        ``url`` is where a redirect led. Raises the translation of every transport failure; UnavailableError for a
-        timeout.
+        Raises the translation of every transport failure; UnavailableError for a timeout.
         """
         session = self._session
         if session is None:
             raise ClosedError("the Vault provider is not open")
-        failure: BaseException
+        failure: AsyncSecretsError | None = None
+        task = self._deadlines.start()
         try:
             async with session.request(
-                call.method,
-                url or call.url,
-                headers=extra,
-                data=call.body,
-                allow_redirects=False,
-                ssl=self._ssl,
-                server_hostname=self._server_name,
+                call.method, url or call.url, headers=sender.headers(call.method), data=call.body, **self._options
             ) as response:
                 length = response.content_length
                 short = length is not None and length <= call.cap
@@ -116,35 +129,39 @@ class Transport:
                     return Answer(response.status, body)
                 answer = Answer(response.status, body, _seconds(response.headers.get("Retry-After", ""), self._now))
                 location = response.headers.get("Location", "")
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            failure = error
-        except RuntimeError as error:
-            failure = error
+        except asyncio.CancelledError:
+            if not self._deadlines.passed(task):
+                raise
+            failure = translate(call, TimeoutError())
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
+            # Translated here, raised below: the original may hold headers, and must not follow ours as its context.
+            failure = translate(call, error)
+        except RuntimeError:
             if not session.closed:
                 raise
-        else:
-            return await self._redirected(call, extra, url, answer, location)
-        return await self._failed(call, extra, url, session, failure)
+        finally:
+            self._deadlines.end(task)
+        if session.closed:
+            raise ClosedError("the Vault provider was closed meanwhile")
+        if failure is not None:
+            return await self._failed(call, sender, url, failure)
+        return await self._redirected(call, sender, url, answer, location)
 
-    async def _failed(
-        self, call: Call, extra: Headers, url: URL | None, session: aiohttp.ClientSession, failure: BaseException
-    ) -> Answer:
-        error = ClosedError("the Vault provider was closed meanwhile") if session.closed else translate(call, failure)
-        del failure  # it may hold headers, and this frame stays in the traceback of ours
+    async def _failed(self, call: Call, sender: Sender, url: URL | None, failure: AsyncSecretsError) -> Answer:
         # A server that refuses our certificate may be right: ours may have expired, and its successor be on disk. Some
         # servers refuse by hanging up, which looks like any broken connection, and then a write must not be repeated.
-        unsent = isinstance(error, InsecureTransportError) or not call.writes
-        if unsent and not isinstance(error, ClosedError) and await self.reload_tls():
-            return await self.send(call, extra, url)
-        raise error
+        unsent = isinstance(failure, InsecureTransportError) or not call.writes
+        if unsent and await self.reload_tls():
+            return await self.send(call, sender, url)
+        raise failure
 
-    async def _redirected(self, call: Call, extra: Headers, url: URL | None, answer: Answer, location: str) -> Answer:
+    async def _redirected(self, call: Call, sender: Sender, url: URL | None, answer: Answer, location: str) -> Answer:
         if answer.status >= 400:
             return answer
         target = None if url is not None else self._redirect(call, answer.status, location)
         if target is None:
             raise translate(call, answer)
-        return await self.send(call, extra, target)
+        return await self.send(call, sender, target)
 
     async def reload_tls(self) -> bool:
         """Take up certificates that changed on disk; new connections use them. Returns whether any had."""
@@ -152,7 +169,7 @@ class Transport:
             return False
         context = await asyncio.to_thread(self._tls.reload)
         if context is not None:
-            self._ssl = context
+            self._options["ssl"] = context
         return context is not None
 
     def _redirect(self, call: Call, status: int, location: str) -> URL | None:
@@ -166,12 +183,14 @@ class Transport:
     async def aclose(self) -> None:
         """Close the session. Harmless when closed already."""
         session, self._session = self._session, None
+        self._deadlines.forget()
         if session is not None:
             await session.close()
 
     def abandon(self) -> None:
         """Forget the session without touching its loop."""
         session, self._session = self._session, None
+        self._deadlines.forget()
         if session is not None:
             forget_session(session)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import traceback
 from datetime import UTC, datetime
 
 import pytest
@@ -382,3 +383,16 @@ async def test_debug_logs_hold_nothing(provider_at, caplog, capfd):
                 await provider.put("name", "canary-payload")
     spoken = caplog.text + repr([vars(record) for record in caplog.records]) + "".join(capfd.readouterr())
     assert "canary" not in spoken
+
+
+async def test_no_frame_shows_a_token(provider_at):
+    """A traceback printed with its locals, as error trackers do, shows neither token nor body."""
+    replies = iter(
+        [answer(500, b"canary-body"), b"canary\r\n\r\n", None, answer(307, b"", Location="http://elsewhere")]
+    )
+    async with RawServer(lambda request: next(replies)) as server, provider_at(server.url, token=TOKEN) as provider:
+        for _ in range(3):
+            with pytest.raises(ProviderError) as caught:
+                await provider.get("name")
+            shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+            assert "canary" not in "".join(line for line in shown.format() if "asyncsecrets/providers" in line)

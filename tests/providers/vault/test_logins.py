@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 
 import aiohttp
 import pytest
+import trustme
+from aiohttp import web
 
 from asyncsecrets.errors import AccessDeniedError, AuthenticationError, ConfigError, UnavailableError
 from asyncsecrets.testing.vault_server import VaultServer
@@ -146,6 +149,58 @@ async def test_jwt(backend, provider_at, tmp_path):
         await read(provider)
     async with provider_at(backend.url, jwt_file=str(file)) as provider:
         await read(provider)
+
+
+@contextlib.asynccontextmanager
+async def cluster(vouched):
+    """A Kubernetes API that reviews tokens: it vouches for those in `vouched`."""
+
+    async def review(request):
+        spec = (await request.json())["spec"]
+        user = {"username": "system:serviceaccount:default:app", "uid": "canary-uid", "groups": []}
+        known = spec["token"] in vouched
+        status = {"authenticated": known, "user": user if known else {}, "audiences": spec.get("audiences") or []}
+        answer = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status}
+        return web.json_response(answer, status=201)
+
+    application = web.Application()
+    application.router.add_post("/apis/authentication.k8s.io/v1/tokenreviews", review)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_kubernetes(backend, provider_at, tmp_path):
+    """A service account's token, vouched for by the cluster, read anew when the platform rotates it."""
+    claims = {
+        "iss": "https://kubernetes.default.svc",
+        "aud": ["https://kubernetes.default.svc"],
+        "sub": "system:serviceaccount:default:app",
+        "kubernetes.io": {"namespace": "default", "serviceaccount": {"name": "app", "uid": "canary-uid"}},
+    }
+    issuer, vouched, file = Issuer(), set(), tmp_path / "token"
+    async with cluster(vouched) as host:
+        await backend.enable("kubernetes", "k8s/canary")
+        config = {"kubernetes_host": host, "disable_local_ca_jwt": True, "disable_iss_validation": True}
+        await backend(
+            "POST", "auth/k8s/canary/config", config | {"kubernetes_ca_cert": trustme.CA().cert_pem.bytes().decode()}
+        )
+        role = {"bound_service_account_names": "app", "bound_service_account_namespaces": "default"}
+        await backend("POST", "auth/k8s/canary/role/app", role | {"token_policies": "reader"})
+        settings = {"kubernetes_role": "app", "kubernetes_mount_path": "k8s/canary", "kubernetes_token_file": str(file)}
+        async with provider_at(backend.url, **settings) as provider:
+            file.write_text(issuer.sign(**claims, jti="canary-old"))
+            with pytest.raises(AuthenticationError, match="login"):
+                await provider.get("name")
+            provider.tokens._not_before = 0.0
+            file.write_text(issuer.sign(**claims, jti="canary-new"))
+            vouched.add(file.read_text())
+            await read(provider)
 
 
 async def test_missing_jwt_file(backend, provider_at):

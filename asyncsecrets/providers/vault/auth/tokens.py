@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from asyncsecrets.errors import AuthenticationError, MalformedResponseError
 from asyncsecrets.providers.vault.errors import Answer, Call, document_of, translate
-from asyncsecrets.providers.vault.http import Headers, Transport, headers
+from asyncsecrets.providers.vault.http import Sender, Transport
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths
 
 __all__ = ["Lease", "Token", "TokenApi", "token_text"]
@@ -18,25 +18,14 @@ __all__ = ["Lease", "Token", "TokenApi", "token_text"]
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,8192}")
 
 
-class Token:
-    """A token and the request headers that carry it. Compared by identity: *that* login, not that text."""
+class Token(Sender):
+    """A token and the headers that carry it. Compared by identity: *that* login, not that text."""
 
-    __slots__ = ("_json", "_patch", "_plain", "text")
+    __slots__ = ("text",)
 
     def __init__(self, text: str) -> None:
+        super().__init__(text)
         self.text = text
-        self._plain = headers(text)
-        self._json = headers(text, content="application/json")
-        self._patch = headers(text, content="application/merge-patch+json")
-
-    def headers(self, method: str) -> Headers:
-        """The headers of a request with this token; made once, as reads are many."""
-        if method == "GET":
-            return self._plain
-        return self._patch if method == "PATCH" else self._json
-
-    def __repr__(self) -> str:
-        return "Token(**********)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +87,7 @@ class TokenApi:
 
     async def _send(self, method: str, path: str, body: bytes | None, token: str) -> Answer:
         call = self._call(path, method, body)
-        extra = headers(token, self._paths.login_namespace, "" if body is None else "application/json")
-        answer = await self._transport.send(call, extra)
+        answer = await self._transport.send(call, Sender(token, self._paths.login_namespace))
         if answer.status not in {200, 204}:
             raise translate(call, answer)
         return answer

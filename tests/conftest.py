@@ -1,5 +1,15 @@
-"""What every test has: the canary watch."""
+"""What every test has: the canary watch, and one hypothesis profile for the whole suite."""
 
 from __future__ import annotations
 
+import os
+
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.canaries"]
+
+# A loaded machine is slow, not wrong: no deadline per example. `make soak` looks for longer.
+_CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("quick", max_examples=100, **_CALM)
+settings.register_profile("soak", max_examples=5_000, **_CALM)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

@@ -9,10 +9,12 @@ of an hour before they expire.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +32,7 @@ from asyncsecrets.providers.aws.errors import NO_CREDENTIALS, Call, translate
 from asyncsecrets.providers.aws.models import PartitionLoader
 from asyncsecrets.providers.aws.settings import AwsSettings
 
-__all__ = ["SigningCredentials", "configure", "load_credentials"]
+__all__ = ["SigningCredentials", "configure", "load_credentials", "terse_renewals"]
 
 _AHEAD: Final = 15 * 60.0
 _AT_LEAST: Final = 60.0
@@ -150,6 +152,25 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
     if not environ.get(name):
         raise ConfigError(f"aws_web_identity_token needs the environment variable {name[:200]!a}, which is not set")
     return environ[name]
+
+
+class _Terse(logging.Filter):
+    """Takes the traceback from a record: that of a failed renewal ends with what somebody's server said."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True
+
+
+@contextlib.contextmanager
+def terse_renewals() -> Iterator[None]:
+    """Let botocore say that a renewal failed, and not how: that is told to the caller who needs the credentials."""
+    terse, logger = _Terse(), logging.getLogger("botocore.credentials")
+    logger.addFilter(terse)
+    try:
+        yield
+    finally:
+        logger.removeFilter(terse)
 
 
 class SigningCredentials:

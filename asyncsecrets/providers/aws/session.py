@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,7 +18,12 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError, ProviderError
-from asyncsecrets.providers.aws.credentials import SigningCredentials, configure, load_credentials
+from asyncsecrets.providers.aws.credentials import (
+    SigningCredentials,
+    configure,
+    load_credentials,
+    terse_renewals,
+)
 from asyncsecrets.providers.aws.errors import NO_REGION, Call, code_of, translate
 from asyncsecrets.providers.aws.quiet import without_collections
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint
@@ -50,7 +54,8 @@ class Connection:
         if self._transport.is_open:
             return
         leash = contextlib.ExitStack()
-        leash.enter_context(contain(*_loggers()))
+        leash.enter_context(contain(*_CHATTY))
+        leash.enter_context(terse_renewals())
         problem: AsyncSecretsError | None = None
         try:
             if self._client is None:
@@ -196,9 +201,3 @@ def _endpoint(settings: AwsSettings, service: str) -> str | None:
     if settings.endpoint or environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         return settings.endpoint or None
     return environ.get(variable) or environ.get("AWS_ENDPOINT_URL") or None
-
-
-def _loggers() -> list[str]:
-    """The SDK's loggers that exist: one that was given a level of its own would not heed its parent's."""
-    known = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _CHATTY]
-    return sorted({*_CHATTY, *known})

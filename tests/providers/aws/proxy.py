@@ -15,6 +15,7 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -112,9 +113,9 @@ class AwsProxy:
         service, operation = _operation(request, raw)
         body = json.loads(raw) if service != "sts" else {}
         self.calls.append(operation)
-        self.requests.append(
-            {"operation": operation, "body": body, "authorization": request.headers.get("Authorization", "")}
-        )
+        form = parse_qs(raw.decode()) if service == "sts" else {}
+        signature = request.headers.get("Authorization", "")
+        self.requests.append({"operation": operation, "body": body, "form": form, "authorization": signature})
         if self.delay:
             await asyncio.sleep(self.delay)
         kind = self._struck(service, operation)

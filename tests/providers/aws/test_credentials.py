@@ -1,0 +1,361 @@
+"""Who we are at AWS: every way to say it, renewal ahead of time, tokens that expire in mid-flight."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from botocore.credentials import Credentials, DeferredRefreshableCredentials, RefreshableCredentials
+
+from asyncsecrets.errors import AccessDeniedError, AuthenticationError, ConfigError, UnavailableError
+from asyncsecrets.providers.aws import AwsSecretsManagerProvider, AwsSettings
+from asyncsecrets.providers.aws.credentials import SigningCredentials, load_credentials
+from asyncsecrets.providers.aws.errors import Call
+
+ROLE = "arn:aws:iam::123456789012:role/reader"
+
+
+@pytest.fixture
+async def provider_at(aws, environ):
+    """Make opened providers of settings, at that AWS; the environment's variables can be replaced."""
+    opened = []
+
+    async def build(settings=None, **variables):
+        merged = {key: value for key, value in {**environ, **variables}.items() if value is not None}
+        provider = AwsSecretsManagerProvider.from_settings({"attempt_timeout": "10", **(settings or {})}, merged)
+        await provider.open()
+        opened.append(provider)
+        return provider
+
+    yield build
+    for provider in opened:
+        await provider.aclose()
+
+
+def signed_by(aws):
+    """The access keys that requests to Secrets Manager were signed with."""
+    sent = [request for request in aws.requests if request["operation"] == "GetSecretValue"]
+    return [request["authorization"].partition("Credential=")[2].partition("/")[0] for request in sent]
+
+
+NO_KEYS = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+
+
+async def test_environment(aws, provider_at):
+    """Keys of the environment sign, and are looked up anew when AWS refuses them."""
+    await aws.store("db", "canary")
+    provider = await provider_at(AWS_SESSION_TOKEN="canary-token")
+    await provider.get("db")
+    assert signed_by(aws) == ["AKIACANARYcanary0001"]
+
+
+async def test_settings_before_environment(aws, provider_at):
+    """Keys of the settings come before the environment's."""
+    await aws.store("db", "canary")
+    provider = await provider_at({"aws_access_key_id": "AKIASETTINGS", "aws_secret_access_key": "canary"})
+    await provider.get("db")
+    assert signed_by(aws) == ["AKIASETTINGS"]
+
+
+async def test_profile(aws, provider_at, tmp_path):
+    """A profile of the settings comes before keys of the environment, and brings its region."""
+    (tmp_path / "credentials").write_text("[team]\naws_access_key_id=AKIAPROFILE\naws_secret_access_key=canary\n")
+    (tmp_path / "config").write_text("[profile team]\nregion=eu-central-1\n")
+    await aws.store("db", "canary")
+    provider = await provider_at({"aws_profile_name": "team"}, AWS_REGION_NAME=None)
+    await provider.get("db")
+    assert signed_by(aws) == ["AKIAPROFILE"]
+
+
+async def test_profile_process(aws, provider_at, tmp_path):
+    """The whole chain of botocore works: here, a profile whose credentials come from a program."""
+    expires = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    answer = {"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "canary", "SessionToken": "canary"}
+    (tmp_path / "answer.json").write_text(json.dumps({**answer, "Expiration": expires}))
+    (tmp_path / "config").write_text(f"[default]\ncredential_process=cat {tmp_path}/answer.json\n")
+    await aws.store("db", "canary")
+    provider = await provider_at(**NO_KEYS)
+    await provider.get("db")
+    assert signed_by(aws) == ["AKIAPROCESS"]
+
+
+async def test_role(aws, provider_at):
+    """A role is assumed with session name and external id, at the custom STS endpoint, once for many reads."""
+    await aws.store("db", "canary")
+    settings = {
+        "aws_role_name": ROLE,
+        "aws_session_name": "web",
+        "aws_external_id": "canary-id",
+        "aws_sts_endpoint": aws.url,
+    }
+    provider = await provider_at(settings)
+    await asyncio.gather(*(provider.get("db") for _ in range(10)))
+    assert aws.count("AssumeRole") == 1
+    assert set(signed_by(aws)) != {"AKIACANARYcanary0001"}
+    form = next(request["form"] for request in aws.requests if request["operation"] == "AssumeRole")
+    assert (form["RoleArn"], form["RoleSessionName"], form["ExternalId"]) == ([ROLE], ["web"], ["canary-id"])
+
+
+@pytest.mark.parametrize("form", ["path", "oidc/file/", "oidc/env/", "oidc/env_path/", "token"])
+async def test_web_identity(aws, provider_at, tmp_path, form):
+    """A role is assumed by web identity: a file, a token, or LiteLLM's oidc/ spellings; no other keys are needed."""
+    token = "eyJh.canary.sig"
+    file = tmp_path / "token"
+    file.write_text(f"{token}\n")
+    given, variables = {
+        "path": (str(file), {}),
+        "oidc/file/": (f"oidc/file/{file}", {}),
+        "oidc/env/": ("oidc/env/MY_TOKEN", {"MY_TOKEN": token}),
+        "oidc/env_path/": ("oidc/env_path/MY_FILE", {"MY_FILE": str(file)}),
+        "token": (token, {}),
+    }[form]
+    await aws.store("db", "canary")
+    provider = await provider_at(
+        {"aws_role_name": ROLE, "aws_web_identity_token": given, "aws_sts_endpoint": aws.url}, **NO_KEYS, **variables
+    )
+    await provider.get("db")
+    form = next(request["form"] for request in aws.requests if request["operation"] == "AssumeRoleWithWebIdentity")
+    assert form["WebIdentityToken"] == [token]
+
+
+@pytest.mark.parametrize(
+    ("token", "error", "says"),
+    [
+        ("/no/such/file", AuthenticationError, "file"),
+        ("oidc/google/audience", ConfigError, "oidc/file"),
+        ("oidc/env/NOT_SET", ConfigError, "NOT_SET"),
+    ],
+)
+async def test_web_identity_is_missing(provider_at, token, error, says):
+    """A token that is not there says which setting is wrong."""
+    provider = await provider_at({"aws_role_name": ROLE, "aws_web_identity_token": token}, **NO_KEYS)
+    with pytest.raises(error, match=says):
+        await provider.get("db")
+
+
+async def test_role_is_refused(aws, provider_at):
+    """A role that may not be assumed is AccessDeniedError with the action, and names the secret that was asked for."""
+    provider = await provider_at({"aws_role_name": ROLE, "aws_sts_endpoint": aws.url})
+    aws.only, aws.fault = {"AssumeRole"}, "denied"
+    with pytest.raises(AccessDeniedError, match="sts:AssumeRole") as caught:
+        await provider.get("db")
+    assert (caught.value.provider, caught.value.name) == ("aws_secret_manager", "db")
+    aws.fault = "unavailable"
+    with pytest.raises(UnavailableError):
+        await provider.get("db")
+
+
+async def test_none(aws, provider_at):
+    """Without any credentials the error names every way to give some, and nothing is sent."""
+    provider = await provider_at(**NO_KEYS)
+    with pytest.raises(AuthenticationError, match="AWS_ACCESS_KEY_ID") as caught:
+        await provider.get("db")
+    assert (caught.value.provider, caught.value.name) == ("aws_secret_manager", "db")
+    assert aws.calls == []
+
+
+async def test_half_a_pair(provider_at):
+    """One half of a pair of keys is a ConfigError."""
+    with pytest.raises(ConfigError, match="together"):
+        await provider_at({"aws_access_key_id": "AKIAHALF"})
+    provider = await provider_at(AWS_SECRET_ACCESS_KEY=None)
+    with pytest.raises(ConfigError, match="together"):
+        await provider.get("db")
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables", "says"),
+    [
+        ({}, {"AWS_REGION_NAME": None}, "AWS_REGION_NAME"),
+        ({"aws_profile_name": "nobody"}, {}, "aws_profile_name"),
+        ({"aws_endpoint_url": "http://aws.example.com"}, {}, "allow_insecure_http"),
+        ({"aws_endpoint_url": "ftp://aws.example.com"}, {}, "endpoint"),
+        ({"aws_endpoint_url": "https://user:canary@aws.example.com"}, {}, "endpoint"),
+        ({"aws_sts_endpoint": "http://sts.example.com"}, {}, "aws_sts_endpoint"),
+        ({"aws_region_name": "eu central"}, {}, "aws_region_name"),
+        ({"aws_role_name": "reader"}, {}, "aws_role_name"),
+        ({"aws_role_name": ROLE, "aws_session_name": "a b"}, {}, "aws_session_name"),
+        ({"aws_web_identity_token": "/token"}, {}, "aws_role_name"),
+        ({"aws_session_token": "canary"}, {}, "aws_access_key_id"),
+        ({"recovery_window_days": "3"}, {}, "7 to 30"),
+        ({"replica_regions": ["eu central"]}, {}, "replica_regions"),
+        ({}, {"AWS_ENDPOINT_URL": "http://aws.example.com"}, "allow_insecure_http"),
+    ],
+)
+async def test_impossible_settings(provider_at, settings, variables, says):
+    """Settings that cannot work are a ConfigError before anything is sent, which names the setting and no value."""
+    with pytest.raises(ConfigError, match=says) as caught:
+        await provider_at(settings, **variables)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION"])
+async def test_region(provider_at, variable):
+    """The region comes from LiteLLM's variable or from AWS's own."""
+    provider = await provider_at(**{"AWS_REGION_NAME": None, variable: "eu-north-1"})
+    assert provider._connection.region == "eu-north-1"
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"])
+async def test_endpoint(aws, provider_at, variable):
+    """AWS's variables for endpoints are honoured."""
+    await aws.store("db", "canary")
+    provider = await provider_at(**{"AWS_ENDPOINT_URL": None, variable: aws.url})
+    assert (await provider.get("db")).equals("canary")
+
+
+async def test_expired_in_mid_flight(aws, provider_at, tmp_path):
+    """A token that AWS says has expired is replaced by what the chain has now, without the caller seeing it."""
+    file = tmp_path / "credentials"
+    file.write_text(
+        "[default]\naws_access_key_id=AKIAOLD\naws_secret_access_key=canary\naws_session_token=canary-old\n"
+    )
+    await aws.store("db", "canary")
+    provider = await provider_at(**NO_KEYS)
+    await provider.get("db")
+    aws.expired = {"canary-old"}
+    with pytest.raises(AuthenticationError, match="expired"):
+        await provider.get("db")
+    assert signed_by(aws) == ["AKIAOLD"] * 2  # nothing else to show: it is not sent again
+    file.write_text(
+        "[default]\naws_access_key_id=AKIANEW\naws_secret_access_key=canary\naws_session_token=canary-new\n"
+    )
+    secrets = await asyncio.gather(*(provider.get("db") for _ in range(5)))
+    assert all(secret.equals("canary") for secret in secrets)
+    assert signed_by(aws)[-1] == "AKIANEW"
+
+
+async def test_role_expired_in_mid_flight(aws, provider_at):
+    """A role's session that AWS says has expired is assumed anew, once for everybody."""
+    await aws.store("db", "canary")
+    provider = await provider_at({"aws_role_name": ROLE, "aws_sts_endpoint": aws.url})
+    await provider.get("db")
+    aws.expired = set(signed_by(aws))
+    await asyncio.gather(*(provider.get("db") for _ in range(5)))
+    assert aws.count("AssumeRole") == 2
+
+
+# -- renewal, on a clock of our own
+
+
+class Chain:
+    """A chain whose sessions last `lifetime` seconds by a clock that is moved by hand."""
+
+    def __init__(self, lifetime=3600.0):
+        self.now = 1_000_000.0
+        self.lifetime = lifetime
+        self.loads = 0
+        self.renewals = 0
+        self.fail = False
+
+    def clock(self):
+        return self.now
+
+    def _time(self):
+        return datetime.fromtimestamp(self.now, UTC)
+
+    def load(self):
+        self.loads += 1
+        return DeferredRefreshableCredentials(self._refresh, "test", time_fetcher=self._time)
+
+    def _refresh(self):
+        if self.fail:
+            raise ConnectionResetError
+        self.renewals += 1
+        expires = datetime.fromtimestamp(self.now + self.lifetime, UTC).isoformat()
+        return {"access_key": f"AKIA{self.renewals}", "secret_key": "canary", "token": "canary", "expiry_time": expires}
+
+
+async def settle(credentials):
+    if credentials._renewal is not None:
+        await asyncio.wait({credentials._renewal})
+        await asyncio.sleep(0)
+
+
+async def test_renewed_ahead():
+    """A session is renewed a quarter of an hour before it ends, in the background: nobody waits."""
+    chain = Chain()
+    credentials = SigningCredentials(chain.load, Call("s", "credentials"), clock=chain.clock)
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+    chain.now += 2600
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+    await settle(credentials)
+    assert chain.renewals == 1
+    chain.now += 200
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+    await settle(credentials)
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA2"
+    await credentials.aclose()
+
+
+async def test_renewal_fails_ahead():
+    """A renewal that fails ahead of time is tried again a minute later, and told to nobody until it must be."""
+    chain = Chain()
+    credentials = SigningCredentials(chain.load, Call("s", "credentials"), clock=chain.clock)
+    await credentials.get_frozen_credentials()
+    chain.fail = True
+    chain.now += 3600 - 14 * 60
+    for _ in range(3):
+        assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+        await settle(credentials)
+    chain.now += 13.5 * 60
+    with pytest.raises(UnavailableError):
+        await credentials.get_frozen_credentials()
+    chain.fail = False
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA2"
+    await credentials.aclose()
+
+
+async def test_short_sessions():
+    """Sessions of a few minutes are not renewed for each request."""
+    chain = Chain(lifetime=300)
+    credentials = SigningCredentials(chain.load, Call("s", "credentials"), clock=chain.clock)
+    for _ in range(100):
+        await credentials.get_frozen_credentials()
+        await settle(credentials)
+        chain.now += 1
+    assert chain.renewals <= 4
+    await credentials.aclose()
+
+
+async def test_cancelled_waiter():
+    """Who is cancelled while credentials load harms nobody else who waits for them."""
+    release = []
+
+    def load():
+        while not release:
+            time.sleep(0.001)
+        return Credentials("AKIA", "canary")
+
+    credentials = SigningCredentials(load, Call("s", "credentials"))
+    first, second = (asyncio.create_task(credentials.get_frozen_credentials()) for _ in range(2))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    release.append(True)
+    assert (await second).access_key == "AKIA"
+    assert first.cancelled()
+
+
+async def test_role_settings_are_renewing(aws):
+    """What a role gives always renews itself: it is never static."""
+    settings = AwsSettings(
+        access_key_id="AKIA", secret_access_key="canary", region="eu-central-1", role=ROLE, sts_endpoint=aws.url
+    )
+    found = await asyncio.to_thread(load_credentials, settings)
+    assert isinstance(found, RefreshableCredentials)
+
+
+async def test_own_role_is_not_assumed_again(aws, provider_at, tmp_path, monkeypatch):
+    """Where the pod's own role (EKS) is the configured one, it is not assumed a second time."""
+    token = tmp_path / "token"
+    token.write_text("eyJh.canary.sig")
+    own = {"AWS_ROLE_ARN": ROLE, "AWS_WEB_IDENTITY_TOKEN_FILE": str(token)}
+    for name, value in {**own, "AWS_ENDPOINT_URL_STS": aws.url}.items():
+        monkeypatch.setenv(name, value)
+    await aws.store("db", "canary")
+    provider = await provider_at({"aws_role_name": ROLE}, **NO_KEYS, **own)
+    await provider.get("db")
+    assert (aws.count("AssumeRoleWithWebIdentity"), aws.count("AssumeRole")) == (1, 0)

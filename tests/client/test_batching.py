@@ -1,0 +1,177 @@
+"""Misses that travel together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+import pytest
+
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    DeadlineExceededError,
+    ProviderError,
+    SecretNotFoundError,
+    UnavailableError,
+)
+from asyncsecrets.retry import RetryPolicy
+from asyncsecrets.secret import Secret
+from tests.client.support import Manager, client_of, denied, down, settled, value
+
+Answer = Callable[[str], Secret | ProviderError | None]
+
+
+class Batches(Manager):
+    """A manager with a call for many names. ``answer`` may answer for one name otherwise, or (None) not at all."""
+
+    batch_size: ClassVar[int] = 20
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        super().__init__(secrets)
+        self.batches: list[list[str]] = []
+        self.batch_failures: list[Exception] = []
+        self.answer: dict[str, Answer] = {}
+
+    async def get_many(self, names: Sequence[str]) -> Mapping[str, Secret | ProviderError]:
+        self.batches.append(list(names))
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.batch_failures:
+            raise self.batch_failures.pop(0)
+        answers: dict[str, Secret | ProviderError] = {}
+        for name in names:
+            answer = self.answer[name](name) if name in self.answer else Secret(f"canary-{name}", name=name)
+            if answer is not None:
+                answers[name] = answer
+        return answers
+
+
+def batches(count: int) -> Batches:
+    """With so many secrets."""
+    return Batches({f"N{i}": f"canary-N{i}" for i in range(count)})
+
+
+async def test_a_thousand_cold_names_cost_fifty_calls() -> None:
+    """Twenty at a time, in the turn they are asked for; also when nothing was opened before."""
+    for started in (True, False):
+        manager = batches(1000)
+        client = client_of(manager)
+        if started:
+            await client.start()
+        found = await client.get_many([f"N{i}" for i in range(1000)])
+        assert all(secret.reveal() == f"canary-{name}" for name, secret in found.items())
+        assert len(manager.batches) == 50
+        assert manager.calls == []
+        await client.aclose()
+
+
+async def test_a_name_alone_is_asked_for_in_the_plain_way() -> None:
+    """A batch of one is no batch; neither is a version."""
+    manager = batches(3)
+    async with client_of(manager) as client:
+        assert value(await client.get("N0")) == "canary-N0"
+        await asyncio.gather(client.get("N1", version="1"), client.get("N2", version="1"))
+    assert manager.batches == []
+    assert len(manager.calls) == 3
+
+
+async def test_names_without_an_answer_are_asked_for_by_themselves() -> None:
+    """And names that were refused for the moment; what is answered for good is not asked again."""
+    manager = batches(5)
+    manager.answer = {
+        "N1": lambda _: None,
+        "N2": down,
+        "N3": denied,
+        "N4": lambda name: SecretNotFoundError("memory: no", provider="memory", name=name),
+    }  # type: ignore[dict-item]
+    async with client_of(manager) as client:
+        answers = await asyncio.gather(*(client.get(f"N{i}") for i in range(5)), return_exceptions=True)
+    assert [value(answer) if isinstance(answer, Secret) else type(answer) for answer in answers] == [
+        "canary-N0",
+        "canary-N1",
+        "canary-N2",
+        AccessDeniedError,
+        SecretNotFoundError,
+    ]
+    assert len(manager.batches) == 1
+    assert sorted(manager.calls) == [("get", "N1"), ("get", "N2")]
+
+
+async def test_a_batch_is_retried_as_a_whole() -> None:
+    """Twenty names that were retried one by one would be twenty calls."""
+    manager = batches(20)
+    async with client_of(manager, retry=RetryPolicy(backoff=(0.001, 0.001))) as client:
+        manager.batch_failures = [down("a batch"), down("a batch")]
+        found = await client.get_many([f"N{i}" for i in range(20)])
+    assert len(found) == 20
+    assert len(manager.batches) == 3
+    assert manager.calls == []
+
+
+async def test_a_batch_that_fails_for_good_fails_each_of_its_names() -> None:
+    """Each with an error of its own, which counts the attempts; no name is then tried alone."""
+    manager = batches(20)
+    async with client_of(manager, retry=RetryPolicy(backoff=(0.001, 0.001))) as client:
+        manager.batch_failures = [down("a batch")] * 3
+        errors = await asyncio.gather(*(client.get(f"N{i}") for i in range(20)), return_exceptions=True)
+        assert {type(error) for error in errors} == {UnavailableError}
+        assert {error.attempts for error in errors if isinstance(error, ProviderError)} == {3}
+        assert len({id(error) for error in errors}) == 20
+        assert len(manager.batches) == 3
+        assert manager.calls == []
+        assert client.health().failing_sources == ("default",)
+        assert value(await client.get("N0")) == "canary-N0"
+
+
+async def test_one_cancelled_reader_takes_nobody_along() -> None:
+    """Its name still travels, and the others arrive."""
+    manager = batches(5)
+    manager.gate = asyncio.Event()
+    async with client_of(manager) as client:
+        readers = [asyncio.create_task(client.get(f"N{i}")) for i in range(5)]
+        await settled()
+        readers[0].cancel()
+        await settled()
+        manager.gate.set()
+        assert [value(secret) for secret in await asyncio.gather(*readers[1:])] == [f"canary-N{i}" for i in range(1, 5)]
+        assert value(client.peek("N0")) is None
+        assert value(await client.get("N0")) == "canary-N0"
+    assert len(manager.batches) == 1
+
+
+async def test_a_batch_that_hangs_ends_with_the_deadline() -> None:
+    """The deadline of one read is that of the batch."""
+    manager = batches(5)
+    manager.gate = asyncio.Event()
+    async with client_of(manager, retry=RetryPolicy(deadline=0.05)) as client:
+        errors = await asyncio.gather(*(client.get(f"N{i}") for i in range(5)), return_exceptions=True)
+        assert {type(error) for error in errors} == {DeadlineExceededError}
+
+
+async def test_closing_ends_batches() -> None:
+    """No task of ours is left when the client is closed in the middle of one."""
+    manager = batches(5)
+    manager.gate = asyncio.Event()
+    client = client_of(manager)
+    readers = [asyncio.create_task(client.get(f"N{i}")) for i in range(5)]
+    await settled()
+    await client.aclose()
+    await asyncio.wait(readers)
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("asyncsecrets")]
+
+
+@pytest.mark.parametrize("wrong", [{"N0": "canary"}, {"OTHER": Secret("canary", name="OTHER")}, {}])
+async def test_answers_that_make_no_sense(wrong: Mapping[str, Secret]) -> None:
+    """A batch that answers for others, or not at all, or with what is no Secret, confuses nobody."""
+    manager = batches(2)
+    manager.get_many = lambda names: _returning(wrong)  # type: ignore[method-assign,assignment,return-value]
+    async with client_of(manager) as client:
+        first, second = await asyncio.gather(client.get("N0"), client.get("N1"), return_exceptions=True)
+        assert isinstance(second, Secret)
+        assert second.reveal() == "canary-N1"
+        assert isinstance(first, Secret if "N0" not in wrong else ProviderError)
+
+
+async def _returning(answers: Mapping[str, Secret]) -> Mapping[str, Secret]:
+    return answers

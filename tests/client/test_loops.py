@@ -1,0 +1,373 @@
+"""One loop after another, loops in other threads, forks, and loops that stand still."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import asyncsecrets
+from asyncsecrets import get_secret
+from asyncsecrets.errors import DeadlineExceededError, SecretNotFoundError, WriteOutcomeUnknownError
+from asyncsecrets.retry import RetryPolicy
+from asyncsecrets.secret import Secret
+from tests.client.support import ONCE, Manager, client_of, settled, value
+
+
+class Recorder(Manager):
+    """Remembers on which loops it was called."""
+
+    def __init__(self, secrets: dict[str, str]) -> None:
+        super().__init__(secrets)
+        self.loops: list[asyncio.AbstractEventLoop] = []
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        self.loops.append(asyncio.get_running_loop())
+        return await super().get(name, version)
+
+
+async def in_thread(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run ``work`` on a loop of its own in another thread, while this one runs on."""
+    return await asyncio.to_thread(lambda: asyncio.run(work()))
+
+
+async def test_another_threads_loop_is_answered() -> None:
+    """Warm from memory, cold by the loop that the client lives on; errors too, and writes."""
+    manager = Recorder({"WARM": "canary-w", "COLD": "canary-c"})
+    async with client_of(manager) as client:
+        await client.get("WARM")
+
+        async def visit() -> list[str | None]:
+            answers = [await get_secret("WARM"), await get_secret("COLD"), await get_secret("NONE", "canary-default")]
+            with pytest.raises(SecretNotFoundError):
+                await client.get("NONE")
+            await client.put("NEW", "canary-n")
+            answers += [value(await client.get("NEW")), value(await client.refresh("COLD"))]
+            assert await client.list() == ["COLD", "NEW", "WARM"]
+            client.invalidate("NEW")
+            return [*answers, value(await client.get("NEW"))]
+
+        assert await in_thread(visit) == ["canary-w", "canary-c", "canary-default", "canary-n", "canary-c", "canary-n"]
+        assert set(manager.loops) == {asyncio.get_running_loop()}
+        assert manager.opened == 1
+
+
+async def test_many_threads_cost_one_call() -> None:
+    """Twenty threads with loops of their own, cold at once."""
+    manager = Recorder({"COLD": "canary"})
+    async with client_of(manager):
+        answers = await asyncio.gather(*(in_thread(lambda: get_secret("COLD")) for _ in range(20)))
+    assert set(answers) == {"canary"}
+    assert manager.calls == [("get", "COLD")]
+
+
+async def test_threads_that_come_first_and_go() -> None:
+    """Nobody opened the client: the first loop is its home while it lasts, then the next one; nobody sees it end."""
+    manager = Recorder({f"N{i}": "canary" for i in range(40)})
+    client = client_of(manager)
+    answers = await asyncio.gather(*(in_thread(lambda i=i: client.read_text(f"N{i}")) for i in range(40)))
+    assert answers == ["canary"] * 40
+    assert await client.read_text("N0") == "canary"
+    await client.aclose()
+
+
+async def test_a_home_that_ends_in_the_middle_of_a_read() -> None:
+    """The reader on another loop is not cancelled with it: the read is made again, here."""
+    manager = Manager({"NAME": "canary"})
+    client = client_of(manager)
+    arrived, go = threading.Event(), threading.Event()
+
+    async def host() -> None:
+        blocked = asyncio.Event()
+        manager.gate = blocked
+        reader = asyncio.ensure_future(client.read_text("NAME"))
+        while not manager.calls:
+            await asyncio.sleep(0)
+        arrived.set()
+        while not go.is_set():
+            await asyncio.sleep(0.01)
+        manager.gate = None
+        reader.cancel()
+
+    thread = threading.Thread(target=lambda: asyncio.run(host()))
+    thread.start()
+    await asyncio.to_thread(arrived.wait, 5)
+    reader = asyncio.create_task(client.read_text("NAME"))
+    await asyncio.sleep(0.05)
+    go.set()
+    async with asyncio.timeout(5):
+        assert await reader == "canary"
+    await asyncio.to_thread(thread.join)
+    await client.aclose()
+
+
+async def test_a_home_that_ends_in_the_middle_of_a_write() -> None:
+    """A write is not made again on a guess: nobody knows, and that is said."""
+    manager = Manager()
+    client = client_of(manager)
+    arrived, go = threading.Event(), threading.Event()
+
+    async def host() -> None:
+        await client.start()
+        manager.gate = asyncio.Event()
+        arrived.set()
+        while not go.is_set():
+            await asyncio.sleep(0.01)
+
+    thread = threading.Thread(target=lambda: asyncio.run(host()))
+    thread.start()
+    await asyncio.to_thread(arrived.wait, 5)
+    writer = asyncio.create_task(client.put("NAME", "canary"))
+    while not manager.calls:
+        await asyncio.sleep(0.01)
+    go.set()
+    async with asyncio.timeout(5):
+        with pytest.raises(WriteOutcomeUnknownError):
+            await writer
+    await asyncio.to_thread(thread.join)
+    await client.aclose()
+
+
+async def test_a_home_that_is_blocked() -> None:
+    """Nobody waits for it for ever: an error that says what is wrong. What is warm is answered all the same."""
+    client = client_of(Manager({"NAME": "canary", "WARM": "canary-w"}), retry=RetryPolicy(deadline=0.1))
+    ready, release = threading.Event(), threading.Event()
+
+    async def host() -> None:
+        await client.get("WARM")
+        ready.set()
+        await asyncio.sleep(0)
+        release.wait(10)
+
+    thread = threading.Thread(target=lambda: asyncio.run(host()))
+    thread.start()
+    await asyncio.to_thread(ready.wait, 5)
+    assert value(await client.get("WARM")) == "canary-w"
+    with pytest.raises(DeadlineExceededError, match="is it blocked"):
+        await client.get("NAME")
+    release.set()
+    await asyncio.to_thread(thread.join)
+    assert value(await client.get("NAME")) == "canary"
+    await client.aclose()
+
+
+async def test_closing_from_another_thread() -> None:
+    """It is carried out where the client lives."""
+    manager = Manager({"NAME": "canary"})
+    client = client_of(manager)
+    await client.start()
+    await client.get("NAME")
+    await in_thread(client.aclose)
+    assert manager.closed == 1
+
+
+async def test_following_from_another_thread() -> None:
+    """A rotation is told to an iterator on another loop."""
+    manager = Manager({"NAME": "canary-1"})
+    async with client_of(manager) as client:
+        seen: list[str | None] = []
+
+        async def follow() -> None:
+            async for secret in client.watch("NAME"):
+                seen.append(value(secret))
+                if len(seen) == 2:
+                    return
+
+        follower = asyncio.create_task(in_thread(follow))
+        while not seen:
+            await asyncio.sleep(0.01)
+        await client.put("NAME", "canary-2")
+        async with asyncio.timeout(5):
+            await follower
+        assert seen == ["canary-1", "canary-2"]
+
+
+def test_one_loop_after_another() -> None:
+    """Values are carried over, sessions and tasks are not; no call is made for what is still fresh."""
+    manager = Manager({"NAME": "canary"})
+    client = client_of(manager)
+    for _ in range(20):
+        assert asyncio.run(client.read_text("NAME")) == "canary"
+    assert manager.calls == [("get", "NAME")]
+    assert manager.opened == manager.closed == 1
+    asyncio.run(client.refresh("NAME"))
+    assert (manager.opened, manager.closed) == (2, 2)
+    asyncio.run(client.aclose())
+
+
+def test_a_loop_that_died_without_a_word() -> None:
+    """Closed in the middle of a flight, with nothing ended: the next loop starts clean."""
+    manager = Manager({"NAME": "canary"})
+    client = client_of(manager, retry=ONCE)
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> None:
+        manager.gate = asyncio.Event()
+        tasks.extend(asyncio.ensure_future(work) for work in (client.get("NAME"), client.put("OTHER", "canary")))
+        await settled()
+
+    tasks: list[asyncio.Future[Any]] = []
+    loop.run_until_complete(begin())
+    for task in tasks:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    others = asyncio.all_tasks(loop)
+    for task in others:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+    manager.gate = None
+    assert asyncio.run(client.read_text("NAME")) == "canary"
+    assert manager.abandoned
+    asyncio.run(client.aclose())
+
+
+SCRIPT = """
+import asyncio, os, sys, time
+from asyncsecrets import SecretsClient, get_secret
+from asyncsecrets.providers.memory import MemoryProvider
+
+calls = []
+async def before(operation, name):
+    calls.append(name)
+
+provider = MemoryProvider({"NAME": "canary", "COLD": "canary-cold"}, before=before)
+client = SecretsClient.from_provider(provider, environ={})
+{body}
+"""
+
+
+async def run(body: str) -> tuple[int, str, str]:
+    """Run a script as strictly as Python can, and return its exit code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-W",
+        "error",
+        "-X",
+        "dev",
+        "-c",
+        SCRIPT.replace("{body}", body),
+        env={"PYTHONPATH": str(Path(asyncsecrets.__file__).parents[1])},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    complaints = [line for line in err.decode().splitlines() if not (line.startswith("Executing <") and "took" in line)]
+    return process.returncode or 0, out.decode(), "\n".join(complaints)
+
+
+_DONE_BEFORE = """
+asyncio.run(client.read_text("NAME"))
+from asyncsecrets import default
+default.push(client)
+fork()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are a matter of POSIX")
+@pytest.mark.parametrize("inside", [True, False])
+async def test_a_fork_of_a_process_with_a_warm_client(inside: bool) -> None:
+    """The child, forked beside a loop or out of one, reads what was warm without a call, and what was cold with one;
+    the parent goes on; neither says a word at exit."""
+    body = """
+def child():
+    del calls[:]
+    async def main():
+        assert await get_secret("NAME") == "canary"
+        assert calls == [], calls
+        assert await get_secret("COLD") == "canary-cold"
+        await client.put("NEW", "canary-new")
+        assert await get_secret("NEW") == "canary-new"
+        await client.aclose()
+        print("child", calls, flush=True)
+    asyncio.run(main())
+
+async def parent():
+    async with client:
+        assert await get_secret("NAME") == "canary"
+        writer = asyncio.create_task(client.put("OTHER", "canary"))
+        await asyncio.sleep(0)
+        FORK
+        await writer
+        assert await get_secret("NAME") == "canary"
+        assert await get_secret("COLD") == "canary-cold"
+
+def fork():
+    pid = os.fork()
+    if not pid:
+        try:
+            child()
+            os._exit(0)
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+EITHER
+print("parent")
+"""
+    if inside:
+        body = body.replace("FORK", "fork()").replace("EITHER", "asyncio.run(parent())")
+    else:
+        body = body.replace("FORK", "pass").replace("EITHER", _DONE_BEFORE)
+    code, out, err = await run(body)
+    assert err == ""
+    assert code == 0
+    assert out == "child ['COLD', 'NEW']\nparent\n"
+
+
+async def test_a_loop_that_stood_still_past_an_expiry() -> None:
+    """After a blocking call that outlasted a value's life, the next read asks the manager: no old value, no error."""
+    body = """
+async def main():
+    options = {"refresh_interval": 0.2, "max_stale": 0.1}
+    client = SecretsClient.from_provider(provider, environ={}, **options)
+    async with client:
+        assert await get_secret("NAME") == "canary"
+        provider.set("NAME", "canary-rotated")
+        time.sleep(0.6)
+        print(client.peek("NAME"), await get_secret("NAME"))
+asyncio.run(main())
+"""
+    assert await run(body) == (0, "None canary-rotated\n", "")
+
+
+async def test_an_exit_in_the_middle_of_everything() -> None:
+    """A main that returns while reads, writes and followers wait: no warning, no traceback."""
+    body = """
+async def main():
+    started = SecretsClient.from_provider(provider, environ={})
+    await started.get("NAME")
+    async def hang(operation, name):
+        await asyncio.sleep(3600)
+    provider.before = hang
+    follower = started.watch("NAME")
+    await anext(follower)
+    globals()["kept"] = [asyncio.ensure_future(work) for work in (
+        started.get("COLD"), started.put("X", "canary"), started.list(), anext(follower), started.refresh("NAME"))]
+    await asyncio.sleep(0.05)
+asyncio.run(main())
+print("done")
+"""
+    assert await run(body) == (0, "done\n", "")
+
+
+def test_a_frozen_loop_serves_nothing_that_is_too_old_to_another_thread() -> None:
+    """While the loop that renews is blocked, what passes the end of its life is warm no more, for any thread."""
+    client = client_of(Manager({"NAME": "canary"}), refresh_interval=0.1, max_stale=0.1)
+
+    async def main() -> tuple[bool, bool]:
+        async with client:
+            await client.get("NAME")
+            warm = client.peek("NAME") is not None
+            time.sleep(0.5)
+            return warm, client.peek("NAME") is not None
+
+    assert asyncio.run(main()) == (True, False)

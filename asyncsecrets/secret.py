@@ -62,18 +62,18 @@ class Secret:
         clock: Callable[[], float] = time.monotonic,
         fetched_at: float | None = None,
     ) -> None:
-        if not isinstance(payload, str | bytes):
-            kind = type(payload).__name__
-            del payload
-            raise TypeError(f"the payload of a Secret is str or bytes, not {kind}")
-        self.__payload = payload
-        self.__members: dict[str, Any] | None = None
         self._name = name
         self._version = version
         self._created = created
         self._source = source
         self._clock = clock
         self._fetched_at = clock() if fetched_at is None else fetched_at
+        self.__members: dict[str, Any] | None = None
+        if not isinstance(payload, str | bytes):
+            kind = type(payload).__name__
+            del payload
+            raise TypeError(f"the payload of a Secret is str or bytes, not {kind}")
+        self.__payload = payload
 
     @property
     def name(self) -> str:

@@ -47,6 +47,11 @@ class Batches(Manager):
         return answers
 
 
+def absent(name: str) -> ProviderError:
+    """The manager does not have it."""
+    return SecretNotFoundError(f"memory: no {name!r}; put it first", provider="memory", name=name)
+
+
 def batches(count: int) -> Batches:
     """With so many secrets."""
     return Batches({f"N{i}": f"canary-N{i}" for i in range(count)})
@@ -79,12 +84,7 @@ async def test_a_name_alone_is_asked_for_in_the_plain_way() -> None:
 async def test_names_without_an_answer_are_asked_for_by_themselves() -> None:
     """And names that were refused for the moment; what is answered for good is not asked again."""
     manager = batches(5)
-    manager.answer = {
-        "N1": lambda _: None,
-        "N2": down,
-        "N3": denied,
-        "N4": lambda name: SecretNotFoundError("memory: no", provider="memory", name=name),
-    }  # type: ignore[dict-item]
+    manager.answer = {"N1": lambda _: None, "N2": down, "N3": denied, "N4": absent}
     async with client_of(manager) as client:
         answers = await asyncio.gather(*(client.get(f"N{i}") for i in range(5)), return_exceptions=True)
     assert [value(answer) if isinstance(answer, Secret) else type(answer) for answer in answers] == [

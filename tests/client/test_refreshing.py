@@ -44,7 +44,11 @@ def options(**more: object) -> dict[str, object]:
 
 def fails_with(kind: type[AsyncSecretsError]) -> Failure:
     """A manager that fails with ``kind``."""
-    return lambda name: kind("memory: no; try later", provider="memory", name=name)  # type: ignore[call-arg]
+
+    def failure(name: str) -> AsyncSecretsError:
+        return kind("memory: no; try later", provider="memory", name=name)  # type: ignore[call-arg]
+
+    return failure
 
 
 def test_a_rotation_is_seen_without_a_reader_waiting() -> None:
@@ -63,10 +67,17 @@ def test_a_rotation_is_seen_without_a_reader_waiting() -> None:
     in_virtual_time(main)
 
 
-KEEPING = [down, denied, *(fails_with(kind) for kind in (AuthenticationError, MalformedResponseError, IntegrityError))]
-KEEPING += [
-    lambda name: RateLimitedError("memory: wait", provider="memory", name=name, retry_after=7.0),
-    lambda name: KeyError(name),
+def throttles(name: str) -> RateLimitedError:
+    """A manager that throttles."""
+    return RateLimitedError("memory: slow down", provider="memory", name=name, retry_after=3.0)
+
+
+KEEPING = [
+    throttles,
+    KeyError,
+    down,
+    denied,
+    *(fails_with(kind) for kind in (AuthenticationError, MalformedResponseError, IntegrityError)),
 ]
 
 
@@ -312,9 +323,7 @@ def test_attempts_wait_as_the_manager_asks() -> None:
 
     async def main(clock: VirtualClock) -> None:
         manager = Manager()
-        manager.failure = lambda name: RateLimitedError(
-            "memory: slow down", provider="memory", name=name, retry_after=3.0
-        )
+        manager.failure = throttles
         async with virtual_client(clock, manager) as client:
             started = clock.monotonic()
             with pytest.raises(RateLimitedError) as caught:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from asyncsecrets.cache.flight import fresh
@@ -33,10 +33,10 @@ class AbsentKeys(Generic[K]):
         if len(self._errors) > self._policy.max_negative:
             del self._errors[next(iter(self._errors))]
 
-    def recall(self, key: K, now: float) -> BaseException | None:
-        """Return an error of the caller's own if ``key`` is still believed to be absent."""
-        until, error = self._errors.get(key, (now, None))
-        return fresh(error) if error is not None and now < until else None
+    def recall(self, key: K, clock: Callable[[], float]) -> BaseException | None:
+        """Return an error of the caller's own if ``key`` is still believed to be absent. Asks the clock only then."""
+        until, error = self._errors.get(key, (0.0, None))
+        return fresh(error) if error is not None and clock() < until else None
 
     def forget(self, key: K) -> None:
         """``key`` may well be there."""

@@ -18,7 +18,6 @@ import random
 import weakref
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
-from math import isfinite
 from typing import Any, Generic, TypeVar
 
 from asyncsecrets.cache.absent import AbsentKeys
@@ -113,20 +112,29 @@ class SingleFlightCache(Generic[K, V]):
         once: ClosedError, and the error of a key that is known to be absent.
         """
         loop = self._wake_up()
+        waiter: asyncio.Future[V] = loop.create_future()
         if key in self.hot:
-            waiter: asyncio.Future[V] = loop.create_future()
             waiter.set_result(self.hot[key])
             return waiter
-        absent = self._absent.recall(key, self._clock())
-        if absent is not None:
-            self.stats.negative += 1
-            raise absent
         self.stats.misses += 1
-        return self._wait_for(key, loop)
+        flight = self._flights.get(key)
+        if flight is None:
+            absent = self._absent.recall(key, self._clock)
+            if absent is not None:
+                self.stats.negative += 1
+                raise absent
+            flight = self._launch(key, loop)
+        else:
+            self.stats.joined += 1
+        flight.waiters.append(waiter)
+        return waiter
 
     def peek(self, key: K) -> V | None:
         """Return the value of ``key`` if it is warm, else None. Never does I/O; safe from any thread."""
-        return self.hot.get(key)
+        try:
+            return self.hot[key]
+        except KeyError:
+            return None
 
     def __contains__(self, key: K) -> bool:
         return key in self._entries
@@ -141,7 +149,10 @@ class SingleFlightCache(Generic[K, V]):
 
         A failure is raised and leaves the old value where it is, unless the key turns out to be absent.
         """
-        return await self._wait_for(key, self._wake_up())
+        loop = self._wake_up()
+        waiter: asyncio.Future[V] = loop.create_future()
+        (self._flights.get(key) or self._launch(key, loop)).waiters.append(waiter)
+        return await waiter
 
     def put(self, key: K, value: V) -> None:
         """Take ``value`` as what ``key`` is now. A running flight is disowned; who waited for it gets ``value``."""
@@ -204,23 +215,9 @@ class SingleFlightCache(Generic[K, V]):
 
     def states(self) -> dict[K, EntryState]:
         """When each entry will be renewed next, in seconds from now, and how often renewing it failed. O(n)."""
-        now = self._clock()
-        return {
-            key: EntryState(max(0.0, when - now) if isfinite(when) else 0.0, self._schedule.failures(key))
-            for key, when in self._schedule.due_times().items()
-        }
+        return self._schedule.states(self._clock())
 
     # -- one flight
-
-    def _wait_for(self, key: K, loop: asyncio.AbstractEventLoop) -> asyncio.Future[V]:
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._launch(key, loop)
-        else:
-            self.stats.joined += 1
-        waiter: asyncio.Future[V] = loop.create_future()
-        flight.waiters.append(waiter)
-        return waiter
 
     def _launch(self, key: K, loop: asyncio.AbstractEventLoop) -> Flight[K, V]:
         flight: Flight[K, V] = Flight(key)
@@ -348,16 +345,9 @@ class SingleFlightCache(Generic[K, V]):
             self._forget_loop()
         self._schedule.again(self._clock())
         self._renewer = Renewer(
-            self._schedule,
-            clock=self._clock,
-            concurrency=self.policy.concurrency,
-            launch=self._renew,
-            expire=self._expire,
-            vouch=self._vouch,
-            withdraw=self._withdraw,
-            on_end=self._on_end,
-            guarded=self._guarded,
-        )
+            self._schedule, clock=self._clock, concurrency=self.policy.concurrency, guarded=self._guarded,
+            launch=self._renew, expire=self._expire, vouch=self._vouch, withdraw=self._withdraw, on_end=self._on_end,
+        )  # fmt: skip
         return self._renewer
 
     def _renew(self, key: K, done: Callable[[], None]) -> None:
@@ -390,9 +380,7 @@ class SingleFlightCache(Generic[K, V]):
         self._withdraw()
         if self._renewer is not None:
             self._renewer.detach()
-        self._renewer = None
-        self._flights = {}
-        self._running = set()
+        self._renewer, self._flights, self._running = None, {}, set()
 
 
 _caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()

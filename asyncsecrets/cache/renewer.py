@@ -131,11 +131,12 @@ class Renewer(Generic[K]):
             await self._on_end()
 
     async def _carry_out(self) -> None:
-        handled = 0
-        while self._carry_out_one(self._clock()) and not self._detached:
+        handled, now = 0, self._clock()
+        while self._carry_out_one(now) and not self._detached:
             handled += 1
             if handled % _CHUNK == 0:
                 await asyncio.sleep(0)
+                now = self._clock()
 
     def _carry_out_one(self, now: float) -> bool:
         due = self._schedule.pop(now)
@@ -144,21 +145,20 @@ class Renewer(Generic[K]):
         event, key = due
         if event is Event.EXPIRE:
             self._expire(key)
+        elif self._free:
+            self._free -= 1
+            self._launch(key, self._landed)
         else:
             self._queue.append(key)
-            self._launch_queued()
         return True
 
-    def _launch_queued(self) -> None:
+    def _landed(self) -> None:
+        self._free += 1
         while self._queue and self._free:
             key = self._queue.popleft()
             if self._schedule.is_overdue(key):  # not if it was dropped, or renewed by somebody else, while it waited
                 self._free -= 1
                 self._launch(key, self._landed)
-
-    def _landed(self) -> None:
-        self._free += 1
-        self._launch_queued()
 
     async def _sleep(self) -> None:
         wake = self._wake = self.loop.create_future()

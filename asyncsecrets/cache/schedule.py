@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
-from asyncsecrets.cache.policy import CachePolicy
+from asyncsecrets.cache.policy import CachePolicy, EntryState
 from asyncsecrets.cache.wheel import Wheel
 
 __all__ = ["Event", "Schedule"]
@@ -137,6 +137,13 @@ class Schedule(Generic[K]):
         times = self._wheel.due_times()
         times.update({key: overdue.retry_at for key, overdue in self._overdue.items()})
         return times
+
+    def states(self, now: float) -> dict[K, EntryState]:
+        """Where each entry stands, for status pages. O(n)."""
+        return {
+            key: EntryState(0.0 if when == _NEVER else max(0.0, when - now), self.failures(key))
+            for key, when in self.due_times().items()
+        }
 
     def _pop_scheduled(self, now: float) -> tuple[Event, K] | None:
         due = self._wheel.pop(now)

@@ -117,6 +117,8 @@ def test_what_was_under_way_is_due_again() -> None:
     of.again(1025.0)
     assert sorted(key for _, key in drain(of, 1025.0)) == ["b", "c"]
     assert drain(of, 1084.0) == [(Event.RENEW, "a")]
+    of.again(1085.0)
+    assert sorted(key for _, key in drain(of, 1085.0)) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("failures", [31, 1100])

@@ -79,12 +79,17 @@ def _new_home(namespace: dict[str, Any]) -> None:
     namespace["folder"] = tempfile.TemporaryDirectory()
     namespace["home"] = namespace["folder"].name
     # Blocks read and write files of their own; none of them may see this repository's.
-    namespace["before"] = Path.cwd()
+    namespace["before"] = Path.cwd(), dict(os.environ)
+    os.environ.update(_environ(namespace["home"]))
+    os.environ.pop("XDG_CONFIG_HOME", None)
     os.chdir(namespace["home"])
 
 
 def _leave_home(namespace: dict[str, Any]) -> None:
-    os.chdir(namespace["before"])
+    folder, environ = namespace["before"]
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
     namespace["folder"].cleanup()
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncsecrets.cli.console import Console
-from asyncsecrets.cli.keys import default_key_file
 from asyncsecrets.cli.sources import read_file, uses, using
 from asyncsecrets.errors import ConfigError
 
@@ -110,10 +109,9 @@ async def _everything(client: SecretsClient) -> dict[str, Secret]:
 
 
 def _config_of_store(path: Path) -> dict[str, Any]:
-    settings = {"local_file": str(path)}
-    if not os.environ.get("ASYNCSECRETS_KEY"):
-        settings["local_key_file"] = str(default_key_file())
-    return {"general_settings": {"key_management_system": "local", "key_management_settings": settings}}
+    return {
+        "general_settings": {"key_management_system": "local", "key_management_settings": {"local_file": str(path)}}
+    }
 
 
 def _token(path: Path) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.findings import look_like_secrets
-from asyncsecrets.cli.keys import default_key_file
 from asyncsecrets.cli.sources import read_file, using
 from asyncsecrets.errors import ConfigError
 
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     key_file, recipient = _key(steps)
     _store(recipient, steps)
     asyncio.run(_encrypt(chosen, key_file, steps))
-    written = _config(config_path, list(chosen), key_file, steps)
+    written = _config(config_path, list(chosen), steps)
     _ignore(args.env_file, steps)
     kept = f"unchanged; delete {args.env_file} when you no longer need it"
     if args.env_file.exists():
@@ -93,12 +92,18 @@ def _summary(entries: int, names: list[str], *, everything: bool) -> str:
 
 def _key(steps: Steps) -> tuple[Path | None, str]:
     """The file of the key (None where ``ASYNCSECRETS_KEY`` has it), and the recipient to encrypt to."""
-    from asyncsecrets.providers.local_keys import Keys, generate_key, read_key_file, write_key_file
+    from asyncsecrets.providers.local_keys import (
+        Keys,
+        default_key_file,
+        generate_key,
+        read_key_file,
+        write_key_file,
+    )
 
     if text := os.environ.get("ASYNCSECRETS_KEY"):
         steps.add("kept", "ASYNCSECRETS_KEY", "the key is in the environment; no file was written")
         return None, _recipient(Keys(text, origin="ASYNCSECRETS_KEY"), "ASYNCSECRETS_KEY")
-    path = default_key_file()
+    path = default_key_file(os.environ)
     if path.exists():
         keys = Keys(read_key_file(path), origin=f"the key file {path}")
         steps.add("kept", path, "the key that is there already")
@@ -151,11 +156,11 @@ async def _add(provider: LocalProvider, chosen: dict[str, str], steps: Steps) ->
             steps.add("added", name, f"to {_STORE}")
 
 
-def _config(path: Path, names: list[str], key_file: Path | None, steps: Steps) -> bool:
+def _config(path: Path, names: list[str], steps: Steps) -> bool:
     """Write the configuration if there is none; else say what to add. Whether it now leads to the store."""
     from asyncsecrets.config import DEFAULT_SOURCE, load_config
 
-    text = _config_text(names, key_file)
+    text = _config_text(names)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -178,9 +183,7 @@ def _config(path: Path, names: list[str], key_file: Path | None, steps: Steps) -
     return False
 
 
-def _config_text(names: list[str], key_file: Path | None) -> str:
-    import json
-
+def _config_text(names: list[str]) -> str:
     lines = [
         "general_settings:",
         "  key_management_system: local     # later: hashicorp_vault, aws_secret_manager, ...",
@@ -188,8 +191,6 @@ def _config_text(names: list[str], key_file: Path | None) -> str:
         "    access_mode: read_and_write    # so that `asyncsecrets set` may write",
         "    refresh_interval: 60",
     ]
-    if key_file is not None:
-        lines.append(f"    local_key_file: {json.dumps(str(key_file.absolute()))}")
     if names:
         lines.append(f"    hosted_keys: [{', '.join(names)}]")
     return "\n".join(lines) + "\n"

@@ -38,6 +38,7 @@ from asyncsecrets.providers.local_keys import (
     Keys,
     UnsealError,
     check_recipients,
+    default_key_file,
     generate_key,
     read_key_file,
     write_key_file,
@@ -80,6 +81,7 @@ class LocalProvider:
         *,
         key: str | None = None,
         key_file: str | Path | None = None,
+        usual_key_file: Path | None = None,
         keep: int = 10,
         lock_timeout: float = 4.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -89,6 +91,7 @@ class LocalProvider:
         self.path = Path(path)
         self._key = key
         self._key_file = None if key_file is None else Path(key_file)
+        self._usual_key_file = usual_key_file
         self._keep = keep
         self._lock_timeout = lock_timeout
         self._now = now
@@ -100,14 +103,15 @@ class LocalProvider:
         """From ``local_file``, and ``local_key`` or ``local_key_file``.
 
         What the settings leave out is in ``ASYNCSECRETS_FILE``, ``ASYNCSECRETS_KEY`` and ``ASYNCSECRETS_KEY_FILE``; a
-        key in the settings, of either kind, wins over any in the environment.
+        key in the settings, of either kind, wins over any in the environment. Where none is named, the key is in the
+        file that ``asyncsecrets init`` makes, if that is there.
         """
         path = settings.get("local_file") or environ.get("ASYNCSECRETS_FILE") or "secrets.yaml"
         if not (settings.get("local_key") or settings.get("local_key_file")):
             key, key_file = environ.get("ASYNCSECRETS_KEY"), environ.get("ASYNCSECRETS_KEY_FILE")
         else:
             key, key_file = settings.get("local_key"), settings.get("local_key_file")
-        return cls(path, key=key or None, key_file=key_file or None)
+        return cls(path, key=key or None, key_file=key_file or None, usual_key_file=default_key_file(environ))
 
     async def open(self) -> None:
         """Load the encryption library and the key, and read the file. Raises ConfigError, MissingDependencyError."""
@@ -209,9 +213,10 @@ class LocalProvider:
         raise ConfigError(f"local: {self.path} {problem}")
 
     def _keys_of_file(self) -> Keys:
-        if self._key_file is None:
-            return Keys()
-        return Keys(read_key_file(self._key_file), origin=f"the key file {self._key_file}")
+        path = self._key_file
+        if path is None and self._usual_key_file is not None and self._usual_key_file.exists():
+            path = self._usual_key_file
+        return Keys() if path is None else Keys(read_key_file(path), origin=f"the key file {path}")
 
     def _parse(self, data: bytes) -> Store:
         return parse_store(data, origin=str(self.path))

@@ -14,7 +14,7 @@ import importlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,16 @@ from asyncsecrets.errors import ConfigError, MissingDependencyError
 from asyncsecrets.providers.files import create_file, read_regular
 from asyncsecrets.secret import Payload
 
-__all__ = ["Keys", "UnsealError", "check_recipients", "generate_key", "load_pyrage", "read_key_file", "write_key_file"]
+__all__ = [
+    "Keys",
+    "UnsealError",
+    "check_recipients",
+    "default_key_file",
+    "generate_key",
+    "load_pyrage",
+    "read_key_file",
+    "write_key_file",
+]
 
 _MARK: Final = "asyncsecrets-local-1"
 
@@ -117,6 +126,14 @@ def _text(data: bytes) -> str:
     except UnicodeDecodeError:
         pass  # its error holds the payload
     raise UnsealError(wrong_key=False)
+
+
+def default_key_file(environ: Mapping[str, str]) -> Path:
+    """``ASYNCSECRETS_KEY_FILE``, else ``asyncsecrets/key.txt`` in the user's configuration folder (XDG)."""
+    if given := environ.get("ASYNCSECRETS_KEY_FILE"):
+        return Path(given)
+    base = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home()) / ".config"
+    return Path(base) / "asyncsecrets" / "key.txt"
 
 
 def check_recipients(recipients: Iterable[str]) -> None:

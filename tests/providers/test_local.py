@@ -698,3 +698,18 @@ async def test_nothing_blocks_the_loop(local, monkeypatch):
     await local.delete("NAME")
     assert len(threads) >= 9
     assert threading.get_ident() not in threads
+
+
+async def test_the_key_that_init_made_is_found(tmp_path):
+    """Without a key in settings or environment, the usual file is read, so a committed configuration names no path."""
+    secret, public = generate_key()
+    usual = tmp_path / ".config" / "asyncsecrets" / "key.txt"
+    usual.parent.mkdir(parents=True)
+    write_key_file(usual, secret, public)
+    init_store(tmp_path / "secrets.yaml", public)
+    settings = {"local_file": str(tmp_path / "secrets.yaml")}
+    provider = LocalProvider.from_settings(settings, {"HOME": str(tmp_path)})
+    await provider.open()
+    await provider.put("NAME", "canary-found")
+    assert (await provider.get("NAME")).equals("canary-found")
+    await provider.aclose()

@@ -53,6 +53,7 @@ class AwsProxy:
         self.expired: set[str] = set()
         self.lifetime: float | None = None
         self.delay = 0.0
+        self._one = asyncio.Lock()  # moto's threads change its dicts under each other's feet
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**24)
@@ -94,6 +95,10 @@ class AwsProxy:
         await self._moto("/moto-api/reset", b"", {})
 
     async def _moto(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        async with self._one:
+            return await self._moto_alone(path, body, headers)
+
+    async def _moto_alone(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         # Not by aiohttp: in asyncio's debug mode it refuses moto's answers, which have two Server headers.
         host, port = self.moto.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))

@@ -1,0 +1,385 @@
+"""Through SecretsClient: the documented configurations, budgets of calls, faults, leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import traceback
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from asyncsecrets import SecretsClient
+from asyncsecrets.errors import (
+    AccessModeError,
+    AsyncSecretsError,
+    AuthenticationError,
+    ConflictError,
+    RateLimitedError,
+    ResolveError,
+    SecretNotFoundError,
+    UnavailableError,
+    WriteOutcomeUnknownError,
+)
+from asyncsecrets.providers.aws import AwsKmsProvider
+from asyncsecrets.retry import RetryPolicy
+
+SEED = Path(__file__).parents[2] / "data" / "seed-configs"
+PATIENT = RetryPolicy(attempts=3, deadline=60.0, backoff=(0.001, 0.01))
+
+
+def config(system="aws_secret_manager", **settings):
+    settings = {"attempt_timeout": "15", "access_mode": "read_and_write", **settings}
+    return {"general_settings": {"key_management_system": system, "key_management_settings": settings}}
+
+
+@pytest.fixture
+def client(environ):
+    """Make a client of a configuration at that AWS; it is opened by the test."""
+
+    def build(document, **options):
+        options = {"retry": PATIENT, **options}
+        return SecretsClient.from_config(document, environ=environ, **options)
+
+    return build
+
+
+# -- the documented configurations
+
+
+@pytest.mark.parametrize("file", ["01-aws-read.yaml", "03-aws-read-write.yaml"])
+async def test_seed_read(aws, environ, client, file):
+    """The documented files for reading: a hosted key comes from AWS, any other name from the environment."""
+    environ["OTHER"] = "canary of the environment"
+    await aws.store("litellm_master_key", "canary sk-1234")
+    async with client(SEED / file) as secrets:
+        assert (await secrets.get("os.environ/litellm_master_key")).equals("canary sk-1234")
+        assert (await secrets.get("os.environ/OTHER")).equals("canary of the environment")
+    assert aws.calls == ["GetSecretValue"]
+
+
+async def test_seed_read_only(aws, client):
+    """Read-only, the default, refuses to write before anything is sent."""
+    async with client(SEED / "01-aws-read.yaml") as secrets:
+        with pytest.raises(AccessModeError):
+            await secrets.put("litellm/x", "canary")
+    assert aws.calls == []
+
+
+@pytest.mark.parametrize("file", ["02-aws-write.yaml", "10-all-settings.yaml"])
+async def test_seed_write_only(aws, environ, client, file):
+    """The documented files for writing: virtual keys go to AWS, every read comes from the environment."""
+    environ["litellm_master_key"] = "canary of the environment"
+    async with client(SEED / file) as secrets:
+        await secrets.put("litellm/team-a", "canary sk-virtual")
+        assert (await secrets.get("litellm_master_key")).equals("canary of the environment")
+    assert (await aws.moto_call("GetSecretValue", SecretId="litellm/team-a"))["SecretString"] == "canary sk-virtual"
+    assert aws.calls == ["PutSecretValue", "CreateSecret"]
+
+
+async def test_seed_read_and_write(aws, client):
+    """The documented file for both: what is put is read at once, without another call, and can be deleted."""
+    async with client(SEED / "03-aws-read-write.yaml") as secrets:
+        await secrets.put("litellm_master_key", "canary one")
+        before = aws.count()
+        assert (await secrets.get("litellm_master_key")).equals("canary one")
+        assert aws.count() == before
+        await secrets.delete("litellm_master_key")
+        with pytest.raises(SecretNotFoundError):
+            await secrets.get("litellm_master_key")
+
+
+async def test_seed_primary_secret(aws, client):
+    """The documented file for members of one JSON secret: one call for both."""
+    members = {"OPENAI_API_KEY_MODEL_1": "canary 1", "OPENAI_API_KEY_MODEL_2": "canary 2"}
+    await aws.store("litellm_secrets", json.dumps(members))
+    async with client(SEED / "04-aws-primary-secret.yaml") as secrets:
+        for name, value in members.items():
+            assert (await secrets.get(f"os.environ/{name}")).equals(value)
+    assert aws.calls == ["GetSecretValue"]
+
+
+async def test_seed_kms(aws, environ, client):
+    """The documented file for KMS: the hosted key is decrypted, once; any other name is plain environment."""
+    key = (await aws.moto_call("CreateKey", "kms"))["KeyMetadata"]["KeyId"]
+    plaintext = base64.b64encode(b"canary sk-1234\n").decode()
+    blob = (await aws.moto_call("Encrypt", "kms", KeyId=key, Plaintext=plaintext))["CiphertextBlob"]
+    environ.update(LITELLM_MASTER_KEY=blob, OTHER="canary plain")
+    async with client(SEED / "09-aws-kms.yaml") as secrets:
+        for _ in range(5):
+            assert (await secrets.get("os.environ/LITELLM_MASTER_KEY")).equals("canary sk-1234\n")
+        assert (await secrets.get("OTHER")).equals("canary plain")
+        with pytest.raises(AsyncSecretsError):
+            await secrets.put("LITELLM_MASTER_KEY", "canary")
+    assert aws.calls == ["Decrypt"]
+
+
+# -- budgets
+
+
+async def test_thousand_cold_secrets(aws, client):
+    """A thousand secrets that nobody has read yet are at most fifty calls."""
+    names = [f"cold-{number:04}" for number in range(1000)]
+    await _store_many(aws, names)
+    async with client(config()) as secrets:
+        found = await secrets.get_many(names)
+        assert all(found[name].equals(f"canary {name}") for name in names)
+    print(f"1,000 cold secrets: {aws.count()} calls of the API, {dict(Counter(aws.calls))}")
+    assert aws.count() <= 50
+
+
+async def test_thousand_members(aws, client):
+    """A thousand members of a primary secret are one call, also when some are asked for again as fields."""
+    await aws.store("all", json.dumps({f"member-{number}": f"canary {number}" for number in range(1000)}))
+    async with client(config(primary_secret_name="all")) as secrets:
+        found = await secrets.get_many([f"member-{number}" for number in range(1000)])
+        assert found["member-999"].equals("canary 999")
+    print(f"1,000 members of one secret: {aws.count()} call of the API")
+    assert aws.calls == ["GetSecretValue"]
+
+
+async def test_fields_are_one_call(aws, client):
+    """Fields of a JSON secret are views of one fetch."""
+    await aws.store("db", json.dumps({"username": "canary-u", "password": "canary-p"}))
+    async with client(config()) as secrets:
+        user, password = await asyncio.gather(secrets.get("db", field="username"), secrets.get("db", field="password"))
+        assert user.equals("canary-u")
+        assert password.equals("canary-p")
+    assert aws.calls == ["GetSecretValue"]
+
+
+async def test_resolve_in_one_batch(aws, client):
+    """A document's references travel together; names that are missing are listed, all of them."""
+    for name in ("a", "b"):
+        await aws.store(name, f"canary {name}")
+    async with client(config()) as secrets:
+        resolved = await secrets.resolve({"x": "os.environ/a", "y": ["os.environ/b"]})
+        assert resolved == {"x": "canary a", "y": ["canary b"]}
+        assert aws.calls == ["BatchGetSecretValue"]
+        with pytest.raises(ResolveError) as caught:
+            await secrets.resolve(["os.environ/c", "os.environ/d"])
+        assert set(caught.value.failures) == {"os.environ/c", "os.environ/d"}
+
+
+async def test_one_refused_name_spoils_no_other(aws, client):
+    """A name that may not be read fails alone, with the action that is missing; the others are read."""
+    names = ["a", "b", "c"]
+    await _store_many(aws, names)
+    aws.denied_names = {"b"}
+    async with client(config()) as secrets:
+        answers = await asyncio.gather(*(secrets.get(name) for name in names), return_exceptions=True)
+    assert [type(answer).__name__ for answer in answers] == ["Secret", "AccessDeniedError", "Secret"]
+    assert "secretsmanager:GetSecretValue" in str(answers[1])
+
+
+async def test_without_the_batch_permission(aws, client):
+    """Where batches are not allowed, every secret is read on its own, after asking once."""
+    names = [f"single-{number}" for number in range(30)]
+    await _store_many(aws, names)
+    aws.denied = {"BatchGetSecretValue"}
+    async with client(config()) as secrets:
+        found = await secrets.get_many(names)
+        assert all(found[name].equals(f"canary {name}") for name in names)
+        asked = aws.count("BatchGetSecretValue")
+        for name in names:
+            secrets.invalidate(name)
+        await secrets.get_many(names)
+    assert aws.count("GetSecretValue") == 60
+    assert asked <= 2
+    assert aws.count("BatchGetSecretValue") == asked
+
+
+async def test_put_then_get(aws, client):
+    """What this process puts is what it reads next, without another call, also over a warm value."""
+    async with client(config()) as secrets:
+        await aws.store("db", "canary old")
+        assert (await secrets.get("db")).equals("canary old")
+        await secrets.put("db", "canary new")
+        before = aws.count()
+        secret = await secrets.get("db")
+        assert secret.equals("canary new")
+        assert aws.count() == before
+        assert secret.version == (await secrets.versions("db"))[-1].version
+
+
+# -- faults
+
+
+READ_FAULTS = {
+    "rate_limited": (3, RateLimitedError),
+    "rate_limited_retry_after": (1, RateLimitedError),
+    "unavailable": (3, UnavailableError),
+    "bad_gateway": (3, UnavailableError),
+    "reset": (3, UnavailableError),
+    "slow_body": (3, UnavailableError),
+    "timeout": (3, UnavailableError),
+    "expired": (2, AuthenticationError),
+    "denied": (2, None),
+    "malformed": (1, None),
+    "deep": (1, None),
+    "oversize": (1, None),
+    "redirect": (1, None),
+}
+
+
+@pytest.mark.parametrize("kind", READ_FAULTS)
+async def test_refresh_keeps_the_old_value(aws, client, kind):
+    """Whatever goes wrong in a refresh, the old value stays and the error says which fault it was; then all is well.
+
+    Passing faults are tried three times, a denial twice (it is confirmed), and what asking again cannot help once.
+    """
+    attempts, error = READ_FAULTS[kind]
+    await aws.store("db", "canary old")
+    retry = RetryPolicy(attempts=3, deadline=6.0, backoff=(0.001, 0.01))
+    async with client(config(attempt_timeout="1"), retry=retry) as secrets:
+        await secrets.get("db")
+        await aws.store("db", "canary new")
+        aws.calls.clear()
+        aws.fault = kind
+        with pytest.raises(error or AsyncSecretsError) as caught:
+            await secrets.refresh("db")
+        assert aws.count() == attempts
+        assert "canary" not in "".join(traceback.format_exception(caught.value))
+        assert (await secrets.get("db")).equals("canary old")
+        aws.fault = None
+        assert (await secrets.refresh("db")).equals("canary new")
+
+
+@pytest.mark.parametrize("kind", ["rate_limited", "unavailable", "bad_gateway", "reset"])
+async def test_first_read_tries_again(aws, client, kind):
+    """A first read survives two faults of a passing kind."""
+    await aws.store("db", "canary")
+    aws.faults = [kind, kind]
+    async with client(config()) as secrets:
+        assert (await secrets.get("db")).equals("canary")
+    assert aws.count() == 3
+
+
+async def test_gone(aws, client):
+    """A secret that was deleted is gone after a refresh: its value is not served any longer."""
+    await aws.store("db", "canary")
+    async with client(config()) as secrets:
+        await secrets.get("db")
+        await aws.moto_call("DeleteSecret", SecretId="db", RecoveryWindowInDays=7)
+        with pytest.raises(SecretNotFoundError):
+            await secrets.refresh("db")
+        with pytest.raises(SecretNotFoundError) as caught:
+            await secrets.get("db")
+        assert caught.value.reason == "pending_deletion"
+
+
+@pytest.mark.parametrize("kind", ["unavailable", "reset"])
+@pytest.mark.parametrize("applied", [True, False], ids=["applied", "not applied"])
+async def test_write_of_unknown_outcome(aws, client, kind, applied):
+    """A write that was not answered is decided by reading back: it is done, made again, or said to be unknown."""
+    await aws.store("db", "canary old")
+    async with client(config()) as secrets:
+        await secrets.get("db")
+        aws.only, aws.faults, aws.applied_first = {"PutSecretValue"}, [kind], applied
+        await secrets.put("db", "canary new")
+        before = aws.count()
+        assert (await secrets.get("db")).equals("canary new")
+        assert aws.count() == before
+    stored = await aws.moto_call("ListSecretVersionIds", SecretId="db")
+    assert len(stored["Versions"]) == 2
+    tokens = {
+        request["body"]["ClientRequestToken"] for request in aws.requests if request["operation"] == "PutSecretValue"
+    }
+    assert len(tokens) == 1
+
+
+async def test_write_that_never_answers(aws, client):
+    """A write that is never answered, and cannot be read back either, says that its outcome is unknown."""
+    await aws.store("db", "canary old")
+    async with client(config()) as secrets:
+        aws.fault = "reset"
+        with pytest.raises(WriteOutcomeUnknownError):
+            await secrets.put("db", "canary new")
+
+
+async def test_throttled_write(aws, client):
+    """A write that was throttled is made again under the same token."""
+    aws.only, aws.faults = {"CreateSecret"}, ["rate_limited"]
+    async with client(config()) as secrets:
+        written = await secrets.put("new", "canary")
+    tokens = {request["body"]["ClientRequestToken"] for request in aws.requests}
+    assert tokens == {written.version}
+
+
+async def test_name_of_a_deleted_secret(aws, client):
+    """The name of a secret that is scheduled for deletion is a conflict that says how to restore it."""
+    async with client(config()) as secrets:
+        await secrets.put("key", "canary")
+        await secrets.delete("key")
+        with pytest.raises(ConflictError, match="restore"):
+            await secrets.put("key", "canary new")
+
+
+# -- leaks
+
+
+async def test_every_logger_at_debug(aws, environ, client):
+    """With every logger that exists at DEBUG, reads, writes, faults and roles say no value, no key and no token."""
+    import boto3.session  # so that its loggers exist
+    import urllib3  # noqa: F401  # as well
+
+    heard = []
+
+    class Ear(logging.Handler):
+        def emit(self, record):
+            text = logging.Formatter().format(record) + repr(record.__dict__)
+            if "canary" in text or base64.b64encode(b"canary").decode()[:7] in text:
+                heard.append(f"{record.name}:{record.lineno}")
+
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    levels = [(logger, logger.level, logger.disabled) for logger in [logging.getLogger(), *loggers]]
+    ear = Ear(logging.DEBUG)
+    logging.getLogger().addHandler(ear)
+    for logger, _, _ in levels:
+        logger.setLevel(logging.DEBUG)
+    try:
+        await _everything(aws, environ, client)
+    finally:
+        logging.getLogger().removeHandler(ear)
+        for logger, level, disabled in levels:
+            logger.setLevel(level)
+            logger.disabled = disabled
+    assert boto3.session
+    assert len(loggers) > 50
+    assert heard == []
+
+
+async def _everything(aws, environ, client):
+    await aws.store("db", "canary value")
+    await aws.store("bin", b"canary bytes \xff")
+    role = "arn:aws:iam::123456789012:role/reader"
+    async with client(
+        config(aws_role_name=role, aws_external_id="canary-external", aws_sts_endpoint=aws.url)
+    ) as secrets:
+        await secrets.get_many(["db", "bin"])
+        await secrets.put("new", "canary written")
+        for kind in ("unavailable", "malformed", "denied", "expired", "reset"):
+            aws.fault = kind
+            with pytest.raises(AsyncSecretsError):
+                await secrets.refresh("db")
+        aws.fault = None
+        await secrets.list()
+        await secrets.delete("new")
+    key = (await aws.moto_call("CreateKey", "kms"))["KeyMetadata"]["KeyId"]
+    async with client(config("aws_kms", kms_key_id=key)) as secrets:
+        kms = AwsKmsProvider.from_settings({"kms_key_id": key}, environ)
+        await kms.open()
+        environ["ENCRYPTED"] = await kms.encrypt("canary plaintext")
+        await kms.aclose()
+        assert (await secrets.get("ENCRYPTED")).equals("canary plaintext")
+
+
+async def _store_many(aws, names):
+    for start in range(0, len(names), 50):
+        chunk = names[start : start + 50]
+        await asyncio.gather(
+            *(aws.moto_call("CreateSecret", Name=name, SecretString=f"canary {name}") for name in chunk)
+        )

@@ -46,8 +46,8 @@ class Entry:
 
 
 BUILT_IN: Final[Mapping[str, Entry]] = {
-    "aws_kms": Entry(None, "aws"),
-    "aws_secret_manager": Entry(None, "aws"),
+    "aws_kms": Entry("asyncsecrets.providers.aws:AwsKmsProvider", "aws"),
+    "aws_secret_manager": Entry("asyncsecrets.providers.aws:AwsSecretsManagerProvider", "aws"),
     "azure_key_vault": Entry(None, "azure"),
     "custom": Entry(None),
     "env": Entry("asyncsecrets.providers.environment:EnvironmentProvider"),

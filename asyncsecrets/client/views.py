@@ -16,7 +16,7 @@ from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.redaction import handed_out
 from asyncsecrets.secret import Secret
 
-__all__ = ["Changed", "Key", "Views"]
+__all__ = ["Changed", "Key", "Views", "remember"]
 
 Key = str | tuple[str, str]
 """A cache entry: a name for the current version, or a name and a version."""
@@ -71,7 +71,7 @@ class Views:
         view = self._value(secret, route)
         if route.field is not None and view.source == ENVIRONMENT:
             view = view.field(route.field)
-        _remember(view)
+        remember(view)
         return view
 
     def _value(self, secret: Secret, route: Route) -> Secret:
@@ -100,7 +100,7 @@ class Views:
         found = self.stand_in(route.name) if route.environment else None
         if found is not None:
             view = found if route.field is None else found.field(route.field)
-            _remember(view)
+            remember(view)
             return view
         message = str(error)
         if route.member is not None:
@@ -148,7 +148,7 @@ class Views:
         self._changed(reference, None)
 
 
-def _remember(view: Secret) -> None:
-    """Have the view masked in logs, if anything masks."""
+def remember(view: Secret) -> None:
+    """Have a value masked in logs, if anything masks."""
     if not view.is_binary:
         handed_out(view.reveal())

@@ -18,6 +18,7 @@ from typing import cast
 
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.source import Source
+from asyncsecrets.client.views import remember
 from asyncsecrets.errors import (
     ConflictError,
     DeadlineExceededError,
@@ -55,6 +56,7 @@ def sealed(name: str, payload: object) -> Secret | DecodeError:
         secret.reveal_bytes()
     except DecodeError as error:
         return fresh(error)
+    remember(secret)
     return secret
 
 

@@ -1,0 +1,177 @@
+"""Arrows point down: which module may import which, read from every import statement, the lazy ones included."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import asyncsecrets
+
+PACKAGE = Path(asyncsecrets.__file__).parent
+
+# The floors of the house. A name stands for the module and everything below it; the longest one that fits holds.
+FLOORS = {
+    "asyncsecrets.errors": 0,
+    "asyncsecrets.secret": 0,
+    "asyncsecrets.cache": 1,
+    "asyncsecrets.deadlines": 1,
+    "asyncsecrets.default": 1,
+    "asyncsecrets.documents": 1,
+    "asyncsecrets.redaction": 1,
+    "asyncsecrets.references": 1,
+    "asyncsecrets.retry": 1,
+    "asyncsecrets.settings": 1,
+    "asyncsecrets.yaml": 1,
+    "asyncsecrets.providers": 2,
+    "asyncsecrets.config": 3,
+    "asyncsecrets.registry": 3,
+    "asyncsecrets.client": 4,
+    "asyncsecrets.integrations": 5,
+    "asyncsecrets.testing": 5,
+    "asyncsecrets.virtual_keys": 5,
+    "asyncsecrets.cli": 6,  # the demo and the dev server stand on the testing kit
+}
+
+# The front doors: they point at everything, lazily, so that nobody who goes in needs to know the floors; nothing is in
+# them, and nothing below imports from them.
+FACADES = {"asyncsecrets", "asyncsecrets.__main__"}
+
+# The dev server's auth methods and the module that lists them know one another: each method is a part of it.
+CIRCLES = {"asyncsecrets.testing.vault_server.auth"}
+
+# What the rule of floors would allow, and the design does not.
+STRANGERS = {
+    "asyncsecrets.cache": {
+        "asyncsecrets.secret",
+        "asyncsecrets.references",
+        "asyncsecrets.redaction",
+        "asyncsecrets.retry",
+    },
+    "asyncsecrets.providers": {
+        "asyncsecrets.cache",
+        "asyncsecrets.retry",
+        "asyncsecrets.documents",
+        "asyncsecrets.default",
+    },
+    "asyncsecrets.errors": {"asyncsecrets.secret"},
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = ("asyncsecrets", *path.relative_to(PACKAGE).with_suffix("").parts)
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """The modules of the package that ``module`` imports, at the top or in a function; not those for types only."""
+    known = modules()
+    tree = ast.parse(known[module].read_text(encoding="utf-8"))
+    found = set()
+    for node in _run(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(module, node)
+            found |= {name if (name := f"{base}.{alias.name}") in known else base for alias in node.names}
+    return frozenset(name for name in found if name.split(".")[0] == "asyncsecrets") - {module}
+
+
+def _absolute(module: str, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = module if modules()[module].name == "__init__.py" else module.rpartition(".")[0]
+    above = package.split(".")[: len(package.split(".")) + 1 - node.level]
+    return ".".join([*above, node.module] if node.module else above)
+
+
+def _run(node: ast.AST) -> list[ast.AST]:
+    """Every node below that is run: not what stands under ``if TYPE_CHECKING``."""
+    found = [node]
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            for other in child.orelse:
+                found += _run(other)
+        else:
+            found += _run(child)
+    return found
+
+
+def home(module: str) -> str:
+    """The entry of FLOORS that holds for a module."""
+    fitting = [name for name in FLOORS if module == name or module.startswith(f"{name}.")]
+    assert fitting, f"{module} has no floor: say in FLOORS where it belongs"
+    return max(fitting, key=len)
+
+
+@pytest.mark.parametrize("module", sorted(set(modules()) - FACADES))
+def test_arrows_point_down(module: str) -> None:
+    """A module imports from lower floors, or from its own without going round in a circle."""
+    for imported in imports(module):
+        if imported in FACADES:  # who stands above the client may use the package as its users do
+            assert FLOORS[home(module)] > FLOORS["asyncsecrets.client"], f"{module} goes out by the front door"
+            continue
+        assert FLOORS[home(imported)] <= FLOORS[home(module)], f"{module} imports {imported}, which is above it"
+        if home(module) in STRANGERS:
+            assert home(imported) not in STRANGERS[home(module)], f"{module} must know nothing of {imported}"
+
+
+def test_nothing_goes_round_in_a_circle() -> None:
+    """Between the entries of FLOORS, and between the modules of each."""
+    graph: dict[str, set[str]] = {}
+    for module in set(modules()) - FACADES:
+        for imported in imports(module) - FACADES:
+            if module in CIRCLES:
+                continue
+            if home(imported) == home(module):
+                graph.setdefault(module, set()).add(imported)
+            else:
+                graph.setdefault(home(module), set()).add(home(imported))
+    assert _circle(graph) is None
+
+
+def _circle(graph: dict[str, set[str]]) -> list[str] | None:
+    done: set[str] = set()
+
+    def visit(node: str, way: list[str]) -> list[str] | None:
+        if node in way:
+            return [*way[way.index(node) :], node]
+        if node in done:
+            return None
+        for child in sorted(graph.get(node, ())):
+            if circle := visit(child, [*way, node]):
+                return circle
+        done.add(node)
+        return None
+
+    return next((circle for node in sorted(graph) if (circle := visit(node, []))), None)
+
+
+def test_a_circle_would_be_found() -> None:
+    """The test above can fail."""
+    assert _circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert _circle({"a": {"b", "c"}, "b": {"c"}}) is None
+
+
+def test_every_floor_is_inhabited_and_every_module_has_one() -> None:
+    """FLOORS neither lags behind nor runs far ahead: what is planned for the next issues is named here."""
+    planned = {"asyncsecrets.virtual_keys", "asyncsecrets.integrations"}
+    inhabited = {home(module) for module in set(modules()) - FACADES}
+    assert set(FLOORS) - planned <= inhabited
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_rooms_are_small(module: str) -> None:
+    """A file past 800 lines, or a function past 80, is several ideas."""
+    text = modules()[module].read_text(encoding="utf-8")
+    assert text.count("\n") <= 800
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 80, f"{module}.{node.name} is too long"

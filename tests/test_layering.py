@@ -39,8 +39,8 @@ FLOORS = {
 # them, and nothing below imports from them.
 FACADES = {"asyncsecrets", "asyncsecrets.__main__"}
 
-# The dev server's auth methods and the module that lists them know one another: each method is a part of it.
-CIRCLES = {"asyncsecrets.testing.vault_server.auth"}
+# The dev server's modules know one another (handlers and the server that they handle for): to the outside it is one.
+ONE_ROOM = "asyncsecrets.testing.vault_server"
 
 # What the rule of floors would allow, and the design does not.
 STRANGERS = {
@@ -128,7 +128,7 @@ def test_nothing_goes_round_in_a_circle() -> None:
     graph: dict[str, set[str]] = {}
     for module in set(modules()) - FACADES:
         for imported in imports(module) - FACADES:
-            if module in CIRCLES:
+            if module.startswith(ONE_ROOM) and imported.startswith(ONE_ROOM):
                 continue
             if home(imported) == home(module):
                 graph.setdefault(module, set()).add(imported)

@@ -34,5 +34,5 @@ def _asyncio_is_silent(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     gc.collect()
     said = [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"]
-    said = [message for message in said if "Using selector" not in message]
-    assert said == []
+    # Debug mode names the selector, and on a busy machine finds any callback slow.
+    assert [message for message in said if not message.startswith(("Using selector", "Executing"))] == []

@@ -427,7 +427,9 @@ def test_the_renewer_keeps_nothing_of_the_request_that_started_it(world: World) 
 # -- other processes
 
 _PREAMBLE = """
-import asyncio, os, sys, gc
+import asyncio, gc, logging, os, sys
+# On a busy machine debug mode may find any callback slow; that is not what these programs are about.
+logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing"))
 from asyncsecrets.cache import CachePolicy, SingleFlightCache
 calls = []
 async def fetch(key):

@@ -56,6 +56,19 @@ def test_a_key_forgotten_and_added_again_comes_out_once() -> None:
     assert drain(wheel, SPAN + 10.0) == [("k", 10.0)]
 
 
+def test_a_bucket_half_taken_out_is_what_comes_next() -> None:
+    """Whoever stops in the middle of a bucket must not think that nothing is due before the next one."""
+    wheel: Wheel[str] = Wheel(SPAN)
+    for key in "ab":
+        wheel.add(key, 0.0, 0.5)
+    wheel.add("later", 0.0, 1.0)
+    assert wheel.pop(SPAN) == ("a", 0.0)
+    assert wheel.next_at() == 512.0
+    assert wheel.due_times() == {"b": 512.0, "later": SPAN}
+    assert drain(wheel, 512.0) == [("b", 0.0)]
+    assert wheel.next_at() == SPAN
+
+
 def test_births_share_their_floats() -> None:
     """A thousand keys of one tick cost one float."""
     wheel: Wheel[str] = Wheel(SPAN)

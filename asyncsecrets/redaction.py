@@ -10,8 +10,8 @@ messages, arguments, tracebacks and ``extra`` fields: as it is, as ``repr`` or J
 Values shorter than six characters are not masked: that would garble the log and betray them all the more. A handler
 that makes something of an exception other than the usual traceback (its frames' local variables) is out of its reach.
 
-Theory of operation. Every way of writing a value is found by its first six characters in one dict, so that a record
-costs one lookup per character it has, however many values there are.
+Theory of operation. Every way of writing a value is found by six of its characters in one dict, so that a record costs
+one lookup per character it has, however many values there are.
 """
 
 from __future__ import annotations
@@ -36,15 +36,17 @@ _SHORTEST: Final = 6
 
 
 class _Known:
-    """The values to be masked, and by their first characters the forms they may be written in.
+    """The values to be masked, and where in each form of them to recognise it.
 
-    Written to under a lock by any thread; read without one, for the forms are replaced, never changed.
+    ``forms`` has, by six characters, the forms that have them and at which position: the first, the middle or the last
+    six of a form, whichever fewer others have. (Keys of one kind begin alike.) Written to under a lock by any thread;
+    read without one, for the tuples are replaced, never changed.
     """
 
     def __init__(self) -> None:
         self.watching = False
         self.values: dict[str, None] = {}
-        self.forms: dict[str, tuple[str, ...]] = {}
+        self.forms: dict[str, tuple[tuple[int, str], ...]] = {}
         self.lock = threading.Lock()
 
     def add(self, value: str) -> None:
@@ -53,17 +55,28 @@ class _Known:
                 return
             self.values[value] = None
             for form in _forms(value):
-                known = {*self.forms.get(form[:_SHORTEST], ()), form}
-                self.forms[form[:_SHORTEST]] = tuple(sorted(known, key=len, reverse=True))
+                self._add_form(form)
             if len(self.values) > _LIMIT:
                 self._forget(next(iter(self.values)))
+
+    def _add_form(self, form: str) -> None:
+        places = _places(form)
+        if not any((position, form) in self.forms.get(six, ()) for six, position in places):
+            six, position = min(places, key=lambda place: len(self.forms.get(place[0], ())))
+            self.forms[six] = (*self.forms.get(six, ()), (position, form))
 
     def _forget(self, value: str) -> None:
         del self.values[value]
         for form in _forms(value) - self.values.keys():
-            rest = tuple(other for other in self.forms.pop(form[:_SHORTEST], ()) if other != form)
-            if rest:
-                self.forms[form[:_SHORTEST]] = rest
+            for six, _ in _places(form):
+                rest = tuple(other for other in self.forms.pop(six, ()) if other[1] != form)
+                if rest:
+                    self.forms[six] = rest
+
+
+def _places(form: str) -> list[tuple[str, int]]:
+    last = len(form) - _SHORTEST
+    return [(form[position : position + _SHORTEST], position) for position in (0, last // 2, last)]
 
 
 _known = _Known()
@@ -138,20 +151,20 @@ def _traceback(error: BaseException) -> str:
 
 def _mask(text: str) -> str:
     """Return ``text`` with every form of every known value masked; overlapping ones as one."""
-    spans: list[tuple[int, int]] = []
-    for start in range(len(text) - _SHORTEST + 1):
-        for form in _known.forms.get(text[start : start + _SHORTEST], ()):  # the longest first
-            if text.startswith(form, start):
-                end = start + len(form)
-                if spans and start <= spans[-1][1]:
-                    first, last = spans.pop()
-                    spans.append((first, max(last, end)))
-                else:
-                    spans.append((start, end))
-                break
-    for start, end in reversed(spans):
-        text = text[:start] + MASK + text[end:]
-    return text
+    known = _known.forms
+    spans = [
+        (at - position, at - position + len(form))
+        for at in range(len(text) - _SHORTEST + 1)
+        for position, form in known.get(text[at : at + _SHORTEST], ())
+        if at >= position and text.startswith(form, at - position)
+    ]
+    pieces: list[str] = []
+    shown = 0
+    for start, end in sorted(spans):
+        if start > shown or not pieces:
+            pieces += [text[shown:start], MASK]
+        shown = max(shown, end)
+    return "".join([*pieces, text[shown:]])
 
 
 def _forms(value: str) -> set[str]:

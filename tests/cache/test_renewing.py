@@ -324,3 +324,18 @@ async def test_a_renewer_that_fails_is_replaced(world: World, caplog: pytest.Log
     assert await cache.get("other") == "o"
     assert cache.owner is asyncio.get_running_loop()
     check(cache)
+
+
+@virtual
+async def test_a_renewer_that_ends_takes_no_flight_with_it(world: World) -> None:
+    """Somebody cancels it: what is in the air lands, and is joined, not fetched again."""
+    cache = await world.warm()
+    reader = asyncio.create_task(cache.get("other"))
+    world.backend.values["other"] = "o"
+    await asyncio.sleep(DELAY / 2)
+    cache._renewer.task.cancel()
+    await asyncio.sleep(0)
+    assert await cache.get("other") == "o"
+    assert await reader == "o"
+    assert world.backend.calls_of("other") == 1
+    assert cache.peek("other") == "o"

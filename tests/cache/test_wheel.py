@@ -83,9 +83,11 @@ def test_a_sweep_in_the_middle_of_a_bucket_loses_no_key() -> None:
     for number in range(3000):
         wheel.add(str(number), 0.0, 0.5)
     taken = [wheel.pop(SPAN) for _ in range(10)]
-    for number in range(10, 2900):
-        wheel.forget(str(number))
-        wheel.add(str(number), SPAN, 0.0)
+    for _ in range(3):
+        for number in range(10, 2900):
+            wheel.forget(str(number))
+            wheel.add(str(number), SPAN, 1.0)
+    assert wheel._size < 3 * 2990  # a sweep there was
     living = {str(number) for number in range(10, 3000)}
     assert len(wheel) == len(living)
     assert set(wheel.due_times()) == living

@@ -1,8 +1,8 @@
 """Time limits for operations that are many, short, and all limited to the same number of seconds.
 
 ``asyncio.timeout`` sets a timer for each operation and cancels it again: 4.1 µs, against 1.5 µs here
-(``benchmarks/deadlines.py``), and a cold read has two such limits, for its attempt and for the whole. Operations with the
-same limit end in the order in which they began, so they stand in a queue, and one timer watches its head.
+(``benchmarks/deadlines.py``), and a cold read has two such limits, for its attempt and for the whole. Operations
+with the same limit end in the order in which they began, so they stand in a queue, and one timer watches its head.
 """
 
 from __future__ import annotations

@@ -116,7 +116,9 @@ class Connection:
         """The answer, or the error as a value, so that no failure of botocore's is its context when it is raised."""
         method = getattr(self._client, _WORD_START.sub("_", call.operation).lower())
         try:
-            answer: dict[str, Any] = await method(**parameters)
+            await self._credentials.get_frozen_credentials()  # not to be waited for in one's turn
+            async with self._transport.turns.turn():
+                answer: dict[str, Any] = await method(**parameters)
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
             if code_of(failure) in unless:
                 return None

@@ -19,6 +19,7 @@ from yarl import URL
 from asyncsecrets.errors import ClosedError
 from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError
 from asyncsecrets.providers.aws.settings import AwsSettings
+from asyncsecrets.providers.aws.turns import Turns
 from asyncsecrets.providers.vault.abandon import forget_session
 
 __all__ = ["Transport"]
@@ -37,6 +38,7 @@ class Transport:
         self._settings = settings
         self._system = system
         self._session: aiohttp.ClientSession | None = None
+        self.turns = Turns()
         self._ssl: ssl.SSLContext | bool = True
         self._proxy: str | None = None
 
@@ -53,6 +55,7 @@ class Transport:
     def open(self) -> None:
         """Make the session on the running loop."""
         settings = self._settings
+        self.turns = Turns()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE),
             timeout=aiohttp.ClientTimeout(total=settings.attempt_timeout, sock_connect=settings.connect_timeout),
@@ -64,6 +67,7 @@ class Transport:
 
     async def send(self, request: Any, **_: Any) -> AioAWSResponse:
         """Make one attempt: botocore's event ``before-send``, whose result it takes for the answer."""
+        self.turns.over()
         session = self._session
         if session is None:
             raise ClosedError(f"the {self._system} provider is not open")

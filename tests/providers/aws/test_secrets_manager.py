@@ -311,3 +311,38 @@ async def test_names_are_checked_first(aws, build, name):
             await call
         assert isinstance(caught.value, ProviderError)
     assert aws.calls == []
+
+
+async def test_a_crowd_is_let_in_one_by_one(aws, build):
+    """Requests that come at once are each prepared in a turn of the event loop of their own."""
+    provider = await build()
+    await aws.store("db", "canary")
+    await provider.get("db")
+    prepared, prepare = [], provider._connection._client.meta.events
+    turns = 0
+
+    def remember(**_):
+        prepared.append(turns)
+
+    prepare.register("before-call.secrets-manager", remember)
+    reads = [asyncio.create_task(provider.get("db")) for _ in range(30)]
+    while not all(read.done() for read in reads):
+        await asyncio.sleep(0)
+        turns += 1
+    assert all(read.result().equals("canary") for read in reads)
+    assert len(set(prepared)) == 30
+
+
+async def test_a_turn_ends_however_it_ends(aws, build):
+    """A request that cannot be prepared, or is cancelled, lets the next one in."""
+    provider = await build()
+    await aws.store("db", "canary")
+    with pytest.raises(ProviderError):
+        await provider._connection.call("GetSecretValue", "db", {"SecretId": 5})
+    reads = [asyncio.create_task(provider.get("db")) for _ in range(10)]
+    for turn, read in enumerate(reads[:9]):
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        read.cancel()
+    async with asyncio.timeout(10):
+        assert (await reads[9]).equals("canary")

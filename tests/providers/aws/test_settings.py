@@ -1,0 +1,162 @@
+"""Settings: what they are made from, and that they show no credentials."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncsecrets import registry
+from asyncsecrets.errors import ConfigError, InvalidNameError
+from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings
+from asyncsecrets.providers.aws.names import check_name, is_arn, usable_token, version_of
+from asyncsecrets.providers.aws.quiet import without_collections
+from asyncsecrets.providers.aws.settings import check_endpoint
+from asyncsecrets.settings import SYSTEMS
+
+SOME = {
+    "aws_access_key_id": "AKIA",
+    "aws_secret_access_key": "canary-secret",
+    "aws_session_token": "canary-token",
+    "aws_external_id": "canary-external",
+    "aws_region_name": "eu-central-1",
+    "max_connections": "7",
+    "attempt_timeout": "1.5",
+    "force_delete": "true",
+    "recovery_window_days": "8",
+    "replica_regions": ["us-east-1"],
+    "tags": {"a": "b"},
+}
+
+
+@pytest.mark.parametrize(
+    ("system", "kind"), [("aws_secret_manager", AwsSecretsManagerProvider), ("aws_kms", AwsKmsProvider)]
+)
+def test_registry(system, kind):
+    """The registry leads to the classes, and building one does nothing yet."""
+    provider = registry.build(system, {"aws_region_name": "eu-central-1"}, {})
+    assert type(provider) is kind
+    assert provider.system == system
+
+
+def test_every_setting_is_understood():
+    """Each key of the vocabulary is a setting, with the type that its kind says."""
+    made = AwsSettings.from_mapping("aws_secret_manager", SOME, {})
+    assert (made.max_connections, made.attempt_timeout, made.force_delete) == (7, 1.5, True)
+    assert (made.recovery_window_days, made.replica_regions, made.tags) == (8, ("us-east-1",), {"a": "b"})
+    for system in ("aws_secret_manager", "aws_kms"):
+        values = {"LIST": ["eu-west-1"], "MAPPING": {"a": "b"}, "BOOL": "true", "SECONDS": "2", "COUNT": "9"}
+        texts = {
+            "aws_role_name": "arn:aws:iam::123456789012:role/x",
+            "aws_endpoint_url": "https://x.example",
+            "aws_sts_endpoint": "https://sts.example",
+        }
+        for key, setting in SYSTEMS[system].items():
+            pair = {"aws_access_key_id": "a", "aws_secret_access_key": "b"} if "key" in key or "token" in key else {}
+            role = {"aws_role_name": texts["aws_role_name"]} if key == "aws_web_identity_token" else {}
+            value = texts.get(key, values.get(setting.kind.name, "eu-west-1"))
+            AwsSettings.from_mapping(system, {**pair, **role, key: value}, {})
+
+
+def test_repr_shows_no_credentials():
+    """Neither the settings nor a provider show credentials."""
+    made = AwsSettings.from_mapping("aws_secret_manager", SOME, {"AWS_SECRET_ACCESS_KEY": "canary"})
+    assert "canary" not in repr(made) + repr(AwsSecretsManagerProvider(made))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://x.example", "http://127.0.0.1:4566", "http://localhost:4566", "http://[::1]:1", "http://aws.localhost"],
+)
+def test_endpoints_that_are_safe(address):
+    """https anywhere, http to this machine."""
+    check_endpoint(address, "endpoint", insecure=False)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localstack:4566",
+        "http://10.0.0.1",
+        "http://127.0.0.1.evil.example",
+        "localhost:4566",
+        "https://",
+        "file:///x",
+    ],
+)
+def test_endpoints_that_are_not(address):
+    """Plain http to another machine needs to be said; nonsense is refused."""
+    with pytest.raises(ConfigError):
+        check_endpoint(address, "endpoint", insecure=False)
+
+
+def test_http_can_be_allowed():
+    """Who says so may use plain http, as to LocalStack in another container."""
+    check_endpoint("http://localstack:4566", "endpoint", insecure=True)
+
+
+@given(st.text(st.sampled_from("aZ0/_+=.@- :*?%#\\é\n\x00\ud800"), max_size=20))
+def test_names_are_an_allowlist(name):
+    """A name that passes has only the characters that AWS documents."""
+    try:
+        check_name(name)
+    except InvalidNameError:
+        return
+    assert name
+    assert set(name) <= set("aZ0/_+=.@-")
+
+
+@given(st.text())
+def test_versions(version):
+    """Any text selects an id, a stage, or nothing."""
+    selected = version_of(version)
+    assert selected is None or [*selected.values()] == [version]
+
+
+@given(st.text())
+def test_tokens(token):
+    """A token is used as it is if AWS can take it, and always becomes one that AWS can take."""
+    made = usable_token(token)
+    assert 32 <= len(made) <= 64
+    assert made.replace("-", "").isalnum()
+    assert made == usable_token(made)
+
+
+def test_arns():
+    """An ARN is told from a name; one of another service is neither."""
+    arn = "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:a/b-AbCdEf"
+    check_name(arn)
+    assert is_arn(arn)
+    assert not is_arn("a/b")
+    for wrong in (arn.replace("secretsmanager", "ssm"), arn.replace("123456789012", "1"), arn + "?", "arn:x"):
+        with pytest.raises(InvalidNameError):
+            check_name(wrong)
+
+
+def test_collections_pause_and_resume():
+    """The collector is off while a start lasts, in several threads too, and is then as it was before."""
+    inside = threading.Barrier(2)
+
+    def start():
+        with without_collections():
+            inside.wait(5)
+            assert not gc.isenabled()
+            inside.wait(5)
+
+    assert gc.isenabled()
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with without_collections():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

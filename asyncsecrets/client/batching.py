@@ -54,7 +54,7 @@ class Batcher:
 
     def _depart(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        names = [name for name, answers in waiting.items() if not all(answer.done() for answer in answers)]
+        names = list(waiting)
         size = self._provider.batch_size
         for start in range(0, len(names), size):
             chunk = {name: waiting[name] for name in names[start : start + size]}

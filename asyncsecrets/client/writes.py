@@ -110,7 +110,7 @@ async def _decided(
         if is_applied(current):
             return current
         # Is it still the one that was current before? Then making the write again cannot undo anybody else's.
-        if last_try or expected is None or expected != (_version(current) if current is not None else "0"):
+        if last_try or expected != (_version(current) if current is not None else "0"):
             break
     source.forget(name)
     raise _undecided(source, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -127,12 +128,57 @@ async def test_a_home_that_ends_in_the_middle_of_a_write() -> None:
     writer = asyncio.create_task(client.put("NAME", "canary"))
     while not manager.calls:
         await asyncio.sleep(0.01)
+    manager.gate = None  # another write would go through
     go.set()
     async with asyncio.timeout(5):
         with pytest.raises(WriteOutcomeUnknownError):
             await writer
     await asyncio.to_thread(thread.join)
+    assert manager.calls == [("put", "NAME")]
     await client.aclose()
+
+
+class StopsBeforeItBegins:
+    """An event loop that stops running after a few looks at it, with all that it was given still to do."""
+
+    def __init__(self) -> None:
+        self.looks = 3
+
+    def is_running(self) -> bool:
+        self.looks -= 1
+        return self.looks > 0
+
+    def call_soon_threadsafe(self, *_: object, **__: object) -> None: ...
+
+    def get_debug(self) -> bool:
+        return False
+
+
+async def test_a_home_that_stops_before_it_begins() -> None:
+    """What was not begun is done here, a write too; and Python does not warn of a coroutine that nobody awaited."""
+    manager = Manager()
+    async with client_of(manager) as client:
+        home = client._sources["default"].home
+        home._loop = StopsBeforeItBegins()  # type: ignore[assignment]
+        async with asyncio.timeout(5):
+            assert value(await client.put("NAME", "canary")) == "canary"
+    gc.collect()
+    assert manager.calls == [("put", "NAME")]
+
+
+def test_a_provider_that_hangs_in_close_does_not_hold_up_a_script() -> None:
+    """When the loop ends, what was opened has two seconds to close; then it is left behind."""
+
+    class Hangs(Manager):
+        async def aclose(self) -> None:
+            await asyncio.sleep(3600)
+
+    manager = Hangs({"NAME": "canary"})
+    client = client_of(manager)
+    started = time.monotonic()
+    assert asyncio.run(client.read_text("NAME")) == "canary"
+    assert time.monotonic() - started < 4
+    assert manager.abandoned
 
 
 async def test_a_home_that_is_blocked() -> None:

@@ -135,6 +135,7 @@ def test_a_rotation_in_the_background_is_heard_though_nobody_reads() -> None:
             assert client.texts == {}
             manager.set("NAME", "canary-2")
             await asyncio.sleep(60)
+            assert waiting.done()
             assert value(await waiting) == "canary-2"
             await follower.aclose()  # type: ignore[attr-defined]
 

@@ -12,6 +12,7 @@ import base64
 import contextlib
 import json
 import re
+import ssl
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -38,8 +39,9 @@ class AwsProxy:
     (default: all but STS). `applied_first`: the fault strikes after moto has done its work.
     """
 
-    def __init__(self, moto: str) -> None:
+    def __init__(self, moto: str, *, tls: ssl.SSLContext | None = None) -> None:
         self.moto = moto
+        self._tls = tls
         self.calls: list[str] = []
         self.requests: list[dict[str, Any]] = []
         self.fault: str | None = None
@@ -60,9 +62,9 @@ class AwsProxy:
         app.router.add_route("*", "/{tail:.*}", self._serve)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.05)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -18,7 +18,7 @@ import copy
 import random
 from collections.abc import Callable
 
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, TransientError
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, TransientError, UnavailableError
 from asyncsecrets.providers.vault.auth.methods import LoginMethod, TokenFile
 from asyncsecrets.providers.vault.auth.tokens import Lease, Token, TokenApi
 from asyncsecrets.providers.vault.paths import SYSTEM
@@ -114,10 +114,13 @@ class TokenKeeper:
             raise ClosedError("the Vault provider is closed")
         if not self._login.running and self._failure is not None and self._clock() < self._not_before:
             raise copy.copy(self._failure)
-        before = self._failure
         await self._login.join()
-        if self._failure is not None and self._failure is not before:
+        if self._failure is not None:
             raise copy.copy(self._failure)
+        if self._closed:
+            raise ClosedError("the Vault provider is closed")
+        if self._token is None:
+            raise UnavailableError(f"{SYSTEM}: the login was interrupted", provider=SYSTEM)
 
     async def _run_login(self) -> None:
         since = self._clock()

@@ -44,13 +44,13 @@ class Batcher:
             return secret
         return await self._attempts(lambda: self._provider.get(name), name)
 
-    async def close(self) -> None:
-        """End the calls under way."""
+    async def close(self, within: float) -> None:
+        """End the calls under way, ``within`` seconds."""
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=within)
 
     def _depart(self) -> None:
         waiting, self._waiting = self._waiting, {}

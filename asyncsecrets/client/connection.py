@@ -86,21 +86,21 @@ class Connection:
         self._open_on = asyncio.get_running_loop()
         self._opened()
 
-    async def close(self) -> None:
-        """Close what was opened on this loop, within two seconds. It opens again when needed, unless ``closed``."""
+    async def close(self, within: float = CLOSE_WITHIN) -> None:
+        """Close what was opened on this loop, ``within`` seconds. It opens again when needed, unless ``closed``."""
         loop = asyncio.get_running_loop()
         opening, self._opening = self._opening, None
         if opening is not None and opening.get_loop() is loop and not opening.done():
             opening.cancel()
-            await asyncio.wait({opening}, timeout=CLOSE_WITHIN)
+            await asyncio.wait({opening}, timeout=within)
         if self._open_on is loop:
             self._open_on = None
-            await self._close_provider()
+            await self._close_provider(within)
 
-    async def _close_provider(self) -> None:
+    async def _close_provider(self, within: float = CLOSE_WITHIN) -> None:
         provider = self.provider
         try:
-            async with asyncio.timeout(CLOSE_WITHIN):
+            async with asyncio.timeout(within):
                 await provider.aclose()
         except Exception:  # noqa: BLE001  # it is not usable any more, and whoever closes can do nothing about it
             provider.abandon()

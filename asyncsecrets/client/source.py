@@ -38,6 +38,8 @@ __all__ = ["Source", "verdict_of"]
 
 T = TypeVar("T")
 
+_LEAST = 0.1  # seconds that a provider has to close, however long it was until its reads had ended
+
 
 class Source:
     """One configured source. Made without I/O; its provider is opened when it is first needed.
@@ -72,6 +74,7 @@ class Source:
         self._keeps = config.freshness.cached and config.access_mode.reads
         self._environment = environment if config.hosted_keys is None and not self.is_environment else None
         self._batcher: Batcher | None = None
+        self._close_by = float("inf")
         self._connection = Connection(
             config.name, provider, build, companion=self._environment, opened=self._provider_opened
         )
@@ -228,6 +231,7 @@ class Source:
 
     async def aclose(self) -> None:
         """Close everything, within two seconds. Whoever waits gets ClosedError."""
+        self._close_by = asyncio.get_running_loop().time() + CLOSE_WITHIN
         try:
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self.operations.close(CLOSE_WITHIN / 2)
@@ -245,9 +249,10 @@ class Source:
         self.cache.start()  # what is open is to be closed when the loop ends, and it is the cache that notices
 
     async def _loop_ended(self) -> None:
+        within = min(CLOSE_WITHIN, max(_LEAST, self._close_by - asyncio.get_running_loop().time()))
         if self._batcher is not None:
-            await self._batcher.close()
-        await self._connection.close()
+            await self._batcher.close(within)
+        await self._connection.close(within)
 
     def _forked(self) -> None:
         self.home.abandon()

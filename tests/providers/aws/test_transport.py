@@ -9,7 +9,13 @@ import ssl
 import pytest
 import trustme
 
-from asyncsecrets.errors import ClosedError, ConfigError, InsecureTransportError, UnavailableError
+from asyncsecrets.errors import (
+    ClosedError,
+    ConfigError,
+    InsecureTransportError,
+    MalformedResponseError,
+    UnavailableError,
+)
 from asyncsecrets.providers.aws import AwsSecretsManagerProvider
 from tests.providers.aws.conftest import ENVIRON
 from tests.providers.aws.proxy import AwsProxy
@@ -124,4 +130,13 @@ async def test_one_client_for_life(aws, environ):
     await provider.open()
     assert provider._connection._client is client
     assert (await provider.get("db")).equals("canary")
+    await provider.aclose()
+
+
+async def test_reading_stops(aws, environ):
+    """An answer without an end is not read to its end."""
+    provider = await opened(environ)
+    aws.fault = "oversize"
+    with pytest.raises(MalformedResponseError, match="too large"):
+        await provider.get("db")
     await provider.aclose()

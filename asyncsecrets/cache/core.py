@@ -196,16 +196,13 @@ class SingleFlightCache(Generic[K, V]):
             self._forget_loop()
 
     async def _end_tasks(self, renewer: Renewer[K]) -> None:
-        running = {flight.task for flight in self._running} - {asyncio.current_task()}
         for flight in self._running:
             flight.fail(ClosedError("the cache was closed while this value was being fetched"))
-            flight.task.cancel()
+        me = asyncio.current_task()  # a fetch, or on_end, may be what closes
         try:
-            if running:
-                await asyncio.wait(running, timeout=_CLOSE_WITHIN)
+            await _cancelled({flight.task for flight in self._running} - {me}, within=_CLOSE_WITHIN)
         finally:  # also if whoever closes is cancelled
-            renewer.task.cancel()
-        await renewer.stop()
+            await _cancelled({renewer.task} - {me}, within=None)
 
     @property
     def owner(self) -> asyncio.AbstractEventLoop | None:
@@ -381,6 +378,13 @@ class SingleFlightCache(Generic[K, V]):
         if self._renewer is not None:
             self._renewer.detach()
         self._renewer, self._flights, self._running = None, {}, set()
+
+
+async def _cancelled(tasks: set[asyncio.Task[None]], *, within: float | None) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=within)
 
 
 _caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()

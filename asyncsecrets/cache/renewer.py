@@ -93,12 +93,6 @@ class Renewer(Generic[K]):
         self._queue.clear()
         guard.release(self)
 
-    async def stop(self) -> None:
-        """End the task and wait until it has ended."""
-        self.task.cancel()
-        if asyncio.current_task() is not self.task:
-            await asyncio.wait({self.task})
-
     async def _run(self) -> None:
         try:
             await self._renew_until_ended()

@@ -117,30 +117,37 @@ async def test_closing_while_somebody_closes(world: World) -> None:
     assert len(ends) == 1
 
 
-@virtual
-async def test_close_by_the_end_of_the_loop_itself(world: World) -> None:
-    """``on_end`` may close the cache: the renewer does not wait for itself."""
-    cache = await world.warm()
-    cache._renewer._on_end = cache.aclose
-    cache._renewer.task.cancel()
-    await asyncio.wait({cache._renewer.task}, timeout=5.0)
-    assert cache._renewer.task.done()
+def test_close_by_the_end_of_the_loop_itself(world: World) -> None:
+    """``on_end`` may close the cache, and more after it: the renewer neither waits for itself nor cancels itself."""
+    done: list[str] = []
+
+    async def on_end() -> None:
+        await world.caches[0].aclose()
+        await asyncio.sleep(1.0)
+        done.append("closed")
+
+    world.run(lambda: world.warm(on_end=on_end))
+    assert done == ["closed"]
     with pytest.raises(ClosedError):
-        await cache.get("k")
+        world.run(lambda: world.caches[0].get("k"))
 
 
 @virtual
 async def test_a_fetch_may_close_its_cache(world: World) -> None:
-    """It does not wait for itself either; whoever waited is told."""
-    cache = world.cache()
+    """It neither waits for itself nor cancels itself; whoever waited is told."""
+    cache, done = world.cache(), []
 
     async def fetch(key: str) -> str:
         await cache.aclose()
+        await asyncio.sleep(0)
+        done.append(key)
         return "v"
 
     cache._fetch = fetch
     with pytest.raises(ClosedError):
         await cache.get("k")
+    await settle()
+    assert done == ["k"]
 
 
 @virtual

@@ -48,7 +48,7 @@ def test_an_earlier_promise_wakes_the_thread() -> None:
     """It does not sleep through it until the one that it waited for."""
     guard, broken = Guard(), []
     guard.promise("late", 3600.0, lambda: broken.append("late"))
-    assert until(lambda: guard._thread is not None and guard._thread.is_alive())
+    assert until(lambda: bool(guard._condition._waiters))  # it is asleep
     guard.promise("soon", 0.01, lambda: broken.append("soon"))
     assert until(lambda: broken == ["soon"])
     guard.release("late")

@@ -497,6 +497,32 @@ def test_a_fork_with_a_warm_cache(inside: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_has_a_guard_of_its_own() -> None:
+    """The parent's thread does not exist in the child; a loop that is blocked there serves nothing expired either."""
+    done = _python("""
+        import time
+        async def parent():
+            await cache.get("warm")
+            await asyncio.sleep(0.01)
+        async def child():
+            short = SingleFlightCache(fetch, CachePolicy(refresh_interval=0.1, max_stale=0.1))
+            await short.get("k")
+            time.sleep(0.5)
+            assert short.peek("k") is None
+            await short.aclose()
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(parent())
+        if (pid := os.fork()) == 0:
+            asyncio.run(child())
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        loop.run_until_complete(cache.aclose())
+        loop.close()
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_a_script_that_closes_nothing_exits_silently() -> None:
     """Two runs, a flight left in the air, no aclose: nothing on stderr under -W error and debug mode."""
     done = _python("""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.providers.aws.proxy import AwsProxy
+
+if find_spec("moto") is None or find_spec("aioboto3") is None:
+    collect_ignore_glob = ["test_*.py"]  # installed_test.py says so
 
 ENVIRON = {
     "AWS_ACCESS_KEY_ID": "AKIACANARYcanary0001",
@@ -17,6 +22,8 @@ ENVIRON = {
 @pytest.fixture(scope="session")
 def moto():
     """The address of the moto server."""
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -27,8 +34,6 @@ def moto():
 @pytest.fixture(autouse=True)
 def no_aws_of_this_machine(monkeypatch, tmp_path):
     """Nothing of the machine that runs the tests: no keys, no profiles, no metadata service."""
-    import os
-
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

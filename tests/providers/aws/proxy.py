@@ -93,6 +93,14 @@ class AwsProxy:
             await self.moto_call("CreateSecret", Name=name, **body, **more)
         return token
 
+    def store_many(self, values: dict[str, str]) -> None:
+        """Store many new secrets at once, past moto's wire: a thousand requests to it take half a minute."""
+        from moto.secretsmanager.models import secretsmanager_backends
+
+        backend = secretsmanager_backends["123456789012"]["eu-central-1"]
+        for name, value in values.items():
+            backend.create_secret(name, value, None, None, None, None, None, [], False)
+
     async def reset(self) -> None:
         await self._moto("/moto-api/reset", b"", {})
 

@@ -123,7 +123,7 @@ async def test_seed_kms(aws, environ, client):
 async def test_thousand_cold_secrets(aws, client):
     """A thousand secrets that nobody has read yet are at most fifty calls."""
     names = [f"cold-{number:04}" for number in range(1000)]
-    await _store_many(aws, names)
+    aws.store_many({name: f"canary {name}" for name in names})
     async with client(config()) as secrets:
         found = await secrets.get_many(names)
         assert all(found[name].equals(f"canary {name}") for name in names)
@@ -167,7 +167,7 @@ async def test_resolve_in_one_batch(aws, client):
 async def test_one_refused_name_spoils_no_other(aws, client):
     """A name that may not be read fails alone, with the action that is missing; the others are read."""
     names = ["a", "b", "c"]
-    await _store_many(aws, names)
+    aws.store_many({name: f"canary {name}" for name in names})
     aws.denied_names = {"b"}
     async with client(config()) as secrets:
         answers = await asyncio.gather(*(secrets.get(name) for name in names), return_exceptions=True)
@@ -178,7 +178,7 @@ async def test_one_refused_name_spoils_no_other(aws, client):
 async def test_without_the_batch_permission(aws, client):
     """Where batches are not allowed, every secret is read on its own, after asking once."""
     names = [f"single-{number}" for number in range(30)]
-    await _store_many(aws, names)
+    aws.store_many({name: f"canary {name}" for name in names})
     aws.denied = {"BatchGetSecretValue"}
     async with client(config()) as secrets:
         found = await secrets.get_many(names)
@@ -375,11 +375,3 @@ async def _everything(aws, environ, client):
         environ["ENCRYPTED"] = await kms.encrypt("canary plaintext")
         await kms.aclose()
         assert (await secrets.get("ENCRYPTED")).equals("canary plaintext")
-
-
-async def _store_many(aws, names):
-    for start in range(0, len(names), 50):
-        chunk = names[start : start + 50]
-        await asyncio.gather(
-            *(aws.moto_call("CreateSecret", Name=name, SecretString=f"canary {name}") for name in chunk)
-        )

@@ -61,14 +61,14 @@ def __dir__() -> list[str]:
 
 
 async def _open_from_environment() -> DefaultClient:
-    import asyncio  # noqa: PLC0415
+    from asyncsecrets.opening import open_default  # noqa: PLC0415
 
-    def build() -> DefaultClient:  # imports and reads files: not on the loop
+    def build() -> DefaultClient:
         from asyncsecrets.client import SecretsClient  # noqa: PLC0415
 
         return SecretsClient.from_environment()
 
-    return await asyncio.to_thread(build)
+    return await open_default(build)
 
 
 set_opener(_open_from_environment)

@@ -7,13 +7,10 @@ one that is set in a lifespan is not seen in the handlers.
 
 from __future__ import annotations
 
-import asyncio
-import copy
-import os
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar, overload
 
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, DecodeError, SecretNotFoundError
+from asyncsecrets.errors import DecodeError, SecretNotFoundError
 
 __all__ = ["get_secret", "get_secret_bool"]
 
@@ -38,7 +35,6 @@ _NOTHING: Final[dict[str, str]] = {}
 _texts: dict[str, str] = _NOTHING
 _open: tuple[DefaultClient, ...] = ()
 _opener: Callable[[], Awaitable[DefaultClient]] | None = None
-_opening: asyncio.Task[DefaultClient] | None = None
 
 
 @overload
@@ -119,6 +115,13 @@ def push(client: DefaultClient) -> None:
     rebind()
 
 
+def push_if_none(client: DefaultClient) -> DefaultClient:
+    """Make ``client`` the default unless there is one; return the default."""
+    if not _open:
+        push(client)
+    return _open[-1]
+
+
 def remove(client: DefaultClient) -> None:
     """Take ``client`` out, wherever it is in the order of opening; the one that is last then is the default."""
     global _open  # noqa: PLW0603
@@ -139,47 +142,13 @@ def _warm() -> dict[str, str]:
     return clients[-1].texts if clients else _NOTHING
 
 
+async def _open_default() -> DefaultClient:
+    if _opener is None:
+        raise RuntimeError("asyncsecrets was imported by parts; import asyncsecrets itself first")
+    return await _opener()
+
+
 def set_opener(opener: Callable[[], Awaitable[DefaultClient]]) -> None:
     """Say how to open a client when none is open."""
     global _opener  # noqa: PLW0603
     _opener = opener
-
-
-async def _open_default() -> DefaultClient:
-    """Open one client for any number of callers, and make it the default unless another one is open by then."""
-    global _opening  # noqa: PLW0603
-    loop = asyncio.get_running_loop()
-    opening = _opening
-    if opening is None or opening.done() or opening.get_loop() is not loop:
-        opening = _opening = loop.create_task(_build(), name="asyncsecrets-open-default")
-        opening.add_done_callback(_retrieve)
-    await asyncio.wait({opening})  # not awaited directly: a cancelled caller would cancel it for everybody
-    if opening.cancelled():
-        raise ClosedError("the event loop was shut down while the default client was being opened")
-    error = opening.exception()
-    if error is not None:
-        raise copy.copy(error) if isinstance(error, AsyncSecretsError) else error  # each caller an instance of its own
-    return opening.result()
-
-
-async def _build() -> DefaultClient:
-    if _opener is None:
-        raise RuntimeError("asyncsecrets was imported by parts; import asyncsecrets itself first")
-    client = await _opener()
-    if not _open:
-        push(client)
-    return _open[-1]
-
-
-def _retrieve(opening: asyncio.Task[DefaultClient]) -> None:
-    if not opening.cancelled():
-        opening.exception()  # all who wanted to know may have been cancelled
-
-
-def _after_fork() -> None:
-    global _opening  # noqa: PLW0603
-    _opening = None  # its task stayed in the parent
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

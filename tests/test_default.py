@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from asyncsecrets.errors import (
     SecretNotFoundError,
     UnavailableError,
 )
+from asyncsecrets.opening import open_default
 from tests.client.support import ONCE, Manager, client_of, denied, down
 
 
@@ -207,14 +209,14 @@ async def test_the_environment_is_the_last_resort(monkeypatch: pytest.MonkeyPatc
 async def test_one_client_is_built_for_any_number_of_first_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a caller who is cancelled while it is being built harms nobody else."""
     built = []
-    gate = asyncio.Event()
+    gate = threading.Event()
 
-    async def opener() -> object:
+    def build() -> object:
         built.append(client_of(Manager({"NAME": "canary"})))
-        await gate.wait()
+        gate.wait(10)
         return built[-1]
 
-    monkeypatch.setattr(default, "_opener", opener)
+    monkeypatch.setattr(default, "_opener", lambda: open_default(build))
     readers = [asyncio.create_task(get_secret("NAME")) for _ in range(50)]
     await asyncio.sleep(0)
     readers[0].cancel()

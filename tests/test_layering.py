@@ -18,6 +18,7 @@ FLOORS = {
     "asyncsecrets.secret": 0,
     "asyncsecrets.cache": 1,
     "asyncsecrets.deadlines": 1,
+    "asyncsecrets.opening": 1,
     "asyncsecrets.default": 1,
     "asyncsecrets.documents": 1,
     "asyncsecrets.redaction": 1,

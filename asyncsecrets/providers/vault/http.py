@@ -87,6 +87,7 @@ class Transport:
         }
         self._session: aiohttp.ClientSession | None = None
         self._deadlines = Deadlines(settings.attempt_timeout)
+        self._slots: asyncio.Semaphore
 
     async def open(self) -> None:
         """Read the TLS files (in a thread) and make the session. Raises ConfigError."""
@@ -94,8 +95,9 @@ class Transport:
             self._options["ssl"] = await asyncio.to_thread(self._tls.load)
         settings = self._settings
         self._deadlines.open()
+        self._slots = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.max_connections),
+            connector=aiohttp.TCPConnector(limit=0),
             # The limit of the whole attempt is kept by self._deadlines, at a tenth of the cost.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -117,6 +119,7 @@ class Transport:
         if session is None:
             raise ClosedError("the Vault provider is not open")
         failure: AsyncSecretsError | None = None
+        await self._slots.acquire()  # before the time starts: who waits for a connection has sent nothing yet
         task = self._deadlines.start()
         try:
             async with session.request(
@@ -141,6 +144,7 @@ class Transport:
                 raise
         finally:
             self._deadlines.end(task)
+            self._slots.release()
         if session.closed:
             raise ClosedError("the Vault provider was closed meanwhile")
         if failure is not None:

@@ -358,6 +358,23 @@ async def test_close_in_the_middle(provider_at):
             await asyncio.wait_for(call, 1)
 
 
+async def test_queue_for_a_connection(provider_at):
+    """Waiting for one of max_connections is not part of an attempt's time: nothing was sent yet."""
+    at_once, most = [0], [0]
+
+    async def busy(writer):
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        await asyncio.sleep(0.06)
+        at_once[0] -= 1
+        return answer(body=secret())
+
+    settings = {"max_connections": 2, "attempt_timeout": 0.2}
+    async with RawServer(lambda request: busy) as server, provider_at(server.url, **settings) as provider:
+        await asyncio.gather(*(provider.get(f"name{number}") for number in range(12)))
+    assert most == [2]
+
+
 async def test_reopen(provider_at):
     """Closed is closed; open again works, as often as one likes."""
     async with RawServer() as server:

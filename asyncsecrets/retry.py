@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from asyncsecrets.deadlines import Deadline, Limit
 from asyncsecrets.errors import DeadlineExceededError, ProviderError
 
 __all__ = ["Retry", "RetryPolicy", "may_retry"]
@@ -52,6 +53,7 @@ class Retry:
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
         self.policy = policy or RetryPolicy()
+        self._deadline = Deadline(self.policy.deadline)
         self._jitter = jitter
         self._sleep = sleep
 
@@ -68,12 +70,11 @@ class Retry:
         ``attempts`` overrides the policy's. Raises what the last attempt raised, with its ``attempts`` set, or
         DeadlineExceededError.
         """
-        deadline = self.policy.deadline
         most = self.policy.attempts if attempts is None else attempts
         failed: list[ProviderError] = []  # at most one; a local variable would hold its own traceback
         made = [1]
         try:
-            async with asyncio.timeout(deadline) as limit:
+            with self._deadline.limit() as limit:
                 # The first attempt runs outside tenacity, which costs about as much as a tenth of a whole cold read.
                 try:
                     return await attempt()
@@ -83,11 +84,11 @@ class Retry:
                     failed.append(error)
                 return await self._again(attempt, failed, made, most, limit)
         except TimeoutError:
-            if not limit.expired():
+            if not limit.expired:
                 raise
         what = f"reading or writing {name!r}" if name is not None else "the operation"
         raise DeadlineExceededError(
-            f"{what} at {provider} took longer than {deadline:g} s, logins and retries included; "
+            f"{what} at {provider} took longer than {self.policy.deadline:g} s, logins and retries included; "
             f"is it reachable, and is it slow?",
             provider=provider,
             name=name,
@@ -99,7 +100,7 @@ class Retry:
         failed: list[ProviderError],
         made: list[int],
         most: int,
-        limit: asyncio.Timeout,
+        limit: Limit,
     ) -> T:
         """Everything after a first attempt that failed transiently: tenacity counts it as its first one."""
 
@@ -110,9 +111,8 @@ class Retry:
             return await attempt()
 
         def too_late(state: RetryCallState) -> bool:
-            ends_at = limit.when()
-            now = asyncio.get_running_loop().time()
-            return state.attempt_number >= most or (ends_at is not None and now + state.upcoming_sleep >= ends_at)
+            wakes_at = asyncio.get_running_loop().time() + state.upcoming_sleep
+            return state.attempt_number >= most or wakes_at >= limit.due
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(may_retry),

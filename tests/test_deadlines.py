@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -98,6 +99,20 @@ def test_one_loop_after_another():
         with pytest.raises(TimeoutError):
             asyncio.run(limited(deadline, 5))
         assert asyncio.run(limited(deadline, 0)) == "done"
+
+
+def test_two_loops_at_once():
+    """The loops of two threads do not disturb one another: each has its timer."""
+    deadline = Deadline(0.05)
+
+    def late() -> None:
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                asyncio.run(limited(deadline, 5))
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(late), threads.submit(late)]:
+            done.result(timeout=10)
 
 
 async def test_only_inside_a_task():

@@ -106,7 +106,9 @@ def _calls(url: str) -> int:
 async def _ours(url: str):
     settings = {"key_management_system": "aws_secret_manager", "key_management_settings": {"attempt_timeout": "30"}}
     environ = {**ENVIRON, "AWS_ENDPOINT_URL": url}
-    async with SecretsClient.from_config({"general_settings": settings}, environ=environ) as secrets:
+    async with SecretsClient.from_config(
+        {"general_settings": settings}, environ=environ, jitter=lambda: 0.9
+    ) as secrets:
         yield secrets.get
 
 

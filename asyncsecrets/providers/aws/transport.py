@@ -6,6 +6,7 @@ answers of any length within no total time. This one does none of that.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from typing import Any, Final
@@ -39,6 +40,7 @@ class Transport:
         self._system = system
         self._session: aiohttp.ClientSession | None = None
         self.turns = Turns()
+        self._room = asyncio.Semaphore(settings.max_connections)
         self._ssl: ssl.SSLContext | bool = True
         self._proxy: str | None = None
 
@@ -56,6 +58,7 @@ class Transport:
         """Make the session on the running loop."""
         settings = self._settings
         self.turns = Turns()
+        self._room = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE),
             timeout=aiohttp.ClientTimeout(total=settings.attempt_timeout, sock_connect=settings.connect_timeout),
@@ -71,6 +74,11 @@ class Transport:
         session = self._session
         if session is None:
             raise ClosedError(f"the {self._system} provider is not open")
+        # Waiting for a connection is no part of the attempt: it says nothing about AWS.
+        async with self._room:
+            return await self._exchange(session, request)
+
+    async def _exchange(self, session: aiohttp.ClientSession, request: Any) -> AioAWSResponse:
         async with session.request(
             request.method,
             URL(request.url, encoded=True),

@@ -140,3 +140,13 @@ async def test_reading_stops(aws, environ):
     with pytest.raises(MalformedResponseError, match="too large"):
         await provider.get("db")
     await provider.aclose()
+
+
+async def test_waiting_for_a_connection(aws, environ):
+    """Who waits for a connection to be free has not been waiting for AWS: the attempt's time starts afterwards."""
+    await aws.store("db", "canary")
+    provider = await opened(environ, max_connections="1", attempt_timeout="1")
+    aws.delay = 0.3
+    secrets = await asyncio.gather(*(provider.get("db") for _ in range(6)))
+    assert all(secret.equals("canary") for secret in secrets)
+    await provider.aclose()

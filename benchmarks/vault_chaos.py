@@ -1,4 +1,4 @@
-"""A server killed, sealed, unsealed and restarted under readers and writers: what the readers saw, and what became of
+"""A server killed, sealed, frozen and restarted under readers and writers: what the readers saw, and what became of
 every write.
 
 Readers read warm secrets through a client that logs in with an AppRole whose tokens live for a few seconds. Each writer
@@ -35,6 +35,7 @@ from benchmarks.vault_process import VaultProcess
 __all__ = ["Binary", "Dev", "Report", "Scale", "run"]
 
 FOLDER = "chaos"
+_ATTEMPT = 1.0  # seconds
 POLICY = f"""
 path "secret/data/{FOLDER}/*" {{ capabilities = ["create", "read", "update"] }}
 path "secret/metadata/{FOLDER}/*" {{ capabilities = ["read", "list"] }}
@@ -43,7 +44,7 @@ path "secret/metadata/{FOLDER}/*" {{ capabilities = ["read", "list"] }}
 
 @dataclass(frozen=True)
 class Scale:
-    """How much load, and how long: ``beat`` is the length in seconds of each scene, a round has nine of them."""
+    """How much load, and how long: ``beat`` is the length in seconds of a scene; a round has about ten of them."""
 
     readers: int = 200
     calm_names: int = 20
@@ -64,6 +65,8 @@ class Server(Protocol):
     async def start_sealed(self) -> None: ...
     async def seal(self) -> None: ...
     async def unseal(self) -> None: ...
+    def freeze(self) -> None: ...
+    def thaw(self) -> None: ...
     def trouble(self) -> None: ...
 
 
@@ -98,6 +101,12 @@ class Binary:
     async def unseal(self) -> None:
         await asyncio.to_thread(self._process.unseal)
 
+    def freeze(self) -> None:
+        self._process.freeze()
+
+    def thaw(self) -> None:
+        self._process.thaw()
+
     def trouble(self) -> None:
         """A real server has no faults on command."""
 
@@ -128,6 +137,12 @@ class Dev:
 
     async def unseal(self) -> None:
         self._server.unseal()
+
+    def freeze(self) -> None:
+        self._server.faults.hang()
+
+    def thaw(self) -> None:
+        self._server.faults.clear()
 
     def trouble(self) -> None:
         """Writes that are applied and not answered, or not applied and not answered."""
@@ -245,6 +260,9 @@ class Chaos:
         await server.seal()
         await self._pause()
         await server.unseal()
+        server.freeze()
+        await asyncio.sleep(beat / 3 + _ATTEMPT)  # longer than an attempt: answers come when nobody waits for them
+        server.thaw()
         self.report.reads_in_trouble += self.report.reads - before
         await self._pause()
         for _ in range(3):  # the quicker it is back, the likelier that a write is answered by nobody and yet applied
@@ -357,7 +375,7 @@ class Chaos:
         role_id = (await operator("GET", f"auth/approle/role/{FOLDER}/role-id"))["role_id"]
         secret_id = (await operator("POST", f"auth/approle/role/{FOLDER}/secret-id", {}))["secret_id"]
         login = {"approle_role_id": role_id, "approle_secret_id": secret_id}
-        return VaultProvider(VaultSettings(addr=self.server.url, path_prefix=FOLDER, attempt_timeout=2.0, **login))
+        return VaultProvider(VaultSettings(addr=self.server.url, path_prefix=FOLDER, attempt_timeout=_ATTEMPT, **login))
 
     async def _read_back(self, operator: Any) -> dict[str, dict[str, int]]:
         """Name -> version -> number, of everything that is there."""
@@ -406,7 +424,7 @@ def main() -> None:
     kind = Binary if os.environ.get("BENCH_VAULT") else Dev
     report = asyncio.run(run(kind, scale))
     print(f"{scale.readers} readers, {scale.writers} writers, {scale.rounds} rounds of: faults, killed, sealed,")
-    print("unsealed, sealed again, unsealed, killed and back three times; tokens live for 5 to 20 s")
+    print("unsealed, sealed again, unsealed, frozen, killed and back three times; tokens live for 5 to 20 s")
     print(f"  reads                               {report.reads:,}")
     print(f"  of them while killed or sealed      {report.reads_in_trouble:,}")
     print(f"  errors seen by readers              {sum(report.reader_errors.values())} {dict(report.reader_errors)}")

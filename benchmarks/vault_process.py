@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -76,6 +77,14 @@ class VaultProcess:
             self._process.wait()
             self._process.stdin.close()
             self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: it accepts what is sent, and does nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on, with all that was sent in the meantime."""
+        self._process.send_signal(signal.SIGCONT)
 
     def seal(self) -> None:
         """Seal a durable server."""

@@ -103,8 +103,10 @@ async def _decided(
         try:
             return await source.call(name, write)
         except ProviderError as error:
-            # A deadline of ours that ran out says nothing of what the manager did.
-            if not (error.outcome_unknown or isinstance(error, DeadlineExceededError)):
+            # A deadline of ours that ran out says nothing of what the manager did. A conflict at the second try may be
+            # one with our own first try, which was applied after it was read back.
+            undecided = DeadlineExceededError | ConflictError if last_try else DeadlineExceededError
+            if not (error.outcome_unknown or isinstance(error, undecided)):
                 raise
         current = await _read_back(source, name)
         if is_applied(current):

@@ -38,7 +38,18 @@ MAX_BODY: Final = 2 * 1024 * 1024
 """The most bytes of an answer that are read; Vault's own limit for one secret is about 1 MiB."""
 
 Operation = Literal[
-    "read", "write", "patch", "delete", "list", "undelete", "destroy", "metadata", "write metadata", "mount", "login"
+    "read",
+    "write",
+    "patch",
+    "delete",
+    "delete versions",
+    "list",
+    "undelete",
+    "destroy",
+    "metadata",
+    "write metadata",
+    "mount",
+    "login",
 ]
 
 _CAPABILITY: Final[dict[Operation, str]] = {
@@ -46,6 +57,7 @@ _CAPABILITY: Final[dict[Operation, str]] = {
     "write": "create and update",
     "patch": "patch",
     "delete": "delete",
+    "delete versions": "update",  # a POST, as undelete and destroy are
     "list": "list",
     "undelete": "update",
     "destroy": "update",

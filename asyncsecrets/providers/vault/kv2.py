@@ -91,7 +91,7 @@ class KV2:
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
         """Delete given versions; they can be undeleted."""
-        await self._on_versions("delete", name, "delete", versions)
+        await self._on_versions("delete versions", name, "delete", versions)
 
     async def undelete(self, name: str, versions: Sequence[str]) -> None:
         """Restore deleted versions."""

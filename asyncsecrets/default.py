@@ -8,9 +8,12 @@ one that is set in a lifespan is not seen in the handlers.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, overload
 
 from asyncsecrets.errors import DecodeError, SecretNotFoundError
+
+if TYPE_CHECKING:
+    from asyncsecrets.secret import Secret
 
 __all__ = ["get_secret", "get_secret_bool"]
 
@@ -26,8 +29,8 @@ class DefaultClient(Protocol):
     def texts(self) -> dict[str, str]:
         """What is warm, by reference: kept true by the client, replaced when it is withdrawn."""
 
-    async def read_text(self, name: str) -> str:
-        """Read one secret the slow way."""
+    async def get(self, name: str) -> Secret:
+        """Read one secret."""
 
 
 _NOTHING: Final[dict[str, str]] = {}
@@ -63,12 +66,13 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
         pass
     clients = _open
     client = clients[-1] if clients else await _open_default()
-    if default is _MISSING:
-        return await client.read_text(name)
     try:
-        return await client.read_text(name)
+        secret = await client.get(name)
     except SecretNotFoundError:
+        if default is _MISSING:
+            raise
         return default
+    return secret.reveal()
 
 
 _WORDS: Final = {

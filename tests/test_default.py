@@ -329,7 +329,7 @@ async def test_a_provider_that_is_always_read_is_closed_with_the_loop_as_well(tm
         "provider = Provider({'CANARY_NAME': 'canary'})\n"
         "client = SecretsClient(Config(sources={'default': source}), providers={'default': provider})\n"
         "for _ in range(2):\n"
-        "    print(asyncio.run(client.read_text('CANARY_NAME')), asyncio.run(client.list()))\n"
+        "    print(asyncio.run(client.get('CANARY_NAME')).reveal(), asyncio.run(client.list()))\n"
         "print(Provider.opened == Provider.closed)\n"
     ) % (always != "true")
     expected = "canary ['CANARY_NAME']\n" * 2 + "True\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from asyncsecrets.errors import DeadlineExceededError, WriteOutcomeUnknownError
@@ -35,6 +36,11 @@ class Home:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def leave(self) -> None:
+        """The running loop is being shut down: whoever comes now goes to another one, or is at home where it is."""
+        if self._loop is asyncio.get_running_loop():
+            self._loop = None
+
     @property
     def elsewhere(self) -> asyncio.AbstractEventLoop | None:
         """The loop of another thread that is home now, if there is one."""
@@ -51,6 +57,9 @@ class Home:
                 self._loop = running
             return self._loop is running
 
+    def _is_home(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self._loop is loop
+
     async def run(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         """Await ``operation()`` at home: here, or on the other loop that is home now.
 
@@ -62,7 +71,7 @@ class Home:
             home = self.elsewhere
             if home is None:
                 continue
-            visit = _Visit(operation)
+            visit = _Visit(operation, partial(self._is_home, home))
             answer = await visit.wait(home, self._limit)
             if answer is not None:
                 return cast("T", answer.result())
@@ -85,8 +94,9 @@ class Home:
 class _Visit:
     """One operation carried out on another loop."""
 
-    def __init__(self, operation: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(self, operation: Callable[[], Awaitable[Any]], still_home: Callable[[], bool]) -> None:
         self._operation = operation
+        self._still_home = still_home
         self.begun = False
         self.cancelled_there = False
 
@@ -115,6 +125,8 @@ class _Visit:
         return answer if answer.done() and not self.cancelled_there else None
 
     async def _there(self) -> Any:
+        if not self._still_home():  # what is begun on a loop that is being shut down is not ended there
+            raise asyncio.CancelledError
         self.begun = True
         return await self._operation()
 

@@ -110,21 +110,28 @@ class Source:
 
     # -- reading
 
+    def is_cold(self, route: Route) -> bool:
+        """Whether a read of ``route`` is the flight of its entry and nothing else."""
+        return self._keeps and route.key not in self.cache.hot
+
     async def read(self, route: Route) -> Secret:
         """Return the value that ``route`` leads to: from memory, or by one flight shared with everybody else."""
         if not self._keeps:
             return await self.operations.run(partial(self._read_through, route))
         secret = self.cache.hot.get(route.key)
-        if secret is None or self._is_doubtful(secret, route):
-            try:
-                secret = await (self.cache.join(route.key) if secret is None else self.cache.refresh(route.key))
-            except SecretNotFoundError as error:
-                absent = error
-            else:
-                # One of the many who waited may have made the view already.
-                return self.views.warm(route) or self.views.publish(secret, route)
-            return self.views.absent(absent, route)
-        return self.views.publish(secret, route)
+        if secret is not None and not self._is_doubtful(secret, route):
+            return self.views.publish(secret, route)
+        try:
+            secret = await (self.cache.join(route.key) if secret is None else self.cache.refresh(route.key))
+        except SecretNotFoundError as error:
+            absent = error
+        else:
+            return self.seen(secret, route)
+        return self.views.absent(absent, route)
+
+    def seen(self, secret: Secret, route: Route) -> Secret:
+        """Return the view of what a flight brought. One of the many who waited may have made it already."""
+        return self.views.warm(route) or self.views.publish(secret, route)
 
     def _is_doubtful(self, secret: Secret, route: Route) -> bool:
         """Whether the environment stands in for a secret that is asked of this source alone, and was absent before.
@@ -249,6 +256,7 @@ class Source:
         self.cache.start()  # what is open is to be closed when the loop ends, and it is the cache that notices
 
     async def _loop_ended(self) -> None:
+        self.home.leave()
         within = min(CLOSE_WITHIN, max(_LEAST, self._close_by - asyncio.get_running_loop().time()))
         if self._batcher is not None:
             await self._batcher.close(within)

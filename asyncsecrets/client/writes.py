@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import cast
 
 from asyncsecrets.cache.flight import fresh
@@ -64,8 +65,18 @@ async def _put(source: Source, name: str, value: Secret, cas: str | None) -> Sec
     before = source.peek(name)
     token = secrets.token_hex(16)  # one for all attempts, so that the store can tell a retry
 
-    def write(provider: Provider) -> Awaitable[Secret]:
-        return _writer(provider).put(name, _payload(value), cas=cas, token=token)
+    async def write(provider: Provider, *, again: bool) -> Secret:
+        writer = _writer(provider)
+        # A try that is never answered may be applied at any later time. Given the version that it replaces, it is
+        # applied to that one or not at all: neither twice, nor over a later write of ours.
+        guard = _version(before) if cas is None and getattr(provider, "guards_writes", False) else cas
+        try:
+            return await writer.put(name, _payload(value), cas=guard, token=token)
+        except ConflictError:
+            if again or guard == cas:
+                raise
+        # Somebody else wrote since we read, and our caller asked for no compare-and-set: the last one wins.
+        return await writer.put(name, _payload(value), token=token)
 
     def is_applied(current: Secret | None) -> bool:
         return current is not None and _holds(source, current, value)
@@ -81,7 +92,7 @@ async def _put(source: Source, name: str, value: Secret, cas: str | None) -> Sec
 async def _delete(source: Source, name: str) -> None:
     before = source.peek(name)
 
-    async def remove(provider: Provider) -> None:
+    async def remove(provider: Provider, *, again: bool) -> None:  # noqa: ARG001  # a delete cannot be guarded
         await _writer(provider).delete(name)
 
     await _decided(source, name, remove, lambda current: current is None, _version(before))
@@ -91,17 +102,17 @@ async def _delete(source: Source, name: str) -> None:
 async def _decided(
     source: Source,
     name: str,
-    write: Callable[[Provider], Awaitable[Secret | None]],
+    write: Callable[..., Awaitable[Secret | None]],
     is_applied: Callable[[Secret | None], bool],
     expected: str | None,
 ) -> Secret | None:
     """Make a write until it is known to be applied, twice at most; return what it returned, or else what is there now.
 
-    ``expected`` is the version that it replaces, where that is known.
+    ``write`` is told whether this is the second time. ``expected`` is the version that it replaces, where that is known.
     """
     for last_try in (False, True):
         try:
-            return await source.call(name, write)
+            return await source.call(name, partial(write, again=last_try))
         except ProviderError as error:
             # A deadline of ours that ran out says nothing of what the manager did. A conflict at the second try may be
             # one with our own first try, which was applied after it was read back.

@@ -103,3 +103,8 @@ async def settled() -> None:
 def value(secret: Secret | None) -> str | None:
     """What a secret says."""
     return None if secret is None else secret.reveal()
+
+
+async def text_of(client: SecretsClient, name: str) -> str:
+    """Read a secret and reveal it."""
+    return (await client.get(name)).reveal()

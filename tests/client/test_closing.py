@@ -38,7 +38,7 @@ async def test_a_closed_client_says_so_everywhere() -> None:
         client.delete("NAME"),
         client.list(),
         client.versions("NAME"),
-        client.read_text("NAME"),
+        client.get("NAME"),
         client.__aenter__(),
     ]
     for operation in operations:

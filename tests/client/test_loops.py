@@ -19,7 +19,7 @@ from asyncsecrets import get_secret
 from asyncsecrets.errors import DeadlineExceededError, SecretNotFoundError, WriteOutcomeUnknownError
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.secret import Secret
-from tests.client.support import ONCE, Manager, client_of, settled, value
+from tests.client.support import ONCE, Manager, client_of, settled, text_of, value
 
 
 class Recorder(Manager):
@@ -73,9 +73,9 @@ async def test_threads_that_come_first_and_go() -> None:
     """Nobody opened the client: the first loop is its home while it lasts, then the next one; nobody sees it end."""
     manager = Recorder({f"N{i}": "canary" for i in range(40)})
     client = client_of(manager)
-    answers = await asyncio.gather(*(in_thread(lambda i=i: client.read_text(f"N{i}")) for i in range(40)))
+    answers = await asyncio.gather(*(in_thread(lambda i=i: text_of(client, f"N{i}")) for i in range(40)))
     assert answers == ["canary"] * 40
-    assert await client.read_text("N0") == "canary"
+    assert await text_of(client, "N0") == "canary"
     await client.aclose()
 
 
@@ -88,7 +88,7 @@ async def test_a_home_that_ends_in_the_middle_of_a_read() -> None:
     async def host() -> None:
         blocked = asyncio.Event()
         manager.gate = blocked
-        reader = asyncio.ensure_future(client.read_text("NAME"))
+        reader = asyncio.ensure_future(text_of(client, "NAME"))
         while not manager.calls:
             await asyncio.sleep(0)
         arrived.set()
@@ -100,7 +100,7 @@ async def test_a_home_that_ends_in_the_middle_of_a_read() -> None:
     thread = threading.Thread(target=lambda: asyncio.run(host()))
     thread.start()
     await asyncio.to_thread(arrived.wait, 5)
-    reader = asyncio.create_task(client.read_text("NAME"))
+    reader = asyncio.create_task(text_of(client, "NAME"))
     await asyncio.sleep(0.05)
     go.set()
     async with asyncio.timeout(5):
@@ -176,7 +176,7 @@ def test_a_provider_that_hangs_in_close_does_not_hold_up_a_script() -> None:
     manager = Hangs({"NAME": "canary"})
     client = client_of(manager)
     started = time.monotonic()
-    assert asyncio.run(client.read_text("NAME")) == "canary"
+    assert asyncio.run(text_of(client, "NAME")) == "canary"
     assert time.monotonic() - started < 4
     assert manager.abandoned
 
@@ -240,7 +240,7 @@ def test_one_loop_after_another() -> None:
     manager = Manager({"NAME": "canary"})
     client = client_of(manager)
     for _ in range(20):
-        assert asyncio.run(client.read_text("NAME")) == "canary"
+        assert asyncio.run(text_of(client, "NAME")) == "canary"
     assert manager.calls == [("get", "NAME")]
     assert manager.opened == manager.closed == 1
     asyncio.run(client.refresh("NAME"))
@@ -268,7 +268,7 @@ def test_a_loop_that_died_without_a_word() -> None:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.close()
     manager.gate = None
-    assert asyncio.run(client.read_text("NAME")) == "canary"
+    assert asyncio.run(text_of(client, "NAME")) == "canary"
     assert manager.abandoned
     asyncio.run(client.aclose())
 
@@ -309,7 +309,7 @@ async def run(body: str) -> tuple[int, str, str]:
 
 
 _DONE_BEFORE = """
-asyncio.run(client.read_text("NAME"))
+asyncio.run(client.get("NAME"))
 from asyncsecrets import default
 default.push(client)
 fork()

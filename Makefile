@@ -14,7 +14,7 @@ $(VENV)/.base: pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,cli]' --group test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,cli,aws]' --group test
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
@@ -48,7 +48,7 @@ soak: $(VENV)/.test
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "soak or not soak" $(ARGS)
 
 docs: $(VENV)/.docs
-	$(BIN)/zensical build
+	$(BIN)/zensical build --strict
 
 clean:
 	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .hypothesis

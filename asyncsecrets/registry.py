@@ -22,10 +22,13 @@ from asyncsecrets.errors import ConfigError, MissingDependencyError, Unsupported
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.settings import Value, nearest
 
-__all__ = ["BUILT_IN", "ENTRY_POINTS", "Entry", "ProviderFactory", "build", "check", "load"]
+__all__ = ["BUILT_IN", "ENTRY_POINTS", "KEY_SERVICES", "Entry", "ProviderFactory", "build", "check", "load"]
 
 ENTRY_POINTS: Final = "asyncsecrets.providers"
 """The group of entry points in which other packages register their provider classes."""
+
+KEY_SERVICES: Final = frozenset({"aws_kms", "google_kms"})
+"""Managers that hold no secrets: they decrypt what stands in the environment."""
 
 _TARGET: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*", re.ASCII)
 

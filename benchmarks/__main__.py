@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ORDER = ("imports", "hit_path", "stampede", "many_entries", "cold_reads", "deadlines", "outage")
+ORDER = ("imports", "hit_path", "stampede", "many_entries", "cold_reads", "deadlines", "outage", "aws")
 
 
 def main(names: list[str]) -> int:

@@ -1,6 +1,8 @@
 """Cold reads from a Vault-shaped server: what we add to a bare aiohttp session that makes the same requests.
 
-Rows are interleaved, so that whatever else the machine does hits all of them. ``client`` is a whole
+With VAULT_ADDR and VAULT_TOKEN set, that server is measured (names are written below ``benchmark/`` first);
+otherwise a stub that answers as fast as an asyncio protocol can. Rows are interleaved, so that whatever else the
+machine does hits all of them. ``bare`` reads the body, ``bare + JSON`` also the value. ``client`` is a whole
 ``SecretsClient.get`` of a name never read before: routing, single flight, retry, deadline, parsing, storing.
 ``provider`` is the Vault provider alone. hvac runs in threads.
 """
@@ -8,11 +10,13 @@ Rows are interleaved, so that whatever else the machine does hits all of them. `
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from functools import partial
 
 import aiohttp
 import hvac
@@ -28,48 +32,74 @@ READS = 1_500
 IN_FLIGHT = 64
 
 
+@contextlib.asynccontextmanager
+async def _server() -> AsyncIterator[tuple[str, str]]:
+    """Yield the address and token of the server to measure against."""
+    if "VAULT_ADDR" in os.environ:
+        yield os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"]
+    else:
+        with stub_server() as url:
+            yield url, "hvs.canary"
+
+
 async def measure() -> dict[str, list[tuple[float, float]]]:
-    """Return (seconds, CPU seconds) of READS reads with IN_FLIGHT at once, by row and round."""
-    with stub_server() as url, ThreadPoolExecutor(IN_FLIGHT) as threads:
-        environ = {"VAULT_ADDR": url, "VAULT_TOKEN": "hvs.canary"}
-        config = {
-            "general_settings": {
-                "key_management_system": "hashicorp_vault",
-                "key_management_settings": {"max_entries": "100000", "kv_version": "2"},
-            },
-        }
-        provider = VaultProvider.from_settings({"kv_version": "2"}, environ)
+    """Return (seconds, CPU seconds) per read, by row and round."""
+    names = [f"benchmark/name-{number}" for number in range(READS)]
+    async with _server() as (url, token), contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(_client(url, token))
+        if "VAULT_ADDR" in os.environ:
+            await asyncio.gather(*(client.put(name, "canary-value") for name in names))
+        provider = VaultProvider.from_settings({"kv_version": "2"}, {"VAULT_ADDR": url, "VAULT_TOKEN": token})
         await provider.open()
-        client = SecretsClient.from_config(config, environ=environ)
-        vault = hvac.Client(url=url, token="hvs.canary")
-        headers = {"X-Vault-Token": "hvs.canary", "X-Vault-Request": "true"}
-        async with client, aiohttp.ClientSession(headers=headers) as session:
-
-            async def bare(name: str) -> None:
-                async with session.get(f"{url}/v1/secret/data/{name}") as response:
-                    await response.read()
-
-            async def threaded(name: str) -> None:
-                read = vault.secrets.kv.v2.read_secret_version
-                await asyncio.get_running_loop().run_in_executor(
-                    threads, lambda: read(name, raise_on_deleted_version=True)
-                )
-
-            rows: dict[str, Read] = {
-                "bare aiohttp": bare,
-                "provider": provider.get,
-                "client": client.get,
-                "hvac in threads": threaded,
-            }
-            results: dict[str, list[tuple[float, float]]] = {row: [] for row in rows}
-            names = (f"name-{number}" for number in count())
-            for number in range(ROUNDS + 1):
-                for row, read in rows.items():
-                    taken = await _run(read, [next(names) for _ in range(READS // (5 if "hvac" in row else 1))])
-                    if number:  # the first round warms connections and caches
-                        results[row].append(taken)
-        await provider.aclose()
+        stack.push_async_callback(provider.aclose)
+        headers = {"X-Vault-Token": token, "X-Vault-Request": "true"}
+        session = await stack.enter_async_context(aiohttp.ClientSession(headers=headers))
+        threads = stack.enter_context(ThreadPoolExecutor(IN_FLIGHT))
+        rows = {
+            **_bare(session, url),
+            "provider": provider.get,
+            "client": client.get,
+            "hvac": _hvac(url, token, threads),
+        }
+        results: dict[str, list[tuple[float, float]]] = {row: [] for row in rows}
+        for number in range(ROUNDS + 1):
+            for row, read in rows.items():
+                for name in names:
+                    client.invalidate(name)
+                taken = await _run(read, names[: READS // 5] if row == "hvac" else names)
+                if number:  # the first round opens the connections
+                    results[row].append(taken)
     return results
+
+
+def _client(url: str, token: str) -> SecretsClient:
+    settings = {"kv_version": "2", "access_mode": "read_and_write"}
+    config = {
+        "general_settings": {"key_management_system": "hashicorp_vault", "key_management_settings": settings},
+    }
+    return SecretsClient.from_config(config, environ={"VAULT_ADDR": url, "VAULT_TOKEN": token})
+
+
+def _bare(session: aiohttp.ClientSession, url: str) -> dict[str, Read]:
+    async def body(name: str) -> None:
+        async with session.get(f"{url}/v1/secret/data/{name}") as response:
+            await response.read()
+
+    async def value(name: str) -> str:
+        async with session.get(f"{url}/v1/secret/data/{name}") as response:
+            return (await response.json())["data"]["data"]["key"]
+
+    return {"bare": body, "bare + JSON": value}
+
+
+def _hvac(url: str, token: str, threads: ThreadPoolExecutor) -> Read:
+    vault = hvac.Client(url=url, token=token)
+    read = partial(vault.secrets.kv.v2.read_secret_version, raise_on_deleted_version=True)
+
+    async def threaded(name: str) -> object:
+        return await asyncio.get_running_loop().run_in_executor(threads, read, name)
+
+    return threaded
 
 
 async def _run(read: Read, names: list[str]) -> tuple[float, float]:
@@ -87,8 +117,9 @@ async def _run(read: Read, names: list[str]) -> tuple[float, float]:
 def main() -> None:
     """Print throughput and CPU per read as ratios to the bare session."""
     results = asyncio.run(measure())
-    floor = [statistics.median(column) for column in zip(*results["bare aiohttp"], strict=True)]
-    print(f"Cold reads, {IN_FLIGHT} in flight, medians of {ROUNDS} interleaved rounds of {READS} reads")
+    floor = [statistics.median(column) for column in zip(*results["bare"], strict=True)]
+    against = "the server at VAULT_ADDR" if "VAULT_ADDR" in os.environ else "a stub"
+    print(f"Cold reads from {against}, {IN_FLIGHT} in flight, medians of {ROUNDS} interleaved rounds of {READS} reads")
     print(f"{'':24}{'reads/s':>10}{'x aiohttp':>11}{'CPU us/read':>13}{'x aiohttp':>11}")
     for row, rounds in results.items():
         wall, cpu = (statistics.median(column) for column in zip(*rounds, strict=True))

@@ -19,6 +19,8 @@ __all__ = ["Event", "Schedule"]
 
 K = TypeVar("K")
 
+_EARLIEST = 0.01  # of the interval
+
 _NEVER = float("inf")
 _COMPACT_AT = 1024
 
@@ -61,8 +63,11 @@ class Schedule(Generic[K]):
         return len(self._wheel) + len(self._overdue)
 
     def begin(self, key: K, now: float) -> None:
-        """A new entry: its first renewal falls anywhere in the interval, so that a fleet spreads itself."""
-        self._wheel.add(key, now, self._jitter())
+        """A new entry: its first renewal falls anywhere in the interval, so that a fleet spreads itself.
+
+        Anywhere but at its very beginning: of a thousand values just fetched, one would be fetched again at once.
+        """
+        self._wheel.add(key, now, max(_EARLIEST, self._jitter()))
 
     def renew(self, key: K, now: float) -> None:
         """An entry has a new value: its next renewal is one interval from now."""

@@ -64,7 +64,9 @@ def build_sources(
         if declared.system == "env" and name not in providers:
             sources[name] = sources[ENVIRONMENT]
         else:
-            # One of its own for each: the environment as a source is opened and closed by itself.
-            stand_in = EnvironmentProvider(environ, dotenv=dotenv) if name == DEFAULT_SOURCE else None
+            # One of its own for each: the environment as a source is opened and closed by itself. A key service reads
+            # the environment already; what it does not find there must not come back undecrypted.
+            stands_in = name == DEFAULT_SOURCE and declared.system not in registry.KEY_SERVICES
+            stand_in = EnvironmentProvider(environ, dotenv=dotenv) if stands_in else None
             sources[name] = source(declared, providers.get(name), stand_in)
     return sources

@@ -108,7 +108,7 @@ async def _decided(
 ) -> Secret | None:
     """Make a write until it is known to be applied, twice at most; return what it returned, or else what is there now.
 
-    ``write`` is told whether this is the second time. ``expected`` is the version that it replaces, where that is known.
+    ``write`` is told whether it is the second time; ``expected`` is the version that it replaces, where that is known.
     """
     for last_try in (False, True):
         try:

@@ -64,7 +64,12 @@ class Provider(Protocol):
 
 @runtime_checkable
 class Writer(Provider, Protocol):
-    """A provider that writes."""
+    """A provider that writes.
+
+    One whose manager may apply a request long after it was given up, and has no idempotency tokens, but compare-and-set
+    for nothing, sets ``guards_writes = True``: then ``put`` is given the version that a write replaces, where it is
+    known, although nobody asked for a compare-and-set.
+    """
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
         """Create the secret or add a version; return it with its new version.

@@ -89,10 +89,6 @@ async def test_a_conflict_at_the_first_try_is_a_conflict(stage, seeded):
             await client.put("x", "canary-2", cas="7")
 
 
-KNOWN = "a put without cas is repeated without one, so its first try may still land on top"
-
-
-@pytest.mark.xfail(reason=KNOWN)
 @pytest.mark.parametrize("moment", ["before the second", "after the second"])
 async def test_a_plain_write_is_done_once(stage, seeded, moment):
     """The version that it replaced was known: there is one new version, not two."""
@@ -103,7 +99,6 @@ async def test_a_plain_write_is_done_once(stage, seeded, moment):
     assert await stored(stage) == ["canary-1", "canary-2"]
 
 
-@pytest.mark.xfail(reason=KNOWN)
 async def test_an_older_write_does_not_land_on_a_newer_one(stage, seeded):
     """What arrives after a later, acknowledged write of ours changes nothing."""
     late = Late(stage)
@@ -113,3 +108,23 @@ async def test_an_older_write_does_not_land_on_a_newer_one(stage, seeded):
         await client.put("x", "canary-3")
         await late.land()
         assert (await client.refresh("x")).equals("canary-3")
+
+
+async def test_the_last_one_wins_where_nobody_asked_for_more(stage, seeded):
+    """Somebody else has written since we read: a plain put replaces that, whatever we knew."""
+    async with stage.provider() as provider, stage.client(provider) as client:
+        await client.get("x")
+        await stage.write(f"{stage.own}/x", "canary-theirs")
+        assert (await client.put("x", "canary-2")).version == "3"
+        assert (await client.get("x")).equals("canary-2")
+    assert await stored(stage) == ["canary-1", "canary-theirs", "canary-2"]
+
+
+async def test_a_plain_write_over_somebody_elses_that_is_not_answered(stage, seeded):
+    """It is not repeated: what it would replace is not what we knew."""
+    async with stage.client(Late(stage)) as client:
+        await client.get("x")
+        await stage.write(f"{stage.own}/x", "canary-theirs")
+        with pytest.raises(WriteOutcomeUnknownError):
+            await client.put("x", "canary-2")
+    assert await stored(stage) == ["canary-1", "canary-theirs"]

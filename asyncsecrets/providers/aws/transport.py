@@ -21,7 +21,7 @@ from asyncsecrets.errors import ClosedError
 from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
-from asyncsecrets.providers.vault.abandon import forget_session
+from asyncsecrets.providers.sessions import forget_session
 
 __all__ = ["Transport"]
 

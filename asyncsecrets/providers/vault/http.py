@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
-from asyncsecrets.providers.vault.abandon import forget_session
+from asyncsecrets.providers.sessions import forget_session
 from asyncsecrets.providers.vault.deadlines import Deadlines
 from asyncsecrets.providers.vault.errors import Answer, Call, translate
 from asyncsecrets.providers.vault.paths import is_loopback, split_address

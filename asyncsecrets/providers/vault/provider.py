@@ -42,6 +42,7 @@ class VaultProvider:
     """
 
     system: ClassVar[str] = SYSTEM
+    guards_writes: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from asyncsecrets.providers.vault.abandon import forget_task
+from asyncsecrets.providers.sessions import forget_task
 
 __all__ = ["SharedTask"]
 

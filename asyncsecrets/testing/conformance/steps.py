@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -78,7 +79,7 @@ async def expect_absent(harness: ProviderHarness, name: str) -> SecretNotFoundEr
 
 async def put(harness: ProviderHarness, name: str, value: Payload, cas: str | None = None) -> Secret:
     """Write ``value``; skip where the provider does not write."""
-    return await writer_of(harness).put(name, harness.payload(value), cas=cas, token=f"token-{name}-{cas}")
+    return await writer_of(harness).put(name, harness.payload(value), cas=cas, token=secrets.token_hex(16))
 
 
 def payload_of(harness: ProviderHarness, kind: str) -> Payload:

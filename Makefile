@@ -29,7 +29,7 @@ demo: $(VENV)/.base
 	@$(BIN)/asyncsecrets demo
 
 test: $(VENV)/.test
-	@PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(ARGS)
+	@PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

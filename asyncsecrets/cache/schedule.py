@@ -67,7 +67,7 @@ class Schedule(Generic[K]):
 
         Anywhere but at its very beginning: of a thousand values just fetched, one would be fetched again at once.
         """
-        self._wheel.add(key, now, max(_EARLIEST, self._jitter()))
+        self._wheel.add(key, now, _EARLIEST + (1.0 - _EARLIEST) * self._jitter())
 
     def renew(self, key: K, now: float) -> None:
         """An entry has a new value: its next renewal is one interval from now."""

@@ -71,9 +71,9 @@ def test_failures_back_off_and_are_forgotten_with_a_value() -> None:
     """1, 2, 4 … seconds, times a half to one."""
     of = schedule(jitter=0.0)
     of.begin("k", 0.0)
-    drain(of, 0.0)
+    now = 20.0
+    drain(of, now)
     waits = []
-    now = 0.0
     for _ in range(8):
         of.failed("k", now)
         at = of.due_times()["k"]

@@ -172,11 +172,12 @@ class TestKV1(ProviderConformance):
             await harness.provider.aclose()
 
 
-@pytest.mark.skipif(os.environ.get("ASYNCSECRETS_TEST_REAL_VAULT") != "1", reason="no real server is named")
-class TestReal(ProviderConformance):
-    """Against a real Vault or OpenBao."""
+if os.environ.get("ASYNCSECRETS_TEST_REAL_VAULT") == "1":  # else there is nothing to collect, not something to skip
 
-    @pytest.fixture
-    def harness(self):
-        """KV v2 at `secret/`."""
-        return RealHarness()
+    class TestReal(ProviderConformance):
+        """Against a real Vault or OpenBao."""
+
+        @pytest.fixture
+        def harness(self):
+            """KV v2 at `secret/`."""
+            return RealHarness()

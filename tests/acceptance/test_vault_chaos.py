@@ -10,7 +10,8 @@ import os
 import pytest
 
 from asyncsecrets.testing.vault_server import VaultServer
-from benchmarks.vault_chaos import Binary, Chaos, Dev, Entry, Scale, run
+from benchmarks.vault_chaos import Chaos, Entry, Scale, run
+from benchmarks.vault_servers import Binary, Dev
 from benchmarks.vault_short_tokens import measure
 
 from .conftest import REAL

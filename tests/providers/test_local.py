@@ -149,7 +149,9 @@ def test_new_store(path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("recipient", ["", "age1canary", SECRET, "ssh-ed25519 AAAA"])
+@pytest.mark.parametrize(
+    "recipient", ["", "age1canary", SECRET, "ssh-ed25519 AAAA"], ids=["empty", "broken", "secret", "ssh"]
+)
 def test_new_store_refuses_what_is_no_public_key(tmp_path, recipient):
     """A store is made for a public key only; a secret key given by mistake is not repeated, and no file is left."""
     with pytest.raises(ConfigError, match="not an age public key") as caught:
@@ -344,7 +346,11 @@ async def test_key_file_that_others_can_read(path, tmp_path, mode):
         await opened(path, key_file=key_file)
 
 
-@pytest.mark.parametrize("text", [b"canary", b"AGE-SECRET-KEY-1CANARY", b"\xff\xfecanary", PUBLIC.encode()])
+@pytest.mark.parametrize(
+    "text",
+    [b"canary", b"AGE-SECRET-KEY-1CANARY", b"\xff\xfecanary", PUBLIC.encode()],
+    ids=["word", "broken", "bytes", "public"],
+)
 async def test_key_that_is_none(path, tmp_path, text):
     """Text that is no key is refused by where it is from, without repeating it."""
     key_file = tmp_path / "key.txt"

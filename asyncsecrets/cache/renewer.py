@@ -57,6 +57,7 @@ class Renewer(Generic[K]):
         self._on_end = on_end
         self._guarded = guarded
         self._detached = False
+        self._ending = False
         self._queue: deque[K] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._wakes_at = float("inf")
@@ -68,8 +69,8 @@ class Renewer(Generic[K]):
 
     @property
     def alive(self) -> bool:
-        """Whether its loop can still run it."""
-        return not self.task.done() and not self.loop.is_closed()
+        """Whether it still renews: its task has not come to its end, and its loop can run it."""
+        return not self._ending and not self.task.done() and not self.loop.is_closed()
 
     def reschedule(self) -> None:
         """Wake up earlier, if the schedule now asks for it."""
@@ -115,6 +116,7 @@ class Renewer(Generic[K]):
             self._finish()
 
     def _finish(self) -> None:
+        self._ending = True  # whoever comes from another loop now need not wait for on_end
         if not self._detached:
             self._queue.clear()  # a renewal that ends while the loop is shut down must not start the next one
             self._withdraw()

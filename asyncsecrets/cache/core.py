@@ -7,7 +7,7 @@ end of its life, starts a renewer on the loop it runs on, and makes the dict of 
 
 Whatever reads and then writes the cache's state does so in one synchronous stretch; there are no locks. The places that
 must change together: an entry is in the dict exactly if it is in the schedule (``_store``, ``_drop``); a flight is on
-record exactly if it may store (``_launch``, ``_leave_record``, ``put``, ``invalidate``).
+record exactly if it may store (``_launch``, ``_leave_record``, ``put``, ``invalidate``, ``renew_soon``).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class SingleFlightCache(Generic[K, V]):
         policy: CachePolicy | None = None,
         *,
         classify: Callable[[BaseException], Verdict] = classify,
-        stand_in: Callable[[K], V | None] | None = None,
+        stand_in: Callable[[K, BaseException], V | None] | None = None,
         listener: Listener[K, V] | None = None,
         on_end: Callable[[], Awaitable[None]] | None = None,
         clock: Callable[[], float] = boot_time,
@@ -106,10 +106,9 @@ class SingleFlightCache(Generic[K, V]):
         return await self.join(key)
 
     def join(self, key: K) -> asyncio.Future[V]:
-        """Return a future of the value of ``key``, starting a flight if none is running. Await it at once.
+        """Return a future of the value of ``key``, to be awaited at once: ``get`` without a coroutine of its own.
 
-        This is ``get`` without a coroutine of its own, for callers who wait in theirs. Raises at once what is known at
-        once: ClosedError, and the error of a key that is known to be absent.
+        Raises at once what is known at once: ClosedError, and the error of a key that is known to be absent.
         """
         loop = self._wake_up()
         waiter: asyncio.Future[V] = loop.create_future()
@@ -167,6 +166,13 @@ class SingleFlightCache(Generic[K, V]):
         self._flights.pop(key, None)
         self._absent.forget(key)
         self._drop(key)
+
+    def renew_soon(self, key: K) -> None:
+        """Have ``key``, if it has a value, renewed now and serve that until then. A running flight is disowned."""
+        self._flights.pop(key, None)
+        if key in self._entries:
+            self._schedule.hasten(key, self._clock())
+            self._reschedule()
 
     def clear(self) -> None:
         """Forget everything, as :meth:`invalidate` does for one key."""
@@ -265,7 +271,7 @@ class SingleFlightCache(Generic[K, V]):
     def _land_failure(self, flight: Flight[K, V], error: BaseException) -> None:
         key = flight.key
         verdict = self._classify(error)
-        value = self._stand_in(key) if verdict is Verdict.ABSENT and self._stand_in is not None else None
+        value = self._stand_in(key, error) if verdict is Verdict.ABSENT and self._stand_in is not None else None
         if value is not None:
             self._land(flight, value)
             return
@@ -321,8 +327,7 @@ class SingleFlightCache(Generic[K, V]):
     # -- who vouches
 
     def _wake_up(self) -> asyncio.AbstractEventLoop:
-        """Make sure that a renewer on the running loop vouches for what is hot, and return the loop. The slow way in:
-        every miss comes through here."""
+        """Make sure that a renewer on the running loop vouches for what is hot, and return the loop."""
         if self._closed:
             raise ClosedError("the cache is closed")
         loop = asyncio.get_running_loop()

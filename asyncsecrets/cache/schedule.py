@@ -47,7 +47,7 @@ class _Overdue(Generic[K]):
 class Schedule(Generic[K]):
     """The renewals of one cache. All times are readings of the cache's clock, in seconds; it must not run backwards."""
 
-    __slots__ = ("_alarms", "_jitter", "_overdue", "_policy", "_sequence", "_wheel")
+    __slots__ = ("_alarms", "_failing", "_jitter", "_overdue", "_policy", "_sequence", "_wheel")
 
     def __init__(self, policy: CachePolicy, jitter: Callable[[], float]) -> None:
         self._policy = policy
@@ -58,6 +58,7 @@ class Schedule(Generic[K]):
         # is dead: it does nothing when it comes up, and is dropped then, or when the dead outnumber the living.
         self._alarms: list[tuple[float, int, _Overdue[K]]] = []
         self._sequence = 0
+        self._failing = False  # whether anything failed since the last time that something recovered
 
     def __len__(self) -> int:
         return len(self._wheel) + len(self._overdue)
@@ -70,7 +71,16 @@ class Schedule(Generic[K]):
         self._wheel.add(key, now, _EARLIEST + (1.0 - _EARLIEST) * self._jitter())
 
     def renew(self, key: K, now: float) -> None:
-        """An entry has a new value: its next renewal is one interval from now."""
+        """An entry has a new value: its next renewal is one interval from now.
+
+        If renewing it had failed, the backend is back: what else failed is tried again at once, and not when its own
+        backoff ends.
+        """
+        if self.failures(key) and self._failing:
+            self._failing = False
+            for overdue in self._overdue.values():
+                if overdue.failures and now < overdue.retry_at < _NEVER:
+                    self._retry(overdue, now)
         self.end(key)
         self._wheel.add(key, now, 1.0)
 
@@ -92,16 +102,28 @@ class Schedule(Generic[K]):
         first, longest = self._policy.backoff
         ceiling = min(longest, first * 2.0 ** min(overdue.failures, 32))
         overdue.failures += 1
-        overdue.retry_at = now + max(wait, ceiling * (0.5 + 0.5 * self._jitter()))
-        self._alarm(overdue.retry_at, overdue)
+        self._failing = True
+        self._retry(overdue, now + max(wait, ceiling * (0.5 + 0.5 * self._jitter())))
         self._drop_dead_alarms()
+
+    def hasten(self, key: K, now: float) -> None:
+        """An entry's value is in doubt: its renewal is due now, and its life ends ``max_stale`` from now, if not
+        before.
+
+        It must be scheduled or overdue.
+        """
+        overdue = self._overdue.get(key)
+        if overdue is None:
+            self._wheel.forget(key)
+            overdue = self._overdue[key] = _Overdue(key, now + self._policy.max_stale)
+            self._alarm(overdue.expires_at, overdue)
+        self._retry(overdue, now)
 
     def again(self, now: float) -> None:
         """Whoever carried out the renewals under way is gone: they are due again."""
         for overdue in self._overdue.values():
             if overdue.retry_at == _NEVER:
-                overdue.retry_at = now
-                self._alarm(now, overdue)
+                self._retry(overdue, now)
 
     def is_overdue(self, key: K) -> bool:
         """Whether ``key`` is an entry that still waits for its renewal."""
@@ -160,6 +182,10 @@ class Schedule(Generic[K]):
             return Event.EXPIRE, key
         self._alarm(overdue.expires_at, overdue)  # ends its life, whatever becomes of the renewal
         return Event.RENEW, key
+
+    def _retry(self, overdue: _Overdue[K], when: float) -> None:
+        overdue.retry_at = when
+        self._alarm(when, overdue)
 
     def _alarm(self, when: float, overdue: _Overdue[K]) -> None:
         self._sequence += 1

@@ -83,7 +83,7 @@ class Home:
             if visit.begun and not repeatable:
                 raise WriteOutcomeUnknownError(
                     f"the event loop that this client lived on ended during a write to {self._system}, which may or "
-                    f"may not have been applied; read the secret before writing it again",
+                    f"may not have been applied; refresh the secret before writing it again",
                     provider=self._system,
                     outcome_unknown=True,
                 )

@@ -91,7 +91,7 @@ class Source:
             _policy(config),
             classify=verdict_of,
             # The members of one secret are stood in for one by one, when they are asked for.
-            stand_in=self.views.stand_in if self.primary_secret_name is None else None,
+            stand_in=self.views.stand_in_for if self.primary_secret_name is None else None,
             listener=self.views,
             on_end=self._loop_ended,
             **cache_options,
@@ -176,6 +176,12 @@ class Source:
         """Forget what is cached for ``name``, in every version."""
         self.forget_versions(name)
         self.cache.invalidate(name)
+
+    def doubt(self, name: str) -> None:
+        """Nobody knows whether ``name`` was written: serve what is cached, as in any outage, and ask as soon as
+        may be."""
+        self.forget_versions(name)
+        self.cache.renew_soon(name)
 
     def forget_versions(self, name: str) -> None:
         """Forget the versions of ``name`` that were asked for: a version can be a label, such as *previous*."""

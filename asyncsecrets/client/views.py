@@ -97,7 +97,7 @@ class Views:
 
     def absent(self, error: SecretNotFoundError, route: Route) -> Secret:
         """Return what the environment has for a secret that is absent, or raise, naming both places."""
-        found = self.stand_in(route.name) if route.environment else None
+        found = self.stand_in_for(route.name, error) if route.environment else None
         if found is not None:
             view = found if route.field is None else found.field(route.field)
             remember(view)
@@ -105,9 +105,16 @@ class Views:
         message = str(error)
         if route.member is not None:
             message += f"; {route.name!r} is read as a member of it (primary_secret_name)"
-        if route.environment:
+        if route.environment and error.reason == "absent":
             message += f"; the environment has no variable {route.name!r} either"
         raise SecretNotFoundError(message, provider=error.provider, name=route.name, reason=error.reason)
+
+    def stand_in_for(self, key: Key, error: BaseException) -> Secret | None:
+        """Return the environment's answer, or None, for a name that the manager says is *absent*.
+
+        Deleted, destroyed or disabled is not absent: somebody took the secret away, and nothing takes its place.
+        """
+        return self.stand_in(key) if getattr(error, "reason", "absent") == "absent" else None
 
     def stand_in(self, key: Key) -> Secret | None:
         """Return the environment's answer for a name that is absent here, or None. No I/O."""

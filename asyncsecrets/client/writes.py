@@ -125,7 +125,11 @@ async def _decided(
         # Is it still the one that was current before? Then making the write again cannot undo anybody else's.
         if last_try or expected != (_version(current) if current is not None else "0"):
             break
-    source.forget(name)
+    if current is None:
+        source.forget(name)
+    else:
+        source.written(name, current)  # it is what there is, whoever wrote it
+        source.doubt(name)  # and may not be for long: our write may still be applied
     raise _undecided(source, name)
 
 
@@ -136,7 +140,7 @@ async def _read_back(source: Source, name: str) -> Secret | None:
     except SecretNotFoundError:
         return None
     except ProviderError:
-        source.forget(name)
+        source.doubt(name)
     raise _undecided(source, name)
 
 
@@ -161,7 +165,7 @@ def _undecided(source: Source, name: str) -> WriteOutcomeUnknownError:
     system = source.config.system
     return WriteOutcomeUnknownError(
         f"the write of {name!r} was sent to {system} and not answered, and reading it back did not decide whether it "
-        f"was applied; read {name!r} before writing it again",
+        f"was applied; refresh {name!r} before writing it again",
         provider=system,
         name=name,
         outcome_unknown=True,

@@ -156,7 +156,7 @@ async def test_a_first_load_is_not_confirmed(world: World) -> None:
 @virtual
 async def test_a_stand_in_answers_for_what_is_absent(world: World) -> None:
     """It is stored like a value; it answers for nothing else."""
-    cache = world.cache(stand_in=lambda key: "stand-in" if key == "k" else None)
+    cache = world.cache(stand_in=lambda key, _: "stand-in" if key == "k" else None)
     assert await cache.get("k") == "stand-in"
     assert cache.peek("k") == "stand-in"
     with pytest.raises(SecretNotFoundError):

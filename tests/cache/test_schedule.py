@@ -133,3 +133,31 @@ def test_the_backoff_does_not_overflow(failures: int) -> None:
         now = of.due_times()["k"]
     assert of.failures("k") == failures
     assert drain(of, now) == [(Event.RENEW, "k")]
+
+
+def test_a_value_in_doubt_is_due_now_and_lives_no_longer() -> None:
+    """It is renewed at once, and what is not renewed ends max_stale from now: never later than it would have."""
+    of = schedule(jitter=1.0)
+    of.begin("k", 0.0)
+    of.hasten("k", 100.0)
+    assert drain(of, 100.0) == [(Event.RENEW, "k")]
+    of.failed("k", 100.0)
+    of.hasten("k", 101.0)
+    assert of.due_times()["k"] == 101.0
+    assert len(of) == 1
+
+
+def test_what_failed_is_tried_again_when_the_backend_is_back() -> None:
+    """One success after failures brings the others forward; they do not sit out their own backoff."""
+    of = schedule(jitter=1.0)
+    for key in ("a", "b", "c"):
+        of.begin(key, 0.0)
+    drain(of, 1024.0)
+    for _ in range(6):
+        of.failed("a", 1024.0)
+        of.failed("b", 1024.0)
+    assert of.due_times()["b"] > 1025.0
+    of.renew("a", 1025.0)
+    assert of.due_times()["b"] == 1025.0
+    assert of.due_times()["c"] == float("inf")  # its renewal is under way
+    assert drain(of, 1025.0) == [(Event.RENEW, "b")]

@@ -221,3 +221,16 @@ async def test_the_listener_hears_of_every_change_in_order(world: World) -> None
         ("stored", "other", "o", None),
         ("dropped", "other", "o"),
     ]
+
+
+@virtual
+async def test_a_value_in_doubt_is_served_and_renewed(world: World) -> None:
+    """Readers keep the old value while the backend is asked, and a flight that began before has nothing to say."""
+    cache = await world.warm()
+    world.backend.values["k"] = "new"
+    cache.renew_soon("k")
+    cache.renew_soon("absent")
+    assert await cache.get("k") == "old"
+    await asyncio.sleep(DELAY * 3)
+    assert await cache.get("k") == "new"
+    assert cache.stats.misses == 1

@@ -368,3 +368,13 @@ async def test_errors_of_names_are_ours() -> None:
         for name in ("..", "%", "secret://x", "os.environ/os.environ/A", "\ud800", "secret:///a//b"):
             with pytest.raises(AsyncSecretsError):
                 await client.get(name)
+
+
+async def test_the_environment_does_not_stand_in_for_what_was_taken_away() -> None:
+    """Deleted is not absent: somebody took the secret away, and a variable of that name does not take its place."""
+    manager = Manager({"NAME": "canary-manager"})
+    async with client_of(manager, {"NAME": "canary-environment"}) as client:
+        await client.delete("NAME")
+        with pytest.raises(SecretNotFoundError) as caught:
+            await client.get("NAME")
+        assert caught.value.reason == "deleted"

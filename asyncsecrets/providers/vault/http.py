@@ -19,9 +19,9 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from asyncsecrets.deadlines import Deadline
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
 from asyncsecrets.providers.sessions import forget_session
-from asyncsecrets.providers.vault.deadlines import Deadlines
 from asyncsecrets.providers.vault.errors import Answer, Call, translate
 from asyncsecrets.providers.vault.paths import is_loopback, split_address
 from asyncsecrets.providers.vault.settings import VaultSettings
@@ -86,7 +86,7 @@ class Transport:
             "server_hostname": settings.tls_server_name or None,
         }
         self._session: aiohttp.ClientSession | None = None
-        self._deadlines = Deadlines(settings.attempt_timeout)
+        self._deadline = Deadline(settings.attempt_timeout)
         self._slots: asyncio.Semaphore
 
     async def open(self) -> None:
@@ -94,11 +94,10 @@ class Transport:
         if self._secure:
             self._options["ssl"] = await asyncio.to_thread(self._tls.load)
         settings = self._settings
-        self._deadlines.open()
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
-            # The limit of the whole attempt is kept by self._deadlines, at a tenth of the cost.
+            # The limit of the whole attempt is kept by self._deadline, at half the cost.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_BASE_HEADERS,
@@ -120,22 +119,18 @@ class Transport:
             raise ClosedError("the Vault provider is not open")
         failure: AsyncSecretsError | None = None
         await self._slots.acquire()  # before the time starts: who waits for a connection has sent nothing yet
-        task = self._deadlines.start()
         try:
-            async with session.request(
-                call.method, url or call.url, headers=sender.headers(call.method), data=call.body, **self._options
-            ) as response:
-                length = response.content_length
-                short = length is not None and length <= call.cap
-                body = await (response.read() if short else _read(response, call.cap))
-                if response.status < 300:
-                    return Answer(response.status, body)
-                answer = Answer(response.status, body, _seconds(response.headers.get("Retry-After", ""), self._now))
-                location = response.headers.get("Location", "")
-        except asyncio.CancelledError:
-            if not self._deadlines.passed(task):
-                raise
-            failure = translate(call, TimeoutError())
+            with self._deadline.limit():
+                async with session.request(
+                    call.method, url or call.url, headers=sender.headers(call.method), data=call.body, **self._options
+                ) as response:
+                    length = response.content_length
+                    short = length is not None and length <= call.cap
+                    body = await (response.read() if short else _read(response, call.cap))
+                    if response.status < 300:
+                        return Answer(response.status, body)
+                    answer = Answer(response.status, body, _seconds(response.headers.get("Retry-After", ""), self._now))
+                    location = response.headers.get("Location", "")
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             # Translated here, raised below: the original may hold headers, and must not follow ours as its context.
             failure = translate(call, error)
@@ -143,7 +138,6 @@ class Transport:
             if not session.closed:
                 raise
         finally:
-            self._deadlines.end(task)
             self._slots.release()
         if session.closed:
             raise ClosedError("the Vault provider was closed meanwhile")
@@ -187,14 +181,12 @@ class Transport:
     async def aclose(self) -> None:
         """Close the session. Harmless when closed already."""
         session, self._session = self._session, None
-        self._deadlines.forget()
         if session is not None:
             await session.close()
 
     def abandon(self) -> None:
         """Forget the session without touching its loop."""
         session, self._session = self._session, None
-        self._deadlines.forget()
         if session is not None:
             forget_session(session)
 

@@ -61,12 +61,12 @@ class FakeHarness(ProviderHarness):
             "slow_body": lambda: faults.drip(0.05, **where),
         }
         commands[kind]()
-        deadlines = self.provider._transport._deadlines
-        usual, deadlines._seconds = deadlines._seconds, 0.3  # here only: a busy machine needs its time elsewhere
+        deadline = self.provider._transport._deadline
+        usual, deadline.seconds = deadline.seconds, 0.3  # here only: a busy machine needs its time elsewhere
         try:
             yield
         finally:
-            deadlines._seconds = usual
+            deadline.seconds = usual
             faults.clear()
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -50,6 +51,7 @@ DEFAULT_SOURCE: Final = "default"
 
 _MAX_DEPTH: Final = 10  # of a mapping handed in; our own sections are five levels deep
 _ENVIRON: Final = "os.environ/"
+_LOCAL_REFRESH: Final = 10.0  # seconds
 
 
 class AccessMode(Enum):
@@ -173,6 +175,7 @@ class _Reader:
     def read(self, document: Any) -> tuple[dict[str, SourceConfig], str]:
         """Return the sources and ``env_file`` of a whole document."""
         root = self._section(document, "the document")
+        self._check_near_misses(root, ("general_settings", "asyncsecrets"), "the document")
         general = self._section(root.get("general_settings"), "general_settings")
         ours = self._section(_plain(root.get("asyncsecrets"), "asyncsecrets"), "asyncsecrets")
         self._check_keys(ours, ("env_file", "sources"), "asyncsecrets")
@@ -191,6 +194,7 @@ class _Reader:
 
     def _default_source(self, general: Mapping[str, Any]) -> SourceConfig | None:
         """The manager of ``general_settings``, whose other keys are somebody else's."""
+        self._check_near_misses(general, ("key_management_system", "key_management_settings"), "general_settings")
         ours = {key: _plain(general.get(key), key) for key in ("key_management_system", "key_management_settings")}
         if ours["key_management_settings"] and not ours["key_management_system"]:
             raise self._error("general_settings", "has key_management_settings without a key_management_system")
@@ -247,6 +251,13 @@ class _Reader:
             if key not in known:
                 raise self._error(where, f"has {key[:80]!a}, which is not a setting{nearest(key, known)}")
 
+    def _check_near_misses(self, section: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+        """Other keys are somebody else's, but one that is all but ours would have secrets read from the environment."""
+        for key in section:
+            for word in get_close_matches(str(key)[:100], known, n=1, cutoff=0.88):
+                if key not in known and word not in section:
+                    raise self._error(where, f"has {str(key)[:80]!a}; did you mean {word!r}?")
+
     def _expand(self, value: Any, where: str) -> Any:
         if isinstance(value, list):
             return [self._expand(item, where) for item in value]
@@ -290,11 +301,11 @@ def _source(name: str, system: str, values: ProviderSettings) -> SourceConfig:
         access_mode=AccessMode(given.get("access_mode", "read_only")),
         store_virtual_keys=given.get("store_virtual_keys") == "true",
         virtual_key_prefix=given.get("prefix_for_stored_virtual_keys", "litellm/"),
-        freshness=_freshness(given),
+        freshness=_freshness(given, system),
     )
 
 
-def _freshness(given: Mapping[str, Any]) -> Freshness:
+def _freshness(given: Mapping[str, Any], system: str) -> Freshness:
     kinds: dict[str, Any] = {
         "refresh_interval": float,
         "max_stale": float,
@@ -303,6 +314,8 @@ def _freshness(given: Mapping[str, Any]) -> Freshness:
         "on_denied": str,
     }
     chosen = {key: kind(given[key]) for key, kind in kinds.items() if key in given}
+    if system == "local":  # a file that has not changed costs one stat to ask
+        chosen.setdefault("refresh_interval", _LOCAL_REFRESH)
     return Freshness(**chosen, cached=given.get("always_read_secret_manager") != "true")
 
 

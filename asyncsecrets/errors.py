@@ -223,10 +223,15 @@ class ResolveError(AsyncSecretsError):
     """Several secrets were asked for and not all could be read. ``failures`` maps each failed name to its error."""
 
     def __init__(self, failures: dict[str, AsyncSecretsError]) -> None:
-        lines = "".join(f"\n  {name}: {type(error).__name__}: {error}" for name, error in failures.items())
+        lines = "".join(f"\n  {_shown(name)}: {type(error).__name__}: {error}" for name, error in failures.items())
         count = f"{len(failures)} secret" + ("s" if len(failures) != 1 else "")
-        super().__init__(f"{count} could not be read; nothing was resolved:{lines}")
+        super().__init__(f"{count} could not be read:{lines}")
         self.failures = failures
+
+
+def _shown(name: str) -> str:
+    """A name that may come from a file: what would forge a line of a log is escaped."""
+    return name if name.isprintable() else ascii(name)
 
 
 class DecodeError(AsyncSecretsError):

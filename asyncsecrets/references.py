@@ -78,6 +78,8 @@ def parse(text: str) -> Reference:
 
     Raises :class:`~asyncsecrets.errors.ConfigError`, showing the text (shortened, escaped) and how to write it.
     """
+    if not isinstance(text, str):
+        raise ConfigError(f"the name of a secret is text, not {type(text).__name__}")
     if text.startswith(_SCHEME):
         return _parse_uri(text)
     return Reference(text.removeprefix(_ENVIRON))
@@ -144,6 +146,8 @@ def _decode(text: str, encoded: str) -> str:
 
 
 def _check_text(text: str, part: str, limit: int) -> None:
+    if not isinstance(text, str):
+        raise ConfigError(f"the {part} of a secret is text, not {type(text).__name__}")
     if not text:
         raise ConfigError(f"a secret reference has an empty {part}: {_HOW}")
     if len(text) > limit:

@@ -620,3 +620,23 @@ def test_fuzz_a_mapping_is_a_configuration_or_a_config_error(document: dict[str,
     assert "default" in loaded.sources
     assert all(isinstance(value, (str, list, dict)) for value in loaded.sources["default"].settings.values())
     assert "canary" not in repr(loaded) or loaded.sources["default"].primary_secret_name
+
+
+@pytest.mark.parametrize(
+    ("document", "word"),
+    [
+        ({"general_settings": {"key_management_sytem": "local"}}, "key_management_system"),
+        ({"general_setings": {"key_management_system": "local"}}, "general_settings"),
+        ({"asyncsecret": {"sources": {}}}, "asyncsecrets"),
+    ],
+)
+def test_a_typo_in_the_key_that_leads_to_the_manager_is_not_somebody_elses(document, word):
+    """It would have every secret read from the environment in silence."""
+    with pytest.raises(ConfigError, match=f"did you mean '{word}'"):
+        load_config(document, {})
+
+
+def test_a_local_file_is_looked_at_every_few_seconds():
+    """A file that has not changed costs next to nothing to ask, and a change is to be seen soon."""
+    config = load_config({"general_settings": {"key_management_system": "local"}}, {})
+    assert config.sources["default"].freshness.refresh_interval == 10.0

@@ -148,7 +148,7 @@ def test_attributes(kind: type[AsyncSecretsError]) -> None:
 def test_resolve_error_lists_what_failed() -> None:
     """Each name once, with the class and text of its error; grammar for one and for several."""
     one = ResolveError({"A": make(SecretNotFoundError)})
-    assert str(one).startswith("1 secret could not be read; nothing was resolved:\n  A: SecretNotFoundError: ")
+    assert str(one).startswith("1 secret could not be read:\n  A: SecretNotFoundError: ")
     assert str(make(ResolveError)).count("\n") == 2
     assert str(make(ResolveError)).startswith("2 secrets")
 

@@ -24,6 +24,7 @@ from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import (
     AsyncSecretsError,
     ClosedError,
+    ConfigError,
     DecodeError,
     ResolveError,
     SecretNotFoundError,
@@ -107,6 +108,8 @@ class SecretsClient:
         Durations in seconds. The environment stands in for what is absent there, unless ``hosted_keys`` lists the
         names that the provider alone is asked for (SPEC §2). ``options`` are those of the constructor.
         """
+        if isinstance(hosted_keys, str):
+            raise ConfigError("hosted_keys is a list of names, not one string")
         source = SourceConfig(
             name=DEFAULT_SOURCE,
             system=provider.system,
@@ -264,6 +267,8 @@ class SecretsClient:
         if isinstance(sealed, DecodeError):
             raise sealed
         self._check_open()
+        if cas is not None and not isinstance(cas, str):
+            raise ConfigError(f'cas is a version as text, such as "3", not {type(cas).__name__}')
         target, entry = self._router.writable(name, source)
         written = await target.home.run(partial(writes.put, target, entry, sealed, cas), repeatable=False)
         field = target.default_field
@@ -315,7 +320,7 @@ class SecretsClient:
         It is called for what is kept warm, on the event loop that this client lives on, and must not block. Returns a
         function that ends it.
         """
-        return self._watchers.on_change(callback)
+        return self._watchers.on_change(callback, self._hot.secrets)
 
     def status(self) -> builtins.list[SourceStatus]:
         """Describe every source and what is cached of it. Never a value."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from hashlib import blake2b
 
 from asyncsecrets.errors import TransientError
@@ -45,8 +45,10 @@ class Watchers:
             if last is not None and last != fingerprint:
                 self._call_back(reference, secret)
 
-    def on_change(self, callback: OnChange) -> Callable[[], None]:
-        """Register ``callback``; return a function that takes it out again."""
+    def on_change(self, callback: OnChange, warm: Mapping[str, Secret]) -> Callable[[], None]:
+        """Register ``callback``; return a function that takes it out again. ``warm`` is what was read before."""
+        for reference, secret in list(warm.items())[-_REMEMBERED:]:
+            self._last.setdefault(reference, self._fingerprint(secret))
         self._callbacks.append(callback)
 
         def remove() -> None:

@@ -79,7 +79,8 @@ async def _put(source: Source, name: str, value: Secret, cas: str | None) -> Sec
         return await writer.put(name, _payload(value), token=token)
 
     def is_applied(current: Secret | None) -> bool:
-        return current is not None and _holds(source, current, value)
+        # A compare-and-set that was applied has made a version of its own, also of the value that was there before.
+        return current is not None and _holds(source, current, value) and (cas is None or current.version != cas)
 
     try:
         written = await _decided(source, name, write, is_applied, cas if cas is not None else _version(before))
@@ -119,7 +120,8 @@ async def _decided(
             undecided = DeadlineExceededError | ConflictError if last_try else DeadlineExceededError
             if not (error.outcome_unknown or isinstance(error, undecided)):
                 raise
-        current = await _read_back(source, name)
+            why = error.message if type(error) is ProviderError else ""  # a bug of the provider: say which
+        current = await _read_back(source, name, why)
         if is_applied(current):
             return current
         # Is it still the one that was current before? Then making the write again cannot undo anybody else's.
@@ -130,10 +132,10 @@ async def _decided(
     else:
         source.written(name, current)  # it is what there is, whoever wrote it
         source.doubt(name)  # and may not be for long: our write may still be applied
-    raise _undecided(source, name)
+    raise _undecided(source, name, why)
 
 
-async def _read_back(source: Source, name: str) -> Secret | None:
+async def _read_back(source: Source, name: str, why: str) -> Secret | None:
     """Return the current secret, or None where there is none. A failure to read leaves the outcome unknown."""
     try:
         return await source.call(name, lambda provider: provider.get(name))
@@ -141,7 +143,7 @@ async def _read_back(source: Source, name: str) -> Secret | None:
         return None
     except ProviderError:
         source.doubt(name)
-    raise _undecided(source, name)
+    raise _undecided(source, name, why)
 
 
 def _holds(source: Source, secret: Secret, value: Secret) -> bool:
@@ -161,11 +163,11 @@ def _payload(value: Secret) -> Payload:
     return value.reveal_bytes() if value.is_binary else value.reveal()
 
 
-def _undecided(source: Source, name: str) -> WriteOutcomeUnknownError:
+def _undecided(source: Source, name: str, why: str) -> WriteOutcomeUnknownError:
     system = source.config.system
+    happened = why or f"the write of {name!r} was sent to {system} and not answered"
     return WriteOutcomeUnknownError(
-        f"the write of {name!r} was sent to {system} and not answered, and reading it back did not decide whether it "
-        f"was applied; refresh {name!r} before writing it again",
+        f"{happened}; reading it back did not decide whether it was applied; refresh {name!r} before writing it again",
         provider=system,
         name=name,
         outcome_unknown=True,

@@ -12,7 +12,16 @@ from typing import Any
 
 import aiohttp
 
-__all__ = ["forget_session", "forget_task"]
+__all__ = ["forget_session", "forget_task", "send_once"]
+
+
+def send_once(session: aiohttp.ClientSession) -> None:
+    """Keep aiohttp from sending a request again by itself when a kept connection turns out closed.
+
+    It does so for idempotent methods, DELETE among them. But a DELETE that was applied and not answered, sent
+    again, may delete what somebody wrote in between. There is no public switch.
+    """
+    session._retry_connection = False  # noqa: SLF001 - see above; a test counts the requests
 
 
 def forget_session(session: aiohttp.ClientSession) -> None:

@@ -58,7 +58,7 @@ def test_all_or_nothing(more: str, document: Path, cli: Run) -> None:
     outcome = cli("resolve", "app.yaml", "--reveal")
     assert outcome.code in {2, 3}
     assert outcome.out == ""
-    assert "could not be read; nothing was resolved" in outcome.err
+    assert "could not be read" in outcome.err
     assert VALUE not in outcome.err
 
 

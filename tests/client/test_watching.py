@@ -218,3 +218,13 @@ class TestOnChange:
                 await client.get(f"N{i}")
             assert len(client._watchers._last) == 10
             assert "canary" not in repr(client._watchers._last)
+
+
+async def test_a_callback_hears_of_what_was_read_before_it_came() -> None:
+    """The first change after registering is a change, whenever the secret was read first."""
+    heard: list[str] = []
+    async with client_of(Manager({"NAME": "canary-1"})) as client:
+        await client.get("NAME")
+        client.on_change(lambda name, _: heard.append(name))
+        await client.put("NAME", "canary-2")
+    assert heard == ["NAME"]

@@ -7,10 +7,12 @@ import traceback
 
 import pytest
 
+from asyncsecrets.client import SecretsClient
 from asyncsecrets.errors import (
     AccessDeniedError,
     AccessModeError,
     ClosedError,
+    ConfigError,
     ConflictError,
     DecodeError,
     SecretNotFoundError,
@@ -452,3 +454,28 @@ async def test_a_write_that_is_cut_off_by_closing_says_so() -> None:
     assert asyncio.get_running_loop().time() - started < 2.2
     with pytest.raises(ClosedError, match="not known"):
         await writer
+
+
+async def test_wrong_arguments_are_told_as_such() -> None:
+    """A version is text, and so is a name; a list of names is not one string."""
+    async with client_of(Manager({"NAME": "canary"})) as client:
+        with pytest.raises(ConfigError, match="cas is a version as text"):
+            await client.put("NAME", "canary-2", cas=2)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="is text, not int"):
+            await client.get("NAME", version=1)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="is text, not NoneType"):
+            await client.get(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="not one string"):
+        SecretsClient.from_provider(Manager(), hosted_keys="NAME")
+
+
+async def test_a_bug_of_a_provider_is_told_as_such() -> None:
+    """Its outcome is unknown too, but what failed is not the network."""
+
+    class Broken(Manager):
+        async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
+            raise AttributeError("canary")
+
+    async with client_of(Broken({"NAME": "canary"})) as client:
+        with pytest.raises(WriteOutcomeUnknownError, match="failed with AttributeError"):
+            await client.put("NAME", "canary-2")

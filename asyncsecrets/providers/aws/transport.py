@@ -21,7 +21,7 @@ from asyncsecrets.errors import ClosedError
 from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
-from asyncsecrets.providers.sessions import forget_session
+from asyncsecrets.providers.sessions import forget_session, send_once
 
 __all__ = ["Transport"]
 
@@ -51,8 +51,12 @@ class Transport:
     def prepare(self, endpoint: str, ca_bundle: str | None) -> None:
         """Read certificates and proxy settings for ``endpoint``. Blocks: for a thread."""
         if endpoint.startswith("https:"):
-            self._ssl = ssl.create_default_context(cafile=get_cert_path(ca_bundle or True))
-        self._proxy = get_environ_proxies(endpoint).get(URL(endpoint).scheme)
+            # Not create_default_context(): that one writes the session keys to where SSLKEYLOGFILE says.
+            self._ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._ssl.load_verify_locations(cafile=get_cert_path(ca_bundle or True))
+            # A proxy sees the host of an https request, and all of an http one: those go straight to where they belong.
+            self._proxy = get_environ_proxies(endpoint).get("https")
 
     def open(self) -> None:
         """Make the session on the running loop."""
@@ -67,6 +71,7 @@ class Transport:
             auto_decompress=False,
             trust_env=False,
         )
+        send_once(self._session)
 
     async def send(self, request: Any, **_: Any) -> AioAWSResponse:
         """Make one attempt: botocore's event ``before-send``, whose result it takes for the answer."""

@@ -19,6 +19,7 @@ __all__ = [
     "SecretMetadata",
     "body_of",
     "common_secret",
+    "confirm",
     "data_of",
     "keys_of",
     "metadata_of",
@@ -50,6 +51,12 @@ def malformed(call: Call, what: str) -> MalformedResponseError:
         name=call.name,
         outcome_unknown=call.writes,
     )
+
+
+def confirm(call: Call, answer: Answer) -> None:
+    """Refuse a success that is not Vault's: a proxy's page does not say that anything was written."""
+    if answer.body and document_of(answer.body) is None:
+        raise malformed(call, "the answer is not a Vault document")
 
 
 def data_of(call: Call, answer: Answer) -> dict[str, Any]:

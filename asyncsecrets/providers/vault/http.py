@@ -21,7 +21,7 @@ from yarl import URL
 
 from asyncsecrets.deadlines import Deadline
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
-from asyncsecrets.providers.sessions import forget_session
+from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.vault.errors import Answer, Call, translate
 from asyncsecrets.providers.vault.paths import is_loopback, split_address
 from asyncsecrets.providers.vault.settings import VaultSettings
@@ -104,6 +104,7 @@ class Transport:
             auto_decompress=False,
             trust_env=False,
         )
+        send_once(self._session)
 
     @property
     def is_open(self) -> bool:

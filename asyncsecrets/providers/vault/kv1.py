@@ -9,7 +9,7 @@ from typing import Any
 from yarl import URL
 
 from asyncsecrets.providers.vault.client import VaultClient
-from asyncsecrets.providers.vault.documents import body_of, data_of, object_text
+from asyncsecrets.providers.vault.documents import body_of, confirm, data_of, object_text
 from asyncsecrets.providers.vault.errors import Call, Operation, translate
 from asyncsecrets.providers.vault.paths import Paths
 from asyncsecrets.secret import Secret
@@ -53,6 +53,8 @@ class KV1:
         answer = await self._client.call(call)
         if answer.status not in {200, 204}:
             raise translate(call, answer)
+        if answer.status == 200:
+            confirm(call, answer)
 
     def _call(self, operation: Operation, method: str, name: str, body: bytes | None = None) -> Call:
         return Call(operation, method, self._paths.secret(name, ""), name, body)

@@ -17,6 +17,7 @@ from asyncsecrets.providers.vault.documents import (
     SecretMetadata,
     body_of,
     common_secret,
+    confirm,
     data_of,
     malformed,
     metadata_of,
@@ -151,6 +152,8 @@ class KV2:
         answer = await self._client.call(call)
         if answer.status not in {200, 204}:
             raise translate(call, answer)
+        if answer.status == 200:
+            confirm(call, answer)
 
     def _call(
         self, operation: Operation, method: str, name: str, api: str, body: bytes | None = None, query: str = ""

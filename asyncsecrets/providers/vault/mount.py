@@ -63,9 +63,10 @@ class Mount:
         try:
             version = await self._version()
         except (AccessDeniedError, ConfigError, MalformedResponseError) as error:
-            if self._configured is None:
+            # Only a token that may not ask has the setting believed. Any other answer is asked for again.
+            self.verified = self._configured is not None and isinstance(error, AccessDeniedError)
+            if not self.verified:
                 self._failure = self._unknown(error)
-            self.verified = self._configured is not None
         except AsyncSecretsError as error:
             self._failure = error
         else:

@@ -16,7 +16,8 @@ from asyncsecrets.errors import (
     MalformedResponseError,
     UnavailableError,
 )
-from asyncsecrets.providers.aws import AwsSecretsManagerProvider
+from asyncsecrets.providers.aws import AwsSecretsManagerProvider, AwsSettings
+from asyncsecrets.providers.aws.transport import Transport
 from tests.providers.aws.conftest import ENVIRON
 from tests.providers.aws.proxy import AwsProxy
 
@@ -62,14 +63,24 @@ async def test_ca_bundle_that_is_not_there(tls):
         await opened({**ENVIRON, "AWS_ENDPOINT_URL": proxy.url, "AWS_CA_BUNDLE": "/no/such/bundle"})
 
 
-async def test_proxy_of_the_environment(aws, monkeypatch):
-    """A proxy of the environment is used, as every AWS tool does."""
+async def test_a_proxy_is_told_no_secret(aws, monkeypatch):
+    """A proxy would see the whole of a plain http request, so one to loopback goes straight to where it belongs."""
     await aws.store("db", "canary")
-    monkeypatch.setenv("http_proxy", aws.url)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "")
-    provider = await opened({**ENVIRON, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+    provider = await opened({**ENVIRON, "AWS_ENDPOINT_URL": aws.url})
     assert (await provider.get("db")).equals("canary")
     await provider.aclose()
+
+
+def test_a_proxy_of_the_environment_carries_https(monkeypatch):
+    """As with every AWS tool; it sees the host's name only."""
+    monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
+    monkeypatch.setenv("SSLKEYLOGFILE", "/no/such/folder/keys.log")
+    transport = Transport(AwsSettings.from_mapping("aws_secret_manager", {}, ENVIRON), "aws_secret_manager")
+    transport.prepare("https://secretsmanager.eu-central-1.amazonaws.com", None)
+    assert transport._proxy == "http://proxy.example.com:3128"
+    assert transport._ssl.keylog_filename is None
 
 
 async def test_nobody_is_there():

@@ -23,6 +23,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.vault import VaultProvider, VaultSettings
 from asyncsecrets.providers.vault.http import Transport, _seconds
+from asyncsecrets.testing.vault_server import VaultServer
 
 from .raw import RawServer, answer, mount, secret
 
@@ -418,3 +419,40 @@ async def test_no_frame_shows_a_token(provider_at):
                 await provider.get("name")
             shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
             assert "canary" not in "".join(line for line in shown.format() if "asyncsecrets/providers" in line)
+
+
+async def test_a_delete_is_sent_once():
+    """A connection that breaks after the delete was applied: nobody sends it again over what others wrote meanwhile."""
+    async with VaultServer() as server:
+        server.write_secret("db", {"key": "canary-1"})
+        provider = VaultProvider.from_settings(
+            {"kv_version": "2"}, {"VAULT_ADDR": server.url, "VAULT_TOKEN": server.root_token}
+        )
+        await provider.open()
+        assert (await provider.get("db")).field("key").equals("canary-1")  # the connection is kept
+        await provider.delete("other")
+        server.requests.clear()
+        server.faults.reset("after", method="DELETE")
+        with pytest.raises(UnavailableError) as caught:
+            await provider.delete("db")
+        assert caught.value.outcome_unknown
+        assert server.count("DELETE", "/v1/secret/data/db") == 1
+        await provider.aclose()
+
+
+@pytest.mark.parametrize("operation", ["delete", "purge", "undelete", "destroy"])
+async def test_a_page_is_no_confirmation(operation):
+    """A proxy that answers 200 with a page of its own has not deleted anything."""
+    async with VaultServer() as server:
+        server.write_secret("db", {"key": "canary-1"})
+        provider = VaultProvider.from_settings(
+            {"kv_version": "2"}, {"VAULT_ADDR": server.url, "VAULT_TOKEN": server.root_token}
+        )
+        await provider.open()
+        await provider.list()
+        server.faults.garbage(b"<html>welcome</html>", prefix="/v1/secret")
+        arguments = (["1"],) if operation in {"undelete", "destroy"} else ()
+        with pytest.raises(MalformedResponseError) as caught:
+            await getattr(provider, operation)("db", *arguments)
+        assert caught.value.outcome_unknown
+        await provider.aclose()

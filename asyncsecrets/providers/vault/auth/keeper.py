@@ -250,6 +250,8 @@ class TokenKeeper:
         self._failure = None
         if self._token is not None and self._lease.duration:
             self._schedule(self._since_renewal + self._lease.duration * 2 / 3 - self._clock())
+        elif self._token is not None and self._method.given and self._renew_given:
+            self._schedule(_LOOK_UP_AFTER)  # the last loop ended before its lease was known
 
     def abandon(self) -> None:
         """Forget timers and tasks of a loop that is gone."""

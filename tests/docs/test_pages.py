@@ -46,6 +46,11 @@ def test_the_navigation_lists_every_page():
     assert listed == present
 
 
+def test_no_page_has_a_place_left_empty():
+    """What was to be filled in was."""
+    assert [page.name for page in PAGES if re.search(r"\b[A-Z]+_OUTPUT\b|TODO|FIXME", page.read_text())] == []
+
+
 def test_links_between_pages_lead_somewhere():
     """A relative link names a file that is there."""
     broken = [

@@ -91,9 +91,8 @@ class Mount:
                 f"mount {mount!r} does not exist, or this token may not learn its KV version: check mount_name and "
                 f"namespace, or set kv_version to 2 (or 1)"
             )
-        return ConfigError(
-            f"the server does not tell the KV version of mount {mount!r}: check addr and namespace, or set kv_version"
-        )
+        remedy = "check addr, namespace and mount_name" + ("" if self._configured else ", or set kv_version")
+        return ConfigError(f"the server does not tell the KV version of mount {mount!r}: {remedy}")
 
     async def _version(self) -> int | None:
         call = Call("mount", "GET", self._paths.mount_info())

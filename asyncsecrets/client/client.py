@@ -246,12 +246,7 @@ class SecretsClient:
         From another thread than the one whose event loop this client lives on, it takes effect a moment later.
         """
         route = self._route(name, source)
-        forget = partial(route.source.cache.invalidate, route.key)
-        elsewhere = route.source.home.elsewhere
-        if elsewhere is None:
-            forget()
-        else:
-            elsewhere.call_soon_threadsafe(forget)
+        route.source.home.post(partial(route.source.cache.invalidate, route.key))
 
     # -- writing
 

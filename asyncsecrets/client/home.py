@@ -2,24 +2,33 @@
 
 A provider's sessions and a cache's tasks belong to one loop. The first loop that uses a source is its *home* for as
 long as that loop runs; a call that comes from another thread's loop in the meantime is carried out at home. When the
-home is gone, the next loop that comes takes its place.
+home is gone, the next loop that comes takes its place: not before everything that belongs to the old one is closed,
+for two loops that are both at home would wake each other's futures, which asyncio does not notice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from asyncsecrets.cache.tasks import spawn
 from asyncsecrets.errors import DeadlineExceededError, WriteOutcomeUnknownError
 
 __all__ = ["Home"]
 
 T = TypeVar("T")
 
-_LOOK_AFTER = 0.1  # seconds; how often somebody who waits for another loop looks whether it still runs
+_LOOK_AFTER = 0.1  # seconds; how often somebody who waits for an answer looks whether the other loop still runs
+_VACANT_SOON = 0.005  # seconds; how often somebody who waits for a home that is being left looks whether it is left
+# Seconds after which a loop of another thread that is not closed is taken not to run again. asyncio.run stops and runs
+# its loop several times on the way to its end.
+_IDLE_FOR = 0.25
 
 
 class Home:
@@ -29,36 +38,98 @@ class Home:
     def __init__(self, system: str, limit: float) -> None:
         self._system = system
         self._limit = limit
+        self._mail: deque[Callable[[], None]] = deque()
         self.abandon()
 
     def abandon(self) -> None:
         """The home stayed in the parent process, and so did the threads that may have held the lock."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._visits: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._leaving = False
+        self._idle_since: float | None = None
 
-    def leave(self) -> None:
-        """The running loop is being shut down: whoever comes now goes to another one, or is at home where it is."""
-        if self._loop is asyncio.get_running_loop():
-            self._loop = None
-
-    @property
-    def elsewhere(self) -> asyncio.AbstractEventLoop | None:
-        """The loop of another thread that is home now, if there is one."""
-        loop = self._loop
-        return loop if loop is not None and loop.is_running() and loop is not _running() else None
+    # -- whose home it is
 
     def claim(self) -> bool:
-        """Whether the running loop is home. It is, from now on, unless another one has that place and runs."""
+        """Whether the running loop is home. It is, from now on, unless another one has that place and may still run."""
         running = asyncio.get_running_loop()
         if self._loop is running:
             return True
         with self._lock:  # two threads may come at once
-            if self._loop is None or not self._loop.is_running():
-                self._loop = running
-            return self._loop is running
+            if not self._is_vacant():
+                return False
+            self._loop, self._thread = running, threading.get_ident()
+            self._leaving, self._idle_since, self._visits = False, None, set()
+            self._deliver()
+            return True
 
-    def _is_home(self, loop: asyncio.AbstractEventLoop) -> bool:
-        return self._loop is loop
+    def _is_vacant(self) -> bool:
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return True
+        if loop.is_running():
+            self._idle_since = None
+            return False
+        if self._thread == threading.get_ident():  # where another loop runs now
+            return True
+        now = time.monotonic()
+        if self._idle_since is None:
+            self._idle_since = now
+        return now - self._idle_since >= _IDLE_FOR
+
+    async def leave(self, close: Callable[[], Awaitable[None]]) -> None:
+        """The running loop is being shut down: ``close()`` what belongs to it, and then make room for the next one.
+
+        Whoever comes from another loop in the meantime waits. Nothing is done when another loop is home already.
+        """
+        with self._lock:
+            if self._loop is not asyncio.get_running_loop():
+                return
+            self._leaving = True
+        loop = self._loop
+        try:
+            await self._end_visits()
+            await close()
+        finally:
+            with self._lock:
+                if self._loop is loop:
+                    self._loop, self._leaving = None, False
+
+    async def _end_visits(self) -> None:
+        """Whatever is begun on a loop that is being shut down may never be ended there."""
+        visits = self._visits - {asyncio.current_task()}  # closing may be a visit itself
+        for visit in visits:
+            visit.cancel()
+        if visits:
+            await asyncio.wait(visits, timeout=_LOOK_AFTER)
+
+    # -- having something done there
+
+    def post(self, work: Callable[[], None]) -> None:
+        """Have ``work()`` done at home: at once if that is here or nowhere, else in a moment, from any thread."""
+        with self._lock:
+            self._mail.append(work)
+            host = self._host()
+            if host is None or host is _running():
+                self._deliver()
+                return
+        with contextlib.suppress(RuntimeError):  # closed a moment ago: the next loop that comes does it first of all
+            host.call_soon_threadsafe(self._deliver_at, host)
+
+    def _deliver_at(self, host: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            if self._loop is host:
+                self._deliver()
+
+    def _deliver(self) -> None:
+        while self._mail:
+            self._mail.popleft()()
+
+    def _host(self) -> asyncio.AbstractEventLoop | None:
+        loop = self._loop
+        return loop if loop is not None and loop.is_running() else None
 
     async def run(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
         """Await ``operation()`` at home: here, or on the other loop that is home now.
@@ -67,19 +138,13 @@ class Home:
         DeadlineExceededError when the loop runs on and does not answer, and WriteOutcomeUnknownError when it ended in
         the middle of what may not be repeated.
         """
-        while not self.claim():
-            home = self.elsewhere
-            if home is None:
-                continue
-            visit = _Visit(operation, partial(self._is_home, home))
-            answer = await visit.wait(home, self._limit)
+        while (host := await self._arrive()) is not None:
+            visit = _Visit(operation, partial(self._receive, host))
+            answer = await visit.wait(host, self._limit)
             if answer is not None:
                 return cast("T", answer.result())
-            if home.is_running() and not visit.cancelled_there:
-                raise DeadlineExceededError(
-                    f"the event loop that this client lives on did not answer within {self._limit:g} s; is it blocked?",
-                    provider=self._system,
-                )
+            if host.is_running() and not visit.turned_away:
+                raise self._no_answer()
             if visit.begun and not repeatable:
                 raise WriteOutcomeUnknownError(
                     f"the event loop that this client lived on ended during a write to {self._system}, which may or "
@@ -87,48 +152,107 @@ class Home:
                     provider=self._system,
                     outcome_unknown=True,
                 )
-            await asyncio.sleep(0.0 if not home.is_running() else _LOOK_AFTER)
         return await operation()
+
+    async def _arrive(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop to visit, or None if the running one is home. Waits while nobody knows."""
+        until = time.monotonic() + self._limit
+        while not self.claim():
+            host = self._host()
+            if host is not None and not self._leaving:
+                return host
+            if time.monotonic() > until:
+                raise self._no_answer()
+            await asyncio.sleep(_VACANT_SOON)
+        return None
+
+    def _receive(self, host: asyncio.AbstractEventLoop, visit: _Visit) -> None:
+        if self._loop is not host or self._leaving:
+            visit.turn_away()
+        elif (task := visit.begin(host)) is not None:
+            self._visits.add(task)
+            task.add_done_callback(self._visits.discard)
+
+    def _no_answer(self) -> DeadlineExceededError:
+        return DeadlineExceededError(
+            f"the event loop that this client lives on did not answer within {self._limit:g} s; is it blocked?",
+            provider=self._system,
+        )
 
 
 class _Visit:
-    """One operation carried out on another loop."""
+    """One operation carried out on another loop.
 
-    def __init__(self, operation: Callable[[], Awaitable[Any]], still_home: Callable[[], bool]) -> None:
+    Not by ``run_coroutine_threadsafe``: that makes a task even on a loop that is being shut down, where nobody ends it,
+    and takes for granted that both loops outlive it.
+    """
+
+    def __init__(self, operation: Callable[[], Awaitable[Any]], receive: Callable[[_Visit], None]) -> None:
         self._operation = operation
-        self._still_home = still_home
-        self.begun = False
-        self.cancelled_there = False
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[Any] = self._loop.create_future()
+        self._answer.add_done_callback(_retrieve)
+        self._task: asyncio.Task[None] | None = None
+        self._given_up = False
+        self.turned_away = False
 
-    async def wait(self, home: asyncio.AbstractEventLoop, limit: float) -> asyncio.Future[Any] | None:
+    @property
+    def begun(self) -> bool:
+        """Whether the other loop has taken it up."""
+        return self._task is not None
+
+    async def wait(self, host: asyncio.AbstractEventLoop, limit: float) -> asyncio.Future[Any] | None:
         """Return the done future of the operation, or None if it got no answer: too late, or its loop has ended."""
-        there = self._there()
         try:
-            sent = asyncio.run_coroutine_threadsafe(there, home)
+            host.call_soon_threadsafe(self._receive, self)
         except RuntimeError:  # that loop was closed a moment ago
-            there.close()
             return None
-        answer = asyncio.wrap_future(sent)
-        answer.add_done_callback(_retrieve)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + limit
         try:
-            while not answer.done() and home.is_running() and loop.time() < until:
-                await asyncio.wait({answer}, timeout=_LOOK_AFTER)
+            await self._answered(host, self._loop.time() + limit)
         finally:
-            if not answer.done():
-                sent.cancel()
-            if not self.begun and not home.is_running():
-                there.close()  # that loop will not begin it, and Python would warn of a coroutine that nobody awaited
-        # Nobody here cancelled it: a loop that is shut down cancels whatever runs on it.
-        self.cancelled_there = answer.cancelled()
-        return answer if answer.done() and not self.cancelled_there else None
+            self._given_up = True
+            if not self._answer.done() and self._task is not None:
+                with contextlib.suppress(RuntimeError):
+                    host.call_soon_threadsafe(self._task.cancel)
+        return self._answer if self._answer.done() and not self.turned_away else None
 
-    async def _there(self) -> Any:
-        if not self._still_home():  # what is begun on a loop that is being shut down is not ended there
-            raise asyncio.CancelledError
-        self.begun = True
-        return await self._operation()
+    async def _answered(self, host: asyncio.AbstractEventLoop, until: float) -> None:
+        while not self._answer.done() and self._loop.time() < until:
+            if not host.is_running():
+                await asyncio.sleep(0)  # its last words may be on their way
+                return
+            await asyncio.wait({self._answer}, timeout=_LOOK_AFTER)
+
+    def begin(self, host: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
+        """Carry it out on ``host``, the running loop, unless nobody waits for it any more."""
+        if self._given_up:
+            return None
+        self._task = spawn(self._carry_out(), name="asyncsecrets-visit", loop=host)
+        self._task.add_done_callback(lambda task: self.turn_away() if task.cancelled() else None)
+        return self._task
+
+    async def _carry_out(self) -> None:
+        # Returns nothing: a task's repr shows its result, and a debug log shows the task's repr.
+        try:
+            result = await self._operation()
+        except Exception as error:  # noqa: BLE001  # goes to whoever waits
+            self._tell(partial(self._answer.set_exception, error))
+        else:
+            self._tell(partial(self._answer.set_result, result))
+
+    def turn_away(self) -> None:
+        """It is not carried out here, or not to its end: a loop that is shut down cancels whatever runs on it."""
+        self.turned_away = True
+        self._tell(partial(self._answer.set_result, None))
+
+    def _tell(self, settle: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop that wanted to know is gone
+            self._loop.call_soon_threadsafe(self._settle, settle)
+
+    def _settle(self, settle: Callable[[], None]) -> None:
+        if not self._given_up and not self._answer.done():
+            settle()
 
 
 def _retrieve(answer: asyncio.Future[Any]) -> None:

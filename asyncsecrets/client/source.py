@@ -262,7 +262,9 @@ class Source:
         self.cache.start()  # what is open is to be closed when the loop ends, and it is the cache that notices
 
     async def _loop_ended(self) -> None:
-        self.home.leave()
+        await self.home.leave(self._close_here)
+
+    async def _close_here(self) -> None:
         within = min(CLOSE_WITHIN, max(_LEAST, self._close_by - asyncio.get_running_loop().time()))
         if self._batcher is not None:
             await self._batcher.close(within)

@@ -69,11 +69,18 @@ async def test_many_threads_cost_one_call() -> None:
     assert manager.calls == [("get", "COLD")]
 
 
-async def test_threads_that_come_first_and_go() -> None:
-    """Nobody opened the client: the first loop is its home while it lasts, then the next one; nobody sees it end."""
+@pytest.mark.parametrize("switch_interval", [0.005, 0.00001, 0.0000001])
+async def test_threads_that_come_first_and_go(switch_interval: float) -> None:
+    """Nobody opened the client: the first loop is its home while it lasts, then the next one; nobody sees it end,
+    however often the threads are switched."""
+    usual = sys.getswitchinterval()
     manager = Recorder({f"N{i}": "canary" for i in range(40)})
     client = client_of(manager)
-    answers = await asyncio.gather(*(in_thread(lambda i=i: text_of(client, f"N{i}")) for i in range(40)))
+    sys.setswitchinterval(switch_interval)
+    try:
+        answers = await asyncio.gather(*(in_thread(lambda i=i: text_of(client, f"N{i}")) for i in range(40)))
+    finally:
+        sys.setswitchinterval(usual)
     assert answers == ["canary"] * 40
     assert await text_of(client, "N0") == "canary"
     await client.aclose()
@@ -147,6 +154,9 @@ class StopsBeforeItBegins:
     def is_running(self) -> bool:
         self.looks -= 1
         return self.looks > 0
+
+    def is_closed(self) -> bool:
+        return self.looks <= 0
 
     def call_soon_threadsafe(self, *_: object, **__: object) -> None: ...
 

@@ -22,17 +22,25 @@ references or config files. The contract, checked by :mod:`asyncsecrets.testing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from asyncsecrets.errors import ProviderError
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = [
     "BatchReader",
+    "Destroyer",
+    "Encrypter",
     "Lister",
+    "MetadataKeeper",
+    "Patcher",
     "Provider",
+    "Restorer",
+    "Rotator",
+    "SecretMetadata",
+    "VersionDeleter",
     "VersionInfo",
     "VersionLister",
     "Writer",
@@ -68,7 +76,8 @@ class Writer(Provider, Protocol):
 
     One whose manager may apply a request long after it was given up, and has no idempotency tokens, but compare-and-set
     for nothing, sets ``guards_writes = True``: then ``put`` is given the version that a write replaces, where it is
-    known, although nobody asked for a compare-and-set.
+    known, although nobody asked for a compare-and-set. One whose manager knows a write again by its token sets
+    ``idempotent_writes = True``: then a ``put`` without ``cas`` whose outcome is unknown is made again as it is.
     """
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
@@ -107,6 +116,100 @@ class VersionLister(Provider, Protocol):
 
     async def versions(self, name: str) -> list[VersionInfo]:
         """Return what is known of each version, oldest first. Raises SecretNotFoundError."""
+
+
+@runtime_checkable
+class VersionDeleter(Provider, Protocol):
+    """A provider that can delete versions one by one."""
+
+    async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
+        """Delete these versions; :meth:`Restorer.restore` brings them back. Absent ones are not an error."""
+
+
+@runtime_checkable
+class Restorer(Provider, Protocol):
+    """A provider whose manager can bring back what was deleted."""
+
+    async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Bring back the given versions, or what the last :meth:`Writer.delete` took. Nothing to bring back: no error.
+
+        Raises SecretNotFoundError where the secret is gone for good or never was, and UnsupportedOperationError for
+        ``versions`` where deleting is a matter of the secret as a whole.
+        """
+
+
+@runtime_checkable
+class Destroyer(Provider, Protocol):
+    """A provider that can remove for good what :meth:`Writer.delete` would leave recoverable."""
+
+    async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Remove the values of the given versions for good, or the secret with everything that is known of it.
+
+        Absent is not an error. Raises UnsupportedOperationError for ``versions`` where they cannot be removed one by
+        one.
+        """
+
+
+@runtime_checkable
+class Patcher(Provider, Protocol):
+    """A provider that can change some members of a JSON object without being sent the others."""
+
+    async def patch(self, name: str, changes: Mapping[str, Any], *, cas: str | None = None) -> str:
+        """Merge ``changes`` into the current version as RFC 7396 says (None removes a member); return the new version.
+
+        ``cas`` as for :meth:`Writer.put`. Raises SecretNotFoundError, ConflictError.
+        """
+
+
+@runtime_checkable
+class Rotator(Provider, Protocol):
+    """A provider whose manager can be told to rotate a secret by itself."""
+
+    async def rotate(self, name: str, *, token: str = "") -> str:
+        """Have a rotation begin now; return the version that it will make. ``token`` as for :meth:`Writer.put`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMetadata:
+    """What a manager keeps about a secret besides its values. Durations are as it spells them, such as ``1h0m0s``."""
+
+    current_version: str | None
+    versions: tuple[VersionInfo, ...]
+    created: datetime | None
+    updated: datetime | None
+    max_versions: int = 0
+    cas_required: bool = False
+    delete_version_after: str = "0s"
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class MetadataKeeper(Provider, Protocol):
+    """A provider whose manager keeps metadata that can be read and written."""
+
+    async def metadata(self, name: str) -> SecretMetadata:
+        """Return a secret's metadata. Raises SecretNotFoundError."""
+
+    async def write_metadata(
+        self,
+        name: str,
+        *,
+        custom: Mapping[str, str] | None = None,
+        delete_version_after: str | None = None,
+        max_versions: int | None = None,
+        cas_required: bool | None = None,
+    ) -> None:
+        """Change a secret's metadata; what is None stays. ``delete_version_after`` is a duration such as ``720h``."""
+
+
+@runtime_checkable
+class Encrypter(Protocol):
+    """A key service's other half: it makes what its provider reads."""
+
+    system: ClassVar[str]
+
+    async def encrypt(self, plaintext: Payload) -> str:
+        """Return ``plaintext`` encrypted, as text to put into the environment variable of a secret's name."""
 
 
 @runtime_checkable

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from asyncsecrets.errors import DecodeError, MalformedResponseError, UnsupportedOperationError
-from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.errors import Answer, Call, document_of
 from asyncsecrets.providers.vault.paths import SYSTEM
 from asyncsecrets.secret import Payload
 
 __all__ = [
-    "SecretMetadata",
     "body_of",
     "common_secret",
     "confirm",
@@ -27,20 +25,6 @@ __all__ = [
     "object_text",
     "payload_object",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class SecretMetadata:
-    """What KV v2 keeps about a secret besides its values. Durations are as Vault spells them, such as ``1h0m0s``."""
-
-    current_version: str | None
-    versions: tuple[VersionInfo, ...]
-    created: datetime | None
-    updated: datetime | None
-    max_versions: int = 0
-    cas_required: bool = False
-    delete_version_after: str = "0s"
-    custom: Mapping[str, str] = field(default_factory=dict)
 
 
 def malformed(call: Call, what: str) -> MalformedResponseError:

@@ -11,10 +11,9 @@ from typing import Any, Final
 from yarl import URL
 
 from asyncsecrets.errors import ConflictError, SecretNotFoundError
-from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.client import VaultClient
 from asyncsecrets.providers.vault.documents import (
-    SecretMetadata,
     body_of,
     common_secret,
     confirm,

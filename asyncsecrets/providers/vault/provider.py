@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from asyncsecrets.errors import ClosedError, SecretNotFoundError, UnsupportedOperationError
-from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.methods import login_method
 from asyncsecrets.providers.vault.auth.tokens import TokenApi
 from asyncsecrets.providers.vault.client import VaultClient
-from asyncsecrets.providers.vault.documents import SecretMetadata, payload_object
+from asyncsecrets.providers.vault.documents import payload_object
 from asyncsecrets.providers.vault.http import Transport
 from asyncsecrets.providers.vault.kv1 import KV1
 from asyncsecrets.providers.vault.kv2 import KV2

@@ -75,6 +75,8 @@ class SingleFlightCache(Generic[K, V]):
         self.policy = policy or CachePolicy()
         self.hot: dict[K, V] = {}
         self.stats = CacheStats()
+        self.batch_size = 1
+        """How many renewals begin together: where ``fetch`` has one call for several keys, as many as that takes."""
         self._fetch = fetch
         self._classify = classify
         self._stand_in = stand_in
@@ -347,7 +349,8 @@ class SingleFlightCache(Generic[K, V]):
             self._forget_loop()
         self._schedule.again(self._clock())
         self._renewer = Renewer(
-            self._schedule, clock=self._clock, concurrency=self.policy.concurrency, guarded=self._guarded,
+            self._schedule, clock=self._clock, concurrency=self.policy.concurrency,
+            company=lambda: self.batch_size, guarded=self._guarded,
             launch=self._renew, expire=self._expire, vouch=self._vouch, withdraw=self._withdraw, on_end=self._on_end,
         )  # fmt: skip
         return self._renewer

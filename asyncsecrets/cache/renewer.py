@@ -26,7 +26,8 @@ _CHUNK = 64
 
 
 class Renewer(Generic[K]):
-    """Carries out a schedule on one event loop, at most ``concurrency`` renewals at once.
+    """Carries out a schedule on one event loop, at most ``concurrency`` renewals at once; one that is due takes along
+    others, up to ``company()`` in all.
 
     ``launch(key, done)`` starts a renewal and has ``done`` called on the loop, later, when it has ended;
     ``expire(key)`` drops an entry. ``vouch`` is called whenever everything due has been dealt with; ``withdraw``,
@@ -40,6 +41,7 @@ class Renewer(Generic[K]):
         *,
         clock: Callable[[], float],
         concurrency: int,
+        company: Callable[[], int],
         launch: Callable[[K, Callable[[], None]], None],
         expire: Callable[[K], None],
         vouch: Callable[[], None],
@@ -50,6 +52,7 @@ class Renewer(Generic[K]):
         self._schedule = schedule
         self._clock = clock
         self._free = concurrency
+        self._company = company
         self._launch = launch
         self._expire = expire
         self._vouch = vouch
@@ -141,15 +144,18 @@ class Renewer(Generic[K]):
         event, key = due
         if event is Event.EXPIRE:
             self._expire(key)
-        elif self._free:
-            self._free -= 1
-            self._launch(key, self._landed)
         else:
             self._queue.append(key)
+            if (others := self._company() - 1) > 0:
+                self._queue.extend(self._schedule.pop_company(now, others))
+            self._launch_queued()
         return True
 
     def _landed(self) -> None:
         self._free += 1
+        self._launch_queued()
+
+    def _launch_queued(self) -> None:
         while self._queue and self._free:
             key = self._queue.popleft()
             if self._schedule.is_overdue(key):  # not if it was dropped, or renewed by somebody else, while it waited

@@ -20,6 +20,8 @@ __all__ = ["Event", "Schedule"]
 K = TypeVar("K")
 
 _EARLIEST = 0.01  # of the interval
+_COMPANY_WITHIN = 0.5  # of the interval, or of the longest backoff: how much earlier an entry may come along
+_LOOK_THROUGH = 4  # alarms looked at for each that is wanted; ends of life lie between the retries
 
 _NEVER = float("inf")
 _COMPACT_AT = 1024
@@ -159,6 +161,36 @@ class Schedule(Generic[K]):
                 return Event.RENEW, overdue.key
         return self._pop_scheduled(now)
 
+    def pop_company(self, now: float, most: int) -> list[K]:
+        """Up to ``most`` entries to be renewed along with one that is due: the next ones, within half an interval.
+
+        They have the same interval from then on, so this makes their renewals earlier once, and fewer for good. After a
+        failure it is those whose retries come next, which the failure of one call had put at moments of their own.
+        """
+        company = self._pop_retries(now + _COMPANY_WITHIN * self._policy.backoff[1], now, most)
+        early = self._wheel.pop_early(now + _COMPANY_WITHIN * self._policy.refresh_interval, most - len(company))
+        overdue = [self._begin_overdue(key, born) for key, born in early]
+        return company + [entry.key for entry in overdue if entry.expires_at > now]
+
+    def _pop_retries(self, until: float, now: float, most: int) -> list[K]:
+        company: list[K] = []
+        kept: list[tuple[float, int, _Overdue[K]]] = []
+        for _ in range(min(_LOOK_THROUGH * most, len(self._alarms))):
+            if self._alarms[0][0] > until or len(company) == most:
+                break
+            alarm = heapq.heappop(self._alarms)
+            overdue = alarm[2]
+            if self._overdue.get(overdue.key) is not overdue:
+                continue
+            if overdue.retry_at == alarm[0] and now < overdue.expires_at:
+                overdue.retry_at = _NEVER
+                company.append(overdue.key)
+            else:
+                kept.append(alarm)
+        for alarm in kept:
+            heapq.heappush(self._alarms, alarm)
+        return company
+
     def due_times(self) -> dict[K, float]:
         """When each entry will be renewed next, for status pages; infinite while a renewal is under way. O(n)."""
         times = self._wheel.due_times()
@@ -176,12 +208,13 @@ class Schedule(Generic[K]):
         due = self._wheel.pop(now)
         if due is None:
             return None
-        key, born = due
+        overdue = self._begin_overdue(*due)
+        return Event.EXPIRE if overdue.expires_at <= now else Event.RENEW, overdue.key
+
+    def _begin_overdue(self, key: K, born: float) -> _Overdue[K]:
         overdue = self._overdue[key] = _Overdue(key, born + self._policy.refresh_interval + self._policy.max_stale)
-        if overdue.expires_at <= now:
-            return Event.EXPIRE, key
         self._alarm(overdue.expires_at, overdue)  # ends its life, whatever becomes of the renewal
-        return Event.RENEW, key
+        return overdue
 
     def _retry(self, overdue: _Overdue[K], when: float) -> None:
         overdue.retry_at = when

@@ -32,7 +32,7 @@ class Wheel(Generic[K]):
     __slots__ = (
         "_buckets",
         "_coming",
-        "_coming_at",
+        "_coming_index",
         "_dead",
         "_dead_total",
         "_order",
@@ -48,7 +48,7 @@ class Wheel(Generic[K]):
         self._buckets: dict[int, list[Any]] = {}
         self._order: list[int] = []  # a heap of the buckets' numbers
         self._coming: list[Any] = []  # the bucket that is being taken out, last first
-        self._coming_at = 0.0
+        self._coming_index = 0
         self._dead: dict[K, int] = {}
         self._dead_total = 0
         self._size = 0
@@ -84,7 +84,7 @@ class Wheel(Generic[K]):
     def next_at(self) -> float | None:
         """The moment at which the next key comes out, or None when the wheel is empty."""
         if self._coming:
-            return self._coming_at
+            return self._coming_index * self._tick
         return self._order[0] * self._tick if self._order else None
 
     def pop(self, now: float) -> tuple[K, float] | None:
@@ -97,11 +97,28 @@ class Wheel(Generic[K]):
                 return key, born
         return None
 
+    def pop_early(self, until: float, most: int) -> list[tuple[K, float]]:
+        """Take out up to ``most`` of the keys that are due by ``until``, in the order in which they are due."""
+        taken: list[tuple[K, float]] = []
+        while len(taken) < most and (found := self.pop(until)) is not None:
+            taken.append(found)
+        self._put_back()
+        return taken
+
+    def _put_back(self) -> None:
+        """What is left of a bucket that was begun before its time must not stand in the way of earlier ones."""
+        if self._coming:
+            self._coming.reverse()
+            if self._coming_index not in self._buckets:
+                heapq.heappush(self._order, self._coming_index)
+            self._buckets[self._coming_index] = self._coming + self._buckets.get(self._coming_index, [])
+            self._coming = []
+
     def due_times(self) -> dict[K, float]:
         """When each live key is due: a snapshot for status pages, O(n)."""
         dead = self._dead.copy()
         times: dict[K, float] = {}
-        coming = [(self._coming_at, reversed(self._coming[1::2]))]
+        coming = [(self._coming_index * self._tick, reversed(self._coming[1::2]))]
         for when, keys in coming + [(at * self._tick, iter(self._buckets[at][::2])) for at in sorted(self._buckets)]:
             for key in keys:
                 if dead.get(key):
@@ -116,7 +133,7 @@ class Wheel(Generic[K]):
         index = heapq.heappop(self._order)
         self._coming = self._buckets.pop(index)
         self._coming.reverse()
-        self._coming_at = index * self._tick
+        self._coming_index = index
         return True
 
     def _drop_dead(self, key: K) -> bool:

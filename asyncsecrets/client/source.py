@@ -258,7 +258,8 @@ class Source:
 
     def _provider_opened(self) -> None:
         provider = self._connection.provider
-        self._batcher = Batcher(provider, self.retry) if isinstance(provider, BatchReader) else None
+        if isinstance(provider, BatchReader):
+            self._batcher, self.cache.batch_size = Batcher(provider, self.retry), provider.batch_size
         self.cache.start()  # what is open is to be closed when the loop ends, and it is the cache that notices
 
     async def _loop_ended(self) -> None:

@@ -108,8 +108,10 @@ class CacheMachine(RuleBasedStateMachine):
         concurrency=st.sampled_from([1, 2, 20]),
         max_entries=st.sampled_from([2, 100]),
         evict_denied=st.booleans(),
+        batch_size=st.sampled_from([1, 3]),
     )
-    def begin(self, seed: int, **policy: Any) -> None:
+    def begin(self, seed: int, batch_size: int, **policy: Any) -> None:
+        self.batch_size = batch_size
         self.clock = WatchedClock()
         self.model = Model(self.clock)
         self.kept, renewer_module.guard = renewer_module.guard, VirtualGuard(self.clock)  # type: ignore[assignment]
@@ -138,6 +140,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.cache: SingleFlightCache[str, Value] = SingleFlightCache(
             self.model.fetch, self.policy, clock=self.clock.boot_time, jitter=self.random.random
         )
+        self.cache.batch_size = self.batch_size
         self.model.record = Record(self.cache)
 
     def run(self, awaitable: Awaitable[Any]) -> Any:

@@ -44,6 +44,7 @@ class Program:
             refresh_interval=chance.choice([2.0, 5.0]), max_stale=chance.choice([0.0, 3.0]), jitter=chance.random,
             concurrency=chance.choice([1, 10]), negative_ttl=chance.choice([0.0, 2.0]), backoff=(0.5, 1.0),
         )  # fmt: skip
+        self.cache.batch_size = chance.choice([1, 2])
         self.floor = {"a": 0, "b": 0}
         self.record = Record(self.cache)
         self.cache._fetch = self.fetch

@@ -161,3 +161,44 @@ def test_what_failed_is_tried_again_when_the_backend_is_back() -> None:
     assert of.due_times()["b"] == 1025.0
     assert of.due_times()["c"] == float("inf")  # its renewal is under way
     assert drain(of, 1025.0) == [(Event.RENEW, "b")]
+
+
+def test_company_is_the_next_to_be_due() -> None:
+    """Within half an interval, so many, each once; they expire when they would have."""
+    of = schedule(jitter=0.0)
+    for number in range(5):
+        of.begin(str(number), 100.0 * number)
+    late = schedule(jitter=1.0)
+    late.begin("late", 0.0)
+    assert late.pop_company(500.0, 5) == []
+    now = of.next_at()
+    assert drain(of, now) == [(Event.RENEW, "0")]
+    assert of.pop_company(now, 3) == ["1", "2", "3"]
+    assert all(of.is_overdue(key) for key in "0123")
+    of.renew("1", now)
+    assert of.due_times()["1"] == pytest.approx(now + 1024.0, abs=1.0)
+    assert drain(of, 1020.0) == [(Event.RENEW, "4")]
+    assert (Event.EXPIRE, "0") in drain(of, 1024.0 + 100.0)
+
+
+def test_company_after_a_failure_is_who_failed_too() -> None:
+    """Their retries are at moments of their own; the first of them takes the others along, but not early for ever."""
+    of = schedule(jitter=0.0)
+    for key in "abc":
+        of.begin(key, 0.0)
+    drain(of, 20.0)
+    of.failed("a", 20.0)
+    of.failed("b", 20.0, wait=5.0)
+    of.failed("c", 20.0, wait=50.0)
+    assert drain(of, 20.5) == [(Event.RENEW, "a")]
+    assert of.pop_company(20.5, 5) == ["b"]
+    assert of.pop_company(20.5, 5) == []
+    assert drain(of, 70.0) == [(Event.RENEW, "c")]
+
+
+def test_company_is_not_who_is_past_its_life() -> None:
+    """It only expires."""
+    of = schedule(jitter=0.0)
+    of.begin("old", 0.0)
+    assert of.pop_company(2000.0, 5) == []
+    assert drain(of, 2000.0) == [(Event.EXPIRE, "old")]

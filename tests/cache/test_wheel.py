@@ -120,6 +120,22 @@ def test_a_sweep_leaves_no_empty_buckets(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(wheel._buckets) == len(wheel._order) <= 1
 
 
+def test_what_is_taken_early_are_the_next_ones_due() -> None:
+    """So many, and only of those that are due in time; what is left of their bucket stays where it was."""
+    wheel: Wheel[str] = Wheel(SPAN)
+    for key, phase in {"c": 0.5, "b": 0.25, "a": 0.25, "d": 1.0}.items():
+        wheel.add(key, 0.0, phase)
+    assert wheel.pop_early(600.0, 1) == [("b", 0.0)]
+    assert wheel.next_at() == 256.0
+    assert wheel.pop(255.0) is None
+    wheel.add("first", 0.0, 0.1)
+    wheel.add("e", 0.0, 0.25)
+    assert drain(wheel, 110.0) == [("first", 0.0)]
+    assert wheel.pop_early(600.0, 9) == [("a", 0.0), ("e", 0.0), ("c", 0.0)]
+    assert wheel.due_times() == {"d": SPAN}
+    assert wheel.pop_early(600.0, 0) == []
+
+
 _KEYS = st.sampled_from("abcd")
 _STEPS = st.lists(
     st.one_of(
@@ -127,6 +143,7 @@ _STEPS = st.lists(
         st.tuples(st.just("forget"), _KEYS, st.just(0.0)),
         st.tuples(st.just("advance"), st.just(""), st.floats(0, 2 * SPAN)),
         st.tuples(st.just("pop"), st.just(""), st.just(0.0)),
+        st.tuples(st.just("pop early"), st.just(""), st.floats(0, SPAN)),
     ),
     max_size=60,
 )
@@ -155,8 +172,19 @@ def _compare(steps: list[tuple[str, str, float]]) -> None:
             now += amount
         elif step == "pop" and (due := wheel.pop(now)) is not None:
             assert model.pop(due[0]) - 1.0 <= due[1] <= now
+        elif step == "pop early":
+            _compare_early(wheel, model, now + amount)
         assert len(wheel) == len(model)
         assert set(wheel.due_times()) == set(model)
     taken = drain(wheel, now + SPAN + 1.0)
     assert sorted(key for key, _ in taken) == sorted(model)
     assert all(model[key] - 1.0 < born <= model[key] for key, born in taken)
+
+
+def _compare_early(wheel: Wheel[str], model: dict[str, float], until: float) -> None:
+    due_times = wheel.due_times()
+    taken = [key for key, _ in wheel.pop_early(until, 2)]
+    due = sorted(when for when in due_times.values() if when <= until)
+    assert [due_times[key] for key in taken] == due[:2]
+    for key in taken:
+        del model[key]

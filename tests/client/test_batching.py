@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
@@ -17,7 +18,8 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.secret import Secret
-from tests.client.support import Manager, client_of, denied, down, settled, value
+from asyncsecrets.testing.virtual_time import VirtualClock
+from tests.client.support import ONCE, Manager, client_of, denied, down, in_virtual_time, settled, value
 
 Answer = Callable[[str], Secret | ProviderError | None]
 
@@ -79,6 +81,46 @@ async def test_a_name_alone_is_asked_for_in_the_plain_way() -> None:
         await asyncio.gather(client.get("N1", version="1"), client.get("N2", version="1"))
     assert manager.batches == []
     assert len(manager.calls) == 3
+
+
+@pytest.mark.parametrize("count", [20, 200, 1000])
+def test_renewals_travel_together(count: int) -> None:
+    """Their first renewals fall all over the interval; yet it takes few calls more than one in twenty."""
+
+    async def main(clock: VirtualClock) -> None:
+        phases = random.Random(1)
+        options = {"clock": clock.boot_time, "guarded": False, "jitter": phases.random}
+        manager = batches(count)
+        async with client_of(manager, cache_options=options, refresh_interval=100.0, max_entries=2000) as client:
+            await client.warm_up([f"N{i}" for i in range(count)])
+            first = len(manager.batches)
+            await asyncio.sleep(1010.0)
+            assert all(client.peek(f"N{i}") for i in range(count))
+        per_interval = (len(manager.batches) + len(manager.calls) - first) / 10
+        assert per_interval <= count / 20 * 1.25 + 1
+
+    in_virtual_time(main)
+
+
+def test_retries_travel_together() -> None:
+    """After an outage, too, and during it."""
+
+    async def main(clock: VirtualClock) -> None:
+        options = {"clock": clock.boot_time, "guarded": False, "jitter": random.Random(1).random}
+        manager = batches(100)
+        client = client_of(manager, cache_options=options, refresh_interval=100.0, max_stale=1000.0, retry=ONCE)
+        async with client:
+            await client.warm_up([f"N{i}" for i in range(100)])
+            await asyncio.sleep(300.0)
+            manager.failure = down
+            manager.batch_failures = [down("a batch")] * 10_000
+            before = len(manager.batches) + len(manager.calls)
+            await asyncio.sleep(300.0)
+            during = len(manager.batches) + len(manager.calls) - before
+            assert during <= 100  # 100 names that come back alone, each every 45 s, would be more than 600
+            assert all(client.peek(f"N{i}") for i in range(100))
+
+    in_virtual_time(main)
 
 
 async def test_names_without_an_answer_are_asked_for_by_themselves() -> None:

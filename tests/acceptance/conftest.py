@@ -67,11 +67,11 @@ class Stage(Backend):
         async with self.provider(attempt_timeout=60.0) as provider:
             gate = asyncio.Semaphore(8)
 
-            async def purge(name):
+            async def destroy(name):
                 async with gate:
-                    await provider.purge(name)
+                    await provider.destroy(name)
 
-            await asyncio.gather(*(purge(name) for name in await provider.list()))
+            await asyncio.gather(*(destroy(name) for name in await provider.list()))
 
 
 @pytest.fixture(params=["fake", *(["real"] if REAL else [])])

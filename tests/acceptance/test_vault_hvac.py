@@ -166,7 +166,7 @@ async def test_deleted_and_undeleted(we, they, path):
     with pytest.raises(SecretNotFoundError) as caught:
         await we.get("x")
     assert caught.value.reason == "deleted"
-    await we.undelete("x", ["1"])
+    await we.restore("x")
     assert await theirs(they, path("x")) == {"key": "canary-1"}
 
 
@@ -199,7 +199,7 @@ async def test_deleted_for_good(we, they, path):
         await we.get("x")
     assert caught.value.reason == "absent"
     assert (await we.put("x", "canary", cas="0")).version == "1"
-    await we.purge("x")
+    await we.destroy("x")
     with pytest.raises(hvac.exceptions.InvalidPath):
         await they(they.kv.read_secret_metadata, path("x"))
 
@@ -232,7 +232,7 @@ async def test_max_versions_prunes_alike(we, they, path):
 
 
 async def test_lists(we, they, path):
-    """Folders and names as either side made them; deleted secrets are still listed, purged ones are not."""
+    """Folders and names as either side made them; deleted secrets are still listed, destroyed ones are not."""
     names = ["a", "a/b", "a/c/d", "b", "team/x"]
     for index, name in enumerate(names):
         if index % 2:

@@ -163,7 +163,7 @@ class Visit:
             p = self.provider
             more = [
                 p.patch("name", {"more": "canary-payload"}),
-                p.undelete("name", ["1"]),
+                p.restore("name", ["1"]),
                 p.write_metadata("name", custom={"owner": "canary-payload"}),
             ]
             self._note(await asyncio.gather(*more, return_exceptions=True), ours=False)

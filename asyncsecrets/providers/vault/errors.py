@@ -44,7 +44,7 @@ Operation = Literal[
     "delete",
     "delete versions",
     "list",
-    "undelete",
+    "restore",
     "destroy",
     "metadata",
     "write metadata",
@@ -57,9 +57,9 @@ _CAPABILITY: Final[dict[Operation, str]] = {
     "write": "create and update",
     "patch": "patch",
     "delete": "delete",
-    "delete versions": "update",  # a POST, as undelete and destroy are
+    "delete versions": "update",  # a POST, as those of restore and destroy are
     "list": "list",
-    "undelete": "update",
+    "restore": "update",
     "destroy": "update",
     "metadata": "read",
     "write metadata": "create and update",
@@ -242,7 +242,7 @@ def _unreadable_version(call: Call, document: dict[str, Any]) -> AsyncSecretsErr
         return _make(ConfigError, "the mount is not of the KV version that was asked for: check kv_version", call)
     if metadata.get("destroyed") is True:
         return _gone(call, "this version is destroyed and cannot be restored", "destroyed")
-    return _gone(call, "this version is deleted; undelete brings it back", "deleted")
+    return _gone(call, "this version is deleted; restore() or `asyncsecrets restore NAME` brings it back", "deleted")
 
 
 def _gone(call: Call, message: str, reason: NotFoundReason) -> AsyncSecretsError:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from yarl import URL
 
-from asyncsecrets.errors import ConflictError, SecretNotFoundError
+from asyncsecrets.errors import ConfigError, ConflictError, SecretNotFoundError
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.client import VaultClient
 from asyncsecrets.providers.vault.documents import (
@@ -27,7 +27,7 @@ from asyncsecrets.providers.vault.errors import Answer, Call, Operation, errors_
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths
 from asyncsecrets.secret import Secret
 
-__all__ = ["KV2"]
+__all__ = ["KV2", "given"]
 
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -52,8 +52,7 @@ class KV2:
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Read the current version, or a given one."""
-        query = f"version={_number(name, version)}" if version is not None else ""
-        call = self._call("read", "GET", name, "data", query=query)
+        call = self._read(name, version)
         answer = await self._client.call(call)
         if answer.status != 200:
             raise translate(call, answer)
@@ -86,24 +85,39 @@ class KV2:
         return _version_in(call, data_of(call, answer))
 
     async def delete(self, name: str) -> None:
-        """Delete the current version; it can be undeleted."""
+        """Delete the current version; :meth:`restore` brings it back."""
         await self._done(self._call("delete", "DELETE", name, "data"))
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
-        """Delete given versions; they can be undeleted."""
+        """Delete given versions; :meth:`restore` brings them back."""
         await self._on_versions("delete versions", name, "delete", versions)
 
-    async def undelete(self, name: str, versions: Sequence[str]) -> None:
-        """Restore deleted versions."""
-        await self._on_versions("undelete", name, "undelete", versions)
+    async def restore(self, name: str, versions: Sequence[str] | None) -> None:
+        """Bring back given versions, or the current one. Nothing is changed if one of them is gone for good."""
+        wanted = [None] if versions is None else [_number(name, version) for version in given(versions)]
+        # The server says 204 to whatever it is told to undelete, be it there or not: so it is asked first.
+        deleted = [number for version in wanted if (number := await self._deleted(name, version))]
+        if deleted:
+            await self._on_versions("restore", name, "undelete", deleted)
 
-    async def destroy(self, name: str, versions: Sequence[str]) -> None:
-        """Remove the data of versions for good."""
-        await self._on_versions("destroy", name, "destroy", versions)
+    async def _deleted(self, name: str, version: str | None) -> str | None:
+        """The number of a version that is deleted, None of one that is not. Raises SecretNotFoundError."""
+        call = self._read(name, version)
+        answer = await self._client.call(call)
+        if answer.status == 200:
+            data_of(call, answer)
+            return None
+        error = translate(call, answer)
+        if not isinstance(error, SecretNotFoundError) or error.reason != "deleted":
+            raise error
+        return _version_in(call, data_of(call, answer)["metadata"])
 
-    async def purge(self, name: str) -> None:
-        """Remove all versions and the metadata for good."""
-        await self._done(self._call("delete", "DELETE", name, "metadata"))
+    async def destroy(self, name: str, versions: Sequence[str] | None) -> None:
+        """Remove the data of given versions for good, or all versions and the metadata."""
+        if versions is None:
+            await self._done(self._call("delete", "DELETE", name, "metadata"))
+        else:
+            await self._on_versions("destroy", name, "destroy", versions)
 
     async def metadata(self, name: str) -> SecretMetadata:
         """Read what is kept about a secret."""
@@ -134,7 +148,7 @@ class KV2:
 
     async def _current(self, name: str) -> str:
         """The version number that CAS compares with, that of a deleted version included; "0" where there is none."""
-        call = self._call("read", "GET", name, "data")
+        call = self._read(name)
         answer = await self._client.call(call)
         if answer.status == 404 and errors_in(answer.body) == []:
             return "0"
@@ -143,8 +157,12 @@ class KV2:
             raise translate(call, answer)
         return _version_in(call, metadata)
 
+    def _read(self, name: str, version: str | None = None) -> Call:
+        query = f"version={_number(name, version)}" if version is not None else ""
+        return self._call("read", "GET", name, "data", query=query)
+
     async def _on_versions(self, operation: Operation, name: str, api: str, versions: Sequence[str]) -> None:
-        numbers = [int(_number(name, version)) for version in versions]
+        numbers = [int(_number(name, version)) for version in given(versions)]
         await self._done(self._call(operation, "POST", name, api, body_of({"versions": numbers})))
 
     async def _done(self, call: Call) -> None:
@@ -168,6 +186,13 @@ class KV2:
             created=moment(metadata.get("created_time")),
             clock=self._clock,
         )
+
+
+def given(versions: Sequence[str]) -> Sequence[str]:
+    """Versions that are a list of some. Raises ConfigError: none must not mean all, nor the text "12" 1 and 2."""
+    if isinstance(versions, str) or not versions:
+        raise ConfigError("versions must be a list of at least one version; leave it out for the whole secret")
+    return versions
 
 
 def _number(name: str, version: str) -> str:

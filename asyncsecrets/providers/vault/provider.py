@@ -123,7 +123,7 @@ class VaultProvider:
         return await engine.put(name, members)
 
     async def delete(self, name: str) -> None:
-        """Delete the current version (KV v2, can be undeleted) or the secret (KV v1, for good)."""
+        """Delete the current version (KV v2: :meth:`restore` brings it back) or the secret (KV v1, for good)."""
         await (await self._engine(name)).delete(name)
 
     async def list(self, prefix: str = "") -> list[str]:
@@ -135,22 +135,28 @@ class VaultProvider:
         """Return what is known of each version, oldest first. KV v2 only."""
         return await (await self._versioned(name, "versions")).versions(name)
 
-    async def undelete(self, name: str, versions: Sequence[str]) -> None:
-        """Restore deleted versions. Absent or destroyed ones stay as they are. KV v2 only."""
-        await (await self._versioned(name, "undelete")).undelete(name, versions)
+    async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Bring back deleted versions, by default the current one; KV v2 only. One that is not deleted stays as it is.
+
+        Raises SecretNotFoundError, and restores nothing, where one of them is destroyed or never was. Looks before it
+        writes, so the policy has to allow reading.
+        """
+        await (await self._versioned(name, "restore")).restore(name, versions)
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
-        """Delete given versions, which can be undeleted. KV v2 only."""
+        """Delete given versions; :meth:`restore` brings them back. KV v2 only."""
         await (await self._versioned(name, "versions")).delete_versions(name, versions)
 
-    async def destroy(self, name: str, versions: Sequence[str]) -> None:
-        """Remove the data of given versions for good. KV v2 only."""
-        await (await self._versioned(name, "destroy")).destroy(name, versions)
+    async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Remove the data of given versions for good (KV v2 only), or the secret with its versions and metadata.
 
-    async def purge(self, name: str) -> None:
-        """Remove a secret with all its versions and metadata for good."""
-        engine = await self._engine(name)
-        await (engine.purge(name) if isinstance(engine, KV2) else engine.delete(name))
+        Raises ConfigError for an empty sequence, which never means everything.
+        """
+        if versions is not None:
+            engine: KV1 | KV2 = await self._versioned(name, "versions")
+        else:
+            engine = await self._engine(name)
+        await (engine.destroy(name, versions) if isinstance(engine, KV2) else engine.delete(name))
 
     async def patch(self, name: str, changes: Mapping[str, Any], *, cas: str | None = None) -> str:
         """Merge members into the current version (None removes one); return the new version. KV v2 only."""

@@ -19,6 +19,16 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
+from asyncsecrets.providers.base import (
+    Destroyer,
+    Lister,
+    MetadataKeeper,
+    Patcher,
+    Restorer,
+    VersionDeleter,
+    VersionLister,
+    Writer,
+)
 from asyncsecrets.providers.vault.documents import common_secret, object_text
 from asyncsecrets.providers.vault.errors import Answer, Call, document_of
 from asyncsecrets.testing.vault_server import VaultServer
@@ -52,26 +62,73 @@ async def reason(call):
     return caught.value.reason
 
 
-async def test_delete_undelete_destroy(kv):
+async def test_delete_restore_destroy(kv):
     """A version goes, comes back, and goes for good; each state has its name."""
     await kv.put("a", "canary-1")
     await kv.put("a", "canary-2")
     await kv.delete("a")
     assert await reason(kv.get("a")) == "deleted"
     assert (await kv.get("a", "1")).field("key").equals("canary-1")
-    await kv.undelete("a", ["2"])
+    await kv.restore("a")
     assert (await kv.get("a")).field("key").equals("canary-2")
     await kv.delete_versions("a", ["1"])
     assert await reason(kv.get("a", "1")) == "deleted"
     await kv.destroy("a", ["1"])
-    await kv.undelete("a", ["1"])
+    assert await reason(kv.restore("a", ["1"])) == "destroyed"
     assert await reason(kv.get("a", "1")) == "destroyed"
     assert [version.state for version in await kv.versions("a")] == ["destroyed", "enabled"]
-    await kv.purge("a")
+    await kv.destroy("a")
     assert await reason(kv.get("a")) == "absent"
     assert await reason(kv.versions("a")) == "absent"
-    await kv.undelete("a", ["1"])
-    await kv.purge("a")
+    await kv.destroy("a")
+
+
+async def test_restore(kv):
+    """What the last delete took comes back, or given versions, all or none; what is not deleted stays."""
+    for number in (1, 2, 3):
+        await kv.put("a", f"canary-{number}")
+    await kv.restore("a")
+    await kv.delete_versions("a", ["1", "2"])
+    await kv.delete("a")
+    await kv.restore("a")
+    assert [version.state for version in await kv.versions("a")] == ["deleted", "deleted", "enabled"]
+    await kv.destroy("a", ["2"])
+    assert await reason(kv.restore("a", ["1", "2"])) == "destroyed"
+    assert await reason(kv.restore("a", ["1", "4"])) == "absent"
+    assert await reason(kv.get("a", "1")) == "deleted"
+    await kv.restore("a", ["1", "3"])
+    assert (await kv.get("a", "1")).field("key").equals("canary-1")
+    await kv.destroy("a", ["3"])
+    assert await reason(kv.restore("a")) == "destroyed"
+    assert await reason(kv.restore("none")) == "absent"
+    assert await reason(kv.restore("none", ["1"])) == "absent"
+    await kv.destroy("none", ["1"])
+    await kv.delete_versions("none", ["1"])
+
+
+@pytest.mark.parametrize("versions", [[], (), "", "12"])
+@pytest.mark.parametrize("operation", ["destroy", "restore", "delete_versions"])
+async def test_versions_that_are_no_list(kv, operation, versions):
+    """No versions never means all of them, and a text is not a list of its digits; nothing is changed."""
+    for number in (1, 2):
+        await kv.put("a", f"canary-{number}")
+    with pytest.raises(ConfigError, match="versions"):
+        await getattr(kv, operation)("a", versions)
+    assert [version.state for version in await kv.versions("a")] == ["enabled", "enabled"]
+
+
+async def test_contract(kv):
+    """The provider is all that a manager with versions, metadata and a way back can be."""
+    for protocol in (VersionLister, VersionDeleter, Restorer, Destroyer, Patcher, MetadataKeeper, Lister, Writer):
+        assert isinstance(kv, protocol), protocol
+
+
+async def test_a_deleted_secret_names_the_way_back(kv):
+    """The error of a deleted version says what brings it back."""
+    await kv.put("a", "canary")
+    await kv.delete("a")
+    with pytest.raises(SecretNotFoundError, match=r"restore\(\) or `asyncsecrets restore NAME`"):
+        await kv.get("a")
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "abc", "1.0", " 1", "\u0661", "99999999999999999999", ""])
@@ -79,7 +136,7 @@ async def test_no_such_version(kv, version):
     """What is not a version number is no version; the server would read some of these as the latest."""
     await kv.put("a", "canary-1")
     assert await reason(kv.get("a", version)) == "absent"
-    for call in (kv.undelete("a", [version]), kv.destroy("a", [version])):
+    for call in (kv.restore("a", [version]), kv.destroy("a", [version])):
         assert await reason(call) == "absent"
 
 
@@ -197,7 +254,7 @@ async def test_hvac_reads_what_we_write(kv):
         await kv.put("a", "canary-3", cas="1")
     await asyncio.to_thread(other.delete_latest_version_of_secret, path)
     assert await reason(kv.get("a")) == "deleted"
-    await kv.undelete("a", ["2"])
+    await kv.restore("a")
     read = await asyncio.to_thread(other.read_secret_version, path, raise_on_deleted_version=True)
     assert read["data"]["metadata"]["version"] == 2
 
@@ -219,11 +276,16 @@ async def test_kv1_is_found_out(kv, kv1, provider_at):
         assert written.version is None
         await provider.put("b/c", "canary-2")
         assert await provider.list() == ["a", "b/c"]
-        for call in (provider.get("a", "1"), provider.put("a", "canary", cas="1"), provider.undelete("a", ["1"])):
+        for call in (
+            provider.get("a", "1"),
+            provider.put("a", "canary", cas="1"),
+            provider.restore("a"),
+            provider.destroy("a", ["1"]),
+        ):
             with pytest.raises(UnsupportedOperationError, match="KV version 1"):
                 await call
         await provider.delete("a")
-        await provider.purge("b/c")
+        await provider.destroy("b/c")
         assert await provider.list() == []
 
 

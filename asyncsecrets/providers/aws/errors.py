@@ -2,7 +2,7 @@
 
 AWS's errors are told apart by ``Error.Code``, never by HTTP status: the same fault has had different ones. Where there
 is no answer of AWS behind it (a load balancer's page), botocore uses the status as code, and so does the table here.
-A message of AWS is looked at for the name of an IAM action and for "deletion", and goes no further.
+A message of AWS is looked at for the name of an IAM action, for deletion and for replicas, and goes no further.
 """
 
 from __future__ import annotations
@@ -31,8 +31,14 @@ from asyncsecrets.errors import (
     SecretNotFoundError,
     UnavailableError,
 )
+from asyncsecrets.providers.aws.codes import AUTHENTICATION, CIPHERTEXT, DENIED, KEY, THROTTLED, UNAVAILABLE
 
-__all__ = ["Call", "RedirectedError", "TooLargeError", "code_of", "translate"]
+__all__ = ["REPLICATED", "SCHEDULED", "Call", "RedirectedError", "TooLargeError", "code_of", "translate"]
+
+
+REPLICATED: Final = "it has replicas"
+SCHEDULED: Final = "scheduled for deletion"
+"""Each is part of the messages about a secret in that state, and of no others."""
 
 
 class RedirectedError(Exception):
@@ -90,84 +96,18 @@ def code_of(failure: BaseException) -> str | None:
 # -- AWS answered with an error
 
 _WRITES: Final = frozenset(
-    {"CreateSecret", "DeleteSecret", "PutSecretValue", "RestoreSecret", "RotateSecret", "UpdateSecretVersionStage"}
+    {
+        "CreateSecret",
+        "DeleteSecret",
+        "PutSecretValue",
+        "RemoveRegionsFromReplication",
+        "RestoreSecret",
+        "RotateSecret",
+        "UpdateSecretVersionStage",
+    }
 )
 _STS: Final = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity"})
 
-_EXPIRED: Final = "the session token has expired: get new credentials, or use a role or profile, which renew themselves"
-_UNKNOWN: Final = "AWS does not know the access key: check AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN, and that it is active"
-_UNSIGNED: Final = "the signature is wrong: check AWS_SECRET_ACCESS_KEY, and that this machine's clock is right"
-_CLOCK: Final = "the signature is out of date: this machine's clock is wrong by minutes"
-_IDENTITY: Final = "the web identity token is not accepted: check aws_web_identity_token, its expiry and its audience"
-
-_AUTHENTICATION: Final = {
-    "AuthFailure": _UNKNOWN,
-    "ExpiredToken": _EXPIRED,
-    "ExpiredTokenException": _EXPIRED,
-    "IDPRejectedClaim": _IDENTITY,
-    "IncompleteSignature": _UNSIGNED,
-    "IncompleteSignatureException": _UNSIGNED,
-    "InvalidAccessKeyId": _UNKNOWN,
-    "InvalidClientTokenId": _UNKNOWN,
-    "InvalidIdentityToken": _IDENTITY,
-    "InvalidSignatureException": _UNSIGNED,
-    "InvalidToken": _UNKNOWN,
-    "MissingAuthenticationToken": "no credentials were sent: see AWS_ACCESS_KEY_ID, a profile, or a role",
-    "MissingAuthenticationTokenException": "no credentials were sent: see AWS_ACCESS_KEY_ID, a profile, or a role",
-    "RequestExpired": _CLOCK,
-    "RequestTimeTooSkewed": _CLOCK,
-    "SignatureDoesNotMatch": _UNSIGNED,
-    "TokenRefreshRequired": _EXPIRED,
-    "UnrecognizedClientException": _UNKNOWN,
-    "401": _UNKNOWN,
-}
-_THROTTLED: Final = frozenset(
-    {
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "Throttling",
-        "ThrottledException",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "429",
-    }
-)
-_UNAVAILABLE: Final = frozenset(
-    {
-        "DependencyTimeoutException",
-        "IDPCommunicationError",
-        "InternalFailure",
-        "InternalServerError",
-        "InternalServerException",
-        "InternalServiceError",
-        "InternalServiceErrorException",
-        "KMSInternalException",
-        "KeyUnavailableException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-    }
-)
-_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation", "403"})
-_KEY: Final = {
-    "DecryptionFailure": "KMS cannot decrypt it: is kms:Decrypt allowed on the secret's key, and is the key enabled?",
-    "DisabledException": "the KMS key is disabled: enable it (kms:EnableKey), or re-encrypt under another",
-    "EncryptionFailure": "KMS cannot encrypt it: is kms:GenerateDataKey allowed on kms_key_id, and is the key enabled?",
-    "InvalidGrantTokenException": "the grant of the KMS key is not valid",
-    "KMSInvalidStateException": "the KMS key is pending deletion or import: cancel that (kms:CancelKeyDeletion)",
-    "OptInRequired": "the account has not enabled this region or service",
-    "RegionDisabledException": "STS is not activated in this region: activate it, or set aws_sts_endpoint",
-}
-_CIPHERTEXT: Final = {
-    "IncorrectKeyException": "it was encrypted under another key than kms_key_id",
-    "InvalidCiphertextException": "KMS does not accept the ciphertext: it is damaged, of another region's or account's "
-    "key, or was encrypted with another encryption_context",
-}
 _ACTION: Final = re.compile(r"perform: ((?:secretsmanager|kms|sts):[A-Za-z]{1,60})\b", re.ASCII)
 _SHOWABLE: Final = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
 
@@ -176,17 +116,17 @@ def _refused(call: Call, failure: botocore.ClientError) -> AsyncSecretsError:
     code, message = str(code_of(failure)), str(failure.response.get("Error", {}).get("Message", ""))
     if failure.operation_name in _STS:
         call = Call(call.system, call.operation, call.name, "STS")
-    if code in _THROTTLED:
+    if code in THROTTLED:
         return _rate_limited(call, failure)
-    if code in _DENIED:
+    if code in DENIED:
         return _denied(call, failure.operation_name, message)
-    if code in _AUTHENTICATION:
-        return call.error(AuthenticationError, _AUTHENTICATION[code])
-    if code in _KEY:
-        return call.error(AccessDeniedError, _KEY[code])
-    if code in _CIPHERTEXT:
-        return call.error(IntegrityError, _CIPHERTEXT[code])
-    if code in _UNAVAILABLE or _status(failure) >= 500:
+    if code in AUTHENTICATION:
+        return call.error(AuthenticationError, AUTHENTICATION[code])
+    if code in KEY:
+        return call.error(AccessDeniedError, KEY[code])
+    if code in CIPHERTEXT:
+        return call.error(IntegrityError, CIPHERTEXT[code])
+    if code in UNAVAILABLE or _status(failure) >= 500:
         return call.error(UnavailableError, f"AWS cannot answer now ({_shown(code)})", unknown=True)
     return _about_the_secret(call, code, message)
 
@@ -195,14 +135,20 @@ def _about_the_secret(call: Call, code: str, message: str) -> AsyncSecretsError:
     """Errors whose meaning depends on what was asked."""
     if code == "ResourceNotFoundException" and call.operation != "CreateSecret":
         return call.error(SecretNotFoundError, f"there is no such secret or version{_in(call.region)} of this account")
-    if code == "InvalidRequestException" and "delet" in message.lower():
+    if code == "InvalidRequestException" and _DELETED.search(message):
         return _pending_deletion(call)
+    if code in _STATES and (replicas := _REPLICAS.search(message)):
+        return _replicated(call, is_replica=bool(replicas["replica"]))
     if code == "InvalidRequestException":
         return call.error(ConflictError, f"its state does not allow {call.operation}{_HINTS.get(call.operation, '')}")
     if code == "ResourceExistsException":
         return call.error(ConflictError, "a secret of this name, or a version of this token, exists already")
-    if code in {"LimitExceededException", "PreconditionNotMetException"}:
+    if code == "LimitExceededException":
         return call.error(ConflictError, f"AWS refuses {call.operation}: a quota of the account is used up")
+    if code == "PreconditionNotMetException":
+        return call.error(
+            ConflictError, f"AWS refuses {call.operation}: something it builds on is not there yet{_PRIOR}"
+        )
     if code in {"ResourceNotFoundException", "NotFoundException", "InvalidKeyUsageException", "InvalidArnException"}:
         return ConfigError(call.says(f"the KMS key is not there{_in(call.region)} or cannot do that: check kms_key_id"))
     if code in {"InvalidParameterException", "ValidationException", "InvalidParameterValue", "ValidationError"}:
@@ -219,20 +165,35 @@ _HINTS: Final = {
 }
 
 
+_STATES: Final = frozenset({"InvalidParameterException", "InvalidRequestException"})
+_DELETED: Final = re.compile(r"(?:marked|scheduled)\s+for\s+deletion|(?:marked|was)\s+deleted", re.ASCII)
+_REPLICAS: Final = re.compile(r"replica regions|(?P<replica>on a replica secret)", re.ASCII)
+_RESTORE: Final = "`await client.restore(name)` or `asyncsecrets restore NAME` brings it back"
+
+
+_PRIOR: Final = (
+    ", such as a region of replica_regions that the account has not enabled, or the service-linked role for replication"
+)
+
+
 def _pending_deletion(call: Call) -> ProviderError:
     if not call.writes:
-        return SecretNotFoundError(
-            call.says(
-                "it is scheduled for deletion; restore(name), or `aws secretsmanager restore-secret`, brings it back"
-            ),
-            provider=call.system,
-            name=call.name,
-            reason="pending_deletion",
-        )
+        text = call.says(f"it is {SCHEDULED}: {_RESTORE}")
+        return SecretNotFoundError(text, provider=call.system, name=call.name, reason="pending_deletion")
     return call.error(
         ConflictError,
-        "the name belongs to a secret that is scheduled for deletion: bring it back with restore(name) or `aws "
-        "secretsmanager restore-secret --secret-id NAME`, or delete it for good (force_delete) before it is made anew",
+        f"the name belongs to a secret that is {SCHEDULED}: {_RESTORE}; `asyncsecrets destroy NAME` deletes it for "
+        "good, and frees the name after seconds",
+    )
+
+
+def _replicated(call: Call, *, is_replica: bool) -> AsyncSecretsError:
+    if is_replica:
+        return ConfigError(call.says(f"the secret{_in(call.region)} is a replica: write to it where its original is"))
+    return call.error(
+        ConflictError,
+        f"{REPLICATED}, which AWS does not delete with it: `aws secretsmanager remove-regions-from-replication "
+        "--secret-id NAME --remove-replica-regions REGION …` deletes them",
     )
 
 

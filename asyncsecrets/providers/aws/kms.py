@@ -10,7 +10,7 @@ from asyncsecrets.errors import ConfigError, DecodeError, MalformedResponseError
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.ciphertext import CiphertextProvider
-from asyncsecrets.secret import Payload
+from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["AwsKmsProvider"]
 
@@ -68,7 +68,7 @@ class AwsKmsProvider(CiphertextProvider):
         """
         if not self.settings.kms_key_id:
             raise ConfigError(f"{_SYSTEM}: to encrypt, set kms_key_id: the id, ARN or alias/… of a KMS key")
-        data = plaintext.encode() if isinstance(plaintext, str) else plaintext
+        data = Secret(plaintext, name="the plaintext").reveal_bytes()
         if not 0 < len(data) <= _LARGEST:
             raise DecodeError(
                 f"{_SYSTEM}: KMS encrypts 1 to {_LARGEST:,} bytes, and these are {len(data):,}; keep larger ones in a "

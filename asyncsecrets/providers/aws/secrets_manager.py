@@ -12,9 +12,11 @@ from asyncsecrets.errors import (
     ConflictError,
     ProviderError,
     SecretNotFoundError,
+    UnsupportedOperationError,
 )
 from asyncsecrets.providers.aws.batch import BatchPermission, read_batch
 from asyncsecrets.providers.aws.documents import malformed, parameter_of, secret_of, version_id, version_info
+from asyncsecrets.providers.aws.errors import REPLICATED, SCHEDULED
 from asyncsecrets.providers.aws.names import (
     CURRENT,
     SYSTEM,
@@ -36,6 +38,8 @@ _STAGED: Final = "ASYNCSECRETS_STAGED"
 _ABSENT: Final = frozenset({"ResourceNotFoundException"})
 _EXISTS: Final = frozenset({"ResourceExistsException"})
 _MOVED: Final = frozenset({"InvalidParameterException", "InvalidRequestException"})
+_STATE: Final = frozenset({"InvalidRequestException"})
+_FOR_GOOD: Final = {"ForceDeleteWithoutRecovery": True}
 _PAGE: Final = 100
 
 
@@ -49,6 +53,7 @@ class AwsSecretsManagerProvider:
 
     system: ClassVar[str] = SYSTEM
     batch_size: ClassVar[int] = 20
+    idempotent_writes: ClassVar[bool] = True
 
     def __init__(self, settings: AwsSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
@@ -138,18 +143,27 @@ class AwsSecretsManagerProvider:
         """Schedule the secret for deletion after the recovery window, or delete it for good (``force_delete``)."""
         check_name(name)
         days = self.settings.recovery_window_days
-        how = {"ForceDeleteWithoutRecovery": True} if self.settings.force_delete else {"RecoveryWindowInDays": days}
         try:
-            await self._call("DeleteSecret", name, {"SecretId": name, **how}, unless=_ABSENT)
+            await self._delete(name, _FOR_GOOD if self.settings.force_delete else {"RecoveryWindowInDays": days})
         except ConflictError as error:
             # Scheduled already is done already; any other state is not.
-            if "scheduled for deletion" not in error.message:
+            if SCHEDULED not in error.message:
                 raise
 
-    async def restore(self, name: str) -> None:
-        """Take the secret's scheduled deletion back."""
-        check_name(name)
-        await self._call("RestoreSecret", name, {"SecretId": name})
+    async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Take the secret's scheduled deletion back. Raises UnsupportedOperationError for ``versions``."""
+        self._check_whole(name, versions, "restores")
+        if await self._call("RestoreSecret", name, {"SecretId": name}, unless=_STATE) is None:
+            await self.get(name)  # it was not scheduled, or this says that it still is
+
+    async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Delete the secret for good, also one that is scheduled for deletion.
+
+        AWS does it in the background: the name is free again after seconds. Raises UnsupportedOperationError for
+        ``versions``.
+        """
+        self._check_whole(name, versions, "destroys")
+        await self._delete(name, _FOR_GOOD)
 
     async def rotate(self, name: str, *, token: str = "") -> str:
         """Start a rotation by the Lambda function that the secret is configured with; return the new version's id.
@@ -161,6 +175,21 @@ class AwsSecretsManagerProvider:
         parameters = {"SecretId": name, "ClientRequestToken": wanted, "RotateImmediately": True}
         answer = await self._call("RotateSecret", name, parameters)
         return str((answer or {}).get("VersionId") or wanted)
+
+    async def _delete(self, name: str, how: Mapping[str, Any]) -> None:
+        parameters = {"SecretId": name, **how}
+        replicas = list(self.settings.replica_regions)
+        try:
+            await self._call("DeleteSecret", name, parameters, unless=_ABSENT)
+        except ConflictError as error:
+            if REPLICATED not in error.message or not replicas:
+                raise
+        else:
+            return
+        # AWS deletes no secret that has replicas; those of the settings were made here with it, and go with it.
+        removal = {"SecretId": name, "RemoveReplicaRegions": replicas}
+        await self._call("RemoveRegionsFromReplication", name, removal, unless=_ABSENT)
+        await self._call("DeleteSecret", name, parameters, unless=_ABSENT)
 
     async def _upsert(self, name: str, value: dict[str, Any]) -> dict[str, Any] | None:
         update = {"SecretId": name, **value}
@@ -203,6 +232,13 @@ class AwsSecretsManagerProvider:
         return {key: value for key, value in extras.items() if value}
 
     # -- inside
+
+    def _check_whole(self, name: str, versions: Sequence[str] | None, does: str) -> None:
+        check_name(name)
+        if versions is not None:
+            raise UnsupportedOperationError(
+                f"{SYSTEM}: {name!r}: AWS {does} a secret as a whole, with all its versions; leave the versions out"
+            )
 
     async def _call(
         self, operation: str, name: str | None, parameters: Mapping[str, Any], unless: frozenset[str] = frozenset()

@@ -50,6 +50,7 @@ class AwsProxy:
         self.applied_first = False
         self.denied: set[str] = set()
         self.denied_names: set[str] = set()
+        self.refused: dict[str, tuple[str, str]] = {}  # operation → code and message
         self.page: int | None = None
         self.accepted_keys: set[str] | None = None
         self.expired: set[str] = set()
@@ -165,6 +166,8 @@ class AwsProxy:
             raise RefusedError("ExpiredTokenException", "The security token included in the request is expired")
         if self.accepted_keys is not None and signed[1] not in self.accepted_keys:
             raise RefusedError("UnrecognizedClientException", "The security token included in the request is invalid.")
+        if operation in self.refused:
+            raise RefusedError(*self.refused[operation])
         if operation in self.denied:
             raise RefusedError(
                 "AccessDeniedException", f"User: x is not authorized to perform: {service}:{operation} on y"
@@ -190,7 +193,8 @@ class AwsProxy:
         self._check_state(operation, name)
 
     def _check_state(self, operation: str, name: str | None) -> None:
-        if operation not in {"CreateSecret", "PutSecretValue", "ListSecretVersionIds"}:
+        checked = {"CreateSecret", "PutSecretValue", "ListSecretVersionIds", "UpdateSecretVersionStage"}
+        if operation not in checked:
             return
         secret = _secrets().get(str(name))
         if secret is None and operation == "ListSecretVersionIds":

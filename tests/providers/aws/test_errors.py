@@ -45,6 +45,7 @@ CODES = [
     ("InvalidRequestException", "RotateSecret", ConflictError, "rotation-lambda-arn"),
     ("ResourceExistsException", CREATE, ConflictError, "exists"),
     ("LimitExceededException", CREATE, ConflictError, "quota"),
+    ("PreconditionNotMetException", CREATE, ConflictError, "replica_regions"),
     ("ValidationException", GET, InvalidNameError, "invalid"),
     ("InvalidParameterException", CREATE, ConfigError, "replica_regions"),
     ("AccessDeniedException", GET, AccessDeniedError, "secretsmanager:GetSecretValue"),
@@ -111,6 +112,44 @@ def test_missing_action(message, says):
     assert type(error) is AccessDeniedError
     assert says in str(error)
     assert "canary" not in str(error)
+
+
+SCHEDULED = [
+    "You can't perform this operation on the secret because it was marked for deletion.",
+    "You can't create this secret because a secret with this name is already scheduled for deletion.",
+    "You tried to perform the operation on a secret that's currently marked deleted. canary",
+    "You can't perform this operation on the secret because it was deleted.",
+]
+
+
+@pytest.mark.parametrize("message", SCHEDULED)
+def test_scheduled_for_deletion(message):
+    """However AWS says that a secret is scheduled for deletion, the error names what brings it back."""
+    failure = client_error("InvalidRequestException", message=message)
+    read = translate(Call("aws_secret_manager", GET, "db"), failure)
+    assert isinstance(read, SecretNotFoundError)
+    assert read.reason == "pending_deletion"
+    write = translate(Call("aws_secret_manager", PUT, "db"), failure)
+    assert type(write) is ConflictError
+    for error in (read, write):
+        assert "`await client.restore(name)`" in str(error)
+        assert "`asyncsecrets restore NAME`" in str(error)
+        assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize("code", ["InvalidParameterException", "InvalidRequestException"])
+def test_replicas(code):
+    """A secret with replicas, or that is one, is told from a deleted one and from a wrong name."""
+    held = client_error(code, message="You can't delete secret canary that still has replica regions [us-east-1].")
+    error = translate(Call("aws_secret_manager", "DeleteSecret", "db"), held)
+    assert type(error) is ConflictError
+    assert "remove-regions-from-replication" in str(error)
+    assert "canary" not in str(error)
+    assert "scheduled" not in str(error)
+    text = "Operation not permitted on a replica secret. Call must be made in primary secret's region."
+    error = translate(Call("aws_secret_manager", PUT, "db", "us-east-1"), client_error(code, message=text))
+    assert type(error) is ConfigError
+    assert "in us-east-1 is a replica" in str(error)
 
 
 def test_assume_role():

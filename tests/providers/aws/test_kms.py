@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import traceback
 
 import pytest
 
@@ -16,6 +17,7 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.aws import AwsKmsProvider
+from asyncsecrets.providers.base import Encrypter
 
 
 @pytest.fixture
@@ -163,6 +165,17 @@ async def test_encrypt(aws, kms, environ):
         with pytest.raises(DecodeError, match="4,096"):
             await kms.encrypt(value)
     assert aws.count() == before
+
+
+async def test_encrypt_says_no_plaintext(aws, kms):
+    """The provider is an Encrypter; a text that no bytes can hold is refused without the text."""
+    assert isinstance(kms, Encrypter)
+    text = "canary \ud800"
+    aws.calls.clear()
+    with pytest.raises(DecodeError) as caught:
+        await kms.encrypt(text)
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    assert aws.calls == []
 
 
 async def test_encrypt_without_a_key(environ):

@@ -17,9 +17,11 @@ from asyncsecrets.errors import (
     RateLimitedError,
     SecretNotFoundError,
     UnavailableError,
+    UnsupportedOperationError,
 )
 from asyncsecrets.providers.aws import AwsSecretsManagerProvider
 from asyncsecrets.providers.aws.secrets_manager import secret_of
+from asyncsecrets.providers.base import Destroyer, Restorer, Rotator
 from asyncsecrets.secret import Secret
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -197,6 +199,17 @@ async def test_token(aws, build):
     assert (await provider.put("db", "canary short", token="short")).version != "short"
 
 
+async def test_writes_are_idempotent(aws, build):
+    """A write that is made again under its token changes nothing, also when another came in between."""
+    provider = await build()
+    assert provider.idempotent_writes
+    await provider.put("db", "canary one", token=TOKEN)
+    await provider.put("db", "canary two")
+    await provider.put("db", "canary one", token=TOKEN)
+    assert (await provider.get("db")).equals("canary two")
+    assert len(await provider.versions("db")) == 2
+
+
 async def test_create_race(aws, build):
     """Of two who create the same secret at once, both succeed: the later one adds a version."""
     provider = await build()
@@ -240,12 +253,69 @@ async def test_pending_deletion(aws, build):
         await provider.get("gone")
     assert caught.value.reason == "pending_deletion"
     for write in (provider.put("gone", "canary new"), provider.put("gone", "canary new", cas="0")):
-        with pytest.raises(ConflictError, match="restore-secret"):
+        with pytest.raises(ConflictError, match=r"asyncsecrets restore NAME"):
             await write
     await provider.delete("gone")
     assert await provider.list() == []
     await provider.restore("gone")
     assert (await provider.get("gone")).equals("canary")
+
+
+async def test_restore(aws, build):
+    """Restore brings back what is scheduled, leaves alone what is not, and says so where there is nothing."""
+    provider = await build()
+    assert isinstance(provider, Restorer)
+    with pytest.raises(SecretNotFoundError):
+        await provider.restore("never")
+    await provider.put("db", "canary")
+    await provider.restore("db")
+    aws.refused = {"RestoreSecret": ("InvalidRequestException", "The secret was not deleted.")}
+    await provider.restore("db")
+    assert aws.calls[-2:] == ["RestoreSecret", "GetSecretValue"]
+    await provider.delete("db")
+    with pytest.raises(SecretNotFoundError, match="scheduled for deletion"):
+        await provider.restore("db")
+    aws.refused = {}
+    await provider.restore("db")
+    assert (await provider.get("db")).equals("canary")
+    with pytest.raises(UnsupportedOperationError, match="as a whole"):
+        await provider.restore("db", ["0" * 32])
+
+
+async def test_destroy(aws, build):
+    """Destroy deletes for good, also what is scheduled for deletion or not there; versions one by one it cannot."""
+    provider = await build()
+    assert isinstance(provider, Destroyer)
+    for scheduled in (False, True):
+        await provider.put("gone", "canary")
+        if scheduled:
+            await provider.delete("gone")
+        await provider.destroy("gone")
+        assert aws.requests[-1]["body"] == {"SecretId": "gone", "ForceDeleteWithoutRecovery": True}
+        with pytest.raises(SecretNotFoundError) as caught:
+            await provider.get("gone")
+        assert caught.value.reason == "absent"
+    await provider.destroy("gone")
+    with pytest.raises(SecretNotFoundError):
+        await provider.restore("gone")
+    aws.calls.clear()
+    for versions in ([], ["0" * 32]):
+        with pytest.raises(UnsupportedOperationError, match="as a whole"):
+            await provider.destroy("gone", versions)
+    assert aws.calls == []
+
+
+@pytest.mark.parametrize("for_good", [False, True], ids=["delete", "destroy"])
+async def test_delete_with_replicas(aws, build, for_good):
+    """Replicas of the settings' regions go with their secret; of others AWS's refusal is told, and nothing is gone."""
+    provider, plain = await build(replica_regions=["us-east-1"]), await build()
+    await provider.put("db", "canary")
+    with pytest.raises(ConflictError, match="remove-regions-from-replication"):
+        await (plain.destroy("db") if for_good else plain.delete("db"))
+    assert (await plain.get("db")).equals("canary")
+    await (provider.destroy("db") if for_good else provider.delete("db"))
+    with pytest.raises(SecretNotFoundError):
+        await provider.get("db")
 
 
 async def test_force_delete(aws, build):
@@ -260,6 +330,7 @@ async def test_force_delete(aws, build):
 async def test_rotate(aws, build):
     """Rotate starts a rotation and returns the new version's id; without a function for it, the error says so."""
     provider = await build()
+    assert isinstance(provider, Rotator)
     await provider.put("db", "canary")
     assert await provider.rotate("db", token=TOKEN) == TOKEN
     assert aws.requests[-1]["body"] == {"SecretId": "db", "ClientRequestToken": TOKEN, "RotateImmediately": True}
@@ -305,7 +376,7 @@ async def test_names_are_checked_first(aws, build, name):
     """A name that AWS cannot have is refused by every operation before anything is sent."""
     provider = await build()
     calls = [provider.get(name), provider.put(name, "canary"), provider.delete(name), provider.versions(name)]
-    calls += [provider.restore(name), provider.rotate(name), provider.get_many(["ok", name])]
+    calls += [provider.restore(name), provider.destroy(name), provider.rotate(name), provider.get_many(["ok", name])]
     for call in calls:
         with pytest.raises(InvalidNameError) as caught:
             await call

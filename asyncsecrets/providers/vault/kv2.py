@@ -29,6 +29,8 @@ from asyncsecrets.secret import Secret
 
 __all__ = ["KV2", "given"]
 
+_CAS_TRIES: Final = 10  # each one that loses saw another write succeed
+
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -69,8 +71,8 @@ class KV2:
     async def put(self, name: str, members: Mapping[str, Any], cas: str | None = None) -> Secret:
         """Write a version. Where the mount requires CAS and none is given, the current version is looked up."""
         answer, call = await self._write(name, members, cas)
-        if cas is None and answer.status == 400 and _requires_cas(answer):
-            answer, call = await self._write(name, members, await self._current(name))
+        if cas is None and _says(answer, "check-and-set parameter required"):
+            answer, call = await self._write_after_looking(name, members)
         if answer.status != 200:
             raise translate(call, answer)
         return self._secret(call, members, data_of(call, answer))
@@ -146,6 +148,19 @@ class KV2:
         call = self._call("write", "POST", name, "data", body_of({"data": members, **_options(name, cas)}))
         return await self._client.call(call), call
 
+    async def _write_after_looking(self, name: str, members: Mapping[str, Any]) -> tuple[Answer, Call]:
+        """Write with the current version as cas; who comes in between is no conflict of a caller that gave none."""
+        for _ in range(_CAS_TRIES):
+            answer, call = await self._write(name, members, await self._current(name))
+            if not _says(answer, "check-and-set parameter did not match"):
+                return answer, call
+        raise ConflictError(
+            f"{SYSTEM}: {name!r}: its mount accepts writes with cas only, and others changed it before each of "
+            f"{_CAS_TRIES} tries; write it again",
+            provider=SYSTEM,
+            name=name,
+        )
+
     async def _current(self, name: str) -> str:
         """The version number that CAS compares with, that of a deleted version included; "0" where there is none."""
         call = self._read(name)
@@ -216,8 +231,8 @@ def _options(name: str, cas: str | None) -> dict[str, Any]:
     )
 
 
-def _requires_cas(answer: Answer) -> bool:
-    return any("check-and-set parameter required" in text for text in errors_in(answer.body) or ())
+def _says(answer: Answer, refusal: str) -> bool:
+    return answer.status == 400 and any(refusal in text for text in errors_in(answer.body) or ())
 
 
 def _version_in(call: Call, metadata: Mapping[str, Any]) -> str:

@@ -171,6 +171,33 @@ async def test_cas_required(kv):
         await kv.put("a", "canary-4", cas="1")
 
 
+async def test_writers_race_where_cas_is_required(kv):
+    """Plain puts that meet each other are all written, in some order: no caller asked for a compare-and-set."""
+    await kv.write_metadata("a", cas_required=True)
+    written = await asyncio.gather(*(kv.put("a", f"canary-{number}") for number in range(6)))
+    assert {secret.version for secret in written} == {str(number) for number in range(1, 7)}
+
+
+async def test_a_race_that_is_never_won(provider_at):
+    """Where somebody else is quicker each time, the tries end, with an error that does not speak of a cas given."""
+
+    def respond(request):
+        if "/sys/internal/" in request.target:
+            return answer(body=mount())
+        if request.method == "GET":
+            return answer(body=secret())
+        why = "did not match the current version" if b'"cas"' in request.body else "required for this call"
+        return answer(400, {"errors": [f"check-and-set parameter {why}"]})
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        with pytest.raises(ConflictError, match="others changed it"):
+            await provider.put("a", "canary")
+        assert len(server.requests) == 22
+        with pytest.raises(ConflictError, match="since the version that cas names"):
+            await provider.put("a", "canary", cas="7")
+        assert len(server.requests) == 23
+
+
 async def test_patch(kv):
     """A patch keeps the other members; None removes one; a lost cas writes nothing."""
     await kv.put("a", "canary-1")

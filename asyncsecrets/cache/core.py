@@ -178,8 +178,13 @@ class SingleFlightCache(Generic[K, V]):
 
     def clear(self) -> None:
         """Forget everything, as :meth:`invalidate` does for one key."""
+        self.invalidate_all(lambda _: True)
+
+    def invalidate_all(self, which: Callable[[K], bool]) -> None:
+        """:meth:`invalidate` every key that ``which`` says yes to. O(n)."""
         for key in [*self._entries, *self._flights, *self._absent.keys()]:
-            self.invalidate(key)
+            if which(key):
+                self.invalidate(key)
 
     # -- life
 

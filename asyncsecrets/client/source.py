@@ -185,9 +185,7 @@ class Source:
 
     def forget_versions(self, name: str) -> None:
         """Forget the versions of ``name`` that were asked for: a version can be a label, such as *previous*."""
-        self.cache.start()  # what it holds from an earlier loop is hot from here on
-        for key in [key for key in self.cache.hot if not isinstance(key, str) and key[0] == name]:
-            self.cache.invalidate(key)
+        self.cache.invalidate_all(lambda key: not isinstance(key, str) and key[0] == name)
 
     # -- one call of the provider
 

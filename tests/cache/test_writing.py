@@ -206,6 +206,21 @@ async def test_clear_forgets_values_flights_and_absences(world: World) -> None:
 
 
 @virtual
+async def test_invalidate_all_forgets_what_it_is_told(world: World) -> None:
+    """Values, flights in the air and absences of these keys, and nothing of the others."""
+    cache = await world.warm(negative_ttl=1000.0)
+    with pytest.raises(SecretNotFoundError):
+        await cache.get("k.gone")
+    world.backend.values |= {"k.slow": "old", "slow": "old", "k.gone": "back"}
+    readers = [asyncio.create_task(cache.get(key)) for key in ("k.slow", "slow")]
+    await settle()
+    cache.invalidate_all(lambda key: key.startswith("k."))
+    world.backend.values |= {"k.slow": "new", "slow": "new"}
+    assert await asyncio.gather(*readers) == ["old", "old"]
+    assert [await cache.get(key) for key in ("k", "k.slow", "slow", "k.gone")] == ["old", "new", "old", "back"]
+
+
+@virtual
 async def test_the_listener_hears_of_every_change_in_order(world: World) -> None:
     """With the value before, so that a change can be told from a renewal that brought the same."""
     recorder = Recorder()

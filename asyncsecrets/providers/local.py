@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -135,7 +135,7 @@ class LocalProvider:
         return await self._in_thread(name, lambda: self._secret(keys, self._file.read(), name, version))
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # a put is applied in one step, or not at all
-        """Encrypt a new version. ``cas`` must be the current version, ``"0"`` where there is none or it is deleted."""
+        """Encrypt a new version. ``cas`` must be the current version, ``"0"`` where there is none or it is gone."""
         keys = self._check(name)
         if isinstance(payload, str) and not _is_utf8(payload):
             raise DecodeError(
@@ -156,14 +156,30 @@ class LocalProvider:
         return Secret(payload, name=name, version=str(entry.version), created=entry.created)
 
     async def delete(self, name: str) -> None:
-        """Mark the current version as deleted; :meth:`undelete` brings it back."""
-        self._check(name)
-        await self._in_thread(name, lambda: self._change(lambda store: store.with_deleted(name, self._second())))
+        """Mark the current version as deleted; :meth:`restore` brings it back."""
+        await self._mark(name, None, lambda entry: entry.with_deleted(self._second()))
 
-    async def undelete(self, name: str) -> None:
-        """Bring a deleted current version back. Nothing deleted is not an error."""
+    async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
+        """Mark these versions as deleted; :meth:`restore` brings them back. Absent ones are not an error."""
+        await self._mark(name, versions, lambda entry: entry.with_deleted(self._second()))
+
+    async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Bring back the current version, or the given ones. One that is not deleted, or is destroyed, stays as it is.
+
+        Raises SecretNotFoundError for a secret that is not in the file at all.
+        """
+        await self._mark(name, versions, lambda entry: entry.with_deleted(None), must_be_there=True)
+
+    async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Take the values of these versions out of the file for good, or the secret with all its versions.
+
+        Absent is not an error. Copies of the file, such as earlier commits, still hold what was taken out of this one.
+        """
+        if versions is not None:
+            await self._mark(name, versions, lambda entry: entry.with_destroyed(self._second()))
+            return
         self._check(name)
-        await self._in_thread(name, lambda: self._change(lambda store: store.with_deleted(name, None)))
+        await self._in_thread(name, lambda: self._change(lambda store: store.without(name)))
 
     async def list(self, prefix: str = "") -> builtins.list[str]:
         """Return the sorted names under ``prefix`` whose current version is not deleted. Needs no key."""
@@ -195,6 +211,23 @@ class LocalProvider:
             raise InvalidNameError(message, provider=self.system, name=name)
         return keys
 
+    async def _mark(
+        self,
+        name: str,
+        versions: Sequence[str] | None,
+        change: Callable[[Entry], Entry],
+        *,
+        must_be_there: bool = False,
+    ) -> None:
+        self._check(name)
+
+        def marked(store: Store) -> Store:
+            if must_be_there and store.entry(name) is None:
+                raise self._not_found(name)
+            return store.with_changed(name, versions, change)
+
+        await self._in_thread(name, lambda: self._change(marked))
+
     def _second(self) -> datetime:
         return self._now().astimezone(UTC).replace(microsecond=0)  # as exact as the file
 
@@ -225,8 +258,8 @@ class LocalProvider:
         entry = store.entry(name, version)
         if entry is None:
             raise self._not_found(name, version)
-        if entry.deleted:
-            raise self._not_found(name, version, "deleted")
+        if entry.state != "enabled":
+            raise self._not_found(name, version, entry.state)
         try:
             payload = keys.unseal(entry.value, name, entry.version)
         except UnsealError as error:
@@ -274,7 +307,8 @@ class LocalProvider:
 
     def _sealed(self, keys: Keys, store: Store, name: str) -> AuthenticationError:
         if not keys:
-            remedy = "there is no key; set ASYNCSECRETS_KEY or name a key file"
+            usual = f", or put the key into {self._usual_key_file}" if self._usual_key_file is not None else ""
+            remedy = f"there is no key; set ASYNCSECRETS_KEY or ASYNCSECRETS_KEY_FILE{usual}"
         elif set(keys.recipients) & set(store.recipients):
             remedy = "it was encrypted before this key was a recipient; put it again with a key that can read it"
         else:
@@ -290,12 +324,14 @@ class LocalProvider:
         self, name: str, version: str | None = None, reason: NotFoundReason = "absent"
     ) -> SecretNotFoundError:
         what = repr(name) if version is None else f"version {version!r} of {name!r}"
-        state = "is deleted in" if reason == "deleted" else "is not in"
-        return SecretNotFoundError(f"local: {what} {state} {self.path}", provider=self.system, name=name, reason=reason)
+        state = "is not" if reason == "absent" else f"is {reason}"
+        remedy = "; restore it" if reason == "deleted" else ""
+        message = f"local: {what} {state} in {self.path}{remedy}"
+        return SecretNotFoundError(message, provider=self.system, name=name, reason=reason)
 
 
 def _info(entry: Entry, *, current: bool) -> VersionInfo:
-    return VersionInfo(str(entry.version), entry.created, "deleted" if entry.deleted else "enabled", current)
+    return VersionInfo(str(entry.version), entry.created, entry.state, current)
 
 
 def _is_utf8(text: str) -> bool:

@@ -14,6 +14,9 @@
           -----BEGIN AGE ENCRYPTED FILE-----
           …
           -----END AGE ENCRYPTED FILE-----
+      - version: '2'
+        created: '2026-01-03T03:04:05Z'
+        destroyed: '2026-01-05T06:07:08Z'   # in the place of a value that was removed for good
 
 Names are sorted and a value that was not touched stays as it is, so a difference in version control shows what was
 changed and nothing else. Names and times are not protected by the encryption; values are.
@@ -22,11 +25,11 @@ changed and nothing else. Names and times are not protected by the encryption; v
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 import yaml
 
@@ -63,12 +66,29 @@ def is_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One version of a secret: its number, its times, and its ``value`` as armored ciphertext."""
+    """One version of a secret: its number, its times, and its ``value`` as armored ciphertext, empty if destroyed."""
 
     version: int
     created: datetime
     value: str
     deleted: datetime | None = None
+    destroyed: datetime | None = None
+
+    @property
+    def state(self) -> Literal["enabled", "deleted", "destroyed"]:
+        """What has become of it."""
+        if self.destroyed:
+            return "destroyed"
+        return "deleted" if self.deleted else "enabled"
+
+    def with_deleted(self, when: datetime | None) -> Entry:
+        """This entry deleted at ``when``, or brought back; itself where that changes nothing, or it is destroyed."""
+        changes = not self.destroyed and bool(self.deleted) != bool(when)
+        return replace(self, deleted=when) if changes else self
+
+    def with_destroyed(self, when: datetime) -> Entry:
+        """This entry without its value; itself where it has none."""
+        return self if self.destroyed else replace(self, value="", deleted=None, destroyed=when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +104,26 @@ class Store:
         return found[-1] if found else None
 
     def current(self, name: str) -> str:
-        """The current version for a compare-and-set: ``"0"`` where there is none or it is deleted."""
+        """The current version for a compare-and-set: ``"0"`` where there is none, or it is deleted or destroyed."""
         entry = self.entry(name)
-        return "0" if entry is None or entry.deleted else str(entry.version)
+        return str(entry.version) if entry is not None and entry.state == "enabled" else "0"
 
     def with_entry(self, name: str, entry: Entry, keep: int) -> Store:
         """This store with one more entry, and the newest ``keep`` of that name."""
         return replace(self, secrets={**self.secrets, name: (*self.secrets.get(name, ()), entry)[-keep:]})
 
-    def with_deleted(self, name: str, when: datetime | None) -> Store:
-        """This store with the current entry of ``name`` deleted, or not; itself where there is nothing to change."""
-        entry = self.entry(name)
-        if entry is None or bool(entry.deleted) == bool(when):
-            return self
-        changed = (*self.secrets[name][:-1], replace(entry, deleted=when))
-        return replace(self, secrets={**self.secrets, name: changed})
+    def with_changed(self, name: str, versions: Collection[str] | None, change: Callable[[Entry], Entry]) -> Store:
+        """This store with ``change`` made to these versions of ``name`` (None: to the current one); itself where that
+        changes nothing."""
+        old = self.secrets.get(name, ())
+        chosen = old[-1:] if versions is None else [entry for entry in old if str(entry.version) in versions]
+        new = tuple(change(entry) if entry in chosen else entry for entry in old)
+        return self if new == old else replace(self, secrets={**self.secrets, name: new})
+
+    def without(self, name: str) -> Store:
+        """This store without ``name``; itself where it is not there."""
+        rest = {other: entries for other, entries in self.secrets.items() if other != name}
+        return replace(self, secrets=rest) if name in self.secrets else self
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # whichever this PyYAML was built with
@@ -124,13 +149,12 @@ def render_store(store: Store) -> bytes:
 
 
 def _rendered(entry: Entry) -> dict[str, str]:
-    deleted = {"deleted": entry.deleted.strftime(_TIME)} if entry.deleted else {}
-    return {
-        "version": str(entry.version),
-        "created": entry.created.strftime(_TIME),
-        **deleted,
-        "value": entry.value,
-    }
+    rendered = {"version": str(entry.version), "created": entry.created.strftime(_TIME)}
+    if entry.destroyed:
+        return {**rendered, "destroyed": entry.destroyed.strftime(_TIME)}
+    if entry.deleted:
+        rendered["deleted"] = entry.deleted.strftime(_TIME)
+    return {**rendered, "value": entry.value}
 
 
 def parse_store(data: bytes, *, origin: str) -> Store:
@@ -169,15 +193,17 @@ class _Reader:
         return found
 
     def _entry(self, name: str, entry: Any) -> Entry:
-        fields = self._mapping(entry, f"a version of {name!r}", {"version", "created", "value"}, {"deleted"})
+        has_value = not (isinstance(entry, dict) and "destroyed" in entry)
+        needed, optional = ({"value"}, {"deleted"}) if has_value else ({"destroyed"}, set())
+        fields = self._mapping(entry, f"a version of {name!r}", {"version", "created", *needed}, optional)
         version = fields["version"]
         if not _matches(_VERSION, version):
             self._refuse(f"a version of {name!r} is not a number from 1")
         where = f"version {version} of {name!r}"
-        if not _matches(_CIPHERTEXT, fields["value"]):
+        if has_value and not _matches(_CIPHERTEXT, fields["value"]):
             self._refuse(f"the value of {where} is not an armored age file")
-        deleted = self._time(fields["deleted"], where) if "deleted" in fields else None
-        return Entry(int(version), self._time(fields["created"], where), fields["value"], deleted)
+        times = {key: self._time(fields[key], where) for key in ("created", "deleted", "destroyed") if key in fields}
+        return Entry(int(version), value=fields.get("value", ""), **times)
 
     def _time(self, text: Any, where: str) -> datetime:
         if _matches(_TIME_TEXT, text):

@@ -11,10 +11,10 @@ meets a manager. Its secrets are its own: they survive closing and another event
 from __future__ import annotations
 
 import builtins
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from asyncsecrets.errors import ClosedError, ConflictError, InvalidNameError, NotFoundReason, SecretNotFoundError
 from asyncsecrets.providers.base import VersionInfo
@@ -23,23 +23,25 @@ from asyncsecrets.secret import Payload, Secret
 __all__ = ["MemoryProvider"]
 
 Before = Callable[[str, str], Awaitable[None]]
+State = Literal["enabled", "deleted", "destroyed"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # a generated repr would show the payload
 class _Stored:
     payload: Payload
     created: datetime
-    deleted: bool = False
+    state: State = "enabled"
 
 
 class MemoryProvider:
     """Secrets in memory. ``secrets`` maps names to values; each becomes version ``"1"``.
 
     ``now`` tells the creation time of versions. ``before(operation, name)`` is awaited before each operation (``get``,
-    ``put``, ``delete``, ``list``, ``versions``): let it wait to be a slow manager, or raise to be a failing one.
+    ``put``, ``delete``, ``delete_versions``, ``restore``, ``destroy``, ``list``, ``versions``): let it wait to be a
+    slow manager, or raise to be a failing one.
 
-    :meth:`set`, :meth:`remove` and :meth:`undelete` are for the test that owns the double: they need no open provider
-    and no event loop, and they are how a secret "is rotated by somebody else".
+    :meth:`set` and :meth:`remove` are for the test that owns the double: they need no open provider and no event loop,
+    and they are how a secret "is rotated by somebody else".
     """
 
     system: ClassVar[str] = "memory"
@@ -83,12 +85,12 @@ class MemoryProvider:
         if not 0 <= index < len(versions):
             raise self._not_found(name, version)
         stored = versions[index]
-        if stored.deleted:
-            raise self._not_found(name, version, "deleted")
+        if stored.state != "enabled":
+            raise self._not_found(name, version, stored.state)
         return Secret(stored.payload, name=name, version=str(index + 1), created=stored.created)
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # no retry can apply a put twice here
-        """Add a version. ``cas`` must be the current version, ``"0"`` where there is none or it is deleted."""
+        """Add a version. ``cas`` must be the current version, ``"0"`` where there is none or it is gone."""
         await self._begin("put", name)
         if cas is not None and cas != self._current(name):
             message = f"memory: {name!r} is not at version {cas!r} any more; read it again and decide anew"
@@ -97,9 +99,32 @@ class MemoryProvider:
         return Secret(payload, name=name, version=version, created=self._secrets[name][-1].created)
 
     async def delete(self, name: str) -> None:
-        """Delete the current version; :meth:`undelete` brings it back, and a given older version stays readable."""
+        """Delete the current version; :meth:`restore` brings it back, and a given older version stays readable."""
         await self._begin("delete", name)
-        self._mark(name, deleted=True)
+        self._mark(name, None, "deleted")
+
+    async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
+        """Delete these versions; :meth:`restore` brings them back. Absent ones are not an error."""
+        await self._begin("delete_versions", name)
+        self._mark(name, versions, "deleted")
+
+    async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Bring back the current version, or the given ones. One that is not deleted, or is destroyed, stays as it is.
+
+        Raises SecretNotFoundError for a secret that is not there at all.
+        """
+        await self._begin("restore", name)
+        if name not in self._secrets:
+            raise self._not_found(name)
+        self._mark(name, versions, "enabled")
+
+    async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Remove the values of these versions for good, or the secret as if it had never been. Absent is no error."""
+        await self._begin("destroy", name)
+        if versions is None:
+            self.remove(name)
+        else:
+            self._mark(name, versions, "destroyed")
 
     async def list(self, prefix: str = "") -> list[str]:
         """Return the sorted names, under ``prefix``, whose current version is not deleted."""
@@ -113,9 +138,7 @@ class MemoryProvider:
         if versions is None:
             raise self._not_found(name)
         return [
-            VersionInfo(
-                str(number), stored.created, "deleted" if stored.deleted else "enabled", number == len(versions)
-            )
+            VersionInfo(str(number), stored.created, stored.state, number == len(versions))
             for number, stored in enumerate(versions, 1)
         ]
 
@@ -129,10 +152,6 @@ class MemoryProvider:
     def remove(self, name: str) -> None:
         """Forget the secret and all its versions at once, as if it had never been."""
         self._secrets.pop(name, None)
-
-    def undelete(self, name: str) -> None:
-        """Bring a deleted current version back. Nothing deleted is not an error."""
-        self._mark(name, deleted=False)
 
     def __repr__(self) -> str:
         return f"MemoryProvider({len(self._secrets)} secrets)"
@@ -151,19 +170,22 @@ class MemoryProvider:
 
     def _current(self, name: str) -> str:
         versions = self._secrets.get(name)
-        return str(len(versions)) if versions and not versions[-1].deleted else "0"
+        return str(len(versions)) if versions and versions[-1].state == "enabled" else "0"
 
-    def _mark(self, name: str, *, deleted: bool) -> None:
-        versions = self._secrets.get(name)
-        if versions:
-            versions[-1] = replace(versions[-1], deleted=deleted)
+    def _mark(self, name: str, versions: Sequence[str] | None, state: State) -> None:
+        """Give the versions (None: the current one) another state. What is destroyed stays so."""
+        stored = self._secrets.get(name, [])
+        for index, one in enumerate(stored):
+            chosen = index == len(stored) - 1 if versions is None else str(index + 1) in versions
+            if chosen and one.state != "destroyed":
+                stored[index] = replace(one, state=state, payload="" if state == "destroyed" else one.payload)
 
     def _not_found(
         self, name: str, version: str | None = None, reason: NotFoundReason = "absent"
     ) -> SecretNotFoundError:
         what = repr(name) if version is None else f"version {version!r} of {name!r}"
-        state = "is deleted" if reason == "deleted" else "does not exist"
-        message = f"memory: {what} {state}; put it first"
+        states = {"deleted": "is deleted; restore it", "destroyed": "is destroyed; put it anew"}
+        message = f"memory: {what} {states.get(reason, 'does not exist; put it first')}"
         return SecretNotFoundError(message, provider=self.system, name=name, reason=reason)
 
 

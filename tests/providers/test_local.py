@@ -254,7 +254,9 @@ async def test_names_that_are_refused(local, path, name):
         local.get(name),
         local.put(name, "canary"),
         local.delete(name),
-        local.undelete(name),
+        local.delete_versions(name, ["1"]),
+        local.restore(name),
+        local.destroy(name),
         local.versions(name),
     ):
         with pytest.raises(InvalidNameError):
@@ -265,7 +267,7 @@ async def test_names_that_are_refused(local, path, name):
 # Versions
 
 
-async def test_deleted_and_undeleted(local, path):
+async def test_deleted_and_restored(local, path):
     """A deleted secret says so, keeps its older versions readable, is not listed, and comes back as it was."""
     await local.put("NAME", "canary-first")
     await local.put("NAME", "canary-second")
@@ -277,10 +279,50 @@ async def test_deleted_and_undeleted(local, path):
     assert (await local.get("NAME", "1")).equals("canary-first")
     assert await local.list() == []
     assert [(info.version, info.state) for info in await local.versions("NAME")] == [("1", "enabled"), ("2", "deleted")]
-    await local.undelete("NAME")
+    await local.restore("NAME")
     secret = await local.get("NAME")
     assert secret.equals("canary-second")
     assert secret.created == NOW.replace(microsecond=0)
+
+
+async def test_versions_deleted_restored_and_destroyed(local, path):
+    """One by one, whatever is current; the file has no value of what is destroyed, and its number is not used again."""
+    for number in (1, 2, 3):
+        await local.put("NAME", f"canary-{number}")
+    await local.delete_versions("NAME", ["1", "2", "9"])
+    await local.destroy("NAME", ["3"])
+    await local.restore("NAME", ["2", "3"])
+    assert [info.state for info in await local.versions("NAME")] == ["deleted", "enabled", "destroyed"]
+    assert set(load(path)["secrets"]["NAME"][2]) == {"version", "created", "destroyed"}
+    assert (await local.get("NAME", "2")).equals("canary-2")
+    with pytest.raises(SecretNotFoundError, match="is destroyed in") as caught:
+        await local.get("NAME")
+    assert caught.value.reason == "destroyed"
+    assert await local.list() == []
+    assert (await local.put("NAME", "canary-4", cas="0")).version == "4"
+
+
+async def test_destroyed_as_a_whole(local, path):
+    """Nothing of it stays in the file; again, it is no error; and there is nothing to restore."""
+    await local.put("NAME", "canary")
+    await local.delete("NAME")
+    await local.destroy("NAME")
+    await local.destroy("NAME")
+    assert load(path)["secrets"] in ({}, None)
+    for versions in (None, ["1"]):
+        with pytest.raises(SecretNotFoundError) as caught:
+            await local.restore("NAME", versions)
+        assert caught.value.reason == "absent"
+
+
+async def test_without_a_key_the_file_for_it_is_named(path, tmp_path):
+    """What was written without a key cannot be read; the message says where the key is looked for."""
+    usual = tmp_path / "key.txt"
+    local = await opened(path, usual_key_file=usual)
+    await local.put("NAME", "canary")
+    with pytest.raises(AuthenticationError, match="ASYNCSECRETS_KEY_FILE") as caught:
+        await local.get("NAME")
+    assert str(usual) in str(caught.value)
 
 
 async def test_oldest_versions_go(path):
@@ -374,7 +416,7 @@ async def test_writing_needs_no_key(path):
     await writer.put("NAME", "canary")
     assert await writer.list() == ["NAME"]
     assert len(await writer.versions("NAME")) == 1
-    with pytest.raises(AuthenticationError, match="set ASYNCSECRETS_KEY or name a key file"):
+    with pytest.raises(AuthenticationError, match="set ASYNCSECRETS_KEY or ASYNCSECRETS_KEY_FILE"):
         await writer.get("NAME")
     assert (await (await opened(path, key=SECRET)).get("NAME")).equals("canary")
     await writer.delete("NAME")
@@ -423,7 +465,7 @@ async def test_key_is_forgotten_on_close(local):
     await local.aclose()
     assert local._keys is None
     with pytest.raises(ClosedError):
-        await local.undelete("NAME")
+        await local.restore("NAME")
 
 
 async def test_missing_package(path, monkeypatch):

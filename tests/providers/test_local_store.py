@@ -37,7 +37,10 @@ NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_./:@+-]{0,9}", fullmatch=True) | 
         "0",
     ]
 )
-ENTRIES = st.builds(Entry, st.integers(1, 999_999_999), TIMES, CIPHERTEXTS, st.none() | TIMES)
+NUMBERS = st.integers(1, 999_999_999)
+ENTRIES = st.builds(Entry, NUMBERS, TIMES, CIPHERTEXTS, st.none() | TIMES) | st.builds(
+    Entry, NUMBERS, TIMES, st.just(""), st.none(), TIMES
+)
 HISTORIES = st.lists(ENTRIES, min_size=1, max_size=3, unique_by=lambda entry: entry.version).map(
     lambda entries: tuple(sorted(entries, key=lambda entry: entry.version))
 )
@@ -73,7 +76,9 @@ def test_arbitrary_bytes(data):
 
 
 SCALARS = st.text(max_size=5) | st.sampled_from(["1", "asyncsecrets-local-1", "2026-01-02T03:04:05Z"])
-KEYS = st.sampled_from(["format", "recipients", "secrets", "NAME", "version", "created", "value", "deleted"])
+KEYS = st.sampled_from(
+    ["format", "recipients", "secrets", "NAME", "version", "created", "value", "deleted", "destroyed"]
+)
 DOCUMENTS = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))
 
 

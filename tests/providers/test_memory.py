@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from asyncsecrets.errors import ConflictError, InvalidNameError, SecretNotFoundError, UnavailableError
-from asyncsecrets.providers.base import Lister, VersionLister, Writer
+from asyncsecrets.providers.base import Destroyer, Lister, Restorer, VersionDeleter, VersionLister, Writer
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.secret import Payload
 from asyncsecrets.testing.conformance import FAULTS, ProviderConformance, ProviderHarness
@@ -67,13 +67,34 @@ async def test_initial_mapping_is_copied():
 
 
 def test_capabilities():
-    """It writes, lists names and lists versions."""
-    assert isinstance(MemoryProvider(), Writer)
-    assert isinstance(MemoryProvider(), Lister)
-    assert isinstance(MemoryProvider(), VersionLister)
+    """It writes, lists names and versions, deletes versions, restores and destroys."""
+    for protocol in (Writer, Lister, VersionLister, VersionDeleter, Restorer, Destroyer):
+        assert isinstance(MemoryProvider(), protocol)
 
 
-async def test_deleted_and_undeleted(memory):
+async def test_versions_deleted_restored_and_destroyed(memory):
+    """One by one, whatever is current; what is destroyed never comes back, and what never was is said to be absent."""
+    for number in (2, 3):
+        await memory.put("NAME", f"canary-{number}")
+    await memory.delete_versions("NAME", ["1", "2", "9"])
+    await memory.destroy("NAME", ["3"])
+    await memory.restore("NAME", ["2", "3"])
+    assert [info.state for info in await memory.versions("NAME")] == ["deleted", "enabled", "destroyed"]
+    assert (await memory.get("NAME", "2")).equals("canary-2")
+    for version in (None, "3"):
+        with pytest.raises(SecretNotFoundError) as caught:
+            await memory.get("NAME", version)
+        assert caught.value.reason == "destroyed"
+    assert (await memory.put("NAME", "canary-4", cas="0")).version == "4"
+    assert "canary-3" not in repr([stored.payload for stored in memory._secrets["NAME"]])
+    await memory.destroy("NAME")
+    await memory.destroy("NAME")
+    with pytest.raises(SecretNotFoundError) as caught:
+        await memory.restore("NAME")
+    assert caught.value.reason == "absent"
+
+
+async def test_deleted_and_restored(memory):
     """A deleted secret says so, keeps its older versions readable, is not listed, and comes back as it was."""
     await memory.put("NAME", "canary-second")
     await memory.delete("NAME")
@@ -86,7 +107,7 @@ async def test_deleted_and_undeleted(memory):
         ("1", "enabled"),
         ("2", "deleted"),
     ]
-    memory.undelete("NAME")
+    await memory.restore("NAME")
     assert (await memory.get("NAME")).equals("canary-second")
     assert await memory.list() == ["NAME"]
 

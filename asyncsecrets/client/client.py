@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from asyncsecrets import default
-from asyncsecrets.client import writes
+from asyncsecrets.client import changes, writes
+from asyncsecrets.client.administration import Administration
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.routing import Route, Router
 from asyncsecrets.client.source import Source
@@ -39,7 +40,7 @@ __all__ = ["SecretsClient"]
 T = TypeVar("T")
 
 
-class SecretsClient:
+class SecretsClient(Administration):
     """Reads and writes secrets of one or several sources, and keeps what it has read fresh.
 
     Build one with :meth:`from_config`, :meth:`from_provider` or :meth:`from_environment`: no I/O is done and no event
@@ -269,11 +270,17 @@ class SecretsClient:
         field = target.default_field
         return written if field is None else written.field(field)
 
-    async def delete(self, name: str, *, source: str | None = None) -> None:
-        """Delete a secret, recoverably where the store can. Deleting what is absent is not an error."""
-        self._check_open()
-        target, entry = self._router.writable(name, source)
-        await target.home.run(partial(writes.delete, target, entry), repeatable=False)
+    async def delete(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
+        """Delete a secret, or these versions of it, recoverably where the store can: :meth:`restore` brings it back.
+
+        Deleting what is absent is not an error. Raises UnsupportedOperationError for ``versions`` where the store has
+        no such thing, ConfigError for no versions at all.
+        """
+        listed = changes.chosen(versions)
+        if listed is None:
+            await self._change(name, source, writes.delete)
+        else:
+            await self._change(name, source, lambda target, entry: changes.delete_versions(target, entry, listed))
 
     # -- looking around
 

@@ -2,9 +2,10 @@
 
 A write runs in a task of its own (:class:`~asyncsecrets.client.operations.Operations`): a caller who is cancelled
 leaves it to finish, because a write that is cut off half-way is one whose outcome nobody knows. It is tried again only
-where it cannot have been applied. Where it may have been (sent, and never answered), the current value is read back:
-if that is ours the write is done; if the version that was current before is still current the write is made again,
-under the same token; otherwise WriteOutcomeUnknownError says so.
+where it cannot have been applied. Where it may have been (sent, and never answered), a manager that knows a write again
+by its token is given it again. Otherwise the current value is read back: if that is ours the write is done; if the
+version that was current before is still current the write is made again, under the same token; otherwise
+WriteOutcomeUnknownError says so.
 
 What is written goes through here as a :class:`~asyncsecrets.secret.Secret`, for the sake of tracebacks that show local
 variables.
@@ -13,7 +14,6 @@ variables.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import cast
 
@@ -32,7 +32,7 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.base import Provider, Writer
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["delete", "put", "sealed"]
+__all__ = ["delete", "is_undecided", "put", "sealed", "undecided"]
 
 
 async def put(source: Source, name: str, value: Secret, cas: str | None) -> Secret:
@@ -61,81 +61,116 @@ def sealed(name: str, payload: object) -> Secret | DecodeError:
     return secret
 
 
-async def _put(source: Source, name: str, value: Secret, cas: str | None) -> Secret:
-    before = source.peek(name)
-    token = secrets.token_hex(16)  # one for all attempts, so that the store can tell a retry
+class _Put:
+    """One logical put, with one token for all attempts, so that the store can tell a retry."""
 
-    async def write(provider: Provider, *, again: bool) -> Secret:
+    def __init__(self, source: Source, name: str, value: Secret, cas: str | None) -> None:
+        before = source.peek(name)
+        self._source = source
+        self._name = name
+        self._value = value
+        self._cas = cas
+        self._token = secrets.token_hex(16)
+        self._before = _version(before)
+        self.expected = cas if cas is not None else self._before
+        self.is_known_again = False
+        self.made_again = False
+
+    async def make(self, provider: Provider, *, again: bool) -> Secret:
         writer = _writer(provider)
+        self.is_known_again = self._cas is None and getattr(provider, "idempotent_writes", False)
+        self.made_again = again
         # A try that is never answered may be applied at any later time. Given the version that it replaces, it is
         # applied to that one or not at all: neither twice, nor over a later write of ours.
-        guard = _version(before) if cas is None and getattr(provider, "guards_writes", False) else cas
+        guard = self._before if self._cas is None and getattr(provider, "guards_writes", False) else self._cas
         try:
-            return await writer.put(name, _payload(value), cas=guard, token=token)
+            return await writer.put(self._name, _payload(self._value), cas=guard, token=self._token)
         except ConflictError:
-            if again or guard == cas:
+            if again or guard == self._cas:
                 raise
         # Somebody else wrote since we read, and our caller asked for no compare-and-set: the last one wins.
-        return await writer.put(name, _payload(value), token=token)
+        return await writer.put(self._name, _payload(self._value), token=self._token)
 
-    def is_applied(current: Secret | None) -> bool:
+    def is_applied(self, current: Secret | None) -> bool:
         # A compare-and-set that was applied has made a version of its own, also of the value that was there before.
-        return current is not None and _holds(source, current, value) and (cas is None or current.version != cas)
+        ours = current is not None and _holds(self._source, current, self._value)
+        return ours and (self._cas is None or _version(current) != self._cas)
 
+
+class _Delete:
+    """One delete. It cannot be guarded, and by itself the manager does not know it again."""
+
+    is_known_again = False
+
+    def __init__(self, source: Source, name: str) -> None:
+        self._name = name
+        self.expected = _version(source.peek(name))
+
+    async def make(self, provider: Provider, *, again: bool) -> None:  # noqa: ARG002  # see above
+        await _writer(provider).delete(self._name)
+
+    def is_applied(self, current: Secret | None) -> bool:
+        return current is None
+
+
+async def _put(source: Source, name: str, value: Secret, cas: str | None) -> Secret:
+    write = _Put(source, name, value, cas)
     try:
-        written = await _decided(source, name, write, is_applied, cas if cas is not None else _version(before))
+        written = await _decided(source, name, write)
     except ConflictError:
         source.forget(name)  # somebody else wrote: whoever reads again to decide anew must not get the old value
         raise
-    return source.written(name, cast("Secret", written))  # no await since the write returned: the next read sees it
+    written = source.written(name, cast("Secret", written))  # no await since the write returned: the next read sees it
+    if write.made_again and write.is_known_again:
+        source.doubt(name)  # the first try may have been applied long ago, and somebody else's write since then
+    return written
 
 
 async def _delete(source: Source, name: str) -> None:
-    before = source.peek(name)
-
-    async def remove(provider: Provider, *, again: bool) -> None:  # noqa: ARG001  # a delete cannot be guarded
-        await _writer(provider).delete(name)
-
-    await _decided(source, name, remove, lambda current: current is None, _version(before))
+    await _decided(source, name, _Delete(source, name))
     source.forget(name)
 
 
-async def _decided(
-    source: Source,
-    name: str,
-    write: Callable[..., Awaitable[Secret | None]],
-    is_applied: Callable[[Secret | None], bool],
-    expected: str | None,
-) -> Secret | None:
+async def _decided(source: Source, name: str, write: _Put | _Delete) -> Secret | None:
     """Make a write until it is known to be applied, twice at most; return what it returned, or else what is there now.
 
-    ``write`` is told whether it is the second time; ``expected`` is the version that it replaces, where that is known.
+    ``write.expected`` is the version that it replaces, where that is known. ``write.is_known_again`` says, once it was
+    tried, whether the manager applies it once although it is sent twice: then it is not read back in between.
     """
+    why: ProviderError | None = None
     for last_try in (False, True):
         try:
-            return await source.call(name, partial(write, again=last_try))
+            return await source.call(name, partial(write.make, again=last_try))
         except ProviderError as error:
-            # A deadline of ours that ran out says nothing of what the manager did. A conflict at the second try may be
-            # one with our own first try, which was applied after it was read back.
-            undecided = DeadlineExceededError | ConflictError if last_try else DeadlineExceededError
-            if not (error.outcome_unknown or isinstance(error, undecided)):
+            # A conflict at the second try may be one with our own first try, which was applied after it was read back;
+            # and what the second try meets says nothing of a first one that was not read back.
+            open_still = last_try and (write.is_known_again or isinstance(error, ConflictError))
+            if not (open_still or is_undecided(error)):
                 raise
-            why = error.message if type(error) is ProviderError else ""  # a bug of the provider: say which
+            why = error
+        if write.is_known_again and not last_try:
+            continue
         current = await _read_back(source, name, why)
-        if is_applied(current):
+        if write.is_applied(current):
             return current
         # Is it still the one that was current before? Then making the write again cannot undo anybody else's.
-        if last_try or expected != (_version(current) if current is not None else "0"):
+        if last_try or write.expected != (_version(current) if current is not None else "0"):
             break
     if current is None:
         source.forget(name)
     else:
         source.written(name, current)  # it is what there is, whoever wrote it
         source.doubt(name)  # and may not be for long: our write may still be applied
-    raise _undecided(source, name, why)
+    raise undecided(source, name, why)
 
 
-async def _read_back(source: Source, name: str, why: str) -> Secret | None:
+def is_undecided(error: ProviderError) -> bool:
+    """Whether a write that failed so may have been applied. A deadline of ours that ran out says nothing of what the
+    manager did."""
+    return error.outcome_unknown or isinstance(error, DeadlineExceededError)
+
+
+async def _read_back(source: Source, name: str, why: ProviderError | None) -> Secret | None:
     """Return the current secret, or None where there is none. A failure to read leaves the outcome unknown."""
     try:
         return await source.call(name, lambda provider: provider.get(name))
@@ -143,7 +178,7 @@ async def _read_back(source: Source, name: str, why: str) -> Secret | None:
         return None
     except ProviderError:
         source.doubt(name)
-    raise _undecided(source, name, why)
+    raise undecided(source, name, why)
 
 
 def _holds(source: Source, secret: Secret, value: Secret) -> bool:
@@ -163,11 +198,16 @@ def _payload(value: Secret) -> Payload:
     return value.reveal_bytes() if value.is_binary else value.reveal()
 
 
-def _undecided(source: Source, name: str, why: str) -> WriteOutcomeUnknownError:
+def undecided(source: Source, name: str, why: ProviderError | None) -> WriteOutcomeUnknownError:
+    """The error that says so; ``why`` is what the write ended with."""
     system = source.config.system
-    happened = why or f"the write of {name!r} was sent to {system} and not answered"
+    happened = f"the write of {name!r} was sent to {system} and not answered"
+    if why is not None and not is_undecided(why):
+        happened += f", and made again it failed ({why.message})"
+    elif type(why) is ProviderError:  # a bug of the provider: say which
+        happened = why.message
     return WriteOutcomeUnknownError(
-        f"{happened}; reading it back did not decide whether it was applied; refresh {name!r} before writing it again",
+        f"{happened}; whether it was applied could not be decided; refresh {name!r} before writing it again",
         provider=system,
         name=name,
         outcome_unknown=True,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["AUTHENTICATION", "CIPHERTEXT", "DENIED", "KEY", "THROTTLED", "UNAVAILABLE"]
+__all__ = ["AUTHENTICATION", "CIPHERTEXT", "DENIED", "KEY", "STALE", "THROTTLED", "UNAVAILABLE"]
 
 _EXPIRED: Final = "the session token has expired: get new credentials, or use a role or profile, which renew themselves"
 _UNKNOWN: Final = "AWS does not know the access key: check AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN, and that it is active"
@@ -36,6 +36,19 @@ AUTHENTICATION: Final = {
     "UnrecognizedClientException": _UNKNOWN,
     "401": _UNKNOWN,
 }
+STALE: Final = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+    }
+)
+"""Credentials have expired, or AWS does not know them: newer ones may do. A wrong signature or clock stays wrong."""
+
 THROTTLED: Final = frozenset(
     {
         "PriorRequestNotComplete",

@@ -26,17 +26,21 @@ from botocore.credentials import (
     Credentials,
     DeferredRefreshableCredentials,
 )
+from botocore.exceptions import ClientError
 
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
-from asyncsecrets.providers.aws.errors import NO_CREDENTIALS, Call, translate
+from asyncsecrets.providers.aws.codes import STALE
+from asyncsecrets.providers.aws.errors import NO_CREDENTIALS, Call, code_of, translate
 from asyncsecrets.providers.aws.models import PartitionLoader
-from asyncsecrets.providers.aws.settings import AwsSettings
+from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
 
 __all__ = ["SigningCredentials", "configure", "load_credentials", "terse_renewals"]
 
 _AHEAD: Final = 15 * 60.0
 _AT_LEAST: Final = 60.0
 _APART: Final = 60.0
+_QUICK: Final = 3
+_LONGEST: Final = 60.0
 
 _VARIABLES: Final = {
     "AWS_CA_BUNDLE": "ca_bundle",
@@ -62,9 +66,29 @@ def configure(session: Any, settings: AwsSettings) -> None:
     session.register_component("data_loader", PartitionLoader(session.get_component("data_loader")))
 
 
+class _Session(botocore.session.Session):  # type: ignore[misc]  # botocore has no types
+    """Makes the clients that credentials come through, those deep inside of botocore's chain included.
+
+    They send tokens and receive keys, so they keep the rule for plain http that holds for secrets.
+    """
+
+    def __init__(self, settings: AwsSettings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def create_client(self, service_name: str, *args: Any, **options: Any) -> Any:
+        settings = self._settings
+        if service_name == "sts":
+            options["endpoint_url"] = endpoint_of("sts", settings.sts_endpoint, settings.environ)
+        client = super().create_client(service_name, *args, **options)
+        where = f"the endpoint of {service_name.upper()}"
+        check_endpoint(client.meta.endpoint_url, where, insecure=settings.allow_insecure_http)
+        return client
+
+
 def load_credentials(settings: AwsSettings) -> Credentials:
     """Find the credentials anew. Blocks: for a thread. Raises AuthenticationError, ConfigError and botocore's own."""
-    session = botocore.session.Session()
+    session = _Session(settings)
     configure(session, settings)
     # It is for the nested STS and SSO clients of the chain too: our retries are the only ones.
     session.set_default_client_config(
@@ -74,7 +98,7 @@ def load_credentials(settings: AwsSettings) -> Credentials:
             retries={"mode": "standard", "total_max_attempts": 1},
         )
     )
-    create = _sts_client(session, settings)
+    create = session.create_client
     extra = {"RoleSessionName": settings.session_name}
     if settings.web_identity_token:
         web = AssumeRoleWithWebIdentityCredentialFetcher(
@@ -119,13 +143,6 @@ def _is_own_role(settings: AwsSettings) -> bool:
     """Whether the chain's web identity (EKS) already is the role: a role may seldom assume itself."""
     environ = settings.environ
     return bool(environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")) and environ.get("AWS_ROLE_ARN") == settings.role
-
-
-def _sts_client(session: Any, settings: AwsSettings) -> Callable[..., Any]:
-    def create(service: str, **options: Any) -> Any:
-        return session.create_client(service, endpoint_url=settings.sts_endpoint or None, **options)
-
-    return create
 
 
 def _web_identity(settings: AwsSettings) -> str:
@@ -191,11 +208,9 @@ class SigningCredentials:
         self._found: Any = None
         self._frozen: Any = None
         self._renewal: asyncio.Task[None] | None = None
-
-    @property
-    def current(self) -> Any:
-        """What was last signed with, or None; only good for comparing."""
-        return self._frozen
+        self._problem: AsyncSecretsError | None = None
+        self._in_vain = 0
+        self._resume = 0.0
 
     def get_deferred_property(self, _: str) -> Callable[[], None]:
         """None, when asked: what botocore puts into some services' endpoints, and not into ours."""
@@ -213,16 +228,26 @@ class SigningCredentials:
         return self._frozen
 
     async def renew(self, rejected: Any) -> bool:
-        """AWS refused ``rejected``: load anew, unless somebody has. Return whether there is something else to show."""
-        if self._frozen == rejected:
-            self._found = None
-            await self._renewed()
+        """AWS refused ``rejected``: load anew, unless somebody has. Return whether there is something else to show.
+
+        Renewals that lead to nothing are made three at once, and then 1, 2, 4 … 60 seconds apart.
+        """
+        if self._frozen == rejected and (self._renewal is not None or self._clock() >= self._resume):
+            if self._renewal is None:
+                self._found = None
+            await self._renewed(because_rejected=True)
         return bool(self._frozen != rejected)
+
+    def accepted(self) -> None:
+        """AWS took what was shown: the next renewal need not wait."""
+        self._in_vain = 0
+        self._resume = 0.0
 
     def forget(self) -> None:
         """Drop what belongs to a loop, or to the parent of a fork (botocore's credentials hold a lock)."""
-        self._renewal = self._found = self._frozen = None
+        self._renewal = self._found = self._frozen = self._problem = None
         self._tried = self._clock() - _APART
+        self.accepted()
 
     async def aclose(self) -> None:
         """End a renewal that is under way."""
@@ -236,8 +261,10 @@ class SigningCredentials:
         needed = getattr(self._found, "refresh_needed", None)
         return needed is not None and bool(needed(seconds))
 
-    async def _renewed(self) -> None:
-        renewal = self._begin()
+    async def _renewed(self, *, because_rejected: bool = False) -> None:
+        if self._renewal is None and self._problem is not None and self._clock() < self._resume:
+            raise copy.copy(self._problem)
+        renewal = self._begin(because_rejected=because_rejected)
         await asyncio.wait({renewal})  # not awaited directly: a cancelled caller would cancel it for all
         if renewal.cancelled():
             raise self._call.error(AuthenticationError, "loading the AWS credentials was cut off")
@@ -245,10 +272,11 @@ class SigningCredentials:
         if error is not None:
             raise copy.copy(error)
 
-    def _begin(self) -> asyncio.Task[None]:
+    def _begin(self, *, because_rejected: bool = False) -> asyncio.Task[None]:
         if self._renewal is None:
             self._tried = self._clock()
-            self._renewal = asyncio.get_running_loop().create_task(self._renew(), name="asyncsecrets-aws-credentials")
+            work = self._renew(because_rejected=because_rejected)
+            self._renewal = asyncio.get_running_loop().create_task(work, name="asyncsecrets-aws-credentials")
             self._renewal.add_done_callback(self._ended)
         return self._renewal
 
@@ -258,17 +286,38 @@ class SigningCredentials:
         if not renewal.cancelled():
             renewal.exception()  # retrieved: a renewal ahead of time has nobody who waits for it
 
-    async def _renew(self) -> None:
+    async def _renew(self, *, because_rejected: bool) -> None:
         problem: AsyncSecretsError | None = None
         try:
             await asyncio.to_thread(self._work)
         except Exception as error:  # noqa: BLE001  # a chain of credentials may raise anything
             problem = translate(self._call, error)
+        self._problem = copy.copy(problem)
+        if problem is not None or because_rejected:
+            self._has_been_in_vain()
         if problem is not None:
             raise problem
 
+    def _has_been_in_vain(self) -> None:
+        """Until AWS takes what was loaded, count: one renewal more has led to nothing."""
+        self._in_vain += 1
+        pause = min(_LONGEST, 2.0 ** min(self._in_vain - _QUICK, 9)) if self._in_vain >= _QUICK else 0.0
+        self._resume = self._clock() + pause
+
     def _work(self) -> None:
         # It returns nothing: an executor's future shows its result in its repr.
-        found = self._found if self._found is not None else self._load()
+        if self._found is not None and self._has_renewed(self._found):
+            return
+        found = self._load()
         self._frozen = found.get_frozen_credentials()
         self._found = found
+
+    def _has_renewed(self, found: Any) -> bool:
+        """Renew what was found before; False if what it renews itself with has expired and must be found anew."""
+        try:
+            self._frozen = found.get_frozen_credentials()
+        except ClientError as failure:
+            if code_of(failure) not in STALE:
+                raise
+            return False
+        return True

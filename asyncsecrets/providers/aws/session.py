@@ -11,13 +11,14 @@ import contextlib
 import copy
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError, ProviderError
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, ProviderError
+from asyncsecrets.providers.aws.codes import STALE
 from asyncsecrets.providers.aws.credentials import (
     SigningCredentials,
     configure,
@@ -26,7 +27,7 @@ from asyncsecrets.providers.aws.credentials import (
 )
 from asyncsecrets.providers.aws.errors import NO_REGION, Call, code_of, translate
 from asyncsecrets.providers.aws.quiet import without_collections
-from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint
+from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
 from asyncsecrets.providers.aws.transport import Transport
 from asyncsecrets.redaction import contain
 
@@ -80,19 +81,19 @@ class Connection:
     ) -> dict[str, Any] | None:
         """Call ``operation`` (``GetSecretValue``) about the secret ``name``: one attempt.
 
-        Credentials that AWS refuses are loaded anew, and shown once more if they have changed. None is the answer if
-        AWS's code is among ``unless``. Raises our errors, ClosedError.
+        Credentials that have expired, or that AWS does not know, are loaded anew, and if they have changed they are
+        shown once more. None is the answer if AWS's code is among ``unless``. Raises our errors, ClosedError.
         """
         if not self._transport.is_open:
             raise ClosedError(f"the {self._system} provider is not open")
         call = Call(self._system, operation, name, self.region)
-        signed = self._credentials.current
-        answer = await self._attempt(call, unless, parameters)
-        if isinstance(answer, AuthenticationError) and await self._has_others(call, signed):
-            answer = await self._attempt(call, unless, parameters)
-        if isinstance(answer, AsyncSecretsError):
-            raise answer
-        return answer
+        outcome = await self._attempt(call, unless, parameters)
+        if outcome.stale is not None and await self._has_others(call, outcome.stale):
+            outcome = await self._attempt(call, unless, parameters)
+        if outcome.error is not None:
+            raise outcome.error
+        self._credentials.accepted()
+        return outcome.answer
 
     async def aclose(self) -> None:
         """Close what :meth:`open` made for the loop; the client stays for another :meth:`open`."""
@@ -110,25 +111,25 @@ class Connection:
         if leash is not None:
             leash.close()
 
-    async def _attempt(
-        self, call: Call, unless: frozenset[str], parameters: Mapping[str, Any]
-    ) -> dict[str, Any] | AsyncSecretsError | None:
-        """The answer, or the error as a value, so that no failure of botocore's is its context when it is raised."""
+    async def _attempt(self, call: Call, unless: frozenset[str], parameters: Mapping[str, Any]) -> _Outcome:
         method = getattr(self._client, _WORD_START.sub("_", call.operation).lower())
+        shown = None
         try:
-            await self._credentials.get_frozen_credentials()  # not to be waited for in one's turn
+            shown = await self._credentials.get_frozen_credentials()  # not to be waited for in one's turn
             async with self._transport.turns.turn():
                 answer: dict[str, Any] = await method(**parameters)
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
-            if code_of(failure) in unless:
-                return None
+            code = code_of(failure)
+            if code in unless:
+                return _Outcome()
             error = translate(call, failure)
         else:
-            return answer
-        return _named(error, call) if self._transport.is_open else ClosedError(f"{self._system} was closed meanwhile")
+            return _Outcome(answer)
+        if not self._transport.is_open:
+            return _Outcome(error=ClosedError(f"{self._system} was closed meanwhile"))
+        return _Outcome(error=_named(error, call), stale=shown if code in STALE else None)
 
-    async def _has_others(self, call: Call, signed: Any) -> bool:
-        rejected = signed if signed is not None else self._credentials.current
+    async def _has_others(self, call: Call, rejected: Any) -> bool:
         problem: AsyncSecretsError
         try:
             return await self._credentials.renew(rejected)
@@ -161,7 +162,11 @@ class Connection:
         # It is entered and not left: what it would close is its own transport, which is never used.
         client = await (
             aioboto3.Session(botocore_session=session, region_name=region)
-            .client(self._service, config=config, endpoint_url=_endpoint(settings, self._service))
+            .client(
+                self._service,
+                config=config,
+                endpoint_url=endpoint_of(self._service, settings.endpoint, settings.environ),
+            )
             .__aenter__()
         )
         self._transport.prepare(client.meta.endpoint_url, session.get_config_variable("ca_bundle"))
@@ -174,6 +179,15 @@ class Connection:
             return error
         what = "the AWS settings cannot be used: check aws_region_name, aws_endpoint_url and AWS_CA_BUNDLE"
         return ConfigError(f"{self._system}: {what} ({type(failure).__name__})")
+
+
+class _Outcome(NamedTuple):
+    """What came of an attempt. The error is a value, so that no failure of botocore's is its context when raised."""
+
+    answer: dict[str, Any] | None = None
+    error: AsyncSecretsError | None = None
+    stale: Any = None
+    """The credentials that were shown, where others might be accepted."""
 
 
 class _Chain:
@@ -194,12 +208,3 @@ def _named(error: AsyncSecretsError, call: Call) -> AsyncSecretsError:
     named.message = call.says(error.message.removeprefix(f"{call.system}: "))
     named.provider, named.name = call.system, call.name
     return named
-
-
-def _endpoint(settings: AwsSettings, service: str) -> str | None:
-    """The endpoint that replaces AWS's own, as botocore would find it in the environment that was handed in."""
-    variable = {"secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER", "kms": "AWS_ENDPOINT_URL_KMS"}[service]
-    environ = settings.environ
-    if settings.endpoint or environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
-        return settings.endpoint or None
-    return environ.get(variable) or environ.get("AWS_ENDPOINT_URL") or None

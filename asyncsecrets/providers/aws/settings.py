@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.settings import SYSTEMS, Kind, Value
 
-__all__ = ["AwsSettings", "check_endpoint"]
+__all__ = ["AwsSettings", "check_endpoint", "endpoint_of"]
 
 _REGION: Final = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _ROLE: Final = re.compile(r"arn:aws[a-z-]{0,20}:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}", re.ASCII)
@@ -136,6 +136,23 @@ def check_endpoint(address: str, where: str, *, insecure: bool) -> None:
             f"{where} is plain http to another machine: every secret would cross the network readable. Use https, or "
             f"set allow_insecure_http: true if the network itself is encrypted (or there is nothing to protect)"
         )
+
+
+def endpoint_of(service: str, configured: str, environ: Mapping[str, str]) -> str | None:
+    """The endpoint that replaces AWS's own, as botocore would find it in an environment that was handed in.
+
+    ``configured`` comes first. None: AWS's own, or a profile's.
+    """
+    if configured or environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return configured or None
+    return environ.get(_ENDPOINTS[service]) or environ.get("AWS_ENDPOINT_URL") or None
+
+
+_ENDPOINTS: Final = {
+    "kms": "AWS_ENDPOINT_URL_KMS",
+    "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "sts": "AWS_ENDPOINT_URL_STS",
+}
 
 
 def _is_loopback(host: str) -> bool:

@@ -207,6 +207,93 @@ async def test_endpoint(aws, provider_at, variable):
     assert (await provider.get("db")).equals("canary")
 
 
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"])
+@pytest.mark.parametrize("handed_in", [True, False], ids=["handed in", "of the process"])
+async def test_sts_in_plain_text(aws, provider_at, monkeypatch, variable, handed_in):
+    """Plain http to another machine's STS is refused before anything is sent, wherever its address comes from."""
+    address = "http://sts.example.com"
+    settings = {"aws_role_name": ROLE, "aws_endpoint_url": aws.url}
+    if handed_in:
+        provider = await provider_at(settings, **{variable: address})
+    else:
+        provider = await provider_at(settings, AWS_ENDPOINT_URL=None)
+        monkeypatch.setenv(variable, address)
+    with pytest.raises(ConfigError, match=r"STS is plain http.*allow_insecure_http"):
+        await provider.get("db")
+    assert aws.calls == []
+
+
+async def test_sts_of_a_profile_in_plain_text(aws, provider_at, tmp_path):
+    """The clients inside botocore's chain keep the rule too: here, those of a profile's role."""
+    role = f"role_arn={ROLE}\nsource_profile=keys\nservices=away\n"
+    services = "[services away]\nsts=\n  endpoint_url=http://sts.example.com\n"
+    (tmp_path / "config").write_text(f"[profile team]\n{role}{services}")
+    (tmp_path / "credentials").write_text("[keys]\naws_access_key_id=AKIAKEYS\naws_secret_access_key=canary\n")
+    settings = {"aws_profile_name": "team", "aws_endpoint_url": aws.url}
+    provider = await provider_at(settings, AWS_ENDPOINT_URL=None)
+    with pytest.raises(ConfigError, match="STS is plain http"):
+        await provider.get("db")
+    trusting = await provider_at({**settings, "aws_sts_endpoint": aws.url}, AWS_ENDPOINT_URL=None)
+    await aws.store("db", "canary")
+    assert (await trusting.get("db")).equals("canary")
+    assert aws.count("AssumeRole") == 1
+
+
+async def test_sts_of_the_environment(aws, provider_at):
+    """STS is where the environment that was handed in says, and the explicit setting permits plain http."""
+    await aws.store("db", "canary")
+    provider = await provider_at({"aws_role_name": ROLE}, AWS_ENDPOINT_URL_STS=aws.url)
+    await provider.get("db")
+    assert aws.count("AssumeRole") == 1
+    unsafe = {"aws_role_name": ROLE, "allow_insecure_http": "true", "connect_timeout": "0.2"}
+    permitted = await provider_at(unsafe, AWS_ENDPOINT_URL_STS="http://sts.invalid")
+    with pytest.raises(UnavailableError):
+        await permitted.get("db")
+
+
+@pytest.mark.parametrize(
+    ("code", "renewals"),
+    [
+        ("ExpiredTokenException", 1),
+        ("UnrecognizedClientException", 1),
+        ("InvalidSignatureException", 0),
+        ("SignatureDoesNotMatch", 0),
+        ("RequestExpired", 0),
+        ("IncompleteSignature", 0),
+    ],
+)
+async def test_which_refusals_renew(aws, provider_at, code, renewals):
+    """Only what newer credentials can mend has them loaded anew; a wrong signature or clock has not."""
+    await aws.store("db", "canary")
+    provider = await provider_at({"aws_role_name": ROLE, "aws_sts_endpoint": aws.url})
+    await provider.get("db")
+    aws.refused = {"GetSecretValue": (code, "canary")}
+    with pytest.raises(AuthenticationError):
+        await provider.get("db")
+    assert aws.count("AssumeRole") == 1 + renewals
+
+
+async def test_a_storm_of_refusals(aws, provider_at):
+    """However many calls AWS refuses, credentials are renewed three times at once and then ever more seldom."""
+    now = [1000.0]
+    provider = await provider_at({"aws_role_name": ROLE, "aws_sts_endpoint": aws.url})
+    provider._connection._credentials._clock = lambda: now[0]
+    aws.refused = {"GetSecretValue": ("UnrecognizedClientException", "canary")}
+    made = []
+    for seconds in (0, 0, 0, 0, 1, 1, 2, 3, 100):
+        now[0] += seconds
+        before = aws.count("AssumeRole")
+        answers = await asyncio.gather(*(provider.get("db") for _ in range(20)), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {AuthenticationError}
+        made.append(aws.count("AssumeRole") - before)
+    assert made == [2, 1, 1, 0, 1, 0, 1, 0, 1]
+    aws.refused = {}
+    await aws.store("db", "canary")
+    assert (await provider.get("db")).equals("canary")
+    aws.expired = {signed_by(aws)[-1]}
+    assert (await provider.get("db")).equals("canary")
+
+
 async def test_expired_in_mid_flight(aws, provider_at, tmp_path):
     """A token that AWS says has expired is replaced by what the chain has now, without the caller seeing it."""
     file = tmp_path / "credentials"
@@ -226,6 +313,21 @@ async def test_expired_in_mid_flight(aws, provider_at, tmp_path):
     secrets = await asyncio.gather(*(provider.get("db") for _ in range(5)))
     assert all(secret.equals("canary") for secret in secrets)
     assert signed_by(aws)[-1] == "AKIANEW"
+
+
+async def test_what_assumes_the_role_expires(aws, provider_at, tmp_path):
+    """Keys that assume a role may expire too: the chain is asked for others, and the caller sees nothing of it."""
+    file = tmp_path / "credentials"
+    file.write_text("[default]\naws_access_key_id=AKIAOLD\naws_secret_access_key=canary\n")
+    await aws.store("db", "canary")
+    aws.lifetime = 30  # seconds: renewed for each call
+    provider = await provider_at({"aws_role_name": ROLE, "aws_sts_endpoint": aws.url}, **NO_KEYS)
+    await provider.get("db")
+    aws.expired = {"AKIAOLD"}
+    with pytest.raises(AuthenticationError, match="expired"):
+        await provider.get("db")
+    file.write_text("[default]\naws_access_key_id=AKIANEW\naws_secret_access_key=canary\n")
+    assert (await provider.get("db")).equals("canary")
 
 
 async def test_role_expired_in_mid_flight(aws, provider_at):
@@ -306,6 +408,28 @@ async def test_renewal_fails_ahead():
         await credentials.get_frozen_credentials()
     chain.fail = False
     assert (await credentials.get_frozen_credentials()).access_key == "AKIA2"
+    await credentials.aclose()
+
+
+async def test_failing_renewals_keep_apart():
+    """Credentials that cannot be had are asked for three times at once, then ever more seldom; the error is told."""
+    chain = Chain()
+    chain.fail = True
+    credentials = SigningCredentials(chain.load, Call("s", "credentials"), clock=chain.clock)
+    made = []
+    for seconds in (0, 0, 0, 0, 1, 1, 1, 0, 4, 60, 60, 60):
+        chain.now += seconds
+        before = chain.loads
+        answers = await asyncio.gather(
+            *(credentials.get_frozen_credentials() for _ in range(20)), return_exceptions=True
+        )
+        assert {type(answer) for answer in answers} == {UnavailableError}
+        assert len({id(answer) for answer in answers}) == 20
+        made.append(chain.loads - before)
+    assert made == [1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1]
+    chain.fail = False
+    chain.now += 60
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
     await credentials.aclose()
 
 

@@ -25,10 +25,22 @@ class VaultClient:
         """Return the server's answer, whatever its status. Raises what transport and login raise."""
         token = self.tokens.current() or await _for(call, self.tokens.obtain())
         answer = await self.transport.send(call, token)
+        if answer.status < 300:
+            token.served = True
+            return answer
         if answer.status != 403 or not blames_token(answer):
             return answer
-        token = await _for(call, self.tokens.replace(token))
-        return await self.transport.send(call, token)
+        return await self._again(call, answer, token)
+
+    async def _again(self, call: Call, answer: Answer, refused: Token) -> Answer:
+        token = await _for(call, self.tokens.replace(refused))
+        if token is refused:
+            answer.token_is_good = True
+            return answer
+        answer = await self.transport.send(call, token)
+        token.served = token.served or answer.status < 300
+        self.tokens.helped(not blames_token(answer))
+        return answer
 
 
 async def _for(call: Call, getting: Coroutine[Any, Any, Token]) -> Token:

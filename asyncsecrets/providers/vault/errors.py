@@ -98,11 +98,12 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """What came back: status, body bytes, and Retry-After in seconds."""
+    """What came back: status, body bytes, Retry-After in seconds, and whether the token it refuses is a good one."""
 
     status: int
     body: bytes = field(repr=False)
     retry_after: float | None = None
+    token_is_good: bool = False
 
 
 def translate(call: Call, fault: Answer | BaseException) -> AsyncSecretsError:
@@ -206,6 +207,8 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
 def _forbidden(call: Call, answer: Answer) -> AsyncSecretsError:
     if call.operation == "login":
         return _make(AuthenticationError, _LOGIN_REFUSED, call)
+    if answer.token_is_good:
+        return _make(AccessDeniedError, _REFUSED_ALL_THE_SAME, call)
     if blames_token(answer):
         return _make(AuthenticationError, "the Vault token is not valid: expired, revoked, or another server's", call)
     if errors_in(answer.body) is None:
@@ -214,6 +217,10 @@ def _forbidden(call: Call, answer: Answer) -> AsyncSecretsError:
     return _make(AccessDeniedError, needed, call)
 
 
+_REFUSED_ALL_THE_SAME: Final = (
+    "the server knows the token, but refuses it here, and a new login did not help: check the namespaces, the policy, "
+    "and the role's bound CIDRs"
+)
 _LOGIN_REFUSED: Final = (
     "Vault refused the login (HTTP 403): check the credentials, that the auth method is enabled at this mount path, "
     "and login_namespace"

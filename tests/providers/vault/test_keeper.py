@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 
 import pytest
@@ -126,8 +127,47 @@ async def test_useless_logins_are_no_storm(bench):
             messages.add(error.message)
         bench.now += 0.25
     assert bench.method.count < 14
-    assert all("refused at once" in message for message in messages)
+    assert all("refused at first use" in message for message in messages)
     assert messages
+
+
+@pytest.mark.parametrize(("pause", "most"), [(2.0, 21), (61.0, 19), (290.0, 12)])
+async def test_useless_logins_seldom_asked_for(bench, pause, most):
+    """However long after its login a token is refused: as long as none has served a call, the backoff grows."""
+    until = bench.now + 3600
+    while bench.now < until:
+        with contextlib.suppress(AuthenticationError):
+            await bench.keeper.replace(await bench.keeper.obtain())
+        bench.now += pause
+    assert bench.method.count <= most
+
+
+async def test_a_token_that_served_forgets_the_useless_ones(bench):
+    """Once a call succeeded with a token its refusal is one login again, at once."""
+    for _ in range(6):
+        with contextlib.suppress(AuthenticationError):
+            await bench.keeper.replace(await bench.keeper.obtain())
+        bench.now += 100
+    token = await bench.keeper.obtain()
+    token.served = True
+    bench.now += 1
+    new = await bench.keeper.replace(token)
+    new.served = True
+    assert await bench.keeper.replace(new) is not new
+    assert bench.keeper._failures == 0
+
+
+async def test_upkeep_does_not_forgive(bench):
+    """A renewal of a token that served nobody says nothing about logins."""
+    bench.method.duration = 60.0
+    for _ in range(4):
+        with contextlib.suppress(AuthenticationError):
+            await bench.keeper.replace(await bench.keeper.obtain())
+        bench.api.outcomes = iter([60.0])
+        await bench.upkeep()
+        bench.now += 70
+    assert bench.keeper._failures >= 3
+    await bench.keeper.aclose()
 
 
 async def test_many_refusals_of_one_token(bench):

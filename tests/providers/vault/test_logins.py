@@ -230,6 +230,52 @@ async def test_policy_denial_is_no_login(backend, provider_at):
     assert "'read'" in str(results[0])
 
 
+@pytest.mark.parametrize("pause", [0.0, 5.0, 300.0])
+async def test_refusals_that_look_like_the_tokens_fault(provider_at, pause):
+    """One path that is refused as if the token were bad, beside one that works: two logins, however it is asked."""
+    async with VaultServer(root_token="canary-root") as server:
+        backend = Backend(server.url, server.root_token)
+        await backend.write()
+        now = [0.0]
+        login = await backend.approle()
+        server.faults.status(403, "permission denied", prefix="/v1/secret/data/other")
+        async with provider_at(server.url, clock=lambda: now[0], **login) as provider:
+            kinds = []
+            for _ in range(30):
+                await read(provider)
+                with pytest.raises((AccessDeniedError, AuthenticationError)) as caught:
+                    await provider.get("other")
+                kinds.append(caught.type)
+                now[0] += pause
+            assert server.count("POST", "/v1/auth/approle/login") == 2
+            assert kinds == [AuthenticationError] + [AccessDeniedError] * 29
+            assert "namespaces" in str(caught.value)
+            await backend("POST", "auth/token/revoke", {"token": provider.tokens.current().text})
+            await asyncio.gather(*(read(provider) for _ in range(100)))
+            assert server.count("POST", "/v1/auth/approle/login") == 3
+            server.faults.clear()
+            await backend("POST", "secret/data/other", {"data": {"key": "canary"}})
+            await provider.get("other")
+
+
+@pytest.mark.parametrize("pause", [0.25, 5.0, 70.0])
+async def test_tokens_that_nothing_accepts(provider_at, pause):
+    """Where every call of every token is refused, each login but the first few waits for the backoff."""
+    async with VaultServer(root_token="canary-root") as server:
+        backend = Backend(server.url, server.root_token)
+        now = [0.0]
+        login = await backend.approle()
+        for prefix in ("/v1/secret/", "/v1/auth/token/"):
+            server.faults.status(403, "permission denied", prefix=prefix)
+        async with provider_at(server.url, clock=lambda: now[0], **login) as provider:
+            for _ in range(40):
+                with pytest.raises(AuthenticationError):
+                    await provider.get("name")
+                now[0] += pause
+            logins = server.count("POST", "/v1/auth/approle/login")
+        assert logins <= {0.25: 7, 5.0: 11, 70.0: 17}[pause]
+
+
 async def test_given_token(backend, provider_at):
     """A configured token that the server does not know is AuthenticationError."""
     async with provider_at(backend.url, token="canary-unknown") as provider:

@@ -4,9 +4,11 @@
 * At two thirds of a lease a loop timer renews it in the background, or logs in anew where renewal has ended. Reads go
   on with the old token meanwhile. Between two renewals there is a timer but no task, so a loop that simply ends has
   nothing to complain about.
-* A refused token leads to one login. If a login fails, or two tokens in a row are refused within a second of their
-  login, the next login waits: 1 s, doubling to at most 60 s (10 s while the server is merely unreachable). Until then
-  callers get the last failure, and the server gets nothing.
+* A refused token leads to one login. If a login fails, or two tokens in a row are refused before any call succeeded
+  with them, the next login waits: 1 s, doubling to at most 60 s (10 s while the server is merely unreachable, 300 s
+  where every login gives a useless token). Until then callers get the last failure, and the server gets nothing.
+* Some refusals look like the token's fault and are not (another namespace, a bound CIDR). So after a login that did not
+  help the call that wanted it, the server is asked whether it knows the refused token; one that it knows stays.
 * A given token or a token file has no login to ask. A refused one is an error for the call that met the refusal; the
   next call offers it again, as a lagging replica may refuse a token that is good.
 """
@@ -27,10 +29,9 @@ from asyncsecrets.providers.vault.shared import SharedTask
 __all__ = ["TokenKeeper"]
 
 _LOOK_UP_AFTER = 30.0  # seconds; a short script never asks for the lease of the token it was given
-_SUSPICIOUS = 1.0  # seconds; a token refused so soon after its login would be refused after the next one too
 _REVOKE_TIMEOUT = 1.0  # seconds
 _USELESS = (
-    "logins succeed, but their tokens are refused at once: check the namespaces, the role's bound CIDRs and its "
+    "logins succeed, but their tokens are refused at first use: check the namespaces, the role's bound CIDRs and its "
     "number of uses"
 )
 
@@ -67,9 +68,12 @@ class TokenKeeper:
         self._token: Token | None = None
         self._lease = Lease("")
         self._granted = 0.0  # seconds of the first lease of this login
-        self._since = self._since_renewal = self._expires = float("-inf")
+        self._since_renewal = self._expires = float("-inf")
         self._refused = ""
-        self._quick = 0  # tokens in a row that were refused right after their login
+        self._useless = 0  # tokens in a row that were refused before they served anybody
+        self._in_vain = False  # the last login for a refused call did not help that call
+        self._checking = SharedTask(self._check)
+        self._known: Token | None = None  # the token that the server knows although it refused it
         self._failure: AsyncSecretsError | None = None
         self._failures = 0
         self._not_before = float("-inf")
@@ -92,22 +96,46 @@ class TokenKeeper:
         return token
 
     async def replace(self, refused: Token) -> Token:
-        """Another token than the one the server just refused. Raises AuthenticationError if there is none."""
+        """Another token than the one the server just refused, or that one if another would be refused as well.
+
+        Raises AuthenticationError if there is none.
+        """
+        if self._token is refused and self._in_vain and not self._method.local:
+            await self._checking.join()
+            if self._known is refused and self._token is refused:
+                return refused
         if self._token is refused:
             self._refuse(refused)
         return await self.obtain()
+
+    def helped(self, useful: bool) -> None:
+        """Note whether the call that :meth:`replace` was asked for got past the server's check of its new token."""
+        self._in_vain = not useful
+
+    async def _check(self) -> None:
+        self._known, token = None, self._token
+        try:
+            if token is not None and await self._api.knows(token.text):
+                self._known = token
+        except AsyncSecretsError:
+            return  # not known to be good: replaced, as ever
 
     def _unexpired(self) -> Token | None:
         return self._token if self._clock() < self._expires else None
 
     def _refuse(self, refused: Token) -> None:
-        now = self._clock()
+        self._judge(refused)
         self._token, self._refused = None, refused.text
         self._expires = float("-inf")
         self._cancel_timer()
-        self._quick = self._quick + 1 if now - self._since <= _SUSPICIOUS else 0
-        if self._quick > 1 and not self._method.local:
+        self._useless += not refused.served
+        if self._useless > 1 and not self._method.local:
             self._fail(AuthenticationError(f"{SYSTEM}: {_USELESS}", provider=SYSTEM))
+
+    def _judge(self, token: Token | None) -> None:
+        """Only a token that served somebody shows that logins are good for something again."""
+        if token is not None and token.served:
+            self._useless = 0
 
     async def _log_in(self) -> None:
         if self._closed:
@@ -134,11 +162,12 @@ class TokenKeeper:
         self._accept(lease, since)
 
     def _accept(self, lease: Lease, since: float) -> None:
+        self._judge(self._token)
         self._token = Token(lease.token)
-        self._since, self._granted = since, lease.duration
+        self._granted = lease.duration
         self._next_look = since + self._file_interval if isinstance(self._method, TokenFile) else float("inf")
         self._failure = None
-        if self._quick <= 1:
+        if self._useless <= 1:
             self._failures = 0
         self._extend(lease, since)
         if self._method.given and self._renew_given:
@@ -155,8 +184,10 @@ class TokenKeeper:
         self._failure = error
         if self._method.local:
             return
-        longest = 10.0 if isinstance(error, TransientError) else 60.0
-        self._failures += 1
+        longest = 300.0 if self._useless > 1 else 60.0
+        if isinstance(error, TransientError):
+            longest = 10.0
+        self._failures = min(self._failures + 1, 20)
         wait = min(longest, 2.0 ** (self._failures - 1))
         self._not_before = self._clock() + wait * (1 - 0.3 * self._spread())
 
@@ -184,7 +215,6 @@ class TokenKeeper:
         token, since = self._token, self._clock()
         if token is None or self._closed:
             return
-        self._quick = 0
         try:
             lease = await self._renewed(token)
         except TransientError:
@@ -230,6 +260,7 @@ class TokenKeeper:
         """End what runs; revoke the token if it is our own and so configured. Never raises, never takes over 1 s."""
         self._closed = True
         self._cancel_timer()
+        await self._checking.cancel()
         await self._upkeep.cancel()
         await self._login.cancel()
         token = self._token
@@ -258,3 +289,4 @@ class TokenKeeper:
         self._cancel_timer()
         self._login.forget()
         self._upkeep.forget()
+        self._checking.forget()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from asyncsecrets.errors import AuthenticationError, MalformedResponseError
-from asyncsecrets.providers.vault.errors import Answer, Call, document_of, translate
+from asyncsecrets.providers.vault.errors import Answer, Call, blames_token, document_of, errors_in, translate
 from asyncsecrets.providers.vault.http import Sender, Transport
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths
 
@@ -21,11 +21,13 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,8192}")
 class Token(Sender):
     """A token and the headers that carry it. Compared by identity: *that* login, not that text."""
 
-    __slots__ = ("text",)
+    __slots__ = ("served", "text")
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+        self.served = False
+        """Whether a call has succeeded with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,14 @@ class TokenApi:
         data = (document_of(answer.body) or {}).get("data")
         data = data if isinstance(data, dict) else {}
         return Lease(token, _seconds(data.get("ttl")), data.get("renewable") is True)
+
+    async def knows(self, token: str) -> bool:
+        """Whether the server knows this token, be it that its policy forbids the very question."""
+        call = self._call("auth/token/lookup-self", "GET")
+        answer = await self._transport.send(call, Sender(token, self._paths.login_namespace))
+        if answer.status == 403:
+            return errors_in(answer.body) is not None and not blames_token(answer)
+        return answer.status == 200 and document_of(answer.body) is not None
 
     async def unwrap(self, wrapping_token: str) -> Mapping[str, Any]:
         """The data inside a response-wrapping token; works once."""

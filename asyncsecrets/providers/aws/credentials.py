@@ -33,6 +33,7 @@ from asyncsecrets.providers.aws.codes import STALE
 from asyncsecrets.providers.aws.errors import NO_CREDENTIALS, Call, code_of, translate
 from asyncsecrets.providers.aws.models import PartitionLoader
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
+from asyncsecrets.providers.files import read_regular
 
 __all__ = ["SigningCredentials", "configure", "load_credentials", "terse_renewals"]
 
@@ -41,6 +42,7 @@ _AT_LEAST: Final = 60.0
 _APART: Final = 60.0
 _QUICK: Final = 3
 _LONGEST: Final = 60.0
+_LONGEST_TOKEN: Final = 20_000
 
 _VARIABLES: Final = {
     "AWS_CA_BUNDLE": "ca_bundle",
@@ -149,7 +151,7 @@ def _web_identity(settings: AwsSettings) -> str:
     """The token to show to STS, read anew each time: files of tokens are rewritten as they expire."""
     given = settings.web_identity_token
     if given.startswith("oidc/env/"):
-        return _variable(settings.environ, given.removeprefix("oidc/env/"))
+        return _sized(_variable(settings.environ, given.removeprefix("oidc/env/")))
     if given.startswith("oidc/env_path/"):
         given = _variable(settings.environ, given.removeprefix("oidc/env_path/"))
     elif given.startswith("oidc/file/"):
@@ -157,12 +159,19 @@ def _web_identity(settings: AwsSettings) -> str:
     elif given.startswith("oidc/"):
         raise ConfigError("aws_web_identity_token can be a file, a token, oidc/file/…, oidc/env/… or oidc/env_path/…")
     elif given.count(".") == 2 and "/" not in given:
-        return given
+        return _sized(given)
     try:
-        return Path(given).read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        problem = "aws_web_identity_token names a file that cannot be read as a token"
+        return _sized(read_regular(Path(given)).decode("ascii").strip())
+    except (OSError, ValueError, ConfigError):
+        problem = "aws_web_identity_token names a file that cannot be read as a token: is it one, and may it be read?"
     raise AuthenticationError(problem, provider="aws")
+
+
+def _sized(token: str) -> str:
+    if not 4 <= len(token) <= _LONGEST_TOKEN:
+        text = f"the token of aws_web_identity_token has {len(token):,} characters; STS takes 4 to {_LONGEST_TOKEN:,}"
+        raise AuthenticationError(text, provider="aws")
+    return token
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:

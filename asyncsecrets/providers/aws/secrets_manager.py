@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,8 @@ _MOVED: Final = frozenset({"InvalidParameterException", "InvalidRequestException
 _STATE: Final = frozenset({"InvalidRequestException"})
 _FOR_GOOD: Final = {"ForceDeleteWithoutRecovery": True}
 _PAGE: Final = 100
+_MOST_PAGES: Final = 10_000
+"""Twice as many as the 500,000 secrets that an account may have take."""
 
 
 class AwsSecretsManagerProvider:
@@ -60,6 +63,7 @@ class AwsSecretsManagerProvider:
         self.default_field: str | None = None
         self._connection = Connection("secretsmanager", SYSTEM, settings)
         self._batches = BatchPermission(clock)
+        self._chores: set[asyncio.Task[Any]] = set()
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
@@ -72,10 +76,15 @@ class AwsSecretsManagerProvider:
 
     async def aclose(self) -> None:
         """Close the session and end what is under way."""
+        for chore in (chores := set(self._chores)):
+            chore.cancel()
         await self._connection.aclose()
+        if chores:
+            await asyncio.wait(chores)
 
     def abandon(self) -> None:
         """Forget what belongs to a loop that is gone or to the parent of a fork."""
+        self._chores.clear()
         self._connection.abandon()
 
     # -- reading
@@ -125,8 +134,9 @@ class AwsSecretsManagerProvider:
 
         ``token`` becomes the version's id where it can (32 to 64 letters, digits and hyphens): a retry under the same
         token adds nothing. ``cas`` makes the new version current only if that version id still is, which takes
-        ``secretsmanager:UpdateSecretVersionStage``; ``"0"`` only creates. A name that is scheduled for deletion is a
-        ConflictError: see :meth:`restore`.
+        ``secretsmanager:UpdateSecretVersionStage``; until then the new version has the stage ASYNCSECRETS_STAGED, which
+        it loses again if it is refused. ``"0"`` only creates. A name that is scheduled for deletion is a ConflictError:
+        see :meth:`restore`.
         """
         check_name(name)
         value = parameter_of(name, payload)
@@ -217,9 +227,25 @@ class AwsSecretsManagerProvider:
             moved = await self._call("UpdateSecretVersionStage", name, {"SecretId": name, **move}, unless=_MOVED)
         # A retry of a put that was applied finds the stage where it wanted it.
         if moved is None and not (written and (await self.get(name)).version == token):
+            if written is not None:
+                await self._unstage(name, token)
             message = f"{SYSTEM}: {name!r}: version {cas!a} is not current any more; read it again and decide anew"
             raise ConflictError(message, provider=SYSTEM, name=name)
         return written
+
+    async def _unstage(self, name: str, version: str) -> None:
+        """Take our stage from a version that did not become current, so that AWS lets go of it, if that can be done."""
+        parameters = {"SecretId": name, "VersionStage": _STAGED, "RemoveFromVersionId": version}
+        removal = self._call("UpdateSecretVersionStage", name, parameters, unless=_MOVED)
+        chore = asyncio.get_running_loop().create_task(removal, name="asyncsecrets-aws-unstage")
+        self._chores.add(chore)
+        chore.add_done_callback(self._chore_ended)
+        await asyncio.wait({chore})  # goes on when our caller is cancelled; if it fails, the conflict is what matters
+
+    def _chore_ended(self, chore: asyncio.Task[Any]) -> None:
+        self._chores.discard(chore)
+        if not chore.cancelled():
+            chore.exception()  # retrieved
 
     def _extras(self) -> dict[str, Any]:
         settings = self.settings
@@ -257,15 +283,16 @@ class AwsSecretsManagerProvider:
         """Every entry of ``member`` of every page."""
         entries: builtins.list[dict[str, Any]] = []
         token: dict[str, str] = {}
-        while True:
+        for _ in range(_MOST_PAGES):
             page = await self._call(operation, name, {**parameters, **token}) or {}
             found = page.get(member)
             if not isinstance(found, builtins.list):
                 raise malformed(name, f"the answer to {operation} has no {member}")
             entries += found
-            if not page.get("NextToken") or page["NextToken"] == token.get("NextToken"):
+            if not page.get("NextToken"):
                 return entries
             token = {"NextToken": str(page["NextToken"])}
+        raise malformed(name, f"the answer to {operation} goes on for more than {_MOST_PAGES:,} pages")
 
     def _absent(self, name: str, text: str) -> SecretNotFoundError:
         return SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)

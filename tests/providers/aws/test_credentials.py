@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
+import traceback
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -134,6 +136,30 @@ async def test_web_identity_is_missing(provider_at, token, error, says):
     provider = await provider_at({"aws_role_name": ROLE, "aws_web_identity_token": token}, **NO_KEYS)
     with pytest.raises(error, match=says):
         await provider.get("db")
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [("pipe", "is it one"), ("endless", "is it one"), ("folder", "is it one"), ("long", "20,000"), ("empty", "has 0")],
+)
+async def test_web_identity_is_no_token(aws, provider_at, tmp_path, what, says):
+    """A file that cannot be a token is an error at once: neither waited for nor read to an end it may not have."""
+    file = tmp_path / "token"
+    if what == "pipe":
+        os.mkfifo(file)
+    elif what == "endless":
+        file = "/dev/zero"
+    elif what == "folder":
+        file.mkdir()
+    else:
+        file.write_text("canary" * 4000 if what == "long" else "")
+    settings = {"aws_role_name": ROLE, "aws_web_identity_token": str(file), "aws_sts_endpoint": aws.url}
+    provider = await provider_at(settings, **NO_KEYS)
+    with pytest.raises(AuthenticationError, match=says) as caught:
+        async with asyncio.timeout(5):
+            await provider.get("db")
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    assert aws.calls == []
 
 
 async def test_role_is_refused(aws, provider_at):

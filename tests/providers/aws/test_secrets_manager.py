@@ -13,6 +13,7 @@ from asyncsecrets.errors import (
     DecodeError,
     IntegrityError,
     InvalidNameError,
+    MalformedResponseError,
     ProviderError,
     RateLimitedError,
     SecretNotFoundError,
@@ -231,6 +232,71 @@ async def test_compare_and_set_again(aws, build):
         await provider.put("nothing", "canary", cas=first.version)
     await provider.put("cas", "canary four")
     assert (await provider.get("cas")).equals("canary four")
+
+
+async def stages(aws, name):
+    found = await aws.moto_call("ListSecretVersionIds", SecretId=name)
+    return {version["VersionId"]: set(version["VersionStages"]) for version in found["Versions"]}
+
+
+async def test_refused_swap_leaves_no_stage(aws, build):
+    """A value that a compare-and-set refused keeps no stage, so AWS may let go of it; one that won is where it was."""
+    provider = await build()
+    first = (await provider.put("cas", "canary one")).version
+    second = (await provider.put("cas", "canary two", cas=first)).version
+    with pytest.raises(ConflictError, match="not current any more"):
+        await provider.put("cas", "canary refused", cas=first, token=TOKEN)
+    assert (await stages(aws, "cas"))[TOKEN] == set()
+    assert "AWSCURRENT" in (await stages(aws, "cas"))[second]
+    with pytest.raises(SecretNotFoundError):
+        await provider.get("cas", "ASYNCSECRETS_STAGED")
+    assert (await provider.put("cas", "canary three", cas=second)).version in await stages(aws, "cas")
+
+
+@pytest.mark.parametrize("kind", ["unavailable", "denied", "reset"])
+async def test_swap_is_refused_although_cleaning_fails(aws, build, kind):
+    """That the rejected version keeps its stage, because AWS fails just then, does not hide the conflict."""
+    provider = await build()
+    first = (await provider.put("cas", "canary one")).version
+    await provider.put("cas", "canary two")
+    aws.only, aws.faults = {"UpdateSecretVersionStage"}, ["", kind]
+    with pytest.raises(ConflictError, match="not current any more"):
+        await provider.put("cas", "canary refused", cas=first, token=TOKEN)
+    assert (await stages(aws, "cas"))[TOKEN] == {"ASYNCSECRETS_STAGED"}
+
+
+async def test_cleaning_outlives_its_caller(aws, build):
+    """A caller who is cancelled while the stage is taken away leaves that to be finished."""
+    provider = await build()
+    first = (await provider.put("cas", "canary one")).version
+    await provider.put("cas", "canary two")
+    write = asyncio.create_task(provider.put("cas", "canary refused", cas=first, token=TOKEN))
+    while not provider._chores:
+        await asyncio.sleep(0)
+    write.cancel()
+    await asyncio.wait({write})
+    assert write.cancelled()
+    async with asyncio.timeout(5):
+        while provider._chores:
+            await asyncio.sleep(0.001)
+    assert (await stages(aws, "cas"))[TOKEN] == set()
+
+
+@pytest.mark.parametrize("token", ["new", "same"])
+async def test_endless_pages(build, monkeypatch, token):
+    """An answer whose pages do not end is an error, and not read for ever."""
+    provider = await build()
+    pages = 0
+
+    async def call(*_, **__):
+        nonlocal pages
+        pages += 1
+        return {"SecretList": [], "NextToken": "same" if token == "same" else str(pages)}
+
+    monkeypatch.setattr(provider, "_call", call)
+    with pytest.raises(MalformedResponseError, match="pages"):
+        await provider.list()
+    assert pages == 10_000
 
 
 @pytest.mark.parametrize("value", ["", b"", "x" * 65_537, b"x" * 65_537, "canary \ud800"])

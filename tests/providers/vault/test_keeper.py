@@ -306,6 +306,42 @@ async def test_revocation_that_hangs(bench):
     assert bench.api.revoked == ["canary-1"]
 
 
+async def test_replaced_tokens_are_revoked_too():
+    """A close revokes every token of ours that is still alive, and none whose TTL is over; refused ones included."""
+    bench = Bench(duration=60.0, renewable=False)
+    await bench.keeper.obtain()
+    for _ in range(3):
+        bench.now += 41
+        await bench.upkeep()
+    await bench.keeper.replace(bench.keeper.current())
+    await bench.keeper.aclose()
+    assert sorted(bench.api.revoked) == ["canary-3", "canary-4", "canary-5"]
+
+
+async def test_replaced_tokens_are_not_kept_without_end(bench):
+    """Tokens without a TTL are remembered up to a bound; where nothing is to be revoked none is."""
+    for _ in range(300):
+        token = await bench.keeper.obtain()
+        token.served = True
+        await bench.keeper.replace(token)
+    assert len(bench.keeper._retired._ends) == 64
+    await bench.keeper.aclose()
+    assert len(bench.api.revoked) == 65 - 1
+    assert bench.api.revoked[-1] == "canary-301"
+
+
+async def test_revocations_that_hang_or_fail(bench):
+    """The many revocations of one close take a second together, and none of them is left running."""
+    for _ in range(5):
+        token = await bench.keeper.obtain()
+        token.served = True
+        await bench.keeper.replace(token)
+    bench.api.stuck = True
+    await asyncio.wait_for(bench.keeper.aclose(), 1.5)
+    assert len(bench.api.revoked) == 6
+    assert len(asyncio.all_tasks()) == 1
+
+
 async def test_repr_shows_no_token(bench):
     """Tokens and leases do not show what they carry."""
     token = await bench.keeper.obtain()

@@ -376,6 +376,22 @@ async def test_revoke_on_close(backend, provider_at, revoke):
         await call
 
 
+async def test_revoke_on_close_means_every_token(backend, provider_at):
+    """Tokens that a later login replaced are revoked with the last one."""
+    tokens = []
+    login = await backend.approle(token_ttl="1h", token_type="service")
+    async with provider_at(backend.url, **login, revoke_on_close=True) as provider:
+        for _ in range(3):
+            await read(provider)
+            tokens.append(provider.tokens.current().text)
+            await provider.tokens._login.join()
+        tokens.append(provider.tokens.current().text)
+    assert len(set(tokens)) == 4
+    for token in tokens:
+        with pytest.raises(ValueError, match="403"):
+            await backend("GET", "auth/token/lookup-self", token=token)
+
+
 async def test_given_token_is_never_revoked(backend, provider_at):
     """A token that was given to us is not ours to revoke."""
     token = (await backend("POST", "auth/token/create", {"no_parent": True}))["auth"]["client_token"]

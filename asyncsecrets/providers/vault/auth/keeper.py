@@ -16,12 +16,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import random
 from collections.abc import Callable
 
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, TransientError, UnavailableError
 from asyncsecrets.providers.vault.auth.methods import LoginMethod, TokenFile
+from asyncsecrets.providers.vault.auth.retired import RetiredTokens
 from asyncsecrets.providers.vault.auth.tokens import Lease, Token, TokenApi
 from asyncsecrets.providers.vault.paths import SYSTEM
 from asyncsecrets.providers.vault.shared import SharedTask
@@ -66,6 +68,7 @@ class TokenKeeper:
         self.renewals = 0
         self._closed = False
         self._token: Token | None = None
+        self._retired = RetiredTokens()
         self._lease = Lease("")
         self._granted = 0.0  # seconds of the first lease of this login
         self._since_renewal = self._expires = float("-inf")
@@ -125,6 +128,7 @@ class TokenKeeper:
 
     def _refuse(self, refused: Token) -> None:
         self._judge(refused)
+        self._retire()
         self._token, self._refused = None, refused.text
         self._expires = float("-inf")
         self._cancel_timer()
@@ -163,6 +167,7 @@ class TokenKeeper:
 
     def _accept(self, lease: Lease, since: float) -> None:
         self._judge(self._token)
+        self._retire()
         self._token = Token(lease.token)
         self._granted = lease.duration
         self._next_look = since + self._file_interval if isinstance(self._method, TokenFile) else float("inf")
@@ -172,6 +177,11 @@ class TokenKeeper:
         self._extend(lease, since)
         if self._method.given and self._renew_given:
             self._schedule(_LOOK_UP_AFTER)
+
+    def _retire(self) -> None:
+        # A refused token too: what refuses it here may let it in elsewhere.
+        if self._revoke and self._token is not None and not self._method.local:
+            self._retired.add(self._token.text, self._expires, self._clock())
 
     def _extend(self, lease: Lease, since: float) -> None:
         self._lease = lease
@@ -257,23 +267,23 @@ class TokenKeeper:
             self._schedule(max(self._not_before - self._clock(), min(30.0, left / 3)))
 
     async def aclose(self) -> None:
-        """End what runs; revoke the token if it is our own and so configured. Never raises, never takes over 1 s."""
+        """End what runs; revoke our own tokens if so configured. Never raises, never takes over 1 s."""
         self._closed = True
         self._cancel_timer()
         await self._checking.cancel()
         await self._upkeep.cancel()
         await self._login.cancel()
-        token = self._token
-        if self._revoke and token is not None and not self._method.local:
+        if self._revoke and not self._method.local:
+            self._retire()
             self._token = None
-            await self._revoke_quietly(token)
+            await self._revoke_quietly(self._retired.take(self._clock()))
 
-    async def _revoke_quietly(self, token: Token) -> None:
-        try:
+    async def _revoke_quietly(self, tokens: list[str]) -> None:
+        # What fails expires by itself: a close does not fail for it.
+        revoking = asyncio.gather(*(self._api.revoke(token) for token in tokens), return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REVOKE_TIMEOUT):
-                await self._api.revoke(token.text)
-        except (AsyncSecretsError, TimeoutError):
-            return  # it expires by itself; a close does not fail for it
+                await revoking
 
     def opened(self) -> None:
         """Go on, on the running loop, with the token of the last one if there is any."""

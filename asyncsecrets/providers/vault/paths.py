@@ -33,8 +33,8 @@ _ENCODED: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~-]|%[0-9A-F
 class Paths:
     """Builds every URL this provider asks for. Made once from the settings; immutable.
 
-    Raises :class:`~asyncsecrets.errors.ConfigError` if the address, the mount, the namespace or the prefix could not be
-    part of a URL.
+    Raises :class:`~asyncsecrets.errors.ConfigError` if the address, a mount (of secrets or of a login), a namespace or
+    the prefix could not be part of a URL.
     """
 
     def __init__(self, settings: VaultSettings) -> None:
@@ -45,6 +45,8 @@ class Paths:
         self.prefix = _setting("path_prefix", settings.path_prefix, empty=True)
         namespace = _setting("secret_namespace", settings.secret_namespace, empty=True)
         self.login_namespace = _setting("login_namespace", settings.login_namespace, empty=True)
+        for setting in ("approle_mount_path", "cert_mount_path", "kubernetes_mount_path", "jwt_mount_path"):
+            _setting(setting, getattr(settings, setting))
         self._root = self._api + (f"/{_encode(namespace)}" if namespace else "")
         self._mount = f"{self._root}/{_encode(self.mount)}"
         self._prefix = f"{_encode(self.prefix)}/" if self.prefix else ""
@@ -68,6 +70,10 @@ class Paths:
     def mount_info(self) -> URL:
         """The URL that tells a mount's engine and version to whoever may use the mount."""
         return self._url(f"{self._root}/sys/internal/ui/mounts/{_encode(self.mount)}", "")
+
+    def login(self, mount: str) -> URL:
+        """The URL of a login at an auth mount, written as the settings have it."""
+        return self.api(f"auth/{mount.strip('/')}/login")
 
     def api(self, path: str) -> URL:
         """The URL of a login or token operation. Its namespace travels in a header: see :attr:`login_namespace`."""

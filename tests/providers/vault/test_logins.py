@@ -49,9 +49,11 @@ async def test_approle(backend, provider_at):
 
 
 async def test_approle_elsewhere(backend, provider_at):
-    """AppRole at another mount path."""
-    async with provider_at(backend.url, **await backend.approle("team/approle")) as provider:
-        await read(provider)
+    """AppRole at another mount path, written with slashes or without."""
+    login = await backend.approle("team/approle")
+    for path in ("team/approle", "/team/approle/"):
+        async with provider_at(backend.url, **login | {"approle_mount_path": path}) as provider:
+            await read(provider)
 
 
 async def test_login_namespace_differs(backend, provider_at):

@@ -102,6 +102,14 @@ def test_refused(settings, match):
     assert "canary" not in repr((error.args, vars(error), error.__cause__, error.__context__))
 
 
+@pytest.mark.parametrize("method", ["approle", "cert", "kubernetes", "jwt"])
+@pytest.mark.parametrize("path", ["../sys", "a//b", "a?b", "a%2fb", "a\nb", " a", "/", "a/.."])
+def test_login_mounts_that_cannot_be(method, path):
+    """A login mount that could not be part of a path is refused when the provider is made, whichever login is used."""
+    with pytest.raises(ConfigError, match=f"{method}_mount_path cannot be part"):
+        VaultProvider(VaultSettings(addr="https://vault.test", token="canary", **{f"{method}_mount_path": path}))
+
+
 def test_no_address():
     """Without an address the error says where one is looked for."""
     with pytest.raises(ConfigError, match="HCP_VAULT_ADDR or VAULT_ADDR"):

@@ -59,8 +59,8 @@ class TokenApi:
 
     async def login(self, mount: str, body: Mapping[str, str]) -> Lease:
         """``POST auth/<mount>/login``. Raises AuthenticationError where the server refuses."""
-        answer = await self._post(f"auth/{mount}/login", body, "")
-        return _lease(self._call(f"auth/{mount}/login"), answer)
+        call = Call("login", "POST", self._paths.login(mount), body=json.dumps(body).encode())
+        return _lease(call, await self._sent(call, ""))
 
     async def renew(self, token: str) -> Lease:
         """Renew a token for its own default period. Raises AuthenticationError if it cannot be renewed any more."""
@@ -96,7 +96,9 @@ class TokenApi:
         return await self._send("POST", path, json.dumps(body).encode(), token)
 
     async def _send(self, method: str, path: str, body: bytes | None, token: str) -> Answer:
-        call = self._call(path, method, body)
+        return await self._sent(self._call(path, method, body), token)
+
+    async def _sent(self, call: Call, token: str) -> Answer:
         answer = await self._transport.send(call, Sender(token, self._paths.login_namespace))
         if answer.status not in {200, 204}:
             raise translate(call, answer)

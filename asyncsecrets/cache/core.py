@@ -27,7 +27,7 @@ from asyncsecrets.cache.listener import Listener
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
-from asyncsecrets.cache.tasks import spawn
+from asyncsecrets.cache.tasks import cancel_all, spawn
 from asyncsecrets.errors import ClosedError, UnsupportedOperationError
 
 __all__ = ["SingleFlightCache"]
@@ -213,9 +213,9 @@ class SingleFlightCache(Generic[K, V]):
             flight.fail(ClosedError("the cache was closed while this value was being fetched"))
         me = asyncio.current_task()  # a fetch, or on_end, may be what closes
         try:
-            await _cancelled({flight.task for flight in self._running} - {me}, within=_CLOSE_WITHIN)
+            await cancel_all({flight.task for flight in self._running} - {me}, within=_CLOSE_WITHIN)
         finally:  # also if whoever closes is cancelled
-            await _cancelled({renewer.task} - {me}, within=None)
+            await cancel_all({renewer.task} - {me}, within=None)
 
     @property
     def owner(self) -> asyncio.AbstractEventLoop | None:
@@ -391,13 +391,6 @@ class SingleFlightCache(Generic[K, V]):
         if self._renewer is not None:
             self._renewer.detach()
         self._renewer, self._flights, self._running = None, {}, set()
-
-
-async def _cancelled(tasks: set[asyncio.Task[None]], *, within: float | None) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=within)
 
 
 _caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()

@@ -1,4 +1,4 @@
-"""How the cache starts its tasks."""
+"""How the cache starts and ends its tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
 
-__all__ = ["spawn"]
+__all__ = ["cancel_all", "spawn"]
 
 
 def spawn(
@@ -26,3 +26,11 @@ def spawn(
     task: asyncio.Task[None] = asyncio.Task(coroutine, loop=loop, name=name, context=context)
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio's own gather() does
     return task
+
+
+async def cancel_all(tasks: set[asyncio.Task[None]], *, within: float | None) -> None:
+    """Cancel ``tasks`` and wait for their end, ``within`` seconds if given. Does not say how they ended."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=within)

@@ -143,7 +143,7 @@ class Home:
             answer = await visit.wait(host, self._limit)
             if answer is not None:
                 return cast("T", answer.result())
-            if host.is_running() and not visit.turned_away:
+            if visit.too_late:
                 raise self._no_answer()
             if visit.begun and not repeatable:
                 raise WriteOutcomeUnknownError(
@@ -195,7 +195,8 @@ class _Visit:
         self._answer.add_done_callback(_retrieve)
         self._task: asyncio.Task[None] | None = None
         self._given_up = False
-        self.turned_away = False
+        self._turned_away = False
+        self.too_late = False
 
     @property
     def begun(self) -> bool:
@@ -203,7 +204,8 @@ class _Visit:
         return self._task is not None
 
     async def wait(self, host: asyncio.AbstractEventLoop, limit: float) -> asyncio.Future[Any] | None:
-        """Return the done future of the operation, or None if it got no answer: too late, or its loop has ended."""
+        """Return the done future of the operation, or None if it got no answer: :attr:`too_late`, or its loop has
+        ended, or is about to."""
         try:
             host.call_soon_threadsafe(self._receive, self)
         except RuntimeError:  # that loop was closed a moment ago
@@ -215,7 +217,7 @@ class _Visit:
             if not self._answer.done() and self._task is not None:
                 with contextlib.suppress(RuntimeError):
                     host.call_soon_threadsafe(self._task.cancel)
-        return self._answer if self._answer.done() and not self.turned_away else None
+        return self._answer if self._answer.done() and not self._turned_away else None
 
     async def _answered(self, host: asyncio.AbstractEventLoop, until: float) -> None:
         while not self._answer.done() and self._loop.time() < until:
@@ -223,6 +225,7 @@ class _Visit:
                 await asyncio.sleep(0)  # its last words may be on their way
                 return
             await asyncio.wait({self._answer}, timeout=_LOOK_AFTER)
+        self.too_late = not self._answer.done()
 
     def begin(self, host: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
         """Carry it out on ``host``, the running loop, unless nobody waits for it any more."""
@@ -243,7 +246,7 @@ class _Visit:
 
     def turn_away(self) -> None:
         """It is not carried out here, or not to its end: a loop that is shut down cancels whatever runs on it."""
-        self.turned_away = True
+        self._turned_away = True
         self._tell(partial(self._answer.set_result, None))
 
     def _tell(self, settle: Callable[[], None]) -> None:

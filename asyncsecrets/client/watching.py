@@ -87,9 +87,8 @@ class Watchers:
                     yield secret
                 await follower.woken(wait)
         finally:
+            # An empty set stays: somebody on another thread's loop may be about to join it.
             self._followers[reference].discard(follower)
-            if not self._followers[reference]:
-                del self._followers[reference]
 
     def close(self) -> None:
         """Have every follower look again, and see that the client is closed."""

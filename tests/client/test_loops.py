@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import asyncsecrets
-from asyncsecrets import get_secret
+from asyncsecrets import SecretsClient, get_secret
 from asyncsecrets.errors import DeadlineExceededError, SecretNotFoundError, WriteOutcomeUnknownError
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.secret import Secret
@@ -84,6 +86,56 @@ async def test_threads_that_come_first_and_go(switch_interval: float) -> None:
     assert answers == ["canary"] * 40
     assert await text_of(client, "N0") == "canary"
     await client.aclose()
+
+
+class Slow(Manager):
+    """Takes its time to answer and to close."""
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        await asyncio.sleep(0.001)
+        return await super().get(name, version)
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0.001)
+        await super().aclose()
+
+
+async def anything(client: SecretsClient, names: list[str], chance: random.Random) -> None:
+    """What a program may ask, a few times."""
+    for _ in range(chance.randrange(1, 5)):
+        name = chance.choice(names)
+        match chance.randrange(6):
+            case 0:
+                client.invalidate(name)
+            case 1:
+                assert value(await client.refresh(name)) == "canary"
+            case 2:
+                assert len(await client.get_many(names)) == len(names)
+            case 3:
+                assert value(await anext(client.watch(name))) == "canary"
+            case _:
+                assert value(await client.get(name)) == "canary"
+
+
+@pytest.mark.parametrize("switch_interval", [0.005, 0.00001])
+def test_threads_that_do_everything_at_once(switch_interval: float) -> None:
+    """Loops that begin and end in six threads, with whatever a program may ask: nothing hangs, nothing fails."""
+    names = [f"N{i}" for i in range(10)]
+    client = client_of(Slow(dict.fromkeys(names, "canary")), refresh_interval=0.05, max_stale=60.0)
+
+    def thread(number: int) -> None:
+        chance = random.Random(number)
+        for _ in range(25):
+            asyncio.run(asyncio.wait_for(anything(client, names, chance), 10))
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(switch_interval)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(thread, range(6)))
+    finally:
+        sys.setswitchinterval(usual)
+    asyncio.run(client.aclose())
 
 
 async def test_a_home_that_ends_in_the_middle_of_a_read() -> None:

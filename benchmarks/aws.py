@@ -1,5 +1,9 @@
 """Secrets Manager: how many calls of the API reading takes, what they cost, and how long a reader waits.
 
+First of all what a start costs: the longest that the event loop is kept while the client starts and reads its first
+secret (importing the SDK included; base packages were imported before), as time on the clock and as time that this
+process spent computing, because other processes may keep it from running; the median of seven processes.
+
 Against a stub that answers each call after 5 ms, as a near region does. Beside us: aioboto3 with one client for all
 reads, aioboto3 with a client for each read (what many programs do), and AWS's own cache for Python,
 aws-secretsmanager-caching, if it is installed. Cold: 1,000 secrets that nobody has read yet, at once. Warm: 100
@@ -13,6 +17,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -97,6 +102,40 @@ def _stub() -> Iterator[str]:
 def _calls(url: str) -> int:
     with urlopen(url) as answer:
         return int(json.load(answer))
+
+
+# -- a start, in a process of its own
+
+
+async def _watch(stalls: list[tuple[float, float]]) -> None:
+    """Note, for each turn of the loop, how long it was late on the clock, and how much of that was computing."""
+    wall, busy = time.perf_counter(), time.process_time()
+    while True:
+        await asyncio.sleep(0.001)
+        now, used = time.perf_counter(), time.process_time()
+        stalls.append((now - wall - 0.001, min(now - wall - 0.001, used - busy)))
+        wall, busy = now, used
+
+
+async def _start(url: str) -> list[float]:
+    """Seconds: the longest stall on the clock, the longest of computing, the start, the first read."""
+    stalls: list[tuple[float, float]] = []
+    watch = asyncio.create_task(_watch(stalls))
+    await asyncio.sleep(0.02)
+    began = time.perf_counter()
+    async with _ours(url) as read:
+        started = time.perf_counter()
+        await read("first")
+        done = time.perf_counter()
+    watch.cancel()
+    return [max(wall for wall, _ in stalls), max(busy for _, busy in stalls), started - began, done - started]
+
+
+def _starts(url: str, processes: int = 7) -> list[float]:
+    """The medians of :func:`_start` over as many processes."""
+    command = [sys.executable, "-m", "benchmarks.aws", "start", url]
+    runs = [json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout) for _ in range(processes)]
+    return [statistics.median(column) for column in zip(*runs, strict=True)]
 
 
 # -- the rows
@@ -184,6 +223,9 @@ def main() -> None:
     if importlib.util.find_spec("aws_secretsmanager_caching"):
         rows["aws-secretsmanager-caching"] = (_aws_cache, 20)
     with _stub() as url:
+        wall, busy, start, first = (each * 1e3 for each in _starts(url))
+        print(f"start {start:.0f} ms, first read {first:.0f} ms; meanwhile the event loop is kept for {busy:.1f} ms of")
+        print(f"computing at most ({wall:.1f} ms on the clock)\n")
         print(f"1,000 cold secrets at once, {LATENCY * 1e3:.0f} ms a call")
         print(f"{'':30}{'calls':>8}{'seconds':>9}{'stall ms':>10}")
         cold = {**rows, "aioboto3, a client each": (_a_client_each, 1)}
@@ -201,4 +243,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve()) if sys.argv[1:] == ["serve"] else main()
+    if sys.argv[1:] == ["serve"]:
+        asyncio.run(_serve())
+    elif sys.argv[1:2] == ["start"]:
+        print(json.dumps(asyncio.run(_start(sys.argv[2]))))
+    else:
+        main()

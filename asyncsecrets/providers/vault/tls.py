@@ -10,7 +10,7 @@ from asyncsecrets.providers.vault.settings import VaultSettings
 
 __all__ = ["TlsFiles"]
 
-Signature = tuple[tuple[str, int, int], ...]
+Signature = tuple[tuple[str, int, int, int], ...]
 
 
 class TlsFiles:
@@ -56,7 +56,7 @@ class TlsFiles:
         for setting, path in (*files, ("ca_path", settings.ca_path)):
             if path and Path(path).is_dir():
                 files = [f for f in files if f[1] != path]
-                files += [(setting, str(item)) for item in sorted(Path(path).iterdir()) if item.is_file()]
+                files += [(setting, item) for item in _files_in(path)]
         if not files:
             raise ConfigError("ca_path is not a directory with PEM files of CA certificates")
         return files
@@ -77,7 +77,9 @@ class TlsFiles:
     def _look(self) -> Signature:
         settings = self._settings
         paths = [settings.ca_cert, settings.ca_path, settings.client_cert, settings.client_key]
-        return tuple(_stat(path) for path in paths if path)
+        # A directory does not change when a file in it is rewritten in place.
+        inside = [file for path in (settings.ca_cert, settings.ca_path) if path for file in _files_in(path)]
+        return tuple(_stat(path) for path in (*paths, *inside) if path)
 
 
 def _loads(load: object) -> bool:
@@ -88,9 +90,17 @@ def _loads(load: object) -> bool:
     return True
 
 
-def _stat(path: str) -> tuple[str, int, int]:
+def _files_in(path: str) -> list[str]:
+    """The files of a directory, sorted; none where it is no directory, or may not be read."""
+    try:
+        return [str(item) for item in sorted(Path(path).iterdir()) if item.is_file()]
+    except OSError:
+        return []
+
+
+def _stat(path: str) -> tuple[str, int, int, int]:
     try:
         status = Path(path).stat()
     except OSError:
-        return path, 0, 0
-    return path, status.st_mtime_ns, status.st_ino
+        return path, 0, 0, 0
+    return path, status.st_mtime_ns, status.st_ino, status.st_size

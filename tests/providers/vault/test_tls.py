@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import ssl
+from pathlib import Path
 
 import pytest
 import trustme
@@ -175,6 +176,36 @@ def test_half_written_rotation(authority, trusted, tmp_path):
     assert files.reload() is None
     shutil.copy(other / "client.key", login["client_key"])
     assert files.reload() is not None
+
+
+@pytest.mark.parametrize("setting", ["ca_path", "ca_cert"])
+async def test_rewritten_file_of_a_ca_directory(provider_at, authority, tmp_path, setting):
+    """A CA that is replaced within its file is taken up: the directory itself shows no change."""
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    trustme.CA().cert_pem.write_to_path(str(folder / "ca.pem"))
+    before = folder.stat()
+    async with (
+        RawServer(ssl=serving(authority, "127.0.0.1")) as server,
+        provider_at(server.url, **{setting: str(folder)}) as provider,
+    ):
+        with pytest.raises(InsecureTransportError):
+            await provider.get("a")
+        (folder / "ca.pem").write_bytes(authority.cert_pem.bytes())
+        assert folder.stat().st_mtime_ns == before.st_mtime_ns
+        await provider.get("a")
+        assert await provider._transport.reload_tls() is False
+
+
+def test_directory_that_may_not_be_read(tmp_path, monkeypatch):
+    """A CA directory whose listing is refused is a ConfigError that names the setting."""
+
+    def refuse(path):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(ConfigError, match="ca_path"):
+        TlsFiles(VaultSettings(addr="https://vault.test", token="canary", ca_path=str(tmp_path))).load()
 
 
 def test_context(trusted):

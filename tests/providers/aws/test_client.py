@@ -14,10 +14,13 @@ import pytest
 
 from asyncsecrets import SecretsClient
 from asyncsecrets.errors import (
+    AccessDeniedError,
     AccessModeError,
     AsyncSecretsError,
     AuthenticationError,
     ConflictError,
+    InsecureTransportError,
+    MalformedResponseError,
     RateLimitedError,
     ResolveError,
     SecretNotFoundError,
@@ -218,11 +221,12 @@ READ_FAULTS = {
     "slow_body": (3, UnavailableError),
     "timeout": (3, UnavailableError),
     "expired": (2, AuthenticationError),
-    "denied": (2, None),
-    "malformed": (1, None),
-    "deep": (1, None),
-    "oversize": (1, None),
-    "redirect": (1, None),
+    "unauthenticated": (2, AuthenticationError),
+    "denied": (2, AccessDeniedError),
+    "malformed": (1, MalformedResponseError),
+    "deep": (1, MalformedResponseError),
+    "oversize": (1, MalformedResponseError),
+    "redirect": (1, InsecureTransportError),
 }
 
 
@@ -240,13 +244,50 @@ async def test_refresh_keeps_the_old_value(aws, client, kind):
         await aws.store("db", "canary new")
         aws.calls.clear()
         aws.fault = kind
-        with pytest.raises(error or AsyncSecretsError) as caught:
+        with pytest.raises(error) as caught:
             await secrets.refresh("db")
+        assert type(caught.value) is error
         assert aws.count() == attempts
         assert "canary" not in "".join(traceback.format_exception(caught.value))
         assert (await secrets.get("db")).equals("canary old")
         aws.fault = None
         assert (await secrets.refresh("db")).equals("canary new")
+
+
+@pytest.mark.parametrize("kind", READ_FAULTS)
+async def test_first_read_fails(aws, client, kind):
+    """Without an old value the same faults are the same errors, and a later read is not harmed by them."""
+    _, error = READ_FAULTS[kind]
+    await aws.store("db", "canary")
+    async with client(config(attempt_timeout="0.4"), retry=RetryPolicy(attempts=1, deadline=6.0)) as secrets:
+        aws.fault = kind
+        with pytest.raises(error) as caught:
+            await secrets.get("db")
+        assert type(caught.value) is error
+        assert "canary" not in "".join(traceback.format_exception(caught.value))
+        aws.fault = None
+        assert (await secrets.get("db")).equals("canary")
+
+
+async def test_token_expires_in_mid_flight(aws, client, tmp_path):
+    """Reads, writes and batches under way when the token expires are made again with the next one: nobody notices."""
+    file = tmp_path / "credentials"
+    keys = "[default]\naws_access_key_id=AKIA{0}\naws_secret_access_key=canary\naws_session_token=canary-{0}\n"
+    file.write_text(keys.format("OLD"))
+    names = [f"many-{number}" for number in range(30)]
+    aws.store_many({name: f"canary {name}" for name in [*names, "single"]})
+    without = {"aws_profile_name": "default"}
+    async with client(config(**without)) as secrets:
+        await secrets.get("single")
+        file.write_text(keys.format("NEW"))
+        aws.expired = {"canary-OLD"}
+        aws.calls.clear()
+        found, written, _ = await asyncio.gather(
+            secrets.get_many(names), secrets.put("written", "canary"), secrets.refresh("single")
+        )
+        assert all(found[name].equals(f"canary {name}") for name in names)
+        assert (await secrets.get("written")).version == written.version
+        assert len(await secrets.versions("written")) == 1
 
 
 @pytest.mark.parametrize("kind", ["rate_limited", "unavailable", "bad_gateway", "reset"])

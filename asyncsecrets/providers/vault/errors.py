@@ -193,6 +193,8 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
         return _make(InsecureTransportError, "addr is http, but the server speaks TLS there; use https", call)
     if "missing client token" in text:
         return _make(AuthenticationError, "no Vault token was sent; set HCP_VAULT_TOKEN or a login", call)
+    if call.operation == "login" and "missing secret_id" in text:
+        return _make(AuthenticationError, _ROLE_ID_ALONE, call)
     if call.operation == "login":
         return _make(AuthenticationError, "Vault refused the login: check the role and its credentials", call)
     if "check-and-set parameter did not match" in text:
@@ -202,6 +204,12 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
     if "relative paths not supported" in text or not answer.body:
         return _make(InvalidNameError, "the server does not accept the characters of this name", call)
     return None
+
+
+_ROLE_ID_ALONE: Final = (
+    "Vault refused the login: the role wants a secret id, and none was sent; set approle_secret_id "
+    "(HCP_VAULT_APPROLE_SECRET_ID) or approle_secret_id_file"
+)
 
 
 def _forbidden(call: Call, answer: Answer) -> AsyncSecretsError:

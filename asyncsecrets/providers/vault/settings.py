@@ -111,10 +111,7 @@ class VaultSettings:
         needed: dict[AuthMethod, dict[str, str]] = {
             "token": {"token": self.token},
             "token_file": {"token_file": self.token_file},
-            "approle": {
-                "approle_role_id": self.approle_role_id,
-                "approle_secret_id": self.approle_secret_id or self.approle_secret_id_file,
-            },
+            "approle": self._needed_by_approle(),
             "cert": {"client_cert": self.client_cert, "client_key": self.client_key},
             "kubernetes": {"kubernetes_role": self.kubernetes_role},
             "jwt": {"jwt_file": self.jwt_file},
@@ -125,6 +122,13 @@ class VaultSettings:
         if missing:
             variables = ", ".join(f"HCP_VAULT_{setting.upper()}" for setting in missing)
             raise ConfigError(f"Vault login by {self.method} needs {', '.join(missing)} (or set {variables})")
+
+    def _needed_by_approle(self) -> dict[str, str]:
+        # A role with bind_secret_id=false has no secret id; only the server knows, and says so at the login.
+        needed = {"approle_role_id": self.approle_role_id}
+        if self.approle_secret_id_wrapped:
+            needed["approle_secret_id"] = self.approle_secret_id or self.approle_secret_id_file
+        return needed
 
     def _check_token(self) -> None:
         for setting in ("token", "approle_secret_id", "approle_role_id"):

@@ -82,6 +82,25 @@ async def ignore(call):
         return
 
 
+async def test_role_without_secret_id(backend, provider_at):
+    """A role that binds no secret id is logged in to by its role id alone."""
+    role = {"bind_secret_id": False, "secret_id_bound_cidrs": ["127.0.0.0/8"], "token_policies": "reader"}
+    await backend.enable("approle")
+    await backend("POST", "auth/approle/role/open", role)
+    role_id = (await backend("GET", "auth/approle/role/open/role-id"))["data"]["role_id"]
+    async with provider_at(backend.url, approle_role_id=role_id) as provider:
+        await read(provider)
+
+
+async def test_forgotten_secret_id(backend, provider_at):
+    """A role that wants a secret id and gets none: the error names the settings that give one."""
+    login = await backend.approle()
+    del login["approle_secret_id"]
+    async with provider_at(backend.url, **login) as provider:
+        with pytest.raises(AuthenticationError, match=r"HCP_VAULT_APPROLE_SECRET_ID\) or approle_secret_id_file"):
+            await provider.get("name")
+
+
 async def test_wrong_secret_id(backend, provider_at):
     """A refused login is AuthenticationError, and is not tried again for every caller."""
     login = await backend.approle()

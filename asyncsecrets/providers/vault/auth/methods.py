@@ -72,7 +72,10 @@ class TokenFile:
 
 
 class AppRole:
-    """Role id and secret id; the latter from the settings, a file, or once from a response-wrapping token."""
+    """Role id and secret id; the latter from the settings, a file, or once from a response-wrapping token.
+
+    A role that binds none is logged in to by its role id alone.
+    """
 
     local = given = False
 
@@ -87,9 +90,8 @@ class AppRole:
             secret_id = await read_credential(settings.approle_secret_id_file, "approle_secret_id_file")
         if settings.approle_secret_id_wrapped:
             secret_id = await self._unwrap(api, secret_id)
-        return await api.login(
-            settings.approle_mount_path, {"role_id": settings.approle_role_id, "secret_id": secret_id}
-        )
+        body = {"role_id": settings.approle_role_id} | ({"secret_id": secret_id} if secret_id else {})
+        return await api.login(settings.approle_mount_path, body)
 
     async def _unwrap(self, api: TokenApi, wrapping_token: str) -> str:
         if wrapping_token not in self._unwrapped:

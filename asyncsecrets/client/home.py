@@ -79,10 +79,11 @@ class Home:
             self._idle_since = now
         return now - self._idle_since >= _IDLE_FOR
 
-    async def leave(self, close: Callable[[], Awaitable[None]]) -> None:
+    async def leave(self, close: Callable[[], Awaitable[None]], *, end_visits: bool = True) -> None:
         """The running loop is being shut down: ``close()`` what belongs to it, and then make room for the next one.
 
-        Whoever comes from another loop in the meantime waits. Nothing is done when another loop is home already.
+        Whoever comes from another loop in the meantime waits; the visits under way are ended, to be made again
+        elsewhere, if ``end_visits``. Nothing is done when another loop is home already.
         """
         with self._lock:
             if self._loop is not asyncio.get_running_loop():
@@ -90,7 +91,8 @@ class Home:
             self._leaving = True
         loop = self._loop
         try:
-            await self._end_visits()
+            if end_visits:
+                await self._end_visits()
             await close()
         finally:
             with self._lock:
@@ -99,7 +101,7 @@ class Home:
 
     async def _end_visits(self) -> None:
         """Whatever is begun on a loop that is being shut down may never be ended there."""
-        visits = self._visits - {asyncio.current_task()}  # closing may be a visit itself
+        visits = set(self._visits)
         for visit in visits:
             visit.cancel()
         if visits:

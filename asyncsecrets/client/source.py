@@ -261,7 +261,8 @@ class Source:
         self.cache.start()  # what is open is to be closed when the loop ends, and it is the cache that notices
 
     async def _loop_ended(self) -> None:
-        await self.home.leave(self._close_here)
+        # Visits to a source that is closed end by themselves; one of them may be what closes it.
+        await self.home.leave(self._close_here, end_visits=not self._connection.closed)
 
     async def _close_here(self) -> None:
         within = min(CLOSE_WITHIN, max(_LEAST, self._close_by - asyncio.get_running_loop().time()))

@@ -272,8 +272,17 @@ async def test_closing_from_another_thread() -> None:
     client = client_of(manager)
     await client.start()
     await client.get("NAME")
+    closing = client._sources["default"].aclose
+    closings = []
+
+    async def aclose() -> None:
+        closings.append(asyncio.get_running_loop())
+        await closing()
+
+    client._sources["default"].aclose = aclose  # type: ignore[method-assign]
     await in_thread(client.aclose)
     assert manager.closed == 1
+    assert closings == [asyncio.get_running_loop()]
 
 
 async def test_following_from_another_thread() -> None:

@@ -1,7 +1,8 @@
 """What the Vault provider needs to know, typed and checked once.
 
 Sources, each setting on its own, first one wins: ``key_management_settings`` (names as the fields of
-:class:`VaultSettings`), ``HCP_VAULT_<NAME>``, then the ``VAULT_*`` variables that every Vault tool reads.
+:class:`VaultSettings`), ``HCP_VAULT_<NAME>``, then the ``VAULT_*`` variables that every Vault tool reads. The login is
+the one that the first of these sources describes, whatever the later ones hold.
 """
 
 from __future__ import annotations
@@ -98,14 +99,7 @@ class VaultSettings:
         return self.auth_method or self._inferred()
 
     def _inferred(self) -> AuthMethod:
-        choices: list[tuple[AuthMethod, str]] = [
-            ("approle", self.approle_role_id),
-            ("cert", self.client_cert and self.client_key),
-            ("kubernetes", self.kubernetes_role),
-            ("jwt", self.jwt_role or self.jwt_file),
-            ("token_file", self.token_file),
-        ]
-        return next((method for method, present in choices if present), "token")
+        return _login_in({known.name: getattr(self, known.name) for known in fields(self)}) or "token"
 
     def _check_auth(self) -> None:
         needed: dict[AuthMethod, dict[str, str]] = {
@@ -153,20 +147,23 @@ class VaultSettings:
         ``home`` holds ``.vault-token``, the last place a token is looked for (default: ``HOME`` of ``environ``).
         Raises ConfigError.
         """
-        values = {
-            known.name: settings[known.name] for known in fields(cls) if settings.get(known.name) not in (None, "")
-        }
+        names = [known.name for known in fields(cls)]
+        values = {name: settings[name] for name in names if settings.get(name) not in (None, "")}
         if settings.get("secret_field") == "":
             values["secret_field"] = ""  # means the whole object
-        for known in fields(cls):
-            text = environ.get(f"HCP_VAULT_{known.name.upper()}")
-            if text:
-                values.setdefault(known.name, text)
-        own = set(values)
-        for name, variable in _VAULT_TOOLS.items():
-            if environ.get(variable) and not (name == "token" and "token_file" in own):
-                values.setdefault(name, environ[variable])
-        _choose_login(values, own, home or Path(environ.get("HOME") or "/"))
+        method = _login_in(values)
+        _add(values, {name: environ.get(f"HCP_VAULT_{name.upper()}") for name in names})
+        method = method or _login_in(values)
+        _add(values, {name: environ.get(variable) for name, variable in _VAULT_TOOLS.items()})
+        if method is None and "token" in values:
+            method = "token"  # a client certificate of VAULT_CLIENT_CERT then only serves TLS
+        method = method or _login_in(values)
+        if method is None:
+            method = "token_file"
+            values["token_file"] = str((home or Path(environ.get("HOME") or "/")) / ".vault-token")
+        values["auth_method"] = method
+        if method != "token":
+            values.pop("token", None)
         if "addr" not in values:
             raise ConfigError(
                 "no Vault address: set HCP_VAULT_ADDR or VAULT_ADDR, such as https://vault.example.com:8200"
@@ -174,15 +171,28 @@ class VaultSettings:
         return cls(**{name: _typed(name, value) for name, value in values.items()})
 
 
-def _choose_login(values: dict[str, Any], own: set[str], home: Path) -> None:
-    """Prefer what was set for us over what is lying about for every Vault tool."""
-    logins = {"auth_method", "approle_role_id", "kubernetes_role", "jwt_role", "jwt_file", "token_file", "cert_role"}
-    if own & logins or {"client_cert", "client_key"} <= own:
-        return
-    if "token" in values:
-        values["auth_method"] = "token"  # a client certificate of VAULT_CLIENT_CERT then only serves TLS
-    elif not {"client_cert", "client_key"} <= set(values):
-        values["token_file"] = str(home / ".vault-token")
+def _login_in(values: Mapping[str, Any]) -> Any:
+    """The login that settings describe: as ``auth_method`` has it, or the first whose settings are there, or None."""
+    choices = [
+        ("approle", values.get("approle_role_id")),
+        ("cert", values.get("cert_role") or (values.get("client_cert") and values.get("client_key"))),
+        ("kubernetes", values.get("kubernetes_role")),
+        ("jwt", values.get("jwt_role") or values.get("jwt_file")),
+        ("token_file", values.get("token_file")),
+        ("token", values.get("token")),
+    ]
+    return values.get("auth_method") or next((method for method, present in choices if present), None)
+
+
+_EITHER: Final = (("approle_secret_id", "approle_secret_id_file"), ("ca_cert", "ca_path"))
+
+
+def _add(values: dict[str, Any], weaker: Mapping[str, str | None]) -> None:
+    """Add what a weaker source has, except the other half of an either-or that a stronger one has decided."""
+    decided = {name for pair in _EITHER if values.keys() & set(pair) for name in pair}
+    for name, text in weaker.items():
+        if text and name not in decided:
+            values.setdefault(name, text)
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -57,6 +57,47 @@ def test_login_that_is_meant(environ, method):
     assert build(environ=environ).method == method
 
 
+LOGINS = {
+    "token": {"token": "canary"},
+    "token_file": {"token_file": "/token"},
+    "approle": {"approle_role_id": "r"},
+    "cert": {"client_cert": "c", "client_key": "k"},
+    "kubernetes": {"kubernetes_role": "app"},
+    "jwt": {"jwt_file": "/jwt"},
+}
+
+
+@pytest.mark.parametrize("other", LOGINS)
+@pytest.mark.parametrize("method", LOGINS)
+def test_a_login_in_the_settings_wins(method, other):
+    """The login that the settings describe is used, whatever login the environment describes as well."""
+    environ = {f"HCP_VAULT_{name.upper()}": value for name, value in LOGINS[other].items()}
+    environ |= {"HCP_VAULT_AUTH_METHOD": other, "VAULT_TOKEN": "canary-tools"}
+    assert build(LOGINS[method], environ).method == method
+    environ |= {f"HCP_VAULT_{name.upper()}": value for name, value in LOGINS[method].items()}
+    assert build({"auth_method": method}, environ).method == method
+
+
+@pytest.mark.parametrize("method", LOGINS)
+def test_a_login_of_ours_wins_over_the_tools(method):
+    """The login of our own variables is used, whatever other Vault tools are set to, and their token is not kept."""
+    environ = {f"HCP_VAULT_{name.upper()}": value for name, value in LOGINS[method].items()}
+    environ |= {"VAULT_TOKEN": "canary two words", "VAULT_CLIENT_CERT": "/c", "VAULT_CLIENT_KEY": "/k"}
+    settings = build(environ=environ)
+    assert (settings.method, settings.token) == (method, "canary" if method == "token" else "")
+
+
+def test_one_of_two():
+    """A secret id or a CA of the settings is not overruled, or joined, by the other kind from the environment."""
+    environ = {"HCP_VAULT_APPROLE_SECRET_ID_FILE": "/id", "VAULT_CAPATH": "/cas", "HCP_VAULT_APPROLE_ROLE_ID": "r"}
+    settings = build({"approle_secret_id": "canary", "ca_cert": "/ca.pem"}, environ)
+    assert (settings.approle_secret_id_file, settings.ca_path) == ("", "")
+    assert build({}, environ).approle_secret_id_file == "/id"
+    both = {"approle_secret_id": "canary", "approle_secret_id_file": "/own", "ca_cert": "/ca.pem", "ca_path": "/own"}
+    settings = build(both, environ)
+    assert (settings.approle_secret_id_file, settings.ca_path) == ("/own", "/own")
+
+
 def test_last_resort_is_the_token_file_of_the_tools(tmp_path):
     """Where nothing is set, the token of `vault login` is read: from HOME, or the home that is given."""
     assert build(environ={"HOME": "/home/canary"}).token_file == "/home/canary/.vault-token"

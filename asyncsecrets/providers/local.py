@@ -164,11 +164,18 @@ class LocalProvider:
         await self._mark(name, versions, lambda entry: entry.with_deleted(self._second()))
 
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
-        """Bring back the current version, or the given ones. One that is not deleted, or is destroyed, stays as it is.
+        """Bring back the current version, or the given ones. One that is not deleted stays as it is.
 
-        Raises SecretNotFoundError for a secret that is not in the file at all.
+        Raises SecretNotFoundError, and restores nothing, where one of them is destroyed or is not in the file.
         """
-        await self._mark(name, versions, lambda entry: entry.with_deleted(None), must_be_there=True)
+
+        def check(store: Store) -> None:
+            for version in [None] if versions is None else versions:
+                entry = store.entry(name, version)
+                if entry is None or entry.destroyed:
+                    raise self._not_found(name, version, "absent" if entry is None else "destroyed")
+
+        await self._mark(name, versions, lambda entry: entry.with_deleted(None), check)
 
     async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Take the values of these versions out of the file for good, or the secret with all its versions.
@@ -216,14 +223,12 @@ class LocalProvider:
         name: str,
         versions: Sequence[str] | None,
         change: Callable[[Entry], Entry],
-        *,
-        must_be_there: bool = False,
+        check: Callable[[Store], None] = lambda _: None,
     ) -> None:
         self._check(name)
 
         def marked(store: Store) -> Store:
-            if must_be_there and store.entry(name) is None:
-                raise self._not_found(name)
+            check(store)
             return store.with_changed(name, versions, change)
 
         await self._in_thread(name, lambda: self._change(marked))

@@ -109,13 +109,18 @@ class MemoryProvider:
         self._mark(name, versions, "deleted")
 
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
-        """Bring back the current version, or the given ones. One that is not deleted, or is destroyed, stays as it is.
+        """Bring back the current version, or the given ones. One that is not deleted stays as it is.
 
-        Raises SecretNotFoundError for a secret that is not there at all.
+        Raises SecretNotFoundError, and restores nothing, where one of them is destroyed or never was.
         """
         await self._begin("restore", name)
-        if name not in self._secrets:
-            raise self._not_found(name)
+        stored = self._secrets.get(name, [])
+        for version in [None] if versions is None else versions:
+            index = len(stored) - 1 if version is None else _index(version)
+            if not 0 <= index < len(stored):
+                raise self._not_found(name, version)
+            if stored[index].state == "destroyed":
+                raise self._not_found(name, version, "destroyed")
         self._mark(name, versions, "enabled")
 
     async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:

@@ -291,7 +291,10 @@ async def test_versions_deleted_restored_and_destroyed(local, path):
         await local.put("NAME", f"canary-{number}")
     await local.delete_versions("NAME", ["1", "2", "9"])
     await local.destroy("NAME", ["3"])
-    await local.restore("NAME", ["2", "3"])
+    for gone in ("3", "9"):
+        with pytest.raises(SecretNotFoundError, match=f"version '{gone}'"):
+            await local.restore("NAME", ["2", gone])
+    await local.restore("NAME", ["2"])
     assert [info.state for info in await local.versions("NAME")] == ["deleted", "enabled", "destroyed"]
     assert set(load(path)["secrets"]["NAME"][2]) == {"version", "created", "destroyed"}
     assert (await local.get("NAME", "2")).equals("canary-2")

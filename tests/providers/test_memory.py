@@ -78,7 +78,10 @@ async def test_versions_deleted_restored_and_destroyed(memory):
         await memory.put("NAME", f"canary-{number}")
     await memory.delete_versions("NAME", ["1", "2", "9"])
     await memory.destroy("NAME", ["3"])
-    await memory.restore("NAME", ["2", "3"])
+    for gone in ("3", "9"):
+        with pytest.raises(SecretNotFoundError, match=f"version '{gone}'"):
+            await memory.restore("NAME", ["2", gone])
+    await memory.restore("NAME", ["2"])
     assert [info.state for info in await memory.versions("NAME")] == ["deleted", "enabled", "destroyed"]
     assert (await memory.get("NAME", "2")).equals("canary-2")
     for version in (None, "3"):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
 from contextlib import asynccontextmanager
 
 from asyncsecrets.errors import (
     AccessDeniedError,
     AuthenticationError,
+    ConflictError,
     InvalidNameError,
     MalformedResponseError,
     RateLimitedError,
@@ -16,6 +19,7 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
+from asyncsecrets.providers.base import SecretMetadata
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.secret import Secret
 from asyncsecrets.testing.conformance import CANARY, ProviderHarness
@@ -47,6 +51,7 @@ class Sound(MemoryProvider):
 
     def __init__(self):
         super().__init__(before=self.travel)
+        self.kept = {}
 
     async def travel(self, operation, name):
         await asyncio.sleep(0)
@@ -62,11 +67,64 @@ class Sound(MemoryProvider):
         answers = await asyncio.gather(*(self.get(name) for name in names), return_exceptions=True)
         return dict(zip(names, answers, strict=True))
 
+    async def patch(self, name, changes, *, cas=None):
+        await self._begin("patch", name)
+        if self._current(name) == "0":
+            raise self._not_found(name)
+        if cas not in (None, self._current(name)):
+            raise ConflictError("lost", provider="memory", name=name)
+        return self.set(name, json.dumps(self.merged(members_of(self._secrets[name][-1].payload), changes)))
+
+    def merged(self, old, changes):
+        new = {
+            key: self.merged(old.get(key, {}), value) if isinstance(value, dict) else value
+            for key, value in changes.items()
+        }
+        return {key: value for key, value in {**old, **new}.items() if value is not None}
+
+    async def rotate(self, name, *, token=""):
+        await self._begin("rotate", name)
+        if self._current(name) == "0":
+            raise self._not_found(name)
+        return str(len(self._secrets[name]) + 1)
+
+    async def metadata(self, name):
+        infos = await self.versions(name)
+        kept = self.kept.get(name, {})
+        return SecretMetadata(self._current(name), tuple(infos), None, None, **kept)
+
+    async def write_metadata(self, name, **changes):
+        await self._begin("write_metadata", name)
+        given = {key: value for key, value in changes.items() if value is not None}
+        self.kept[name] = {**self.kept.get(name, {}), **given}
+
+    async def encrypt(self, plaintext):
+        await self._begin("encrypt", "PLAINTEXT")
+        kind = "b" if isinstance(plaintext, bytes) else "t"
+        data = Secret(plaintext, name="the plaintext").reveal_bytes()
+        return kind + base64.b64encode(data).decode()
+
+
+def members_of(payload):
+    """The members of a payload, of which the suite patches also one that is no object."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return {}
+
 
 class Harness(ProviderHarness):
     """Seeds by the provider's synchronous methods."""
 
     patience = 2.0
+    rotates = places = True
+
+    async def allow_rotation(self, name):
+        pass
+
+    async def place(self, name, ciphertext):
+        data = base64.b64decode(ciphertext[1:].partition(" ")[0])
+        self.provider.set(name, data if ciphertext[0] == "b" else data.decode())
 
     def __init__(self, provider):
         self.provider = provider
@@ -294,6 +352,113 @@ class DeleteMinds(Sound):
     async def delete(self, name):
         await self.get(name)
         await super().delete(name)
+
+
+class RestoreDoesNothing(Sound):
+    async def restore(self, name, versions=None):
+        await self._begin("restore", name)
+
+
+class RestoreMinds(Sound):
+    async def restore(self, name, versions=None):
+        if self._current(name) != "0":
+            raise self._not_found(name)
+        await super().restore(name, versions)
+
+
+class RestoreMakesWhatNeverWas(Sound):
+    async def restore(self, name, versions=None):
+        if name in self._secrets:
+            await super().restore(name, versions)
+
+
+class RestoresAll(Sound):
+    async def restore(self, name, versions=None):
+        await super().restore(name, versions and [str(number + 1) for number in range(len(self._secrets[name]))])
+
+
+class DeletesCurrentToo(Sound):
+    async def delete_versions(self, name, versions):
+        await super().delete_versions(name, versions)
+        await self.delete(name)
+
+
+class DestroyOnlyDeletes(Sound):
+    async def destroy(self, name, versions=None):
+        if versions is None:
+            await self.delete(name)
+        else:
+            await self.delete_versions(name, versions)
+
+
+class DestroyMinds(Sound):
+    async def destroy(self, name, versions=None):
+        if name not in self._secrets:
+            raise self._not_found(name)
+        await super().destroy(name, versions)
+
+
+class DestroysAll(Sound):
+    async def destroy(self, name, versions=None):
+        await super().destroy(name)
+
+
+class NoVersionsMeansAll(Sound):
+    async def destroy(self, name, versions=None):
+        await super().destroy(name, versions or None)
+
+
+class PatchReplaces(Sound):
+    def merged(self, old, changes):
+        return changes
+
+
+class PatchIsShallow(Sound):
+    def merged(self, old, changes):
+        return {key: value for key, value in {**old, **changes}.items() if value is not None}
+
+
+class PatchIgnoresCas(Sound):
+    async def patch(self, name, changes, *, cas=None):
+        return await super().patch(name, changes)
+
+
+class PatchReturnsOldVersion(Sound):
+    async def patch(self, name, changes, *, cas=None):
+        await super().patch(name, changes, cas=cas)
+        return "1"
+
+
+class RotateReturnsOldVersion(Sound):
+    async def rotate(self, name, *, token=""):
+        await super().rotate(name, token=token)
+        return self._current(name)
+
+
+class MetadataForgets(Sound):
+    async def write_metadata(self, name, **changes):
+        self.kept.pop(name, None)
+        await super().write_metadata(name, **changes)
+
+
+class EmptyMetadataIsIgnored(Sound):
+    async def write_metadata(self, name, **changes):
+        await super().write_metadata(name, **{key: value for key, value in changes.items() if value != {}})
+
+
+class EncryptShows(Sound):
+    async def encrypt(self, plaintext):
+        return await super().encrypt(plaintext) + f" # {plaintext!r}"
+
+
+class EncryptStrips(Sound):
+    async def encrypt(self, plaintext):
+        return await super().encrypt(plaintext.strip())
+
+
+class HidesUnknownChange(Sound):
+    def failure(self, kind, name, operation):
+        return failure(kind, name, "get" if operation == "patch" else operation)
 
 
 class ListsFolders(Sound):

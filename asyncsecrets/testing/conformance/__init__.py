@@ -17,9 +17,10 @@ Hold your own provider to it by describing its backend in a :class:`ProviderHarn
             return DopplerHarness()
 
 The tests are plain functions that run their coroutine on an event loop of their own, in asyncio's debug mode: they work
-under pytest-asyncio (strict and auto), anyio, and neither. What a provider cannot do (write, list, keep versions) is
-skipped by what its class says it is (or left out with :class:`ReaderConformance`); what a backend cannot show is
-skipped by ``harness.unsupported``, with its reason.
+under pytest-asyncio (strict and auto), anyio, and neither. What a provider cannot do (write, list, keep versions,
+restore, destroy, patch, rotate, keep metadata, encrypt) is skipped by what its class says it is, or by the
+UnsupportedOperationError that it raises (or left out with :class:`ReaderConformance`); what a backend cannot show is
+skipped by ``harness.unsupported``, with its reason, and by ``harness.rotates`` and ``harness.places``.
 
 Not asserted, because managers differ and a caller can live with each: whether a soft-deleted secret is still listed,
 which ``cas`` a deleted secret wants, and whether its name can be reused at once.
@@ -29,6 +30,8 @@ from __future__ import annotations
 
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.testing.conformance.cases import FAULT_ERRORS, HOSTILE_NAMES, PAYLOADS
+from asyncsecrets.testing.conformance.changing import Changing
+from asyncsecrets.testing.conformance.encrypting import Encrypting
 from asyncsecrets.testing.conformance.faults import Faults
 from asyncsecrets.testing.conformance.harness import CANARY, FAULTS, ProviderHarness
 from asyncsecrets.testing.conformance.life import Life
@@ -51,7 +54,7 @@ __all__ = [
 ]
 
 
-class ReaderConformance(Reading, Faults, Life):
+class ReaderConformance(Reading, Encrypting, Faults, Life):
     """The suite for a provider that only reads. Subclass it, name it ``Test…`` and give it a ``harness`` fixture."""
 
     def test_declarations(self, harness: ProviderHarness) -> None:
@@ -71,5 +74,5 @@ class ReaderConformance(Reading, Faults, Life):
         expect(CANARY not in repr(harness.provider) + str(harness.provider), "the provider's repr holds a value")
 
 
-class ProviderConformance(ReaderConformance, Writing, Listing):
+class ProviderConformance(ReaderConformance, Writing, Changing, Listing):
     """The whole suite. Subclass it, name the subclass ``Test…`` and give it a ``harness`` fixture."""

@@ -56,6 +56,12 @@ class ProviderHarness(ABC):
     patience: float = 20.0
     """The most seconds that one scenario may take."""
 
+    rotates: bool = False
+    """Whether this backend can begin a rotation (:meth:`allow_rotation`), where the provider is a Rotator."""
+
+    places: bool = False
+    """Whether this backend has :meth:`place`, where the provider is an Encrypter."""
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -69,6 +75,14 @@ class ProviderHarness(ABC):
     @abstractmethod
     async def remove(self, name: str) -> None:
         """Remove the secret out of band."""
+
+    async def allow_rotation(self, name: str) -> None:
+        """Prepare a secret that is there so that the manager can be told to rotate it. ``rotates`` says that it can."""
+        raise NotImplementedError("`rotates` is set, and allow_rotation() is not implemented")
+
+    async def place(self, name: str, ciphertext: str) -> None:
+        """Put what ``encrypt`` made where the provider reads it under ``name``. ``places`` says that this is here."""
+        raise NotImplementedError("`places` is set, and place() is not implemented")
 
     def fault(self, kind: str) -> AbstractAsyncContextManager[None]:
         """Make the backend answer every secret request with the fault ``kind`` (one of :data:`FAULTS`) until left."""

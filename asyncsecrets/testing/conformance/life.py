@@ -7,7 +7,8 @@ import asyncio
 from asyncsecrets.errors import (
     ClosedError,
 )
-from asyncsecrets.providers.base import BatchReader, Lister, VersionLister, Writer
+from asyncsecrets.providers.base import BatchReader, Encrypter, Lister, MetadataKeeper, VersionLister, Writer
+from asyncsecrets.testing.conformance.changing import changes_of
 from asyncsecrets.testing.conformance.harness import CANARY, ProviderHarness
 from asyncsecrets.testing.conformance.steps import (
     cancel_after,
@@ -47,6 +48,12 @@ class Life:
             await raised(provider.versions(name), ClosedError)
         if isinstance(provider, BatchReader):
             await raised(provider.get_many([name]), ClosedError)
+        if isinstance(provider, MetadataKeeper):
+            await raised(provider.metadata(name), ClosedError)
+        if isinstance(provider, Encrypter):
+            await raised(provider.encrypt(CANARY), ClosedError)
+        for change in changes_of(harness, name).values():
+            await raised(change(), ClosedError)
 
     @scenario
     async def test_reopened(self, harness: ProviderHarness) -> None:

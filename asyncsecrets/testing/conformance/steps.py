@@ -10,14 +10,26 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import pytest
 
-from asyncsecrets.errors import ProviderError, SecretNotFoundError
-from asyncsecrets.providers.base import Lister, VersionLister, Writer
+from asyncsecrets.errors import ProviderError, SecretNotFoundError, UnsupportedOperationError
+from asyncsecrets.providers.base import (
+    Destroyer,
+    Encrypter,
+    Lister,
+    MetadataKeeper,
+    Patcher,
+    Restorer,
+    Rotator,
+    VersionDeleter,
+    VersionLister,
+    Writer,
+)
 from asyncsecrets.secret import Payload, Secret
 from asyncsecrets.testing.conformance.cases import PAYLOADS
 from asyncsecrets.testing.conformance.harness import ProviderHarness
-from asyncsecrets.testing.conformance.watch import expect, raised, run
+from asyncsecrets.testing.conformance.watch import check_error, expect, raised, run
 
 P = ParamSpec("P")
+T = TypeVar("T")
 E = TypeVar("E", bound=ProviderError)
 Test = Callable[Concatenate[Any, ProviderHarness, P], None]
 
@@ -39,21 +51,87 @@ def needs(harness: ProviderHarness, kind: str) -> None:
 
 
 def writer_of(harness: ProviderHarness) -> Writer:
+    """Return the provider as a Writer, or skip."""
     if not isinstance(harness.provider, Writer):
         pytest.skip(f"{harness.provider.system} does not write")
     return harness.provider
 
 
 def lister_of(harness: ProviderHarness) -> Lister:
+    """Return the provider as a Lister, or skip."""
     if not isinstance(harness.provider, Lister):
         pytest.skip(f"{harness.provider.system} does not list names")
     return harness.provider
 
 
 def version_lister_of(harness: ProviderHarness) -> VersionLister:
+    """Return the provider as a VersionLister, or skip."""
     if not isinstance(harness.provider, VersionLister):
         pytest.skip(f"{harness.provider.system} does not list versions")
     return harness.provider
+
+
+def version_deleter_of(harness: ProviderHarness) -> VersionDeleter:
+    """Return the provider as a VersionDeleter, or skip."""
+    if not isinstance(harness.provider, VersionDeleter):
+        pytest.skip(f"{harness.provider.system} does not delete versions")
+    return harness.provider
+
+
+def restorer_of(harness: ProviderHarness) -> Restorer:
+    """Return the provider as a Restorer, or skip."""
+    if not isinstance(harness.provider, Restorer):
+        pytest.skip(f"{harness.provider.system} does not restore")
+    return harness.provider
+
+
+def destroyer_of(harness: ProviderHarness) -> Destroyer:
+    """Return the provider as a Destroyer, or skip."""
+    if not isinstance(harness.provider, Destroyer):
+        pytest.skip(f"{harness.provider.system} does not destroy")
+    return harness.provider
+
+
+def patcher_of(harness: ProviderHarness) -> Patcher:
+    """Return the provider as a Patcher, or skip."""
+    if not isinstance(harness.provider, Patcher):
+        pytest.skip(f"{harness.provider.system} does not patch")
+    return harness.provider
+
+
+def rotator_of(harness: ProviderHarness) -> Rotator:
+    """Return the provider as a Rotator whose backend can rotate, or skip."""
+    if not isinstance(harness.provider, Rotator):
+        pytest.skip(f"{harness.provider.system} does not rotate")
+    if not harness.rotates:
+        pytest.skip("the harness does not say that its backend can rotate (`rotates`)")
+    return harness.provider
+
+
+def metadata_keeper_of(harness: ProviderHarness) -> MetadataKeeper:
+    """Return the provider as a MetadataKeeper, or skip."""
+    if not isinstance(harness.provider, MetadataKeeper):
+        pytest.skip(f"{harness.provider.system} keeps no metadata")
+    return harness.provider
+
+
+def encrypter_of(harness: ProviderHarness) -> Encrypter:
+    """Return the provider as an Encrypter whose backend can place ciphertext, or skip."""
+    if not isinstance(harness.provider, Encrypter):
+        pytest.skip(f"{harness.provider.system} encrypts nothing")
+    if not harness.places:
+        pytest.skip("the harness does not say where ciphertext is read (`places`)")
+    return harness.provider
+
+
+async def possible(call: Awaitable[T]) -> T:
+    """Return what ``call`` returns; skip, with what the provider says, where the backend has nothing of the kind."""
+    try:
+        return await call
+    except UnsupportedOperationError as error:
+        check_error(error)
+        problem = str(error)
+    pytest.skip(problem)
 
 
 async def expect_value(harness: ProviderHarness, name: str, value: Payload, version: str | None = None) -> Secret:
@@ -74,6 +152,7 @@ async def expect_error(harness: ProviderHarness, name: str, call: Awaitable[obje
 
 
 async def expect_absent(harness: ProviderHarness, name: str) -> SecretNotFoundError:
+    """Return the SecretNotFoundError that reading ``name`` raises."""
     return await expect_error(harness, name, harness.provider.get(name), SecretNotFoundError)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from asyncsecrets.errors import (
     ConflictError,
     InvalidNameError,
+    ProviderError,
     UnsupportedOperationError,
     WriteOutcomeUnknownError,
 )
 from asyncsecrets.secret import Secret
 from asyncsecrets.testing.conformance.cases import BODIES, FAULT_ERRORS, HOSTILE_NAMES, PAYLOADS, REFUSED, UNANSWERED
+from asyncsecrets.testing.conformance.changing import changes_of
 from asyncsecrets.testing.conformance.harness import CANARY, FAULTS, ProviderHarness
 from asyncsecrets.testing.conformance.steps import (
     cancel_after,
@@ -27,7 +30,7 @@ from asyncsecrets.testing.conformance.steps import (
     scenario,
     writer_of,
 )
-from asyncsecrets.testing.conformance.watch import expect
+from asyncsecrets.testing.conformance.watch import expect, raised
 
 
 class Writing:
@@ -65,10 +68,14 @@ class Writing:
             await put(harness, hostile, f"{CANARY} hostile")
         except InvalidNameError:
             await expect_error(harness, hostile, writer.delete(hostile), InvalidNameError)
+            for change in changes_of(harness, hostile).values():
+                await raised(change(), InvalidNameError, UnsupportedOperationError)
         else:
             await expect_value(harness, hostile, f"{CANARY} hostile")
             await expect_value(harness, victim, CANARY)
             await writer.delete(hostile)
+            for change in changes_of(harness, hostile).values():
+                await _attempted(change())
         await expect_value(harness, victim, CANARY)
 
     @scenario
@@ -152,6 +159,11 @@ class Writing:
 
 
 Write = Callable[[], Awaitable[object]]
+
+
+async def _attempted(change: Awaitable[object]) -> None:
+    with contextlib.suppress(ProviderError, UnsupportedOperationError):
+        await change
 
 
 async def _expect_write_fault(harness: ProviderHarness, kind: str, name: str, write: Write) -> None:

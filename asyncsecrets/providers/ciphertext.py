@@ -1,4 +1,4 @@
-"""Secrets that stand encrypted in the environment: the text of a ciphertext, and the provider that reads it.
+"""Secrets that stand encrypted in the environment or a ``.env`` file: a ciphertext's text, and who reads it.
 
 Ciphertext arrives as text in one of two spellings. *Base64* (RFC 4648 §4, line breaks allowed). Or a *Python bytes
 literal*, ``b'\\n$\\x00…'``: with its quotes, or as a shell delivers it once it has eaten them, ``b\\n$\\x00…``. The
@@ -12,6 +12,8 @@ import base64
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import ClassVar, Final
 
 from asyncsecrets.errors import (
@@ -20,6 +22,7 @@ from asyncsecrets.errors import (
     SecretNotFoundError,
     UnsupportedOperationError,
 )
+from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["CiphertextProvider", "parse_bytes_literal", "parse_ciphertext"]
@@ -84,8 +87,10 @@ def _code(escape: re.Match[str]) -> int:
 
 
 class CiphertextProvider(ABC):
-    """Reads ``environ[NAME]`` as ciphertext and decrypts it; a key service is a subclass with :meth:`decrypt`.
+    """Reads the variable NAME as ciphertext and decrypts it; a key service is a subclass with :meth:`decrypt`.
 
+    The variable is one of ``environ``, or else of the file ``dotenv`` where it exists; both are live, as for
+    :class:`~asyncsecrets.providers.environment.EnvironmentProvider`.
     ``variable_prefixes``: NAME may stand there with one of these before it, and is looked for so first.
     ``value_prefix``: what the text may begin with, to mark it. ``largest``: the most bytes that a ciphertext has.
 
@@ -98,9 +103,17 @@ class CiphertextProvider(ABC):
     value_prefix: ClassVar[str] = ""
     largest: ClassVar[int]
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+    def __init__(self, environ: Mapping[str, str], *, dotenv: str | Path | None = None) -> None:
+        self._texts = EnvironmentProvider(environ, dotenv=dotenv)
         self.default_field: str | None = None
+
+    async def open(self) -> None:
+        """Read the ``.env`` file. Raises ConfigError if it is there and cannot be understood or read."""
+        await self._texts.open()
+
+    def abandon(self) -> None:
+        """Forget what belongs to a loop that is gone or to the parent of a fork."""
+        self._texts.abandon()
 
     @abstractmethod
     async def decrypt(self, ciphertext: bytes, name: str | None = None) -> bytes:
@@ -111,19 +124,21 @@ class CiphertextProvider(ABC):
         _check_name(self.system, name)
         if version is not None:
             raise UnsupportedOperationError(f"{self.system}: {name!r} has no versions; leave the version out")
-        plaintext = await self.decrypt(self.ciphertext(name), name)
+        plaintext = await self.decrypt(await self.ciphertext(name), name)
         return Secret(_payload(plaintext), name=name)
 
-    def ciphertext(self, name: str) -> bytes:
-        """The bytes that the variable spells. Raises SecretNotFoundError, DecodeError."""
-        names = [*(prefix + name for prefix in self.variable_prefixes), name]
-        text = next((self._environ[each] for each in names if each in self._environ), None)
+    async def ciphertext(self, name: str) -> bytes:
+        """The bytes that the variable spells.
+
+        Raises SecretNotFoundError, DecodeError; MalformedResponseError or UnavailableError for a broken ``.env`` file.
+        """
+        text = await self._text(name)
         if text is None:
             message = f"{self.system}: the environment has no variable {name!r} with its ciphertext"
             raise SecretNotFoundError(message, provider=self.system, name=name)
         problem: str
         try:
-            ciphertext = parse_ciphertext(text.removeprefix(self.value_prefix))
+            ciphertext = parse_ciphertext(text.reveal().removeprefix(self.value_prefix))
         except DecodeError as error:
             problem = f"{error.message}; list in hosted_keys the variables that are encrypted"
         else:
@@ -131,6 +146,12 @@ class CiphertextProvider(ABC):
                 return ciphertext
             problem = f"it is longer than any ciphertext of {self.system}"
         raise DecodeError(f"{self.system}: the environment variable {name!r} cannot be decrypted: {problem}")
+
+    async def _text(self, name: str) -> Secret | None:
+        for variable in (*(prefix + name for prefix in self.variable_prefixes), name):
+            with suppress(SecretNotFoundError):
+                return await self._texts.get(variable)
+        return None
 
 
 def _check_name(system: str, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from asyncsecrets.errors import ConfigError, DecodeError, MalformedResponseError
@@ -21,6 +22,8 @@ _LARGEST: Final = 4096
 class AwsKmsProvider(CiphertextProvider):
     """Reads the environment variable NAME (or ``LITELLM_SECRET_AWS_KMS_NAME``) as ciphertext and decrypts it.
 
+    So are variables of the file ``dotenv`` that the environment does not have.
+
     ``kms_key_id`` and ``encryption_context`` of ``settings`` are sent along where they are given: KMS then refuses what
     was encrypted under another key or for another purpose.
     """
@@ -30,18 +33,21 @@ class AwsKmsProvider(CiphertextProvider):
     value_prefix: ClassVar[str] = "aws_kms/"
     largest: ClassVar[int] = 6144
 
-    def __init__(self, settings: AwsSettings) -> None:
-        super().__init__(settings.environ)
+    def __init__(self, settings: AwsSettings, *, dotenv: str | Path | None = None) -> None:
+        super().__init__(settings.environ, dotenv=dotenv)
         self.settings = settings
         self._connection = Connection("kms", _SYSTEM, settings)
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
+    def from_settings(
+        cls, settings: Mapping[str, Any], environ: Mapping[str, str], *, dotenv: str | Path | None = None
+    ) -> Self:
         """Build from ``key_management_settings`` and the environment that holds the ciphertext. Raises ConfigError."""
-        return cls(AwsSettings.from_mapping(_SYSTEM, settings, environ))
+        return cls(AwsSettings.from_mapping(_SYSTEM, settings, environ), dotenv=dotenv)
 
     async def open(self) -> None:
-        """Make the client, in a thread. Nothing is sent. Raises ConfigError, also where no region is known."""
+        """Read the ``.env`` file and make the client, in threads. Nothing is sent. Raises ConfigError."""
+        await super().open()
         await self._connection.open()
 
     async def aclose(self) -> None:
@@ -50,6 +56,7 @@ class AwsKmsProvider(CiphertextProvider):
 
     def abandon(self) -> None:
         """Forget what belongs to a loop that is gone or to the parent of a fork."""
+        super().abandon()
         self._connection.abandon()
 
     async def decrypt(self, ciphertext: bytes, name: str | None = None) -> bytes:

@@ -13,6 +13,7 @@ from asyncsecrets.errors import (
     DecodeError,
     IntegrityError,
     InvalidNameError,
+    MalformedResponseError,
     SecretNotFoundError,
     UnsupportedOperationError,
 )
@@ -92,6 +93,58 @@ async def test_not_ciphertext(aws, kms, environ, text):
         await kms.get("PLAIN")
     assert "canary" not in str(caught.value)
     assert aws.calls == []
+
+
+@pytest.fixture
+async def from_file(environ, key, tmp_path):
+    """An opened provider with that key, which also reads the file .env; and the file."""
+    file = tmp_path / ".env"
+    provider = AwsKmsProvider.from_settings({"kms_key_id": key, "attempt_timeout": "10"}, environ, dotenv=file)
+    await provider.open()
+    yield provider, file
+    await provider.aclose()
+
+
+@pytest.mark.parametrize("variable", ["API_KEY", "LITELLM_SECRET_AWS_KMS_API_KEY"])
+async def test_dotenv(aws, from_file, key, environ, variable):
+    """A ciphertext that only the .env file has is decrypted; the file may come, change and go; the environment wins."""
+    kms, file = from_file
+    with pytest.raises(SecretNotFoundError):
+        await kms.get("API_KEY")
+    for value in (b"canary one", b"canary of two"):
+        file.write_text(f"# ours\n{variable}=aws_kms/{base64.b64encode(await encrypted(aws, key, value)).decode()}\n")
+        assert (await kms.get("API_KEY")).equals(value)
+    environ[variable] = base64.b64encode(await encrypted(aws, key, b"canary of the environment")).decode()
+    assert (await kms.get("API_KEY")).equals("canary of the environment")
+    del environ[variable]
+    file.unlink()
+    with pytest.raises(SecretNotFoundError):
+        await kms.get("API_KEY")
+
+
+async def test_dotenv_that_is_broken(aws, from_file, environ):
+    """A .env file that cannot be read is an error, at the start and later: what it may hold is not absent."""
+    kms, file = from_file
+    file.write_text("canary is no line of a .env file\n")
+    with pytest.raises(MalformedResponseError, match="line 1") as caught:
+        await kms.get("API_KEY")
+    assert "canary" not in str(caught.value).replace(str(file), "")
+    again = AwsKmsProvider.from_settings({}, environ, dotenv=file)
+    with pytest.raises(ConfigError, match="line 1"):
+        await again.open()
+    file.write_text("API_KEY=canary of no ciphertext\n")
+    with pytest.raises(DecodeError, match="API_KEY") as caught:
+        await kms.get("API_KEY")
+    assert "canary" not in str(caught.value)
+    assert aws.count("Decrypt") == 0
+
+
+async def test_not_text(kms, environ):
+    """A variable whose bytes are not text is no ciphertext either."""
+    environ["KEY"] = "canary\udcff"
+    with pytest.raises(DecodeError, match="KEY") as caught:
+        await kms.get("KEY")
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_absent(aws, kms):

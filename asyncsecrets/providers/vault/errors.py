@@ -158,7 +158,11 @@ def _from_answer(call: Call, answer: Answer) -> AsyncSecretsError:
         return _server_fault(call, answer)
     judge = _BY_BODY.get(status)
     error = judge(call, answer) if judge is not None else None
-    return error or _make(MalformedResponseError, f"unexpected HTTP {status}; is addr really a Vault server?", call)
+    if error is not None:
+        return error
+    message = f"unexpected HTTP {status}; is addr really a Vault server?"
+    # A success that is not Vault's may still be one: of a proxy that passed the write on.
+    return _make(MalformedResponseError, message, call, outcome_unknown=call.writes and status < 300)
 
 
 _REDIRECTED: Final = (

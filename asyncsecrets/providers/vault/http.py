@@ -78,7 +78,7 @@ class Transport:
         self._now = now
         self._settings = settings
         self._origins = _origins(settings)
-        self._secure = self._origins.own.startswith("https:")
+        self._secure = any(origin.startswith("https:") for origin in self._origins.allowed)
         self._tls = TlsFiles(settings)
         self._options: _Options = {
             "allow_redirects": False,
@@ -231,6 +231,9 @@ def _origins(settings: VaultSettings) -> _Origins:
             "Use https, or set allow_insecure_http: true if the network itself is encrypted"
         )
     for node in nodes:
-        if node.startswith("http:") and not (loopback and is_loopback(node)):
-            raise ConfigError("cluster_addrs must be https, or loopback http where addr is loopback http too")
+        trusted = settings.allow_insecure_http or (loopback and is_loopback(node))
+        if node.startswith("http:") and not (own.startswith("http:") and trusted):
+            raise ConfigError(
+                "cluster_addrs must be https; http only where addr is http too, on loopback or with allow_insecure_http"
+            )
     return _Origins(own, (own, *nodes))

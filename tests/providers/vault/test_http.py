@@ -126,7 +126,7 @@ async def test_redirect_loop(provider_at):
         ("http://127.0.0.1.evil.test", {}, "plain http"),
         ("https://vault.test", {"cluster_addrs": ("http://127.0.0.1:8200",)}, "cluster_addrs"),
         ("http://127.0.0.1:1", {"cluster_addrs": ("http://10.0.0.1:1",)}, "cluster_addrs"),
-        ("http://vault.test", {"allow_insecure_http": True, "cluster_addrs": ("http://b.test",)}, "cluster_addrs"),
+        ("https://vault.test", {"allow_insecure_http": True, "cluster_addrs": ("http://b.test",)}, "cluster_addrs"),
     ],
 )
 def test_clear_text_needs_a_setting(addr, more, match):
@@ -137,7 +137,10 @@ def test_clear_text_needs_a_setting(addr, more, match):
 
 def test_clear_text_with_the_setting():
     """`allow_insecure_http` is that somebody."""
-    assert Transport(VaultSettings(addr="http://vault.test", token=TOKEN, allow_insecure_http=True))
+    nodes = ("http://b.test", "https://c.test")
+    assert Transport(
+        VaultSettings(addr="http://vault.test", token=TOKEN, allow_insecure_http=True, cluster_addrs=nodes)
+    )
 
 
 async def test_headers(provider_at):

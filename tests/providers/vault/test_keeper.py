@@ -8,7 +8,7 @@ import itertools
 
 import pytest
 
-from asyncsecrets.errors import AuthenticationError, ClosedError, UnavailableError
+from asyncsecrets.errors import AuthenticationError, ClosedError, MalformedResponseError, UnavailableError
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.tokens import Lease
 
@@ -240,6 +240,21 @@ async def test_transient_renewal_failure_keeps_the_token():
     await bench.upkeep()
     bench.now += 50
     assert bench.keeper.current() is token
+    await bench.keeper.aclose()
+
+
+async def test_nonsense_for_a_renewal_keeps_the_token():
+    """A proxy's page instead of a renewal is no end of the lease: it is tried again, without a login."""
+    bench = Bench(duration=60.0)
+    token = await bench.keeper.obtain()
+    bench.api.outcomes = iter([MalformedResponseError("canary", provider="hashicorp_vault"), 60.0])
+    for _ in range(2):
+        bench.now += 20
+        await bench.upkeep()
+        assert bench.keeper._timer is not None
+    bench.now += 50
+    assert bench.keeper.current() is token
+    assert bench.method.count == 1
     await bench.keeper.aclose()
 
 

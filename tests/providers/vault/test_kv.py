@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import secrets
@@ -29,6 +30,7 @@ from asyncsecrets.providers.base import (
     VersionLister,
     Writer,
 )
+from asyncsecrets.providers.vault import listing
 from asyncsecrets.providers.vault.documents import common_secret, object_text
 from asyncsecrets.providers.vault.errors import Answer, Call, document_of
 from asyncsecrets.testing.vault_server import VaultServer
@@ -431,6 +433,44 @@ async def test_endless_folders(provider_at):
     async with RawServer(respond) as server, provider_at(server.url) as provider:
         assert await provider.list() == []
         assert len(server.requests) < 30
+
+
+@pytest.mark.parametrize("keys", [["a/", "b/"], ["a/", "b/", "c/", "name"], [f"n{number}/" for number in range(20)]])
+async def test_list_in_circles(provider_at, monkeypatch, keys):
+    """A server whose folders hold themselves is found out, or runs into the bound, before it costs much."""
+    monkeypatch.setattr(listing, "_MOST_FOLDERS", 500)
+
+    def respond(request):
+        return answer(body=mount() if "/sys/internal/" in request.target else document({"keys": keys}))
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        with pytest.raises((MalformedResponseError, UnsupportedOperationError), match=r"in circles|longer prefixes"):
+            await provider.list()
+        assert len(server.requests) <= 502
+
+
+async def test_list_without_end(provider_at, monkeypatch):
+    """A server that always has a next page runs into the bound, with an error that says how to list less."""
+    monkeypatch.setattr(listing, "_MOST_NAMES", 5000)
+    counter = itertools.count(10**9)
+
+    def respond(request):
+        if "/sys/internal/" in request.target:
+            return answer(body=mount())
+        return answer(body=document({"keys": [f"n{next(counter)}" for _ in range(1000)]}))
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        with pytest.raises(UnsupportedOperationError, match="longer prefixes"):
+            await provider.list()
+        assert len(server.requests) < 10
+
+
+async def test_folders_that_look_alike(kv):
+    """Equal folders in folders, as people may have them, are listed."""
+    names = [f"{'/'.join(['d'] * depth)}/name" for depth in range(1, 20)]
+    names += [f"{first}/{second}/{third}/x" for first in "ab" for second in "ab" for third in "ab"]
+    await asyncio.gather(*(kv.put(name, "canary") for name in names))
+    assert await kv.list() == sorted(names)
 
 
 @pytest.mark.parametrize("keys", [None, "canary", [1], {}])

@@ -337,6 +337,22 @@ async def test_no_token_file(backend, provider_at, tmp_path):
             await provider.get("name")
 
 
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"canary" * 11_000, "longer than 65536 bytes"), (b"canary\xff", "not ASCII")]
+)
+@pytest.mark.parametrize("setting", ["token_file", "jwt_file", "approle_secret_id_file"])
+async def test_credential_file_with_too_much(backend, provider_at, tmp_path, setting, content, why):
+    """A credential file is never cut: one that is too long, or no text, is refused, and the error says why."""
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    more = {"approle_role_id": "canary-role"} if setting == "approle_secret_id_file" else {}
+    async with provider_at(backend.url, **{setting: str(file)}, **more) as provider:
+        with pytest.raises(AuthenticationError, match=why) as caught:
+            await provider.get("name")
+    assert setting in str(caught.value)
+    assert "canary" not in str(caught.value).replace(str(file), "").replace("name", "")
+
+
 @pytest.mark.parametrize("line", ["two words", "canary\n\n", "\ttab", "ünicode", "x" * 9000])
 async def test_token_file_with_something_else(backend, provider_at, tmp_path, line):
     """What cannot be a token is not sent as one, and not shown."""
@@ -411,6 +427,21 @@ async def test_revoke_on_close_means_every_token(backend, provider_at):
     for token in tokens:
         with pytest.raises(ValueError, match="403"):
             await backend("GET", "auth/token/lookup-self", token=token)
+
+
+@pytest.mark.parametrize("body", [b"<html>welcome</html>", b"", b"{}", b'{"data": {}}', b'{"data": {"ttl": null}}'])
+async def test_look_up_that_is_a_page(provider_at, body):
+    """A page instead of the lease of a given token does not say that it lasts for ever: it is looked up again."""
+    async with VaultServer(root_token="canary-root") as server:
+        token = server.create_token("root", ttl="1h")
+        server.faults.garbage(body, prefix="/v1/auth/token/lookup-self", times=1)
+        async with provider_at(server.url, token=token) as provider:
+            server.write_secret("name", {"key": "canary-value"})
+            await read(provider)
+            for lease in (0.0, 3600.0):
+                await provider.tokens._upkeep.join()
+                assert provider.tokens._lease.duration == pytest.approx(lease, abs=5)
+                assert provider.tokens._timer is not None
 
 
 async def test_given_token_is_never_revoked(backend, provider_at):

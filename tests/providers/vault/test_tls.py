@@ -17,7 +17,7 @@ from asyncsecrets.providers.vault.tls import TlsFiles
 from asyncsecrets.testing.vault_server import VaultServer
 
 from .backend import Backend
-from .raw import RawServer
+from .raw import RawServer, answer
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,18 @@ async def test_rewritten_file_of_a_ca_directory(provider_at, authority, tmp_path
         assert folder.stat().st_mtime_ns == before.st_mtime_ns
         await provider.get("a")
         assert await provider._transport.reload_tls() is False
+
+
+async def test_https_node_behind_http(provider_at, authority, trusted):
+    """A node with TLS that a loopback http standby redirects to is trusted by our CA settings, and by them alone."""
+    async with RawServer(ssl=serving(authority, "127.0.0.1")) as active, RawServer() as standby:
+        standby.respond = lambda request: answer(307, b"", Location=active.url + request.target)
+        async with provider_at(standby.url, cluster_addrs=(active.url,), ca_cert=str(trusted)) as provider:
+            await provider.get("name")
+        async with provider_at(standby.url, cluster_addrs=(active.url,)) as provider:
+            with pytest.raises(InsecureTransportError):
+                await provider.get("name")
+    assert len(active.requests) == 1
 
 
 def test_directory_that_may_not_be_read(tmp_path, monkeypatch):

@@ -21,7 +21,14 @@ import copy
 import random
 from collections.abc import Callable
 
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, TransientError, UnavailableError
+from asyncsecrets.errors import (
+    AsyncSecretsError,
+    AuthenticationError,
+    ClosedError,
+    MalformedResponseError,
+    TransientError,
+    UnavailableError,
+)
 from asyncsecrets.providers.vault.auth.methods import LoginMethod, TokenFile
 from asyncsecrets.providers.vault.auth.retired import RetiredTokens
 from asyncsecrets.providers.vault.auth.tokens import Lease, Token, TokenApi
@@ -227,7 +234,7 @@ class TokenKeeper:
             return
         try:
             lease = await self._renewed(token)
-        except TransientError:
+        except (TransientError, MalformedResponseError):  # a proxy's page says nothing about the token
             self._schedule_again()
             return
         except AsyncSecretsError:

@@ -13,7 +13,7 @@ from asyncsecrets.providers.vault.settings import VaultSettings
 
 __all__ = ["LoginMethod", "login_method", "read_credential"]
 
-_MAX_FILE = 64 * 1024
+_MAX_FILE = 64 * 1024  # bytes; a token has some hundreds, a JWT with many claims some thousands
 
 
 class LoginMethod(Protocol):
@@ -160,19 +160,22 @@ def login_method(settings: VaultSettings) -> LoginMethod:
 
 async def read_credential(path: str, setting: str) -> str:
     """The text of a credential file, in a thread, without its one trailing newline. Raises AuthenticationError."""
-    text = await asyncio.to_thread(_read, path)
-    if text is None:
+    content = await asyncio.to_thread(_read, path)
+    if content is None:
         raise _refused(f"{setting} {path!r} cannot be read: check that it exists and that this process may read it")
-    return text
+    if len(content) > _MAX_FILE:
+        raise _refused(f"{setting} {path!r} is longer than {_MAX_FILE} bytes, so it holds no credential")
+    if not content.isascii():
+        raise _refused(f"{setting} {path!r} holds bytes that are not ASCII, so it holds no credential")
+    return content.decode("ascii").removesuffix("\n").removesuffix("\r")
 
 
-def _read(path: str) -> str | None:
+def _read(path: str) -> bytes | None:
     try:
         with Path(path).open("rb") as file:
-            text = file.read(_MAX_FILE).decode("ascii")
+            return file.read(_MAX_FILE + 1)
     except (OSError, ValueError):
         return None
-    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _refused(message: str) -> AsyncSecretsError:

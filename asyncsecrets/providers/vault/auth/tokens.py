@@ -68,11 +68,13 @@ class TokenApi:
         return _lease(self._call("auth/token/renew-self"), answer)
 
     async def look_up(self, token: str) -> Lease:
-        """What is left of a token that was given to us."""
-        answer = await self._send("GET", "auth/token/lookup-self", None, token)
-        data = (document_of(answer.body) or {}).get("data")
-        data = data if isinstance(data, dict) else {}
-        return Lease(token, _seconds(data.get("ttl")), data.get("renewable") is True)
+        """What is left of a token that was given to us. Raises MalformedResponseError for anything else."""
+        call = self._call("auth/token/lookup-self", "GET")
+        data = (document_of((await self._sent(call, token)).body) or {}).get("data")
+        ttl = data.get("ttl") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or not isinstance(ttl, int | float):
+            raise MalformedResponseError(f"{SYSTEM}: {call.path} answered without a TTL", provider=SYSTEM)
+        return Lease(token, _seconds(ttl), data.get("renewable") is True)
 
     async def knows(self, token: str) -> bool:
         """Whether the server knows this token, be it that its policy forbids the very question."""
@@ -93,10 +95,7 @@ class TokenApi:
         await self._post("auth/token/revoke-self", {}, token)
 
     async def _post(self, path: str, body: Mapping[str, str], token: str) -> Answer:
-        return await self._send("POST", path, json.dumps(body).encode(), token)
-
-    async def _send(self, method: str, path: str, body: bytes | None, token: str) -> Answer:
-        return await self._sent(self._call(path, method, body), token)
+        return await self._sent(self._call(path, "POST", json.dumps(body).encode()), token)
 
     async def _sent(self, call: Call, token: str) -> Answer:
         answer = await self._transport.send(call, Sender(token, self._paths.login_namespace))

@@ -284,6 +284,8 @@ def _failed(call: Call, failure: BaseException) -> AsyncSecretsError:
         sso = "run `aws sso login`" if isinstance(failure, (botocore.SSOError, botocore.TokenRetrievalError)) else ""
         text = sso or "check the profile, the container or the instance role they come from"
         return call.error(AuthenticationError, f"the AWS credentials could not be obtained: {text}")
+    if isinstance(failure, botocore.ParamValidationError):  # found here: nothing was sent
+        return _invalid(call)
     if isinstance(failure, _SETTINGS):
         what = _PROBLEMS.get(type(failure).__name__, "the AWS configuration of this machine or source is wrong")
         return ConfigError(f"{call.system}: {what} ({type(failure).__name__})")

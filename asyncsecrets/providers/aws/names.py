@@ -20,6 +20,7 @@ __all__ = [
     "check_name",
     "is_arn",
     "is_prefix",
+    "is_version_id",
     "region_of",
     "usable_token",
     "version_of",
@@ -76,6 +77,11 @@ def version_of(version: str | None) -> dict[str, str] | None:
     if _VERSION_ID.fullmatch(version):
         return {"VersionId": version}
     return {"VersionStage": version} if _STAGE.fullmatch(version) else None
+
+
+def is_version_id(version: str) -> bool:
+    """Whether a version can have this id."""
+    return _VERSION_ID.fullmatch(version) is not None
 
 
 def answers(name: str, answer: Mapping[str, Any]) -> bool:

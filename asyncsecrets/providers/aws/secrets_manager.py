@@ -24,6 +24,7 @@ from asyncsecrets.providers.aws.names import (
     check_name,
     is_arn,
     is_prefix,
+    is_version_id,
     region_of,
     usable_token,
     version_of,
@@ -120,7 +121,10 @@ class AwsSecretsManagerProvider:
         return sorted(name for name in names if name.startswith(prefix))
 
     async def versions(self, name: str) -> builtins.list[VersionInfo]:
-        """Return every version that AWS still keeps, oldest first, those without a stage included."""
+        """Return every version that AWS still keeps, oldest first, those without a stage included.
+
+        AWS does not say here that a secret is scheduled for deletion.
+        """
         check_name(name)
         wanted = {"SecretId": name, "IncludeDeprecated": True, "MaxResults": _PAGE}
         entries = await self._pages("ListSecretVersionIds", name, "Versions", wanted)
@@ -218,6 +222,8 @@ class AwsSecretsManagerProvider:
 
     async def _swap(self, name: str, value: dict[str, Any], cas: str) -> dict[str, Any] | None:
         """Compare and set: AWS moves the current stage only from the version it is said to be on."""
+        if not is_version_id(cas):
+            raise self._lost(name, cas)
         token = value["ClientRequestToken"]
         staged = {"SecretId": name, "VersionStages": [_STAGED], **value}
         written = await self._call("PutSecretValue", name, staged, unless=_ABSENT)
@@ -229,9 +235,12 @@ class AwsSecretsManagerProvider:
         if moved is None and not (written and (await self.get(name)).version == token):
             if written is not None:
                 await self._unstage(name, token)
-            message = f"{SYSTEM}: {name!r}: version {cas!a} is not current any more; read it again and decide anew"
-            raise ConflictError(message, provider=SYSTEM, name=name)
+            raise self._lost(name, cas)
         return written
+
+    def _lost(self, name: str, cas: str) -> ConflictError:
+        message = f"{SYSTEM}: {name!r}: version {cas[:80]!a} is not current any more; read it again and decide anew"
+        return ConflictError(message, provider=SYSTEM, name=name)
 
     async def _unstage(self, name: str, version: str) -> None:
         """Take our stage from a version that did not become current, so that AWS lets go of it, if that can be done."""

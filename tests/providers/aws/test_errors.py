@@ -191,6 +191,7 @@ FAILURES = [
     (aiohttp.ConnectionTimeoutError("canary"), UnavailableError, "region"),
     (TimeoutError("canary"), UnavailableError, "in time"),
     (ConnectionResetError("canary"), UnavailableError, "broke"),
+    (botocore.ParamValidationError(report="canary"), InvalidNameError, "GetSecretValue"),
     (RedirectedError(), InsecureTransportError, "redirect"),
     (TooLargeError(), MalformedResponseError, "large"),
     (RecursionError("canary"), MalformedResponseError, "RecursionError"),
@@ -218,7 +219,8 @@ def test_unknown_outcome():
     for failure in unknown:
         assert translate(Call("s", PUT, "db"), failure).outcome_unknown
         assert not translate(Call("s", GET, "db"), failure).outcome_unknown
-    for failure in (client_error("ThrottlingException", PUT), aiohttp.ConnectionTimeoutError(), RedirectedError()):
+    unsent = (aiohttp.ConnectionTimeoutError(), botocore.ParamValidationError(report=""))
+    for failure in (client_error("ThrottlingException", PUT), RedirectedError(), *unsent):
         assert not translate(Call("s", PUT, "db"), failure).outcome_unknown
 
 

@@ -265,6 +265,15 @@ async def test_swap_is_refused_although_cleaning_fails(aws, build, kind):
     assert (await stages(aws, "cas"))[TOKEN] == {"ASYNCSECRETS_STAGED"}
 
 
+@pytest.mark.parametrize("cas", ["", "1", "bogus", "AWSCURRENT", "x" * 65, "é" * 32])
+async def test_swap_with_no_version(aws, build, cas):
+    """What no version can be called is a conflict before anything is sent."""
+    provider = await build()
+    with pytest.raises(ConflictError, match="not current any more"):
+        await provider.put("cas", "canary", cas=cas)
+    assert aws.calls == []
+
+
 async def test_cleaning_outlives_its_caller(aws, build):
     """A caller who is cancelled while the stage is taken away leaves that to be finished."""
     provider = await build()

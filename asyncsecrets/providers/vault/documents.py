@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from asyncsecrets.errors import DecodeError, MalformedResponseError, UnsupportedOperationError
@@ -111,13 +111,15 @@ def keys_of(call: Call, answer: Answer) -> list[str]:
 
 
 def metadata_of(call: Call, answer: Answer, now: Callable[[], datetime]) -> SecretMetadata:
-    """A secret's metadata."""
+    """A secret's metadata. Whether a deletion time has come is judged by the server's clock, or else by ``now``."""
     data = data_of(call, answer)
+    # The Date header has no fractions: what was deleted within its second is deleted.
+    moment_there = answer.date + timedelta(seconds=1) if answer.date is not None else now()
     versions, current = data.get("versions"), data.get("current_version")
     custom = data.get("custom_metadata") or {}
     if not isinstance(versions, dict) or not isinstance(current, int) or not isinstance(custom, dict):
         raise malformed(call, "the metadata is incomplete")
-    found = [_version(call, number, about, current, now) for number, about in versions.items()]
+    found = [_version(call, number, about, current, moment_there) for number, about in versions.items()]
     return SecretMetadata(
         current_version=str(current) if current else None,
         versions=tuple(sorted(found, key=lambda version: int(version.version))),
@@ -130,14 +132,14 @@ def metadata_of(call: Call, answer: Answer, now: Callable[[], datetime]) -> Secr
     )
 
 
-def _version(call: Call, number: str, about: Any, current: int, now: Callable[[], datetime]) -> VersionInfo:
+def _version(call: Call, number: str, about: Any, current: int, now: datetime) -> VersionInfo:
     if not (number.isascii() and number.isdigit()) or not isinstance(about, dict):
         raise malformed(call, "a version of the metadata has no number")
     deleted = moment(about.get("deletion_time"))
     state = "enabled"
     if about.get("destroyed") is True:
         state = "destroyed"
-    elif deleted is not None and deleted <= now():  # delete_version_after sets it in the future
+    elif deleted is not None and deleted <= now:  # delete_version_after sets it in the future
         state = "deleted"
     return VersionInfo(number, moment(about.get("created_time")), state, current=int(number) == current)
 

@@ -6,9 +6,11 @@ of the server are matched, never repeated: an error message of ours holds no byt
 
 from __future__ import annotations
 
+import errno
 import json
 import ssl
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Literal
 
 import aiohttp
@@ -92,18 +94,28 @@ class Call:
         return f"{path}/" if self.operation == "list" else path
 
     @property
+    def server(self) -> str:
+        """Host and port. There are never credentials in an address: the setting's grammar knows none."""
+        host = self.url.host or ""
+        return f"[{host}]:{self.url.port}" if ":" in host else f"{host}:{self.url.port}"
+
+    @property
     def subject(self) -> str:
         return repr(self.name) if self.name is not None else f"{self.operation} {self.path!r}"
 
 
 @dataclass(slots=True)
 class Answer:
-    """What came back: status, body bytes, Retry-After in seconds, and whether the token it refuses is a good one."""
+    """What came back: status, body bytes, Retry-After in seconds, and what the server's clock says, for metadata only.
+
+    ``token_is_good``: that the server knows the token which it refuses here.
+    """
 
     status: int
     body: bytes = field(repr=False)
     retry_after: float | None = None
     token_is_good: bool = False
+    date: datetime | None = None
 
 
 def translate(call: Call, fault: Answer | BaseException) -> AsyncSecretsError:
@@ -278,22 +290,57 @@ _BY_BODY: Final = {400: _bad_request, 403: _forbidden, 404: _not_found, 429: _th
 
 
 def _from_exception(call: Call, error: BaseException) -> AsyncSecretsError:
+    server = call.server
     if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch) or _is_tls(error):
-        return _make(InsecureTransportError, _TLS_FAILED, call)
+        return _make(InsecureTransportError, f"TLS to {server} failed{_tls_fault(error)}: {_TLS_REMEDY}", call)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return _make(UnavailableError, "no connection to the server: check addr, DNS and the network", call)
+        return _make(UnavailableError, f"no connection to {server}: {_connection_fault(error)}", call)
     unknown = call.writes
     if isinstance(error, TimeoutError):
-        return _make(UnavailableError, "the server did not answer in time", call, outcome_unknown=unknown)
+        message = f"{server} did not answer in time (attempt_timeout)"
+        return _make(UnavailableError, message, call, outcome_unknown=unknown)
     if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError):
-        return _make(UnavailableError, "the connection broke before the answer", call, outcome_unknown=unknown)
-    message = "the answer is not valid HTTP, or longer than accepted"
+        message = f"the connection to {server} broke before the answer"
+        return _make(UnavailableError, message, call, outcome_unknown=unknown)
+    message = f"the answer of {server} is not valid HTTP, or longer than accepted"
     return _make(MalformedResponseError, message, call, outcome_unknown=unknown)
 
 
-_TLS_FAILED: Final = (
-    "TLS to the server failed: check ca_cert, tls_server_name, the client certificate, and that addr is the right one"
-)
+def _connection_fault(error: BaseException) -> str:
+    """Why there is no connection. The exception's own text is not used: it is not ours to vouch for."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be resolved (DNS); check addr"
+    if isinstance(error, TimeoutError):
+        return "nobody answered in time (connect_timeout); check addr, firewalls and the network"
+    if getattr(error, "errno", None) == errno.ECONNREFUSED:
+        return "it was refused; check that the server runs there, and the port of addr"
+    return "the network does not lead there; check addr, routes and the network"
+
+
+_TLS_REMEDY: Final = "check ca_cert, tls_server_name, the client certificate, and that addr is the right one"
+_CERTIFICATE_FAULTS: Final = {
+    9: "the certificate is not valid yet",
+    10: "the certificate has expired",
+    18: "the certificate is self-signed",
+    19: "its CA is not trusted",
+    20: "its CA is not trusted",
+    21: "its CA is not trusted",
+    62: "the certificate is for another host name",
+    64: "the certificate is for another address",
+}
+
+
+_TLS_FAULTS: Final = {
+    "WRONG_VERSION_NUMBER": "no TLS is spoken there",
+    "HTTP_REQUEST": "no TLS is spoken there",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a client certificate",
+}
+
+
+def _tls_fault(error: BaseException) -> str:
+    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error.__cause__
+    fault = _CERTIFICATE_FAULTS.get(getattr(cause, "verify_code", 0)) or _TLS_FAULTS.get(getattr(cause, "reason", ""))
+    return f" ({fault})" if fault else ""
 
 
 def _is_tls(error: BaseException) -> bool:

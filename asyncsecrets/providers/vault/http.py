@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, TypedDict
@@ -129,12 +129,13 @@ class Transport:
                     short = length is not None and length <= call.cap
                     body = await (response.read() if short else _read(response, call.cap))
                     if response.status < 300:
-                        return Answer(response.status, body)
+                        date = _date(response) if call.operation == "metadata" else None
+                        return Answer(response.status, body, date=date)
                     answer = Answer(response.status, body, _seconds(response.headers.get("Retry-After", ""), self._now))
                     location = response.headers.get("Location", "")
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             # Translated here, raised below: the original may hold headers, and must not follow ours as its context.
-            failure = translate(call, error)
+            failure = translate(call if url is None else replace(call, url=url), error)
         except RuntimeError:
             if not session.closed:
                 raise
@@ -207,6 +208,15 @@ async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes:
             raise _TooLargeError
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _date(response: aiohttp.ClientResponse) -> datetime | None:
+    """What the server's clock says, to the second."""
+    try:
+        date = parsedate_to_datetime(response.headers.get("Date", ""))
+    except (ValueError, TypeError, IndexError):
+        return None
+    return date if date.tzinfo is not None else None
 
 
 def _seconds(retry_after: str, now: Callable[[], datetime]) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from yarl import URL
 
-from asyncsecrets.errors import ConfigError, ConflictError, SecretNotFoundError
+from asyncsecrets.errors import AsyncSecretsError, ConfigError, ConflictError, SecretNotFoundError
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.client import VaultClient
 from asyncsecrets.providers.vault.documents import (
@@ -56,6 +56,8 @@ class KV2:
         """Read the current version, or a given one."""
         call = self._read(name, version)
         answer = await self._client.call(call)
+        if version is not None and _absent(answer):
+            raise await self._no_version(name, version)
         if answer.status != 200:
             raise translate(call, answer)
         common = common_secret(answer.body)
@@ -109,6 +111,8 @@ class KV2:
         if answer.status == 200:
             data_of(call, answer)
             return None
+        if version is not None and _absent(answer):
+            raise await self._no_version(name, version)
         error = translate(call, answer)
         if not isinstance(error, SecretNotFoundError) or error.reason != "deleted":
             raise error
@@ -165,7 +169,7 @@ class KV2:
         """The version number that CAS compares with, that of a deleted version included; "0" where there is none."""
         call = self._read(name)
         answer = await self._client.call(call)
-        if answer.status == 404 and errors_in(answer.body) == []:
+        if _absent(answer):
             return "0"
         metadata = data_of(call, answer).get("metadata") if answer.status in {200, 404} else None
         if not isinstance(metadata, dict):
@@ -175,6 +179,16 @@ class KV2:
     def _read(self, name: str, version: str | None = None) -> Call:
         query = f"version={_number(name, version)}" if version is not None else ""
         return self._call("read", "GET", name, "data", query=query)
+
+    async def _no_version(self, name: str, version: str) -> SecretNotFoundError:
+        """The error for a version that is not there: the server's answer does not tell it from a missing secret."""
+        try:
+            current = await self._current(name)
+        except AsyncSecretsError:
+            what = f"it has no version {version}, or does not exist"
+        else:
+            what = f"it has no version {version}; the current one is {current}" if int(current) else "it does not exist"
+        return SecretNotFoundError(f"{SYSTEM}: {name!r}: {what}", provider=SYSTEM, name=name)
 
     async def _on_versions(self, operation: Operation, name: str, api: str, versions: Sequence[str]) -> None:
         numbers = [int(_number(name, version)) for version in given(versions)]
@@ -229,6 +243,10 @@ def _options(name: str, cas: str | None) -> dict[str, Any]:
         provider=SYSTEM,
         name=name,
     )
+
+
+def _absent(answer: Answer) -> bool:
+    return answer.status == 404 and errors_in(answer.body) == []
 
 
 def _says(answer: Answer, refusal: str) -> bool:

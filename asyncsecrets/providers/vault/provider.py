@@ -132,7 +132,11 @@ class VaultProvider:
         return await list_names(self._client, self._paths, await self._mount.engine(), prefix)
 
     async def versions(self, name: str) -> Versions:
-        """Return what is known of each version, oldest first. KV v2 only."""
+        """Return what is known of each version, oldest first. KV v2 only.
+
+        A version with ``delete_version_after`` is ``deleted`` once its time has come by the server's clock, to the
+        second (by ours, where a proxy leaves out the ``Date`` header).
+        """
         return await (await self._versioned(name, "versions")).versions(name)
 
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:

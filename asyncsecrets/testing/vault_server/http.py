@@ -14,6 +14,7 @@ import struct
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -181,6 +182,7 @@ class Front:
             reply = _bug(error)
         if request.headers.get("X-Vault-Namespace"):
             reply.headers.setdefault("X-Vault-Namespace", request.headers["X-Vault-Namespace"])
+        reply.headers.setdefault("Date", formatdate(self._clock(), usegmt=True))
         return reply
 
     def _call(self, request: BaseRequest, body: bytes) -> Any:

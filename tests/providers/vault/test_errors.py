@@ -197,6 +197,27 @@ def test_exception(fault, kind, sent):
     assert str(copy.copy(error)) == str(error)
 
 
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, CANARY)), "cannot be resolved (DNS)"),
+        (aiohttp.ClientConnectorError(KEY, OSError(111, CANARY)), "it was refused"),
+        (aiohttp.ClientConnectorError(KEY, OSError(113, CANARY)), "the network does not lead there"),
+        (aiohttp.ConnectionTimeoutError(CANARY), "connect_timeout"),
+        (TimeoutError(CANARY), "did not answer in time (attempt_timeout)"),
+        (aiohttp.ServerDisconnectedError(CANARY), "broke before the answer"),
+        (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, CANARY)), "TLS"),
+    ],
+)
+@pytest.mark.parametrize("host", ["vault.test", "[2001:db8::1]"])
+def test_where_and_why(fault, why, host):
+    """A failure to connect names the server and the kind of failure."""
+    at = Call("read", "GET", URL(f"https://{host}:8200/v1/secret/data/a"), "a")
+    message = str(translate(at, fault))
+    assert why in message
+    assert f"{host}:8200" in message
+
+
 def recorded():
     """The recorded exchanges that ended in an error."""
     path = next(Path(__file__).parents[2].rglob("openbao.json"), None)

@@ -77,6 +77,47 @@ async def test_redirect_is_not_followed(provider_at, status, call, location):
         assert not caught.value.outcome_unknown
 
 
+async def unreachable(provider):
+    """The error of a server that cannot be reached, without its trace."""
+    with pytest.raises((UnavailableError, InsecureTransportError)) as caught:
+        await provider.get("name")
+    assert TOKEN not in str(caught.value)
+    return str(caught.value)
+
+
+async def test_no_connection_says_where_and_why(provider_at):
+    """Host, port and the kind of failure: refused, a server that says nothing, no TLS."""
+    async with RawServer() as gone:
+        port = gone.port
+    for host in ("127.0.0.1", "localhost"):
+        async with provider_at(f"http://{host}:{port}", token=TOKEN) as provider:
+            assert f"no connection to {host}:{port}: it was refused" in await unreachable(provider)
+    async with VaultServer() as plain, provider_at(plain.url.replace("http:", "https:"), token=TOKEN) as provider:
+        where = plain.url.removeprefix("http://")
+        assert f"TLS to {where} failed (no TLS is spoken there)" in await unreachable(provider)
+    async with (
+        RawServer(lambda request: hang) as silent,
+        provider_at(silent.url, token=TOKEN, attempt_timeout=0.05) as provider,
+    ):
+        assert f"127.0.0.1:{silent.port} did not answer in time" in await unreachable(provider)
+
+
+async def hang(writer):
+    """No answer."""
+    await asyncio.Event().wait()
+
+
+async def test_the_node_that_fails_is_named(provider_at):
+    """After a redirect it is the other node that cannot be reached, and its address that the error gives."""
+    async with RawServer() as gone:
+        pass
+    async with (
+        RawServer(lambda request: answer(307, b"", Location=gone.url + request.target)) as standby,
+        provider_at(standby.url, token=TOKEN, cluster_addrs=(gone.url,)) as provider,
+    ):
+        assert f"no connection to 127.0.0.1:{gone.port}: it was refused" in await unreachable(provider)
+
+
 @pytest.mark.parametrize("status", [307, 308])
 async def test_standby_redirects_to_a_node_of_the_cluster(provider_at, status):
     """The one redirect that is followed: 307 or 308, a listed origin, the very same path and query."""

@@ -7,6 +7,8 @@ import itertools
 import json
 import os
 import secrets
+import time
+from datetime import UTC, datetime, timedelta
 
 import hvac
 import pytest
@@ -140,6 +142,64 @@ async def test_no_such_version(kv, version):
     assert await reason(kv.get("a", version)) == "absent"
     for call in (kv.restore("a", [version]), kv.destroy("a", [version])):
         assert await reason(call) == "absent"
+
+
+async def test_a_missing_version_is_not_a_missing_secret(kv):
+    """The error of a version that is not there says so, and which is the current one; that of no secret does not."""
+    await kv.put("a", "canary-1")
+    await kv.put("a", "canary-2")
+    for call in (kv.get("a", "7"), kv.restore("a", ["7"])):
+        with pytest.raises(SecretNotFoundError, match="it has no version 7; the current one is 2") as caught:
+            await call
+        assert (caught.value.name, caught.value.reason) == ("a", "absent")
+    await kv.delete("a")
+    with pytest.raises(SecretNotFoundError, match="the current one is 2"):
+        await kv.get("a", "7")
+    with pytest.raises(SecretNotFoundError, match="it does not exist"):
+        await kv.get("none", "7")
+
+
+async def test_a_missing_version_where_the_secret_may_not_be_read(provider_at):
+    """Where the second question fails the first one's answer is still an answer."""
+    respond = lambda request: answer(404, {"errors": []}) if "version=" in request.target else answer(503)  # noqa: E731
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        provider._mount.verified = True
+        with pytest.raises(SecretNotFoundError, match="no version 7, or does not exist"):
+            await provider.get("a", "7")
+
+
+@pytest.mark.parametrize("ahead", [-86_400, 86_400])
+async def test_deleted_by_the_servers_clock(provider_at, ahead):
+    """A deletion time is judged by the clock that wrote it, however wrong ours is."""
+    now = [time.time() + ahead]
+    async with (
+        VaultServer(root_token="canary-root", clock=lambda: now[0]) as server,
+        provider_at(server.url) as provider,
+    ):
+        await provider.write_metadata("a", delete_version_after="1h")
+        await provider.put("a", "canary-1")
+        await provider.put("a", "canary-2")
+        await provider.delete("a")
+        assert [version.state for version in await provider.versions("a")] == ["enabled", "deleted"]
+        now[0] += 3601
+        assert [version.state for version in await provider.versions("a")] == ["deleted", "deleted"]
+
+
+@pytest.mark.parametrize("date", [None, "", "canary", "Thu, 01 Jan 2026 00:00:00"])
+async def test_without_a_date(provider_at, date):
+    """Where a proxy leaves out the server's time, ours is used."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    about = {"created_time": "2026-01-01T00:00:00Z", "deletion_time": later.isoformat(), "destroyed": False}
+    metadata = document({"current_version": 1, "versions": {"1": about}})
+
+    def respond(request):
+        headers = {} if date is None else {"Date": date}
+        return answer(body=mount()) if "/sys/internal/" in request.target else answer(body=metadata, **headers)
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        assert [version.state for version in await provider.versions("a")] == ["enabled"]
+        provider._mount.likely._now = lambda: later
+        assert [version.state for version in await provider.versions("a")] == ["deleted"]
 
 
 @pytest.mark.parametrize("cas", ["", "-1", "x", "1.0", "\u0660"])

@@ -439,6 +439,7 @@ async def test_look_up_that_is_a_page(provider_at, body):
             server.write_secret("name", {"key": "canary-value"})
             await read(provider)
             for lease in (0.0, 3600.0):
+                provider.tokens._cancel_timer()
                 await provider.tokens._upkeep.join()
                 assert provider.tokens._lease.duration == pytest.approx(lease, abs=5)
                 assert provider.tokens._timer is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncsecrets.errors import ConfigError
+from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.base import Lister, Provider, VersionLister, Writer
 from asyncsecrets.providers.vault import VaultProvider, VaultSettings
 
@@ -102,6 +102,18 @@ def test_last_resort_is_the_token_file_of_the_tools(tmp_path):
     """Where nothing is set, the token of `vault login` is read: from HOME, or the home that is given."""
     assert build(environ={"HOME": "/home/canary"}).token_file == "/home/canary/.vault-token"
     assert build(home=tmp_path).token_file == str(tmp_path / ".vault-token")
+
+
+async def test_nothing_is_set(server, tmp_path):
+    """Who has set no credential at all is told each way to log in; who named a file is told about the file only."""
+    ways = ("VAULT_TOKEN", ".vault-token", "HCP_VAULT_APPROLE_ROLE_ID", "HCP_VAULT_KUBERNETES_ROLE", "settings")
+    for settings, told in (({}, True), ({"token_file": str(tmp_path / "own")}, False)):
+        provider = VaultProvider.from_settings({"addr": server.url, **settings}, {}, home=tmp_path)
+        await provider.open()
+        with pytest.raises(AuthenticationError) as caught:
+            await provider.get("name")
+        await provider.aclose()
+        assert all(way in str(caught.value) for way in ways) == told
 
 
 async def test_home_token_file_is_used(server, tmp_path):

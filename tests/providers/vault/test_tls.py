@@ -209,6 +209,17 @@ async def test_https_node_behind_http(provider_at, authority, trusted):
     assert len(active.requests) == 1
 
 
+async def test_what_is_wrong_with_the_certificate(provider_at, authority, trusted):
+    """The error of a refused certificate names the server, and says what is wrong with it."""
+    async with RawServer(ssl=serving(authority, "127.0.0.1")) as server:
+        async with provider_at(server.url) as provider:
+            with pytest.raises(InsecureTransportError, match=f"127.0.0.1:{server.port} failed .its CA is not trusted"):
+                await provider.get("name")
+        async with provider_at(server.url, ca_cert=str(trusted), tls_server_name="other.test") as provider:
+            with pytest.raises(InsecureTransportError, match="for another host name"):
+                await provider.get("name")
+
+
 def test_directory_that_may_not_be_read(tmp_path, monkeypatch):
     """A CA directory whose listing is refused is a ConfigError that names the setting."""
 

@@ -13,6 +13,13 @@ from asyncsecrets.providers.vault.settings import VaultSettings
 
 __all__ = ["LoginMethod", "login_method", "read_credential"]
 
+_WAYS = (
+    ". It is the last place where a login is looked for; the others are VAULT_TOKEN, HCP_VAULT_TOKEN or "
+    "HCP_VAULT_TOKEN_FILE, HCP_VAULT_APPROLE_ROLE_ID with HCP_VAULT_APPROLE_SECRET_ID, HCP_VAULT_KUBERNETES_ROLE, "
+    "HCP_VAULT_JWT_FILE, HCP_VAULT_CLIENT_CERT with HCP_VAULT_CLIENT_KEY, and the same names in "
+    "key_management_settings"
+)
+
 _MAX_FILE = 64 * 1024  # bytes; a token has some hundreds, a JWT with many claims some thousands
 
 
@@ -162,7 +169,8 @@ async def read_credential(path: str, setting: str) -> str:
     """The text of a credential file, in a thread, without its one trailing newline. Raises AuthenticationError."""
     content = await asyncio.to_thread(_read, path)
     if content is None:
-        raise _refused(f"{setting} {path!r} cannot be read: check that it exists and that this process may read it")
+        missing = f"{setting} {path!r} cannot be read: check that it exists and that this process may read it"
+        raise _refused(missing + (_WAYS if Path(path).name == ".vault-token" else ""))
     if len(content) > _MAX_FILE:
         raise _refused(f"{setting} {path!r} is longer than {_MAX_FILE} bytes, so it holds no credential")
     if not content.isascii():

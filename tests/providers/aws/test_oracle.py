@@ -69,7 +69,7 @@ async def test_command_writes(aws, command, provider):
 
 
 async def test_command_reads(aws, command, provider):
-    """What we write, the AWS command line client reads, with the versions that we say; our deletion it can restore."""
+    """What we write, the AWS command line client reads, with our versions; either restores what the other deleted."""
     first = await provider.put("our/text", "canary one\n")
     second = await provider.put("our/text", "canary two\n")
     read = await command("secretsmanager", "get-secret-value", "--secret-id", "our/text")
@@ -83,6 +83,13 @@ async def test_command_reads(aws, command, provider):
     assert described["DeletedDate"]
     await command("secretsmanager", "restore-secret", "--secret-id", "our/text")
     assert (await provider.get("our/text")).equals("canary two\n")
+    await command("secretsmanager", "delete-secret", "--secret-id", "our/text")
+    await provider.restore("our/text")
+    third = await provider.put("our/text", "canary three\n", cas=second.version)
+    read = await command("secretsmanager", "get-secret-value", "--secret-id", "our/text")
+    assert (read["SecretString"], read["VersionId"]) == ("canary three\n", third.version)
+    await provider.destroy("our/text")
+    assert (await command("secretsmanager", "list-secrets", "--include-planned-deletion"))["SecretList"] == []
 
 
 async def test_command_encrypts(aws, command, environ):

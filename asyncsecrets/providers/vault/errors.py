@@ -106,7 +106,7 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """What came back: status, body bytes, Retry-After in seconds, and what the server's clock says, for metadata only.
+    """What came back: status, body bytes, Retry-After in seconds, and what the server's clock says, but for reads.
 
     ``token_is_good``: that the server knows the token which it refuses here.
     """

@@ -24,6 +24,7 @@ from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, Ins
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.vault.errors import Answer, Call, translate
 from asyncsecrets.providers.vault.paths import is_loopback, split_address
+from asyncsecrets.providers.vault.replicas import Replicas
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.providers.vault.tls import TlsFiles
 
@@ -86,6 +87,7 @@ class Transport:
             "server_hostname": settings.tls_server_name or None,
         }
         self._session: aiohttp.ClientSession | None = None
+        self._replicas = Replicas()
         self._deadline = Deadline(settings.attempt_timeout)
         self._slots: asyncio.Semaphore
 
@@ -110,9 +112,10 @@ class Transport:
     def is_open(self) -> bool:
         return self._session is not None
 
-    async def send(self, call: Call, sender: Sender, url: URL | None = None) -> Answer:
+    async def send(self, call: Call, sender: Sender, url: URL | None = None, *, forward: bool = False) -> Answer:
         """Make one attempt; return whatever the server answers. ``url`` is where a redirect led.
 
+        ``forward`` has a replica that is behind hand the call on to the active node.
         Raises the translation of every transport failure; UnavailableError for a timeout.
         """
         session = self._session
@@ -123,15 +126,15 @@ class Transport:
         try:
             with self._deadline.limit():
                 async with session.request(
-                    call.method, url or call.url, headers=sender.headers(call.method), data=call.body, **self._options
+                    call.method,
+                    url or call.url,
+                    headers=self._headers(sender, call.method, forward=forward),  # never in a local: frames are printed
+                    data=call.body,
+                    **self._options,
                 ) as response:
-                    length = response.content_length
-                    short = length is not None and length <= call.cap
-                    body = await (response.read() if short else _read(response, call.cap))
-                    if response.status < 300:
-                        date = _date(response) if call.operation == "metadata" else None
-                        return Answer(response.status, body, date=date)
-                    answer = Answer(response.status, body, _seconds(response.headers.get("Retry-After", ""), self._now))
+                    answer = await self._answer(call, response)
+                    if answer.status < 300:
+                        return answer
                     location = response.headers.get("Location", "")
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             # Translated here, raised below: the original may hold headers, and must not follow ours as its context.
@@ -145,7 +148,22 @@ class Transport:
             raise ClosedError("the Vault provider was closed meanwhile")
         if failure is not None:
             return await self._failed(call, sender, url, failure)
-        return await self._redirected(call, sender, url, answer, location)
+        return await self._redirected(call, sender, url, answer, location, forward=forward)
+
+    async def _answer(self, call: Call, response: aiohttp.ClientResponse) -> Answer:
+        length = response.content_length
+        short = length is not None and length <= call.cap
+        body = await (response.read() if short else _read(response, call.cap))
+        if response.status >= 300:
+            return Answer(response.status, body, _seconds(response.headers.get("Retry-After", ""), self._now))
+        if call.operation == "read":
+            return Answer(response.status, body)
+        self._replicas.note(call.method, response.headers)
+        return Answer(response.status, body, date=_date(response))
+
+    def _headers(self, sender: Sender, method: str, *, forward: bool) -> CIMultiDict[str]:
+        headers = sender.headers(method)
+        return self._replicas.headers(headers) if forward or self._replicas else headers
 
     async def _failed(self, call: Call, sender: Sender, url: URL | None, failure: AsyncSecretsError) -> Answer:
         # A server that refuses our certificate may be right: ours may have expired, and its successor be on disk. Some
@@ -155,13 +173,17 @@ class Transport:
             return await self.send(call, sender, url)
         raise failure
 
-    async def _redirected(self, call: Call, sender: Sender, url: URL | None, answer: Answer, location: str) -> Answer:
+    async def _redirected(
+        self, call: Call, sender: Sender, url: URL | None, answer: Answer, location: str, *, forward: bool
+    ) -> Answer:
+        if answer.status == 412 and not forward:
+            return await self.send(call, sender, url, forward=True)  # a 412 is given before anything is done
         if answer.status >= 400:
             return answer
         target = None if url is not None else self._redirect(call, answer.status, location)
         if target is None:
             raise translate(call, answer)
-        return await self.send(call, sender, target)
+        return await self.send(call, sender, target, forward=forward)
 
     async def reload_tls(self) -> bool:
         """Take up certificates that changed on disk; new connections use them. Returns whether any had."""

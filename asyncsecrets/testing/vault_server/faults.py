@@ -16,10 +16,11 @@ _HTML = b"<!doctype html><html><head><title>502 Bad Gateway</title></head><body>
 class Fault:
     """One fault: which requests it meets, how many of them, and what happens to those.
 
-    ``method`` and ``prefix`` (of the raw path, such as ``/v1/secret/``) select; ``skip`` lets the first so many
-    matching requests pass; ``times`` is how many are met then (None: all). ``when`` says whether the request is
-    processed first: ``after`` leaves a write applied but unanswered. ``seconds`` is the latency, or the pause between
-    two bytes of a drip; ``size`` is the length in bytes of an oversize body, or what a truncated body keeps.
+    ``method`` and ``prefix`` (of the raw path, such as ``/v1/secret/``) select; requests with the header
+    ``unless_header`` pass; ``skip`` lets the first so many matching requests pass; ``times`` is how many are met then
+    (None: all). ``when`` says whether the request is processed first: ``after`` leaves a write applied but unanswered.
+    ``seconds`` is the latency, or the pause between two bytes of a drip; ``size`` is the length in bytes of an oversize
+    body, or what a truncated body keeps.
     """
 
     kind: FaultKind
@@ -34,6 +35,7 @@ class Fault:
     body: bytes | None = None
     content_type: str = "application/json"
     size: int = 0
+    unless_header: str = ""
     hits: int = 0
 
     def __post_init__(self) -> None:
@@ -42,8 +44,10 @@ class Fault:
         if self.when not in get_args(Moment):
             raise ValueError("a fault happens before or after the request is processed")
 
-    def meets(self, method: str, target: str) -> bool:
-        """Whether this request is met; counts it."""
+    def meets(self, method: str, target: str, header_names: frozenset[str] = frozenset()) -> bool:
+        """Whether this request is met; counts it. ``header_names`` are in lower case."""
+        if self.unless_header.lower() in header_names:
+            return False
         if self.method not in {None, method} or not target.startswith(self.prefix) or self.times == 0:
             return False
         if self.skip > 0:
@@ -55,14 +59,26 @@ class Fault:
 
     def data(self) -> dict[str, Any]:
         """The fault for people and JSON."""
-        shown = ("kind", "method", "prefix", "times", "skip", "when", "seconds", "status", "size", "hits")
+        shown = (
+            "kind",
+            "method",
+            "prefix",
+            "times",
+            "skip",
+            "when",
+            "seconds",
+            "status",
+            "size",
+            "unless_header",
+            "hits",
+        )
         return {name: getattr(self, name) for name in shown}
 
 
 class Faults:
     """The faults in force. Latencies add up; of the others the first that matches happens, in order of adding.
 
-    ``where`` in every method is any of ``method``, ``prefix``, ``times``, ``skip``.
+    ``where`` in every method is any of ``method``, ``prefix``, ``times``, ``skip``, ``unless_header``.
     """
 
     def __init__(self) -> None:
@@ -97,6 +113,10 @@ class Faults:
         body = _errors(errors)
         return self.add(Fault("status", status=status, headers=dict(headers or {}), body=body, when=when, **where))
 
+    def behind(self, **where: Any) -> Fault:
+        """Be a replica that lags: 412 to whoever does not ask to be forwarded to the active node."""
+        return self.status(412, "required index state not present", unless_header="X-Vault-Inconsistent", **where)
+
     def reset(self, when: Moment = "before", **where: Any) -> Fault:
         """Reset the connection, before or after the request has been processed."""
         return self.add(Fault("reset", when=when, **where))
@@ -129,11 +149,13 @@ class Faults:
         """Promise the whole body, send ``keep`` bytes of it, and close."""
         return self.add(Fault("truncate", size=keep, when="after", **where))
 
-    def for_request(self, method: str, target: str) -> tuple[float, Fault | None]:
+    def for_request(
+        self, method: str, target: str, header_names: frozenset[str] = frozenset()
+    ) -> tuple[float, Fault | None]:
         """What happens to this request: seconds of latency, and the fault that it meets."""
         latency, met = 0.0, None
         for fault in self.active:
-            if (fault.kind == "latency" or met is None) and fault.meets(method, target):
+            if (fault.kind == "latency" or met is None) and fault.meets(method, target, header_names):
                 if fault.kind == "latency":
                     latency += fault.seconds
                 else:
@@ -160,9 +182,12 @@ def fault_from_json(body: Mapping[str, Any]) -> Fault:
         for name in ("times", "skip", "status", "size"):
             if fields.get(name) is not None:
                 fields[name] = int(fields[name])
+        fields["unless_header"] = str(fields.get("unless_header", ""))
         fields["seconds"] = float(fields.get("seconds", 0))
         fields["headers"] = {str(name): str(value) for name, value in dict(fields.get("headers", {})).items()}
         return Fault(**fields)
     except TypeError:
         pass
-    raise ValueError("a fault takes kind, method, prefix, times, skip, when, seconds, status, headers, body, size")
+    raise ValueError(
+        "a fault takes kind, method, prefix, times, skip, when, seconds, status, headers, body, size, unless_header"
+    )

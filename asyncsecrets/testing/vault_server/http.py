@@ -144,7 +144,7 @@ class Front:
         if split_target(request.raw_path)[0].startswith(CONTROL):
             return _response(reply or self._guarded(lambda: self._control(request, body)))
         record = self._record(request, body)
-        latency, fault = self.faults.for_request(request.method, request.raw_path)
+        latency, fault = self.faults.for_request(request.method, request.raw_path, record.header_names)
         if latency:
             await self._sleep(latency)
         if fault is None or fault.when == "after":

@@ -25,7 +25,7 @@ from asyncsecrets.providers.vault import VaultProvider, VaultSettings
 from asyncsecrets.providers.vault.http import Transport, _seconds
 from asyncsecrets.testing.vault_server import VaultServer
 
-from .raw import RawServer, answer, mount, secret
+from .raw import RawServer, answer, document, mount, secret
 
 TOKEN = "canary-token-7f3k"
 
@@ -75,6 +75,54 @@ async def test_redirect_is_not_followed(provider_at, status, call, location):
         assert foreign.received == b""
         assert "canary" not in str(caught.value)
         assert not caught.value.outcome_unknown
+
+
+async def test_a_replica_that_lags(provider_at):
+    """A 412 is answered by one more attempt that has the active node do it, reads, writes and logins alike."""
+    async with VaultServer(root_token="canary-root") as server:
+        server.write_secret("name", {"key": "canary-1"})
+        server.faults.behind()
+        async with provider_at(server.url) as provider:
+            assert (await provider.get("name")).version == "1"
+            assert (await provider.put("name", "canary-2")).version == "2"
+            assert server.count("POST", "/v1/secret/data/name") == 2
+            assert server.count("GET", "/v1/secret/data/name") == 2
+
+
+async def test_a_replica_that_stays_behind(provider_at):
+    """A second 412 is UnavailableError, of a write too: nothing was done."""
+    async with RawServer(lambda request: answer(412, {"errors": []})) as server, provider_at(server.url) as provider:
+        provider._mount.verified = True
+        for call in (provider.get("name"), provider.put("name", "canary")):
+            with pytest.raises(UnavailableError, match="412") as caught:
+                await call
+            assert not caught.value.outcome_unknown
+        assert [request.method for request in server.requests] == ["GET", "GET", "POST", "POST"]
+        marks = [request.headers.get("x-vault-inconsistent") for request in server.requests]
+        assert marks == [None, "forward-active-node"] * 2
+
+
+async def test_read_after_write_on_replicas(provider_at):
+    """What a write answered is sent with what comes after it; a read's index, or one that is none, is not."""
+    index = ["index-of-a-read"]
+
+    def respond(request):
+        return answer(body=secret(), X_Vault_Index=index[0]) if request.method == "GET" else write(index[0])
+
+    def write(index):
+        return answer(body=document({"version": 1, "created_time": ""}), X_Vault_Index=index)
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        provider._mount.verified = True
+        await provider.get("name")
+        for index[0] in ("v1:canary-index", "x" * 5000, ""):
+            await provider.put("name", "canary")
+            await provider.get("name")
+    sent = [
+        (request.headers.get("x-vault-index"), request.headers.get("x-vault-inconsistent"))
+        for request in server.requests
+    ]
+    assert sent == [(None, None)] * 2 + [("v1:canary-index", "forward-active-node")] * 5
 
 
 async def unreachable(provider):

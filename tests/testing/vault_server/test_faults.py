@@ -43,6 +43,16 @@ async def test_a_fault_selects_by_method_and_path(server: VaultServer, ask: Clie
     assert (await ask("GET", READ))[0] == 200
 
 
+async def test_a_replica_that_lags(server: VaultServer, ask: Client) -> None:
+    """412 until a request asks to be forwarded to the active node."""
+    server.faults.behind(prefix="/v1/secret/")
+    assert await ask("GET", READ) == (412, {"errors": ["required index state not present"]})
+    url = f"{server.url}/v1/{READ}"
+    headers = {"X-Vault-Token": server.root_token, "X-Vault-Inconsistent": "forward-active-node"}
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
+        assert answer.status == 200
+
+
 async def test_a_reset_before_leaves_nothing_done(server: VaultServer, ask: Client) -> None:
     """The connection dies and the write is not applied."""
     server.faults.reset("before", times=1)

@@ -60,7 +60,7 @@ class VaultProvider:
             login_method(settings),
             TokenApi(self._transport, self._paths),
             clock=clock,
-            renew=settings.renew_token,
+            renew=settings.renew_token is not False,
             revoke=settings.revoke_on_close,
             file_interval=token_file_interval,
         )

@@ -41,6 +41,8 @@ class VaultSettings:
     ``secret_field``: the member that is a secret's value; empty: the whole object is the value. ``kv_version``: 1, 2,
     or None to find out. ``auth_method``: None chooses by what is set: AppRole, certificate, Kubernetes, JWT, token
     file, token. Timeouts are in seconds. ``cluster_addrs``: the other nodes a standby may redirect to.
+    ``renew_token``: whether a token that was given to us is renewed; None: yes in ``token``, no in ``token_file``, as
+    whoever writes that file renews it. A token got by a login always is.
     """
 
     addr: str
@@ -78,7 +80,7 @@ class VaultSettings:
     connect_timeout: float = 2.0
     attempt_timeout: float = 5.0
     max_connections: int = 100
-    renew_token: bool = True
+    renew_token: bool | None = None
     revoke_on_close: bool = False
 
     def __post_init__(self) -> None:

@@ -330,6 +330,34 @@ async def test_token_file(backend, provider_at, tmp_path):
         await read(provider)
 
 
+@pytest.mark.parametrize("renew", [True, False, None])
+async def test_token_file_is_renewed_if_so_configured(backend, provider_at, tmp_path, renew):
+    """A renewable token in a file lives on where `renew_token` is set, and its successor as well."""
+    file = tmp_path / "token"
+    await backend.enable("approle")
+    create = {"policies": ["reader"], "ttl": "60s", "no_parent": True}
+    tokens = [(await backend("POST", "auth/token/create", create))["auth"]["client_token"] for _ in range(2)]
+    async with provider_at(backend.url, token_file=str(file), renew_token=renew) as provider:
+        for number, token in enumerate(tokens, start=1):
+            file.write_text(token)
+            await read(provider)
+            assert (provider.tokens._timer is not None) == (renew is True)
+            for _ in range(2):  # the look-up of the lease, and the renewal; the timer would start them
+                if provider.tokens._timer is not None:
+                    await provider.tokens._upkeep.join()
+            assert provider.tokens.renewals == (number if renew else 0)
+            await read(provider)
+        assert provider.tokens.logins == 0
+
+
+@pytest.mark.parametrize(("renew", "timer"), [(None, True), (True, True), (False, False)])
+async def test_given_token_is_renewed(backend, provider_at, renew, timer):
+    """A token in the settings is renewed unless `renew_token` is off."""
+    async with provider_at(backend.url, token=backend.token, renew_token=renew) as provider:
+        await read(provider)
+        assert (provider.tokens._timer is not None) == timer
+
+
 async def test_no_token_file(backend, provider_at, tmp_path):
     """A token file that is not there is named."""
     async with provider_at(backend.url, token_file=str(tmp_path / "none")) as provider:

@@ -176,6 +176,7 @@ def test_text_becomes_what_it_means():
     settings = build(given | {"token": "canary", "cluster_addrs": "https://a.test, https://b.test"})
     assert (settings.kv_version, settings.attempt_timeout) == (2, 1.5)
     assert (settings.revoke_on_close, settings.renew_token) == (True, False)
+    assert [build({"renew_token": value}).renew_token for value in (None, "", "true", True)] == [None, None, True, True]
     assert settings.cluster_addrs == ("https://a.test", "https://b.test")
     assert build({"token": "canary", "secret_field": ""}).default_field is None
 

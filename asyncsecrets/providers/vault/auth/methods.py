@@ -55,13 +55,16 @@ class GivenToken:
 
 
 class TokenFile:
-    """A token in a file that somebody else renews and rewrites: Vault Agent, ``vault login``, a sidecar."""
+    """A token in a file that somebody else writes: Vault Agent, ``vault login``, a sidecar.
+
+    It is renewed by whoever writes it, or as a ``given`` one by us.
+    """
 
     local = True
-    given = False
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, given: bool = False) -> None:
         self._path = path
+        self.given = given
 
     async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - asks nobody
         token = token_text(await read_credential(self._path, "token_file"), "token_file")
@@ -153,7 +156,7 @@ def login_method(settings: VaultSettings) -> LoginMethod:
         case "token":
             return GivenToken(settings.token)
         case "token_file":
-            return TokenFile(settings.token_file)
+            return TokenFile(settings.token_file, given=settings.renew_token is True)
         case "approle":
             return AppRole(settings)
         case "cert":

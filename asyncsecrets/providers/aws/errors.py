@@ -161,7 +161,6 @@ def _about_the_secret(call: Call, code: str, message: str) -> AsyncSecretsError:
 _HINTS: Final = {
     "RotateSecret": ": a rotation is in progress, or none is configured (`aws secretsmanager rotate-secret "
     "--rotation-lambda-arn …` configures it)",
-    "UpdateSecretVersionStage": "",
 }
 
 

@@ -51,6 +51,7 @@ class AwsProxy:
         self.denied: set[str] = set()
         self.denied_names: set[str] = set()
         self.refused: dict[str, tuple[str, str]] = {}  # operation → code and message
+        self.rotating: set[str] = set()  # the secrets that have a function to rotate them
         self.page: int | None = None
         self.accepted_keys: set[str] | None = None
         self.expired: set[str] = set()
@@ -193,7 +194,7 @@ class AwsProxy:
         self._check_state(operation, name)
 
     def _check_state(self, operation: str, name: str | None) -> None:
-        checked = {"CreateSecret", "PutSecretValue", "ListSecretVersionIds", "UpdateSecretVersionStage"}
+        checked = {"CreateSecret", "PutSecretValue", "ListSecretVersionIds", "RotateSecret", "UpdateSecretVersionStage"}
         if operation not in checked:
             return
         secret = _secrets().get(str(name))
@@ -202,6 +203,8 @@ class AwsProxy:
         if secret is not None and secret.is_deleted() and operation != "ListSecretVersionIds":
             detail = "this secret because a secret with this name is already scheduled for deletion."
             raise RefusedError("InvalidRequestException", f"You can't create {detail}")
+        if secret is not None and operation == "RotateSecret" and name not in self.rotating:
+            raise RefusedError("InvalidRequestException", "No Lambda rotation function ARN is associated with it.")
 
     def _check_key(self, operation: str, body: dict[str, Any]) -> None:
         key = _key_id(body.get("KeyId"))

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings
-from asyncsecrets.testing.conformance import ProviderConformance, ProviderHarness
+from asyncsecrets.testing.conformance import ProviderConformance, ProviderHarness, ReaderConformance
 from tests.providers.aws.proxy import AwsProxy
 
 
@@ -57,6 +57,7 @@ class AwsHarness(ProviderHarness):
 class SecretsManagerHarness(AwsHarness):
     unsupported: ClassVar = {"empty": "AWS keeps values of 1 to 65,536 bytes"}
     unknown_version = "00000000-0000-4000-8000-000000000000"
+    rotates = True
 
     async def prepare(self):
         self.provider = AwsSecretsManagerProvider(settings(self.proxy))
@@ -67,6 +68,9 @@ class SecretsManagerHarness(AwsHarness):
     async def remove(self, name):
         await self.proxy.moto_call("DeleteSecret", SecretId=name, ForceDeleteWithoutRecovery=True)
 
+    async def allow_rotation(self, name):
+        self.proxy.rotating.add(name)
+
 
 class KmsHarness(AwsHarness):
     unsupported: ClassVar = {
@@ -74,6 +78,7 @@ class KmsHarness(AwsHarness):
         "nul_byte": "no environment has such a variable",
     }
     max_payload = 4096
+    places = True
 
     async def prepare(self):
         self.environ = {}
@@ -88,6 +93,9 @@ class KmsHarness(AwsHarness):
     async def remove(self, name):
         del self.environ[name]
 
+    async def place(self, name, ciphertext):
+        self.environ[name] = ciphertext
+
 
 class TestSecretsManager(ProviderConformance):
     @pytest.fixture
@@ -95,7 +103,7 @@ class TestSecretsManager(ProviderConformance):
         return SecretsManagerHarness(moto)
 
 
-class TestKms(ProviderConformance):
+class TestKms(ReaderConformance):
     @pytest.fixture
     def harness(self, moto):
         return KmsHarness(moto)

@@ -407,6 +407,9 @@ async def test_rotate(aws, build):
     provider = await build()
     assert isinstance(provider, Rotator)
     await provider.put("db", "canary")
+    with pytest.raises(ConflictError, match="rotation-lambda-arn"):
+        await provider.rotate("db")
+    aws.rotating = {"db"}
     assert await provider.rotate("db", token=TOKEN) == TOKEN
     assert aws.requests[-1]["body"] == {"SecretId": "db", "ClientRequestToken": TOKEN, "RotateImmediately": True}
     with pytest.raises(SecretNotFoundError):
@@ -428,22 +431,31 @@ async def test_denied_names_the_action(aws, build):
     """A missing permission is named, so that it can be added to the policy."""
     provider = await build()
     await aws.store("db", "canary")
-    actions = {
-        "GetSecretValue": provider.get("db"),
-        "PutSecretValue": provider.put("db", "canary"),
-        "DeleteSecret": provider.delete("db"),
-        "ListSecrets": provider.list(),
-        "ListSecretVersionIds": provider.versions("db"),
-        "RestoreSecret": provider.restore("db"),
-        "RotateSecret": provider.rotate("db"),
-    }
-    aws.denied = set(actions)
-    for action, call in actions.items():
+    calls = [
+        ("GetSecretValue", provider.get("db")),
+        ("PutSecretValue", provider.put("db", "canary")),
+        ("DeleteSecret", provider.delete("db")),
+        ("DeleteSecret", provider.destroy("db")),
+        ("ListSecrets", provider.list()),
+        ("ListSecretVersionIds", provider.versions("db")),
+        ("RestoreSecret", provider.restore("db")),
+        ("RotateSecret", provider.rotate("db")),
+    ]
+    aws.denied = {action for action, _ in calls}
+    for action, call in calls:
         with pytest.raises(AccessDeniedError, match=f"secretsmanager:{action}"):
             await call
     aws.denied = {"CreateSecret"}
     with pytest.raises(AccessDeniedError, match="secretsmanager:CreateSecret"):
         await provider.put("new", "canary")
+    aws.denied = {"UpdateSecretVersionStage"}
+    with pytest.raises(AccessDeniedError, match="secretsmanager:UpdateSecretVersionStage"):
+        await provider.put("db", "canary new", cas=(await provider.get("db")).version)
+    replicated = await build(replica_regions=["us-east-1"])
+    await replicated.put("copied", "canary")
+    aws.denied = {"RemoveRegionsFromReplication"}
+    with pytest.raises(AccessDeniedError, match="secretsmanager:RemoveRegionsFromReplication"):
+        await replicated.delete("copied")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "arn:aws:iam::123456789012:role/x", "x" * 513, "a\n", "ä", "a*"])

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Final, NoReturn, Protocol, cast
 
 from asyncsecrets.cli.console import Console
-from asyncsecrets.cli.exits import BROKEN_PIPE, INTERRUPTED
+from asyncsecrets.cli.exits import BROKEN_PIPE, INTERRUPTED, OutputError
 from asyncsecrets.errors import ConfigError
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -27,9 +27,15 @@ COMMANDS: Final = (
     "dev",
     "get",
     "set",
+    "patch",
     "delete",
+    "restore",
+    "destroy",
     "list",
     "versions",
+    "metadata",
+    "rotate",
+    "encrypt",
     "check",
     "resolve",
     "run",
@@ -38,7 +44,8 @@ COMMANDS: Final = (
 
 _EPILOG: Final = """\
 exit codes: 0 ok, 1 internal error, 2 command line or configuration, 3 not found, 4 denied, 5 unavailable,
-6 conflict, 7 refused or unsupported, 8 unusable data, 130 interrupted; `run` ends as its command does."""
+6 conflict, 7 refused or unsupported, 8 unusable data, 9 output not written, 130 interrupted; `run` ends as its
+command does."""
 
 
 class Command(Protocol):
@@ -71,11 +78,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The interpreter would flush stdout once more at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return BROKEN_PIPE
+    except OutputError as error:
+        _forget_output()
+        return console.error(error, on_stderr=True)
     except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, no traceback with values in it
         return console.error(error)
+
+
+def _forget_output() -> None:
+    """Keep the interpreter from flushing stdout once more at exit, and complaining."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str], console: Console) -> int:
@@ -169,10 +183,10 @@ def _unexpected(rest: Sequence[str], command: str, options: Sequence[str]) -> st
         near = difflib.get_close_matches(rest[0].partition("=")[0], options, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{command} was given an option that it does not have{hint} (see: asyncsecrets {command} --help)"
-    if command == "set":
+    if command in {"set", "patch", "encrypt"}:
         return (
-            "set takes a NAME only; a value on the command line is seen by every process of this machine and kept in "
-            "the shell's history. Pipe it to stdin, or leave it out to be asked"
+            f"{command} takes a NAME only; a value on the command line is seen by every process of this machine and "
+            f"kept in the shell's history. Pipe it to stdin, or leave it out to be asked"
         )
     if command == "run":
         return "write -- before the command: asyncsecrets run -- COMMAND"

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncsecrets.cli.console import Console, describe, message_of, printable
 from asyncsecrets.cli.exits import Family, family_of, worst
 from asyncsecrets.cli.sources import Use, merge, read_config, uses, using
-from asyncsecrets.errors import AsyncSecretsError, ConfigError, ProviderError
+from asyncsecrets.errors import (
+    AsyncSecretsError,
+    AuthenticationError,
+    ConfigError,
+    ProviderError,
+    SecretNotFoundError,
+    TransientError,
+)
 from asyncsecrets.secret import Secret
 
 if TYPE_CHECKING:
@@ -20,6 +27,9 @@ if TYPE_CHECKING:
 HELP = "say for every reference of a configuration where it comes from and whether it can be read"
 
 _AT_ONCE: Final = 64
+
+_TOLD: Final = 3
+"""The most messages that are told of one fault, where it is put differently for each name."""
 
 _LABELS: Final = {
     Family.OK: "ok",
@@ -31,6 +41,7 @@ _LABELS: Final = {
     Family.CONFLICT: "CONFLICT",
     Family.REFUSED: "REFUSED",
     Family.BAD_DATA: "BAD",
+    Family.OUTPUT: "ERROR",
 }
 
 
@@ -95,7 +106,24 @@ async def _check_all(client: SecretsClient, wanted: Iterable[Use]) -> list[Findi
         async with turn:
             return await _check(client, use)
 
-    return await asyncio.gather(*map(one, wanted))
+    findings = await asyncio.gather(*map(one, wanted))
+    await _add_hints(client, findings)
+    return findings
+
+
+async def _add_hints(client: SecretsClient, findings: list[Finding]) -> None:
+    """Say what an absent name may have meant: one call for each source, and none for those that have all."""
+    from asyncsecrets.cli.hints import hints
+
+    absent: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if isinstance(finding.error, SecretNotFoundError) and finding.error.reason == "absent":
+            absent.setdefault(finding.source, []).append(finding)
+    for source, missing in absent.items():
+        found = await hints(client, source, [finding.name for finding in missing], ())
+        for finding in missing:
+            if finding.error is not None:
+                finding.error.message += found[finding.name]
 
 
 async def _check(client: SecretsClient, use: Use) -> Finding:
@@ -151,17 +179,25 @@ def _faults(findings: list[Finding]) -> list[list[Finding]]:
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
         if finding.error is not None:
-            key = (finding.source, type(finding.error).__name__, _message(finding.error))
-            groups.setdefault(key, []).append(finding)
+            groups.setdefault(_fault(finding.source, finding.error), []).append(finding)
     return list(groups.values())
+
+
+def _fault(source: str, error: AsyncSecretsError) -> tuple[str, ...]:
+    """What tells one fault from another. A server that is down, or does not know who is asking, is so for all names,
+    however it is put for each of them."""
+    if isinstance(error, TransientError | AuthenticationError):
+        return (source, family_of(error).word)
+    return (source, type(error).__name__, _message(error))
 
 
 def _fault_text(group: list[Finding]) -> str:
     first = group[0]
     where = f"  ({', '.join(first.use.places)})" if len(group) == 1 else f"  (source {first.source})"
     names = ", ".join(printable(finding.name) for finding in group)
-    message = _message(first.error).replace("\n", "\n  ")
-    return f"\n{_LABELS[first.family]}  {names}{where}\n  {message}"
+    messages = dict.fromkeys(_message(finding.error).replace("\n", "\n  ") for finding in group)
+    told = "\n  ".join([*messages][:_TOLD])
+    return f"\n{_LABELS[first.family]}  {names}{where}\n  {told}"
 
 
 def _fault_document(group: list[Finding]) -> dict[str, Any]:
@@ -172,8 +208,10 @@ def _fault_document(group: list[Finding]) -> dict[str, Any]:
 
 
 def _message(error: AsyncSecretsError | None) -> str:
-    """The error without the name that happened to meet it."""
+    """The error without the name that happened to meet it, where it is about the source as a whole."""
     message = message_of(error) if error is not None else ""
     if isinstance(error, ProviderError) and error.name is not None:
         message = message.replace(f"{error.name!r}: ", "", 1)
+        if isinstance(error, TransientError | AuthenticationError):
+            message = message.replace(repr(error.name), "NAME")
     return message

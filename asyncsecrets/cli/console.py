@@ -8,13 +8,15 @@ command fails, and stderr gets nothing. No secret is printed but by the commands
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, BinaryIO, Final, TextIO
 
-from asyncsecrets.cli.exits import family_of
+from asyncsecrets.cli.exits import OutputError, family_of
 from asyncsecrets.errors import AsyncSecretsError, ProviderError, ResolveError
 
 __all__ = ["Console", "printable"]
@@ -79,9 +81,10 @@ class Console:
 
     def payload(self, data: bytes, *, end_line: bool = False) -> None:
         """Write a value to stdout, byte for byte; ``end_line`` ends it with a line break if it has none."""
-        self._stdout.flush()
-        self._stdout.buffer.write(data + (b"\n" if end_line and not data.endswith(b"\n") else b""))
-        self._stdout.buffer.flush()
+        with _written():
+            self._stdout.flush()
+            self._stdout.buffer.write(data + (b"\n" if end_line and not data.endswith(b"\n") else b""))
+            self._stdout.buffer.flush()
 
     def note(self, text: str) -> None:
         """Say something beside the result; nothing with ``--json``."""
@@ -94,13 +97,16 @@ class Console:
         self._stderr.flush()
         return self.stdin.readline().strip().lower() in {"y", "yes"}
 
-    def error(self, error: BaseException, code: int | None = None) -> int:
-        """Report what ended the command, and return its exit code (``code``, or that of the error's family)."""
+    def error(self, error: BaseException, code: int | None = None, *, on_stderr: bool = False) -> int:
+        """Report what ended the command, and return its exit code (``code``, or that of the error's family).
+
+        ``on_stderr``: there also with ``--json``, because stdout is what failed.
+        """
         code = family_of(error).value if code is None else code
         chain = list(_chain(error)) if self.debug else []
         if self.as_json:
             document = {**describe(error), "exit_code": code, **({"chain": chain} if chain else {})}
-            self._print(self._stdout, json.dumps({"error": document}))
+            self._print(self._stderr if on_stderr else self._stdout, json.dumps({"error": document}))
         else:
             self._print(self._stderr, "\n  ".join([f"{_PROGRAM}: {message_of(error)}", *chain]))
         return code
@@ -108,8 +114,23 @@ class Console:
     def _print(self, stream: TextIO, text: str) -> None:
         # A locale that cannot print a character must not turn a message into a traceback.
         encoding = stream.encoding or "utf-8"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-        stream.flush()
+        with _written():
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            stream.flush()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Tell a full disk from a bug."""
+    problem = None
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        problem = os.strerror(error.errno or 0)
+    if problem is not None:
+        raise OutputError(f"the output could not be written: {problem}")
 
 
 def printable(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 from asyncsecrets.errors import (
     AccessDeniedError,
     AccessModeError,
+    AsyncSecretsError,
     AuthenticationError,
     ConfigError,
     ConflictError,
@@ -25,7 +26,7 @@ from asyncsecrets.errors import (
     WriteOutcomeUnknownError,
 )
 
-__all__ = ["BROKEN_PIPE", "INTERRUPTED", "NOT_EXECUTABLE", "NO_COMMAND", "Family", "family_of", "worst"]
+__all__ = ["BROKEN_PIPE", "INTERRUPTED", "NOT_EXECUTABLE", "NO_COMMAND", "Family", "OutputError", "family_of", "worst"]
 
 INTERRUPTED: Final = 130
 """Ended by Ctrl-C, as shells say it."""
@@ -59,6 +60,8 @@ class Family(Enum):
     """The operation is not possible, not allowed here, or not safe; nothing was changed."""
     BAD_DATA = 8
     """What the manager stores or answers cannot be used."""
+    OUTPUT = 9
+    """What the command had to say could not be written: the disk is full."""
 
     @property
     def word(self) -> str:
@@ -66,8 +69,13 @@ class Family(Enum):
         return self.name.lower()
 
 
+class OutputError(AsyncSecretsError):
+    """Standard output cannot be written to, and not because its reader went away."""
+
+
 # The first that fits holds: the more specific class stands first.
 _FAMILIES: Final[tuple[tuple[type[BaseException], Family], ...]] = (
+    (OutputError, Family.OUTPUT),
     (AccessModeError, Family.REFUSED),
     (ConfigError, Family.CONFIG),
     (SecretNotFoundError, Family.NOT_FOUND),
@@ -88,6 +96,7 @@ _FAMILIES: Final[tuple[tuple[type[BaseException], Family], ...]] = (
 # A fault that somebody has to mend outranks one that waiting may cure.
 _SEVERITY: Final = (
     Family.INTERNAL,
+    Family.OUTPUT,
     Family.CONFIG,
     Family.DENIED,
     Family.NOT_FOUND,

@@ -12,7 +12,8 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from asyncsecrets.cli.console import Console, printable
-from asyncsecrets.cli.sources import names_of, nearest_name, read_config, using
+from asyncsecrets.cli.hints import hints
+from asyncsecrets.cli.sources import names_of, read_config, using
 from asyncsecrets.errors import SecretNotFoundError
 from asyncsecrets.secret import MASK, Secret
 
@@ -50,9 +51,23 @@ async def _read(client: SecretsClient, args: argparse.Namespace, config: Config)
     try:
         return await client.get(args.name, version=args.secret_version, field=args.field, source=args.source)
     except SecretNotFoundError as error:
-        if args.source is None:
-            error.message += f" ({client.explain(args.name).rule}){nearest_name(args.name, names_of(config))}"
-        raise
+        absent = error
+    if args.source is None:
+        absent.message += f" ({client.explain(args.name).rule})"
+    if absent.reason == "absent":
+        absent.message += await _hint(client, args, config)
+    raise absent
+
+
+async def _hint(client: SecretsClient, args: argparse.Namespace, config: Config) -> str:
+    from asyncsecrets.references import parse
+
+    reference = parse(args.name)
+    source = args.source or reference.source
+    if source is not None:  # what a configuration uses is asked elsewhere
+        return (await hints(client, source, [reference.name], ()))[reference.name]
+    where = client.explain(args.name).source
+    return (await hints(client, where, [reference.name], names_of(config)))[reference.name]
 
 
 def _document(secret: Secret, *, reveal: bool) -> dict[str, Any]:

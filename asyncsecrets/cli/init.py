@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.findings import look_like_secrets
-from asyncsecrets.cli.sources import read_file, using
+from asyncsecrets.cli.sources import read_file, uses, using
 from asyncsecrets.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,8 +65,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     read = (
         using(load_config(config_path, os.environ), lambda client: _read_back(client, list(chosen))) if written else []
     )
-    console.result({"steps": steps.taken, "secrets": read}, _ending(read))
+    console.result({"steps": steps.taken, "secrets": read}, _ending(read, is_used=_is_used(config_path)))
     return 0
+
+
+def _is_used(config_path: Path) -> bool:
+    """Whether the configuration refers to a secret, so that ``check`` and ``run`` have something to do."""
+    from asyncsecrets.config import load_config
+
+    return bool(uses(load_config(config_path, os.environ)))
 
 
 def _scan(args: argparse.Namespace, steps: Steps) -> dict[str, str]:
@@ -215,6 +222,7 @@ async def _read_back(client: SecretsClient, names: list[str]) -> list[dict[str, 
     return [{"name": name, "source": secret.source, "version": secret.version} for name, secret in found.items()]
 
 
-def _ending(read: list[dict[str, str | None]]) -> str:
+def _ending(read: list[dict[str, str | None]], *, is_used: bool) -> str:
     lines = [f"ok      {row['name']!s:<28} {row['source']}  version {row['version']}" for row in read]
-    return "\n".join([*lines, "next    asyncsecrets check   then   asyncsecrets run -- YOUR COMMAND"])
+    steps = ("check", "run -- YOUR COMMAND") if is_used else ("set NAME", "run --secret NAME -- YOUR COMMAND")
+    return "\n".join([*lines, f"next    asyncsecrets {steps[0]}   then   asyncsecrets {steps[1]}"])

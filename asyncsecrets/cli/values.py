@@ -15,7 +15,7 @@ from asyncsecrets.cli.sources import read_file
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.secret import Payload
 
-__all__ = ["MAX_VALUE", "configure", "read"]
+__all__ = ["MAX_VALUE", "configure", "read", "read_text"]
 
 MAX_VALUE: Final = 1024 * 1024
 """The longest value, in bytes. Managers have limits of their own below this."""
@@ -55,6 +55,15 @@ def read(args: argparse.Namespace, console: Console) -> Payload:
     return _payload(data)
 
 
+def read_text(console: Console, question: str) -> str:
+    """Text that is as secret as a value: asked for without echo, or from stdin. Raises ConfigError."""
+    data = _prompt(question).encode("utf-8") if console.stdin.isatty() else _piped(console, line=False)
+    text = _payload(data)
+    if not isinstance(text, str):
+        raise ConfigError("what was given is not UTF-8 text")
+    return text
+
+
 def _length(text: str) -> int:
     # argparse's own message would repeat the text, which may be a value that was meant to be stored.
     if text.isascii() and text.isdigit() and len(text) <= 4 and _SHORTEST <= int(text) <= _LONGEST:
@@ -62,13 +71,13 @@ def _length(text: str) -> int:
     raise argparse.ArgumentTypeError(f"N is a number from {_SHORTEST} to {_LONGEST}")
 
 
-def _prompt() -> str:
+def _prompt(question: str = "value: ") -> str:
     problem = "the value was not read"
     try:
         with warnings.catch_warnings():
             # It would go on with the value visible.
             warnings.simplefilter("error", getpass.GetPassWarning)
-            value = getpass.getpass("value: ")
+            value = getpass.getpass(question)
             value.encode("utf-8")
             return value
     except getpass.GetPassWarning:

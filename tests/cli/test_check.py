@@ -78,7 +78,7 @@ def test_a_source_that_is_down_is_one_fault(workdir: Path, vault: VaultServer, c
     outcome = cli("check")
     assert outcome.code == 5
     assert outcome.out.count("DOWN  A, B, C  (source team)\n") == 1
-    assert outcome.out.count("no connection to the server") == 1
+    assert outcome.out.count("no connection to 127.0.0.1:9") == 1
     assert "ok    DB_PASSWORD" in outcome.out
     faults = cli("check", "--json").json["faults"]
     assert [(fault["source"], fault["class"], fault["names"]) for fault in faults] == [

@@ -37,6 +37,7 @@ def test_codes_are_stable() -> None:
         "conflict": 6,
         "refused": 7,
         "bad_data": 8,
+        "output": 9,
     }
 
 

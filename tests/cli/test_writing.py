@@ -160,7 +160,10 @@ def test_delete_asks(typed: bytes, code: int, kept: bool, config: Path, vault: V
 
 def test_delete_what_is_not_there(config: Path, cli: Run) -> None:
     """Absent already is no error."""
-    assert cli("delete", "NEVER_THERE", "--yes", "--json").json["deleted"] is True
+    document = cli("delete", "NEVER_THERE", "--yes", "--json").json
+    assert document == {
+        "name": "NEVER_THERE", "source": "default", "versions": None, "deleted": True, "note": None,
+    }  # fmt: skip
 
 
 def test_list(config: Path, vault: VaultServer, cli: Run) -> None:

@@ -1,0 +1,118 @@
+"""What is said besides: what a name may have meant, which fault is behind many names, that the output is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asyncsecrets.testing.vault_server import VaultServer
+from tests.cli.conftest import Run, spawn, vault_settings, write_config
+
+
+def lists(vault: VaultServer) -> int:
+    """How often the server was asked for names."""
+    return vault.count(prefix="/v1/secret/metadata")
+
+
+def test_a_name_that_the_source_has(config: Path, vault: VaultServer, cli: Run) -> None:
+    """A typo in a name that no configuration uses is known by asking the source for its names."""
+    vault.write_secret("team/api_key", {"key": "canary"})
+    outcome = cli("get", "team/api_kye")
+    assert (outcome.code, outcome.err.count("did you mean 'team/api_key'?")) == (3, 1)
+    assert lists(vault) == 1
+    assert "did you mean 'team/api_key'?" in cli("get", "secret://default/team/apikey").err
+    assert "did you mean" not in cli("get", "team/something-else").err
+    assert (
+        "did you mean 'team/api_key'?"
+        in cli("get", "api_kye", "--source", "default", "--json").json["error"]["message"]
+    )
+
+
+def test_a_name_that_the_configuration_uses(config: Path, vault: VaultServer, cli: Run) -> None:
+    """It is known without asking anybody."""
+    assert "did you mean 'DB_PASSWORD'?" in cli("get", "DB_PASWORD").err
+    assert lists(vault) == 0
+
+
+def test_a_name_that_is_there_needs_no_list(config: Path, vault: VaultServer, cli: Run) -> None:
+    """Neither does one that was deleted: it is no typo."""
+    assert cli("get", "DB_PASSWORD").code == 0
+    vault.delete_secret("DB_PASSWORD")
+    assert cli("get", "DB_PASSWORD").code == 3
+    assert cli("check").code == 3
+    assert lists(vault) == 0
+
+
+def test_who_may_not_list_gets_no_hint(workdir: Path, vault: VaultServer, cli: Run) -> None:
+    """And the error that it is absent, all the same."""
+    vault.faults.status(403, "permission denied", prefix="/v1/secret/metadata")
+    write_config(workdir, {"general_settings": vault_settings(vault)})
+    outcome = cli("get", "DB_PASSWORDS", "--source", "default")
+    assert (outcome.code, "did you mean" in outcome.err) == (3, False)
+
+
+def test_check_asks_once_for_all_that_are_absent(workdir: Path, vault: VaultServer, cli: Run) -> None:
+    """However many names are."""
+    vault.write_secret("API_KEY", {"key": "canary"})
+    document = {"general_settings": vault_settings(vault), "keys": ["os.environ/DB_PASWORD", "os.environ/API_KYE"]}
+    write_config(workdir, document)
+    outcome = cli("check")
+    assert outcome.code == 3
+    for name in ("DB_PASSWORD", "API_KEY"):
+        assert f"did you mean '{name}'?" in outcome.out
+    assert lists(vault) == 1
+
+
+@pytest.mark.parametrize("status", [503, 429])
+def test_one_fault_of_a_source_is_told_once(status: int, workdir: Path, vault: VaultServer, cli: Run) -> None:
+    """However it is put for each name."""
+    keys = ["os.environ/A", "os.environ/B", "secret://default/C?field=x", "secret://default/folder/D?version=2"]
+    write_config(workdir, {"general_settings": vault_settings(vault), "keys": keys})
+    vault.faults.status(status, "x", headers={"Retry-After": "0"}, prefix="/v1/secret/")
+    outcome = cli("check")
+    assert outcome.code == 5
+    assert outcome.out.count("\nDOWN  A, B, C, folder/D  (source default)\n") == 1
+    assert [fault["names"] for fault in cli("check", "--json").json["faults"]] == [["A", "B", "C", "folder/D"]]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("argv", [["list"], ["get", "DB_PASSWORD"], ["list", "--json"]])
+def test_a_full_disk_is_no_bug(argv: list[str], config: Path) -> None:
+    """Exit code 9, one line on stderr, and no complaint of the interpreter."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "asyncsecrets", *argv], stdout=full, stderr=subprocess.PIPE, check=False, timeout=30
+        )
+    assert done.returncode == 9
+    message = done.stderr.decode()
+    if "--json" in argv:
+        assert json.loads(message)["error"]["family"] == "output"
+    else:
+        assert message == f"asyncsecrets: the output could not be written: {os.strerror(28)}\n"
+
+
+def test_init_without_a_file_recommends_what_can_be_done(workdir: Path, cli: Run) -> None:
+    """Nothing is used yet, so there is nothing to check."""
+    outcome = cli("init")
+    assert outcome.out.splitlines()[-1].startswith("next    asyncsecrets set NAME")
+    assert cli("set", "NAME", stdin=b"canary").code == 0
+    done = spawn("run", "--secret", "NAME", "--", "sh", "-c", "echo ${#NAME}")
+    assert (done.returncode, done.stdout) == (0, b"6\n")
+    (workdir / ".env").write_text("API_KEY=canary-0123456789\n")
+    (workdir / "config.yaml").unlink()
+    assert cli("init").out.splitlines()[-1].startswith("next    asyncsecrets check")
+
+
+def test_a_missing_key_says_where_it_is_looked_for(workdir: Path, cli: Run) -> None:
+    """The file that init makes, by its path."""
+    assert cli("init").code == 0
+    assert cli("set", "NAME", stdin=b"canary").code == 0
+    key = Path(os.environ["HOME"]) / ".config" / "asyncsecrets" / "key.txt"
+    key.unlink()
+    outcome = cli("get", "NAME")
+    assert (outcome.code, str(key) in outcome.err) == (4, True)

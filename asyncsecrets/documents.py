@@ -1,7 +1,8 @@
 """References inside a document: finding them, and putting values in their place.
 
-A document is made of ``dict``, ``list`` and scalars, such as a configuration file is once it has been read. A reference
-is a text that is one from its first character to its last; text around a reference, and keys, are left alone.
+A document is made of ``dict``, ``list``, ``tuple`` and scalars, such as a configuration file is once it has been read.
+A reference is a text that is one from its first character to its last; text around a reference, and keys, are left
+alone.
 
 So are the sections of a configuration file that lead to managers (``key_management_settings`` and
 ``asyncsecrets``): their references are settings that a manager needs for itself, and those come from the real
@@ -10,7 +11,7 @@ environment only (SPEC §2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from asyncsecrets.errors import ConfigError
@@ -55,7 +56,7 @@ def _walk(node: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, str]]:
     elif isinstance(node, dict):
         for key, child in node.items():
             yield from _walk(child, (*path, key))
-    elif isinstance(node, list):
+    elif isinstance(node, list | tuple):
         for position, child in enumerate(node):
             yield from _walk(child, (*path, position))
 
@@ -68,9 +69,16 @@ def _replace(node: Any, values: Mapping[str, str], path: DocumentPath) -> Any:
         return values[node] if is_reference(node) else node
     if isinstance(node, dict):
         return {key: _replace(child, values, (*path, key)) for key, child in node.items()}
-    if isinstance(node, list):
-        return [_replace(child, values, (*path, position)) for position, child in enumerate(node)]
+    if isinstance(node, list | tuple):
+        children = [_replace(child, values, (*path, position)) for position, child in enumerate(node)]
+        return children if isinstance(node, list) else _tuple_like(node, children)
     return node
+
+
+def _tuple_like(node: tuple[Any, ...], children: list[Any]) -> tuple[Any, ...]:
+    """A tuple of ``children``; a named one where ``node`` is one."""
+    make: Callable[[list[Any]], tuple[Any, ...]] = getattr(node, "_make", tuple)
+    return make(children)
 
 
 def _check_depth(path: DocumentPath) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from asyncsecrets.errors import ConfigError
 DOCUMENT = {
     "model_list": [
         {"model": "azure/x", "api_key": "os.environ/AZURE-API-KEY", "note": "see os.environ/X", "os.environ/KEY": 1},
-        {"api_key": "secret://vault/a?field=b", "n": 3, "on": True, "none": None, "t": ("os.environ/NOT",)},
+        {"api_key": "secret://vault/a?field=b", "n": 3, "on": True, "none": None, "t": {"os.environ/NOT"}},
     ],
     "master_key": "os.environ/AZURE-API-KEY",
     "broken": "secret://",
@@ -46,12 +46,28 @@ def test_replacing_gives_a_copy_with_values_as_they_are():
     assert replaced == {
         "model_list": [
             {"model": "azure/x", "api_key": "canary-1", "note": "see os.environ/X", "os.environ/KEY": 1},
-            {"api_key": "os.environ/OTHER", "n": 3, "on": True, "none": None, "t": ("os.environ/NOT",)},
+            {"api_key": "os.environ/OTHER", "n": 3, "on": True, "none": None, "t": {"os.environ/NOT"}},
         ],
         "master_key": "canary-1",
         "broken": "canary-3",
     }
     assert replaced["model_list"] is not DOCUMENT["model_list"]
+
+
+class Pair(NamedTuple):
+    """A named tuple, such as a program's own settings are."""
+
+    user: str
+    password: str
+
+
+def test_tuples_are_gone_through():
+    """They stay tuples, named ones what they are."""
+    document = {"t": ("x", "os.environ/X", ["os.environ/X"]), "pair": Pair("u", "os.environ/X"), "none": ()}
+    assert [path for path, _ in references(document)] == [("t", 1), ("t", 2, 0), ("pair", 1)]
+    replaced = replace_references(document, {"os.environ/X": "canary"})
+    assert replaced == {"t": ("x", "canary", ["canary"]), "pair": Pair("u", "canary"), "none": ()}
+    assert isinstance(replaced["pair"], Pair)
 
 
 @pytest.mark.parametrize("scalar", ["os.environ/X", 3, None, "text"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from asyncsecrets import __version__
 from asyncsecrets.cli import app, main
 from asyncsecrets.cli.console import Console
+from asyncsecrets.cli.exits import Family
 from tests.cli.conftest import VALUE, Run, spawn
 
 CANARY = "canary-typed-by-mistake"
@@ -218,3 +220,10 @@ def test_printing_what_the_terminal_cannot(capsys: pytest.CaptureFixture[str]) -
     console = Console(as_json=False)
     console.result({}, console.table(("NAME",), [["a\x1b[31mb\nc\u202e"]]))
     assert capsys.readouterr().out == "NAME\na\\x1b[31mb\\nc\\u202e\n"
+
+
+def test_every_command_is_documented() -> None:
+    """In the table of the reference page, with its exit codes."""
+    page = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
+    assert [command for command in app.COMMANDS if not re.search(rf"^\| `{command}\b", page, re.MULTILINE)] == []
+    assert [family for family in Family if not re.search(rf"^\| {family.value} \|", page, re.MULTILINE)] == []

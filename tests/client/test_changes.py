@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,7 +236,8 @@ class TestRefused:
         """ClosedError, like everything else."""
         client = client_of(Able())
         await client.aclose()
-        for call in [*operations(client).values(), lambda: client.encrypt("canary"), lambda: client.metadata("X")]:
+        calls = operations(client) | {"encrypt": lambda: client.encrypt("canary"), "m": lambda: client.metadata("X")}
+        for call in calls.values():
             with pytest.raises(ClosedError):
                 await call()
 
@@ -321,3 +324,10 @@ def test_encrypters_need_not_be_told_apart() -> None:
     """A manager that keeps secrets is no key service."""
     assert isinstance(Able(), Encrypter)
     assert not isinstance(MemoryProvider(), Encrypter)
+
+
+def test_the_managers_that_can_are_documented() -> None:
+    """The reference page says of each operation what the message says."""
+    page = (Path(__file__).parents[2] / "docs/reference/api.md").read_text()
+    listed = {frozenset(re.findall(r"`(\w+)`", row)) for row in re.findall(r"^\| `.*\| (.*) \|$", page, re.MULTILINE)}
+    assert {frozenset(managers) for managers in MANAGERS.values()} <= listed

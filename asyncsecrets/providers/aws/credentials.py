@@ -202,15 +202,22 @@ def terse_renewals() -> Iterator[None]:
 class SigningCredentials:
     """What aiobotocore signs with: the credentials that ``load`` finds, in a thread, renewed ahead of their expiry.
 
-    ``call`` says who asks, for errors; ``clock`` is in monotonic seconds. One instance serves one event loop at a time.
+    ``call`` says who asks, for errors; ``clock`` is in monotonic seconds; ``held`` makes a context for the thread,
+    which may be at work longer than this is open. One instance serves one event loop at a time.
     """
 
     method = "asyncsecrets"
 
     def __init__(
-        self, load: Callable[[], Credentials], call: Call, *, clock: Callable[[], float] = time.monotonic
+        self,
+        load: Callable[[], Credentials],
+        call: Call,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        held: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self._load = load
+        self._held = held
         self._call = call
         self._clock = clock
         self._tried = -_APART
@@ -298,7 +305,7 @@ class SigningCredentials:
     async def _renew(self, *, because_rejected: bool) -> None:
         problem: AsyncSecretsError | None = None
         try:
-            await asyncio.to_thread(self._work)
+            await self._in_thread()
         except Exception as error:  # noqa: BLE001  # a chain of credentials may raise anything
             problem = translate(self._call, error)
         self._problem = copy.copy(problem)
@@ -312,6 +319,25 @@ class SigningCredentials:
         self._in_vain += 1
         pause = min(_LONGEST, 2.0 ** min(self._in_vain - _QUICK, 9)) if self._in_vain >= _QUICK else 0.0
         self._resume = self._clock() + pause
+
+    async def _in_thread(self) -> None:
+        """Work in a thread, which goes on when this is cancelled: no thread can be ended."""
+        loop, held, begun = asyncio.get_running_loop(), contextlib.ExitStack(), []
+        held.enter_context(self._held())
+
+        def work() -> None:
+            begun.append(True)
+            try:
+                self._work()
+            finally:
+                with contextlib.suppress(RuntimeError):  # the loop is closed: it is held for good
+                    loop.call_soon_threadsafe(held.close)
+
+        try:
+            await asyncio.to_thread(work)
+        finally:
+            if not begun:
+                held.close()
 
     def _work(self) -> None:
         # It returns nothing: an executor's future shows its result in its repr.

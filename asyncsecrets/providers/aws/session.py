@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import aioboto3
@@ -46,7 +46,9 @@ class Connection:
         self._settings = settings
         self._client: Any = None
         self._leash: contextlib.ExitStack | None = None
-        self._credentials = SigningCredentials(lambda: load_credentials(settings), Call(system, "credentials"))
+        self._credentials = SigningCredentials(
+            lambda: load_credentials(settings), Call(system, "credentials"), held=_discreet
+        )
         self._transport = Transport(settings, system)
         self.region = settings.region
 
@@ -55,8 +57,7 @@ class Connection:
         if self._transport.is_open:
             return
         leash = contextlib.ExitStack()
-        leash.enter_context(contain(*_CHATTY))
-        leash.enter_context(terse_renewals())
+        leash.enter_context(_discreet())
         problem: AsyncSecretsError | None = None
         try:
             if self._client is None:
@@ -179,6 +180,13 @@ class Connection:
             return error
         what = "the AWS settings cannot be used: check aws_region_name, aws_endpoint_url and AWS_CA_BUNDLE"
         return ConfigError(f"{self._system}: {what} ({type(failure).__name__})")
+
+
+@contextlib.contextmanager
+def _discreet() -> Iterator[None]:
+    """Keep the SDK from logging secrets and credentials."""
+    with contain(*_CHATTY), terse_renewals():
+        yield
 
 
 class _Outcome(NamedTuple):

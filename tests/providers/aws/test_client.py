@@ -409,7 +409,17 @@ async def _everything(aws, environ, client):
                 await secrets.refresh("db")
         aws.fault = None
         await secrets.list()
+        with pytest.raises(ConflictError):
+            await secrets.put("new", "canary refused", cas="0" * 32)
         await secrets.delete("new")
+        await secrets.restore("new")
+        await secrets.destroy("new")
+        reads = [sent["authorization"] for sent in aws.requests if sent["operation"] == "GetSecretValue"]
+        aws.expired = {header.partition("Credential=")[2].partition("/")[0] for header in reads}
+        await secrets.refresh("bin")
+    identity = {"aws_role_name": role, "aws_web_identity_token": "canary.web.identity", "aws_sts_endpoint": aws.url}
+    async with client(config(**identity)) as secrets:
+        await secrets.get("db")
     key = (await aws.moto_call("CreateKey", "kms"))["KeyMetadata"]["KeyId"]
     async with client(config("aws_kms", kms_key_id=key)) as secrets:
         kms = AwsKmsProvider.from_settings({"kms_key_id": key}, environ)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import threading
 import time
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.credentials import Credentials, DeferredRefreshableCredentials, RefreshableCredentials
 
-from asyncsecrets.errors import AccessDeniedError, AuthenticationError, ConfigError, UnavailableError
+from asyncsecrets.errors import AccessDeniedError, AuthenticationError, ClosedError, ConfigError, UnavailableError
 from asyncsecrets.providers.aws import AwsSecretsManagerProvider, AwsSettings
 from asyncsecrets.providers.aws.credentials import SigningCredentials, load_credentials
 from asyncsecrets.providers.aws.errors import Call
@@ -487,6 +489,34 @@ async def test_cancelled_waiter():
     release.append(True)
     assert (await second).access_key == "AKIA"
     assert first.cancelled()
+
+
+async def test_thread_outlives_the_provider(provider_at, monkeypatch, caplog):
+    """A chain that is still at work when the provider is closed is kept from logging credentials to its own end."""
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    logger = logging.getLogger("botocore.parsers")
+
+    def load(_):
+        begun.set()
+        go_on.wait(5)
+        logger.debug("canary credentials")
+        ended.set()
+        return Credentials("AKIA", "canary")
+
+    monkeypatch.setattr("asyncsecrets.providers.aws.session.load_credentials", load)
+    with caplog.at_level(logging.DEBUG, "botocore"):
+        provider = await provider_at()
+        read = asyncio.create_task(provider.get("db"))
+        await asyncio.to_thread(begun.wait, 5)
+        await provider.aclose()
+        with pytest.raises(ClosedError):
+            await read
+        go_on.set()
+        await asyncio.to_thread(ended.wait, 5)
+        async with asyncio.timeout(5):
+            while not logger.isEnabledFor(logging.DEBUG):
+                await asyncio.sleep(0.001)
+    assert "canary" not in caplog.text
 
 
 async def test_role_settings_are_renewing(aws):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -113,28 +114,50 @@ class KV1Harness(FakeHarness):
         yield
 
 
+@dataclass(frozen=True)
+class Place:
+    """A real server, somebody who may prepare it, and the settings to log in to it with."""
+
+    url: str
+    token: str
+    settings: dict[str, Any]
+    namespace: str = ""
+    ssl: Any = True
+
+    @classmethod
+    def named(cls, **settings):
+        """The server that VAULT_ADDR and VAULT_TOKEN name."""
+        url, token = os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"]
+        return cls(url, token, settings or {"token": token})
+
+
 class RealHarness(ProviderHarness):
-    """The server that VAULT_ADDR and VAULT_TOKEN name, prepared over plain HTTP. Everything is below one new folder."""
+    """A real server, prepared over plain HTTP. Everything is below one new folder."""
 
     unsupported: ClassVar = {**BINARY, **dict.fromkeys(FAULTS, "a real server has no faults on command")}
 
+    def __init__(self, place):
+        self.place = place
+
     async def __aenter__(self):
-        self.folder = f"asyncsecrets-conformance/{secrets.token_hex(6)}"
-        address, token = os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"]
-        self.session = aiohttp.ClientSession(headers={"X-Vault-Token": token})
-        self.url = f"{address}/v1/secret"
-        self.provider = VaultProvider(VaultSettings(addr=address, token=token, path_prefix=self.folder))
+        place, folder = self.place, f"asyncsecrets-conformance/{secrets.token_hex(6)}"
+        self.session = aiohttp.ClientSession(headers={"X-Vault-Token": place.token})
+        self.url = "/".join(filter(None, (place.url, "v1", place.namespace, "secret/{}", folder, "{}")))
+        settings = {"addr": place.url, "path_prefix": folder, "secret_namespace": place.namespace, **place.settings}
+        self.provider = VaultProvider(VaultSettings(**settings))
         return self
 
     async def __aexit__(self, *_):
         await self.session.close()
 
     async def seed(self, name, value):
-        async with self.session.post(f"{self.url}/data/{self.folder}/{name}", json={"data": {"key": value}}) as answer:
+        url, body = self.url.format("data", name), {"data": {"key": value}}
+        async with self.session.post(url, json=body, ssl=self.place.ssl) as answer:
             return str((await answer.json())["data"]["version"])
 
     async def remove(self, name):
-        await (await self.session.delete(f"{self.url}/metadata/{self.folder}/{name}")).read()
+        url = self.url.format("metadata", name)
+        await (await self.session.delete(url, ssl=self.place.ssl)).read()
 
 
 class TestFake(ProviderConformance):
@@ -180,4 +203,4 @@ if os.environ.get("ASYNCSECRETS_TEST_REAL_VAULT") == "1":  # else there is nothi
         @pytest.fixture
         def harness(self):
             """KV v2 at `secret/`."""
-            return RealHarness()
+            return RealHarness(Place.named())

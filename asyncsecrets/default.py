@@ -7,10 +7,12 @@ one that is set in a lifespan is not seen in the handlers.
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, overload
 
-from asyncsecrets.errors import DecodeError, SecretNotFoundError
+from asyncsecrets.errors import ClosedError, DecodeError, SecretNotFoundError
 
 if TYPE_CHECKING:
     from asyncsecrets.secret import Secret
@@ -37,6 +39,7 @@ _NOTHING: Final[dict[str, str]] = {}
 
 _texts: dict[str, str] = _NOTHING
 _open: tuple[DefaultClient, ...] = ()
+_closed_on: weakref.ref[asyncio.AbstractEventLoop] | None = None  # where the last one was closed by the program
 _opener: Callable[[], Awaitable[DefaultClient]] | None = None
 
 
@@ -53,7 +56,9 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
 
     ``name`` is a name, or a reference: ``os.environ/NAME``, ``secret://SOURCE/NAME?version=V&field=F``. It is read
     through the client that was opened last with ``async with``; when none is open, one is opened from
-    ``ASYNCSECRETS_CONFIG``, ``config.yaml`` or the environment (SPEC §2) and lives as long as the event loop.
+    ``ASYNCSECRETS_CONFIG``, ``config.yaml`` or the environment (SPEC §2) and lives as long as the event loop. Once a
+    program has closed its own client, that is over for the event loop it was closed on: ``ClosedError``, because a
+    reader that is late must not be answered from another place, such as the environment, without anybody knowing.
 
     ``default`` is returned if, and only if, the secret is absent. Everything else raises
     :class:`~asyncsecrets.errors.AsyncSecretsError`: a manager that is down or says no is not an absent secret.
@@ -114,8 +119,9 @@ async def get_secret_bool(name: str, default: object = _MISSING) -> object:
 
 def push(client: DefaultClient) -> None:
     """Make ``client`` the default."""
-    global _open  # noqa: PLW0603  # the process's default is a global by nature
+    global _open, _closed_on  # noqa: PLW0603  # the process's default is a global by nature
     _open = (*_open, client)
+    _closed_on = None
     rebind()
 
 
@@ -128,8 +134,11 @@ def push_if_none(client: DefaultClient) -> DefaultClient:
 
 def remove(client: DefaultClient) -> None:
     """Take ``client`` out, wherever it is in the order of opening; the one that is last then is the default."""
-    global _open  # noqa: PLW0603
-    _open = tuple(other for other in _open if other is not client)
+    global _open, _closed_on  # noqa: PLW0603
+    rest = tuple(other for other in _open if other is not client)
+    if _open and not rest:
+        _closed_on = _running()
+    _open = rest
     rebind()
 
 
@@ -146,7 +155,19 @@ def _warm() -> dict[str, str]:
     return clients[-1].texts if clients else _NOTHING
 
 
+def _running() -> weakref.ref[asyncio.AbstractEventLoop] | None:
+    try:
+        return weakref.ref(asyncio.get_running_loop())
+    except RuntimeError:
+        return None
+
+
 async def _open_default() -> DefaultClient:
+    if _closed_on is not None and _closed_on() is asyncio.get_running_loop():
+        raise ClosedError(
+            "the client that get_secret() read through is closed; keep it open as long as secrets are read, or open one "
+            "with `async with`"
+        )
     if _opener is None:
         raise RuntimeError("asyncsecrets was imported by parts; import asyncsecrets itself first")
     return await _opener()

@@ -184,6 +184,25 @@ async def test_while_the_client_closes_nothing_else_answers() -> None:
     assert (await write).reveal() == "canary-new"
 
 
+async def test_after_the_client_was_closed_nothing_else_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that is late is told so on that event loop, until another client is open; elsewhere it is not meant."""
+    monkeypatch.setenv("CANARY_LATE", "canary-env")
+    async with client_of(Manager({"CANARY_LATE": "canary"})):
+        assert await get_secret("CANARY_LATE") == "canary"
+    for default_value in ({}, {"default": None}):
+        with pytest.raises(ClosedError, match="keep it open"):
+            await get_secret("CANARY_LATE", **default_value)
+    async with client_of(Manager({"CANARY_LATE": "canary-2"})):
+        assert await get_secret("CANARY_LATE") == "canary-2"
+
+    async def elsewhere() -> str:
+        value = await get_secret("CANARY_LATE")
+        await _close_implicit()
+        return value
+
+    assert await asyncio.to_thread(asyncio.run, elsewhere()) == "canary-env"
+
+
 # -- no client is open
 
 

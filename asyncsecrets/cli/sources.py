@@ -127,9 +127,10 @@ def names_of(config: Config) -> list[str]:
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'X'?`` for the known name most like ``name``, or nothing."""
-    found = difflib.get_close_matches(name[:100], [one for one in known if one != name], n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    """``; did you mean 'X'?`` for the known name most like ``name``, upper or lower case aside, or nothing."""
+    folded = {one.casefold(): one for one in known if one != name}
+    found = difflib.get_close_matches(name[:100].casefold(), folded, n=1)
+    return f"; did you mean {folded[found[0]]!r}?" if found else ""
 
 
 def place_of(path: DocumentPath) -> str:

@@ -35,7 +35,8 @@ def test_a_name_that_the_source_has(config: Path, vault: VaultServer, cli: Run) 
 
 def test_a_name_that_the_configuration_uses(config: Path, vault: VaultServer, cli: Run) -> None:
     """It is known without asking anybody."""
-    assert "did you mean 'DB_PASSWORD'?" in cli("get", "DB_PASWORD").err
+    for typo in ("DB_PASWORD", "db_password", "db-password"):
+        assert "did you mean 'DB_PASSWORD'?" in cli("get", typo).err
     assert lists(vault) == 0
 
 

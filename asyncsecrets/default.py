@@ -165,8 +165,8 @@ def _running() -> weakref.ref[asyncio.AbstractEventLoop] | None:
 async def _open_default() -> DefaultClient:
     if _closed_on is not None and _closed_on() is asyncio.get_running_loop():
         raise ClosedError(
-            "the client that get_secret() read through is closed; keep it open as long as secrets are read, or open one "
-            "with `async with`"
+            "the client that get_secret() read through is closed; keep it open as long as secrets are read, or open "
+            "another one with `async with`"
         )
     if _opener is None:
         raise RuntimeError("asyncsecrets was imported by parts; import asyncsecrets itself first")

@@ -110,6 +110,8 @@ class Administration:
         wanted = {key: value for key, value in given.items() if value is not None}
         if not wanted:
             raise ConfigError(f"no metadata given; say at least one of {', '.join(given)}")
+        if custom is not None and not all(isinstance(text, str) for pair in dict(custom).items() for text in pair):
+            raise ConfigError("custom metadata is a mapping of text to text")
         await self._change(name, source, lambda target, entry: changes.write_metadata(target, entry, wanted))
 
     async def encrypt(self, value: Payload, *, source: str | None = None) -> str:

@@ -190,6 +190,8 @@ async def test_metadata() -> None:
         assert manager.calls == [("get", "NAME")]
         with pytest.raises(ConfigError, match="at least one of custom"):
             await client.write_metadata("NAME")
+        with pytest.raises(ConfigError, match="text to text"):
+            await client.write_metadata("NAME", custom={"n": 1})  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("mode", ["read_only", "write_only", "read_and_write"])

@@ -10,7 +10,10 @@ from typing import Final
 __all__ = ["AUTHENTICATION", "CIPHERTEXT", "DENIED", "KEY", "STALE", "THROTTLED", "UNAVAILABLE"]
 
 _EXPIRED: Final = "the session token has expired: get new credentials, or use a role or profile, which renew themselves"
-_UNKNOWN: Final = "AWS does not know the access key: check AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN, and that it is active"
+_UNKNOWN: Final = (
+    "AWS does not know the access key: check AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN, that it is active, and that the "
+    "account has enabled the region"
+)
 _UNSIGNED: Final = "the signature is wrong: check AWS_SECRET_ACCESS_KEY, and that this machine's clock is right"
 _CLOCK: Final = "the signature is out of date: this machine's clock is wrong by minutes"
 _IDENTITY: Final = "the web identity token is not accepted: check aws_web_identity_token, its expiry and its audience"

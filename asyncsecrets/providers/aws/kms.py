@@ -75,7 +75,7 @@ class AwsKmsProvider(CiphertextProvider):
         """
         if not self.settings.kms_key_id:
             raise ConfigError(f"{_SYSTEM}: to encrypt, set kms_key_id: the id, ARN or alias/… of a KMS key")
-        data = Secret(plaintext, name="the plaintext").reveal_bytes()
+        data = Secret(plaintext, name="plaintext").reveal_bytes()
         if not 0 < len(data) <= _LARGEST:
             raise DecodeError(
                 f"{_SYSTEM}: KMS encrypts 1 to {_LARGEST:,} bytes, and these are {len(data):,}; keep larger ones in a "

@@ -1,4 +1,4 @@
-"""One long-lived client per source: made in a thread, signed for by :mod:`.credentials`, sent by :mod:`.transport`.
+"""One long-lived client per source: made in a thread, signed for by :mod:`.renewal`, sent by :mod:`.transport`.
 
 The client itself belongs to no event loop; the transport's session does, and a renewal of credentials that is under
 way. So a provider that is closed and opened again, on this loop or another, keeps its client.
@@ -19,14 +19,10 @@ from aiobotocore.session import AioSession
 
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, ProviderError
 from asyncsecrets.providers.aws.codes import STALE
-from asyncsecrets.providers.aws.credentials import (
-    SigningCredentials,
-    configure,
-    load_credentials,
-    terse_renewals,
-)
+from asyncsecrets.providers.aws.credentials import configure, load_credentials
 from asyncsecrets.providers.aws.errors import NO_REGION, Call, code_of, translate
 from asyncsecrets.providers.aws.quiet import without_collections
+from asyncsecrets.providers.aws.renewal import SigningCredentials, terse_renewals
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
 from asyncsecrets.providers.aws.transport import Transport
 from asyncsecrets.redaction import contain

@@ -239,7 +239,7 @@ async def test_refresh_keeps_the_old_value(aws, client, kind):
     attempts, error = READ_FAULTS[kind]
     await aws.store("db", "canary old")
     retry = RetryPolicy(attempts=3, deadline=6.0, backoff=(0.001, 0.01))
-    async with client(config(attempt_timeout="1"), retry=retry) as secrets:
+    async with client(config(attempt_timeout="0.7"), retry=retry) as secrets:
         await secrets.get("db")
         await aws.store("db", "canary new")
         aws.calls.clear()

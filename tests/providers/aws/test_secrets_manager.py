@@ -145,6 +145,17 @@ async def test_batch_not_allowed(aws, build):
     assert set(await provider.get_many(["a", "b"])) == {"a", "b"}
 
 
+async def test_batch_of_a_role_that_is_denied(aws, build):
+    """A role that may not be assumed is told as that, and does not count as a missing permission for batches."""
+    provider = await build(aws_role_name="arn:aws:iam::123456789012:role/reader", aws_sts_endpoint=aws.url)
+    aws.denied = {"AssumeRole"}
+    with pytest.raises(AccessDeniedError, match="sts:AssumeRole"):
+        await provider.get_many(["a", "b"])
+    aws.denied = set()
+    await aws.store("a", "canary")
+    assert (await provider.get_many(["a", "b"]))["a"].equals("canary")
+
+
 async def test_batch_of_a_moved_stage(aws, build):
     """A batch that does not answer with the current version is not believed."""
     provider = await build()

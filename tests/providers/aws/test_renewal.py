@@ -1,0 +1,134 @@
+"""Renewing credentials, on a clock of our own: ahead of time, once for all who wait, and ever more seldom in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import pytest
+from botocore.credentials import Credentials, DeferredRefreshableCredentials
+
+from asyncsecrets.errors import UnavailableError
+from asyncsecrets.providers.aws.errors import Call
+from asyncsecrets.providers.aws.renewal import SigningCredentials
+
+
+class Chain:
+    """A chain whose sessions last `lifetime` seconds by a clock that is moved by hand."""
+
+    def __init__(self, lifetime=3600.0):
+        self.now = 1_000_000.0
+        self.lifetime = lifetime
+        self.loads = 0
+        self.renewals = 0
+        self.fail = False
+
+    def clock(self):
+        return self.now
+
+    def _time(self):
+        return datetime.fromtimestamp(self.now, UTC)
+
+    def load(self):
+        self.loads += 1
+        return DeferredRefreshableCredentials(self._refresh, "test", time_fetcher=self._time)
+
+    def _refresh(self):
+        if self.fail:
+            raise ConnectionResetError
+        self.renewals += 1
+        expires = datetime.fromtimestamp(self.now + self.lifetime, UTC).isoformat()
+        return {"access_key": f"AKIA{self.renewals}", "secret_key": "canary", "token": "canary", "expiry_time": expires}
+
+
+async def settle(credentials):
+    if credentials._renewal is not None:
+        await asyncio.wait({credentials._renewal})
+        await asyncio.sleep(0)
+
+
+async def test_renewed_ahead():
+    """A session is renewed a quarter of an hour before it ends, in the background: nobody waits."""
+    chain = Chain()
+    credentials = SigningCredentials(chain.load, Call("s", "credentials"), clock=chain.clock)
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+    chain.now += 2600
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+    await settle(credentials)
+    assert chain.renewals == 1
+    chain.now += 200
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+    await settle(credentials)
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA2"
+    await credentials.aclose()
+
+
+async def test_renewal_fails_ahead():
+    """A renewal that fails ahead of time is tried again a minute later, and told to nobody until it must be."""
+    chain = Chain()
+    credentials = SigningCredentials(chain.load, Call("s", "credentials"), clock=chain.clock)
+    await credentials.get_frozen_credentials()
+    chain.fail = True
+    chain.now += 3600 - 14 * 60
+    for _ in range(3):
+        assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+        await settle(credentials)
+    chain.now += 13.5 * 60
+    with pytest.raises(UnavailableError):
+        await credentials.get_frozen_credentials()
+    chain.fail = False
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA2"
+    await credentials.aclose()
+
+
+async def test_failing_renewals_keep_apart():
+    """Credentials that cannot be had are asked for three times at once, then ever more seldom; the error is told."""
+    chain = Chain()
+    chain.fail = True
+    credentials = SigningCredentials(chain.load, Call("s", "credentials"), clock=chain.clock)
+    made = []
+    for seconds in (0, 0, 0, 0, 1, 1, 1, 0, 4, 60, 60, 60):
+        chain.now += seconds
+        before = chain.loads
+        answers = await asyncio.gather(
+            *(credentials.get_frozen_credentials() for _ in range(20)), return_exceptions=True
+        )
+        assert {type(answer) for answer in answers} == {UnavailableError}
+        assert len({id(answer) for answer in answers}) == 20
+        made.append(chain.loads - before)
+    assert made == [1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1]
+    chain.fail = False
+    chain.now += 60
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+    await credentials.aclose()
+
+
+async def test_short_sessions():
+    """Sessions of a few minutes are not renewed for each request."""
+    chain = Chain(lifetime=300)
+    credentials = SigningCredentials(chain.load, Call("s", "credentials"), clock=chain.clock)
+    for _ in range(100):
+        await credentials.get_frozen_credentials()
+        await settle(credentials)
+        chain.now += 1
+    assert chain.renewals <= 4
+    await credentials.aclose()
+
+
+async def test_cancelled_waiter():
+    """Who is cancelled while credentials load harms nobody else who waits for them."""
+    release = []
+
+    def load():
+        while not release:
+            time.sleep(0.001)
+        return Credentials("AKIA", "canary")
+
+    credentials = SigningCredentials(load, Call("s", "credentials"))
+    first, second = (asyncio.create_task(credentials.get_frozen_credentials()) for _ in range(2))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    release.append(True)
+    assert (await second).access_key == "AKIA"
+    assert first.cancelled()

@@ -7,7 +7,6 @@ one that is set in a lifespan is not seen in the handlers.
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, overload
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar, overload
 from asyncsecrets.errors import ClosedError, DecodeError, SecretNotFoundError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from asyncsecrets.secret import Secret
 
 __all__ = ["get_secret", "get_secret_bool"]
@@ -156,6 +157,8 @@ def _warm() -> dict[str, str]:
 
 
 def _running() -> weakref.ref[asyncio.AbstractEventLoop] | None:
+    import asyncio  # noqa: PLC0415  # it would be most of what importing this package costs
+
     try:
         return weakref.ref(asyncio.get_running_loop())
     except RuntimeError:
@@ -163,7 +166,7 @@ def _running() -> weakref.ref[asyncio.AbstractEventLoop] | None:
 
 
 async def _open_default() -> DefaultClient:
-    if _closed_on is not None and _closed_on() is asyncio.get_running_loop():
+    if _closed_on is not None and _closed_on == _running():
         raise ClosedError(
             "the client that get_secret() read through is closed; keep it open as long as secrets are read, or open "
             "another one with `async with`"

@@ -39,7 +39,7 @@ class VaultClient:
             return answer
         answer = await self.transport.send(call, token)
         token.served = token.served or answer.status < 300
-        self.tokens.helped(not blames_token(answer))
+        self.tokens.helped(answer.status != 403 or not blames_token(answer))
         return answer
 
 

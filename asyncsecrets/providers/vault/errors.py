@@ -106,7 +106,7 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """What came back: status, body bytes, Retry-After in seconds, and what the server's clock says, but for reads.
+    """What came back: status, body bytes, Retry-After in seconds, and what the server's clock says (metadata only).
 
     ``token_is_good``: that the server knows the token which it refuses here.
     """
@@ -219,6 +219,8 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
         return _make(ConflictError, "its mount accepts writes with cas only; pass the current version as cas", call)
     if "relative paths not supported" in text or not answer.body:
         return _make(InvalidNameError, "the server does not accept the characters of this name", call)
+    if texts:
+        return _make(MalformedResponseError, "the server calls the request malformed (HTTP 400); see its log", call)
     return None
 
 
@@ -268,8 +270,9 @@ def _not_found(call: Call, answer: Answer) -> AsyncSecretsError | None:
 
 def _unreadable_version(call: Call, document: dict[str, Any]) -> AsyncSecretsError:
     data = document.get("data")
-    metadata = data.get("metadata") if isinstance(data, dict) else None
-    if not isinstance(metadata, dict):
+    # To a read the metadata lie beside the (absent) data; to a patch they are all there is.
+    metadata = data.get("metadata", data) if isinstance(data, dict) else None
+    if not isinstance(metadata, dict) or "version" not in metadata:
         return _make(ConfigError, "the mount is not of the KV version that was asked for: check kv_version", call)
     if metadata.get("destroyed") is True:
         return _gone(call, "this version is destroyed and cannot be restored", "destroyed")

@@ -159,7 +159,7 @@ class Transport:
         if call.operation == "read":
             return Answer(response.status, body)
         self._replicas.note(call.method, response.headers)
-        return Answer(response.status, body, date=_date(response))
+        return Answer(response.status, body, date=_date(response) if call.operation == "metadata" else None)
 
     def _headers(self, sender: Sender, method: str, *, forward: bool) -> CIMultiDict[str]:
         headers = sender.headers(method)
@@ -178,6 +178,8 @@ class Transport:
     ) -> Answer:
         if answer.status == 412 and not forward:
             return await self.send(call, sender, url, forward=True)  # a 412 is given before anything is done
+        if answer.status == 412:
+            self._replicas.forget()  # an index that even the active node does not know is another cluster's
         if answer.status >= 400:
             return answer
         target = None if url is not None else self._redirect(call, answer.status, location)

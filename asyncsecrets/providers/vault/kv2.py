@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from yarl import URL
 
-from asyncsecrets.errors import AsyncSecretsError, ConfigError, ConflictError, SecretNotFoundError
+from asyncsecrets.errors import AsyncSecretsError, ConflictError, SecretNotFoundError
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
+from asyncsecrets.providers.vault.arguments import patch_body
 from asyncsecrets.providers.vault.client import VaultClient
 from asyncsecrets.providers.vault.documents import (
     body_of,
@@ -27,7 +28,7 @@ from asyncsecrets.providers.vault.errors import Answer, Call, Operation, errors_
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths
 from asyncsecrets.secret import Secret
 
-__all__ = ["KV2", "given"]
+__all__ = ["KV2"]
 
 _CAS_TRIES: Final = 10  # each one that loses saw another write succeed
 
@@ -72,18 +73,14 @@ class KV2:
 
     async def put(self, name: str, members: Mapping[str, Any], cas: str | None = None) -> Secret:
         """Write a version. Where the mount requires CAS and none is given, the current version is looked up."""
-        answer, call = await self._write(name, members, cas)
-        if cas is None and _says(answer, "check-and-set parameter required"):
-            answer, call = await self._write_after_looking(name, members)
+        answer, call = await self._with_cas(lambda cas: self._write(name, members, cas), name, cas)
         if answer.status != 200:
             raise translate(call, answer)
         return self._secret(call, members, data_of(call, answer))
 
     async def patch(self, name: str, changes: Mapping[str, Any], cas: str | None = None) -> str:
-        """Merge members into the current version (``None`` removes one) and return the new version."""
-        document = {"data": changes, **_options(name, cas)}
-        call = self._call("patch", "PATCH", name, "data", body_of(document))
-        answer = await self._client.call(call)
+        """Merge members into the current version (``None`` removes one), CAS as for `put`; return the new version."""
+        answer, call = await self._with_cas(lambda cas: self._patch(name, changes, cas), name, cas)
         if answer.status != 200:
             raise translate(call, answer)
         return _version_in(call, data_of(call, answer))
@@ -98,7 +95,7 @@ class KV2:
 
     async def restore(self, name: str, versions: Sequence[str] | None) -> None:
         """Bring back given versions, or the current one. Nothing is changed if one of them is gone for good."""
-        wanted = [None] if versions is None else [_number(name, version) for version in given(versions)]
+        wanted = [None] if versions is None else [_number(name, version) for version in versions]
         # The server says 204 to whatever it is told to undelete, be it there or not: so it is asked first.
         deleted = [number for version in wanted if (number := await self._deleted(name, version))]
         if deleted:
@@ -152,10 +149,23 @@ class KV2:
         call = self._call("write", "POST", name, "data", body_of({"data": members, **_options(name, cas)}))
         return await self._client.call(call), call
 
-    async def _write_after_looking(self, name: str, members: Mapping[str, Any]) -> tuple[Answer, Call]:
-        """Write with the current version as cas; who comes in between is no conflict of a caller that gave none."""
+    async def _patch(self, name: str, changes: Mapping[str, Any], cas: str | None) -> tuple[Answer, Call]:
+        body = patch_body(name, {"data": changes, **_options(name, cas)})
+        call = self._call("patch", "PATCH", name, "data", body)
+        return await self._client.call(call), call
+
+    async def _with_cas(
+        self, write: Callable[[str | None], Awaitable[tuple[Answer, Call]]], name: str, cas: str | None
+    ) -> tuple[Answer, Call]:
+        """Write; where CAS is required and none given, with the current version as cas.
+
+        Who comes in between is no conflict of a caller that gave no cas: then it is looked up again.
+        """
+        answer, call = await write(cas)
+        if cas is not None or not _says(answer, "check-and-set parameter required"):
+            return answer, call
         for _ in range(_CAS_TRIES):
-            answer, call = await self._write(name, members, await self._current(name))
+            answer, call = await write(await self._current(name))
             if not _says(answer, "check-and-set parameter did not match"):
                 return answer, call
         raise ConflictError(
@@ -191,7 +201,7 @@ class KV2:
         return SecretNotFoundError(f"{SYSTEM}: {name!r}: {what}", provider=SYSTEM, name=name)
 
     async def _on_versions(self, operation: Operation, name: str, api: str, versions: Sequence[str]) -> None:
-        numbers = [int(_number(name, version)) for version in given(versions)]
+        numbers = [int(_number(name, version)) for version in versions]
         await self._done(self._call(operation, "POST", name, api, body_of({"versions": numbers})))
 
     async def _done(self, call: Call) -> None:
@@ -215,13 +225,6 @@ class KV2:
             created=moment(metadata.get("created_time")),
             clock=self._clock,
         )
-
-
-def given(versions: Sequence[str]) -> Sequence[str]:
-    """Versions that are a list of some. Raises ConfigError: none must not mean all, nor the text "12" 1 and 2."""
-    if isinstance(versions, str) or not versions:
-        raise ConfigError("versions must be a list of at least one version; leave it out for the whole secret")
-    return versions
 
 
 def _number(name: str, version: str) -> str:

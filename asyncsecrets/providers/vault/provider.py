@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from asyncsecrets.errors import ClosedError, SecretNotFoundError, UnsupportedOperationError
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
+from asyncsecrets.providers.vault.arguments import given, metadata_document
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.methods import login_method
 from asyncsecrets.providers.vault.auth.tokens import TokenApi
@@ -145,10 +146,13 @@ class VaultProvider:
         Raises SecretNotFoundError, and restores nothing, where one of them is destroyed or never was. Looks before it
         writes, so the policy has to allow reading.
         """
+        if versions is not None:
+            given(versions)
         await (await self._versioned(name, "restore")).restore(name, versions)
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
         """Delete given versions; :meth:`restore` brings them back. KV v2 only."""
+        given(versions)
         await (await self._versioned(name, "versions")).delete_versions(name, versions)
 
     async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
@@ -157,6 +161,7 @@ class VaultProvider:
         Raises ConfigError for an empty sequence, which never means everything.
         """
         if versions is not None:
+            given(versions)
             engine: KV1 | KV2 = await self._versioned(name, "versions")
         else:
             engine = await self._engine(name)
@@ -179,14 +184,12 @@ class VaultProvider:
         max_versions: int | None = None,
         cas_required: bool | None = None,
     ) -> None:
-        """Change a secret's metadata; what is None stays. ``delete_version_after`` is a duration such as ``720h``."""
-        wanted = {
-            "custom_metadata": custom,
-            "delete_version_after": delete_version_after,
-            "max_versions": max_versions,
-            "cas_required": cas_required,
-        }
-        document = {key: value for key, value in wanted.items() if value is not None}
+        """Change a secret's metadata; what is None stays. ``delete_version_after`` is a duration such as ``720h``.
+
+        Raises ConfigError for what the server would refuse or misread: custom metadata are at most 64 keys of up to 128
+        bytes, with values of 1 to 512 bytes.
+        """
+        document = metadata_document(custom, delete_version_after, max_versions, cas_required)
         await (await self._versioned(name, "metadata")).write_metadata(name, document)
 
     async def aclose(self) -> None:

@@ -35,6 +35,10 @@ class Replicas:
         if method != "GET" and 0 < len(index) <= _LONGEST and index.isascii() and index.isprintable():
             self._index = index
 
+    def forget(self) -> None:
+        """Ask for no state any more."""
+        self._index = ""
+
     def headers(self, base: CIMultiDict[str]) -> CIMultiDict[str]:
         """Request headers that ask for the state after that write, from the active node if need be."""
         index = {"X-Vault-Index": self._index} if self._index else {}

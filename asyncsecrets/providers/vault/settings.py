@@ -182,6 +182,7 @@ def _login_in(values: Mapping[str, Any]) -> Any:
         ("jwt", values.get("jwt_role") or values.get("jwt_file")),
         ("token_file", values.get("token_file")),
         ("token", values.get("token")),
+        ("approle", values.get("approle_secret_id") or values.get("approle_secret_id_file")),  # its role id is missing
     ]
     return values.get("auth_method") or next((method for method, present in choices if present), None)
 

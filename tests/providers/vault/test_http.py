@@ -125,6 +125,22 @@ async def test_read_after_write_on_replicas(provider_at):
     assert sent == [(None, None)] * 2 + [("v1:canary-index", "forward-active-node")] * 5
 
 
+async def test_an_index_of_another_cluster_is_forgotten(provider_at):
+    """An index that even the active node refuses is not sent for ever: a restored cluster starts anew."""
+
+    def respond(request):
+        if request.method == "POST":
+            return answer(body=document({"version": 1, "created_time": ""}), X_Vault_Index="canary-old-cluster")
+        return answer(412, {"errors": []}) if "x-vault-index" in request.headers else answer(body=secret())
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        provider._mount.verified = True
+        await provider.put("name", "canary")
+        with pytest.raises(UnavailableError, match="412"):
+            await provider.get("name")
+        assert (await provider.get("name")).version == "1"
+
+
 async def unreachable(provider):
     """The error of a server that cannot be reached, without its trace."""
     with pytest.raises((UnavailableError, InsecureTransportError)) as caught:

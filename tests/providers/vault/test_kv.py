@@ -233,6 +233,75 @@ async def test_cas_required(kv):
         await kv.put("a", "canary-4", cas="1")
 
 
+async def test_patch_where_cas_is_required(kv):
+    """A patch without cas looks the version up as a put does; patches that meet each other are all merged."""
+    await kv.write_metadata("a", cas_required=True)
+    assert await reason(kv.patch("a", {"user": "canary"})) == "absent"
+    await kv.put("a", "canary-1")
+    await asyncio.gather(*(kv.patch("a", {f"m{number}": "canary"}) for number in range(5)))
+    assert (await kv.get("a")).fields() == ["key", "m0", "m1", "m2", "m3", "m4"]
+    with pytest.raises(ConflictError):
+        await kv.patch("a", {"user": "canary"}, cas="1")
+
+
+async def test_patch_of_what_is_gone(kv):
+    """A patch of a deleted or destroyed version says which of the two it is."""
+    await kv.put("a", "canary-1")
+    await kv.delete("a")
+    assert await reason(kv.patch("a", {"user": "canary"})) == "deleted"
+    await kv.destroy("a", ["1"])
+    assert await reason(kv.patch("a", {"user": "canary"})) == "destroyed"
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), "canary\ud800", b"canary", {"canary"}])
+async def test_patch_with_what_is_no_json(kv, value):
+    """What JSON cannot express is a DecodeError that holds nothing of it."""
+    with pytest.raises(DecodeError) as caught:
+        await kv.patch("a", {"user": value})
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_versions": -1},
+        {"max_versions": 5_000_000_000},
+        {"max_versions": True},
+        {"delete_version_after": "canary"},
+        {"delete_version_after": "-5s"},
+        {"delete_version_after": ""},
+        {"custom": {"a": 5}},
+        {"custom": {"a": ""}},
+        {"custom": {"": "canary"}},
+        {"custom": {"a": "ü" * 257}},
+        {"custom": {"a" * 129: "canary"}},
+        {"custom": {"a": "canary\n"}},
+        {"custom": {"a": "canary\ud800"}},
+        {"custom": {f"a{number}": "canary" for number in range(65)}},
+    ],
+)
+async def test_metadata_that_cannot_be(kv, change):
+    """What the server would refuse, or silently take for another number, is refused before it is sent."""
+    await kv.put("a", "canary-1")
+    with pytest.raises(ConfigError) as caught:
+        await kv.write_metadata("a", **change)
+    assert "canary" not in str(caught.value)
+    about = await kv.metadata("a")
+    assert (about.max_versions, about.delete_version_after, about.custom) == (0, "0s", {})
+
+
+async def test_metadata_at_its_limits(kv):
+    """What the server does accept is accepted here."""
+    custom = {"ü" * 64: "ü" * 256, **{f"a{number}": "x" for number in range(63)}}
+    for after in ("0s", "90", "1h30m", "1d", "1.5h"):
+        await kv.write_metadata("a", custom=custom, delete_version_after=after, max_versions=2**31 - 1)
+    about = await kv.metadata("a")
+    assert (about.custom, about.delete_version_after, about.max_versions) == (custom, "1h30m0s", 2**31 - 1)
+    await kv.write_metadata("a", custom={})
+    assert (await kv.metadata("a")).custom == {}
+
+
 async def test_writers_race_where_cas_is_required(kv):
     """Plain puts that meet each other are all written, in some order: no caller asked for a compare-and-set."""
     await kv.write_metadata("a", cas_required=True)

@@ -130,6 +130,8 @@ async def test_home_token_file_is_used(server, tmp_path):
     ("settings", "match"),
     [
         ({"approle_role_id": "r", "approle_secret_id_wrapped": "true"}, "HCP_VAULT_APPROLE_SECRET_ID"),
+        ({"approle_secret_id": "canary"}, "HCP_VAULT_APPROLE_ROLE_ID"),
+        ({"approle_secret_id_file": "/id"}, "HCP_VAULT_APPROLE_ROLE_ID"),
         ({"auth_method": "approle", "approle_secret_id": "canary"}, "HCP_VAULT_APPROLE_ROLE_ID"),
         ({"auth_method": "jwt"}, "jwt_file"),
         ({"auth_method": "kerberos"}, "auth_method"),

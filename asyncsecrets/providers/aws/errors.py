@@ -140,11 +140,12 @@ def _about_the_secret(call: Call, code: str, message: str) -> AsyncSecretsError:
     if code in _STATES and (replicas := _REPLICAS.search(message)):
         return _replicated(call, is_replica=bool(replicas["replica"]))
     if code == "InvalidRequestException":
-        return call.error(ConflictError, f"its state does not allow {call.operation}{_HINTS.get(call.operation, '')}")
+        hint = _HINTS.get(call.operation, ": is it managed by another AWS service?")
+        return call.error(ConflictError, f"its state does not allow {call.operation}{hint}")
     if code == "ResourceExistsException":
         return call.error(ConflictError, "a secret of this name, or a version of this token, exists already")
     if code == "LimitExceededException":
-        return call.error(ConflictError, f"AWS refuses {call.operation}: a quota of the account is used up")
+        return call.error(ConflictError, f"AWS refuses {call.operation}: {_QUOTAS.get(call.operation, _QUOTA)}")
     if code == "PreconditionNotMetException":
         return call.error(
             ConflictError, f"AWS refuses {call.operation}: something it builds on is not there yet{_PRIOR}"
@@ -164,6 +165,12 @@ _HINTS: Final = {
 }
 
 
+_QUOTA: Final = "a quota of the account is used up"
+_VERSIONS: Final = (
+    "the secret has as many versions as it may have, and AWS removes none that is not a day old: write it no more often "
+    "than every ten minutes"
+)
+_QUOTAS: Final = {"PutSecretValue": _VERSIONS, "UpdateSecretVersionStage": _VERSIONS}
 _STATES: Final = frozenset({"InvalidParameterException", "InvalidRequestException"})
 _DELETED: Final = re.compile(r"(?:marked|scheduled)\s+for\s+deletion|(?:marked|was)\s+deleted", re.ASCII)
 _REPLICAS: Final = re.compile(r"replica regions|(?P<replica>on a replica secret)", re.ASCII)

@@ -167,8 +167,8 @@ _HINTS: Final = {
 
 _QUOTA: Final = "a quota of the account is used up"
 _VERSIONS: Final = (
-    "the secret has as many versions as it may have, and AWS removes none that is not a day old: write it no more often "
-    "than every ten minutes"
+    "the secret has as many versions as it may have, and AWS removes none that is not a day old: write it no more "
+    "often than every ten minutes"
 )
 _QUOTAS: Final = {"PutSecretValue": _VERSIONS, "UpdateSecretVersionStage": _VERSIONS}
 _STATES: Final = frozenset({"InvalidParameterException", "InvalidRequestException"})

@@ -263,7 +263,10 @@ def _not_found(call: Call, answer: Answer) -> AsyncSecretsError | None:
     if texts == []:
         return _gone(call, "it does not exist", "absent")
     if isinstance(texts, list):
-        message = f"no such mount or namespace for {call.path!r}: check mount_name, namespace and kv_version"
+        hint = (
+            "addr must not end in /v1" if call.path.startswith("v1/") else "check mount_name, namespace and kv_version"
+        )
+        message = f"no such mount or namespace for {call.path!r}: {hint}"
         return _make(ConfigError, message, call)
     return _unreadable_version(call, document)
 

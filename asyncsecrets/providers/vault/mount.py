@@ -15,6 +15,7 @@ from asyncsecrets.errors import (
     ClosedError,
     ConfigError,
     MalformedResponseError,
+    ProviderError,
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.vault.client import VaultClient
@@ -41,17 +42,20 @@ class Mount:
         self._asking = SharedTask(self._ask)
         self._failure: AsyncSecretsError | None = None
 
-    async def engine(self) -> KV1 | KV2:
-        """The engine, for sure. Raises ConfigError if the mount is no KV mount, or not the configured version."""
+    async def engine(self, name: str | None = None) -> KV1 | KV2:
+        """The engine, for sure. Raises ConfigError if the mount is no KV mount, or not the configured version.
+
+        ``name`` is the secret that it is wanted for: errors name it.
+        """
         if not self.verified:
             await self._asking.join()
         if not self.verified:
-            raise ClosedError("the Vault provider is closed") if self._failure is None else copy.copy(self._failure)
+            raise ClosedError("the Vault provider is closed") if self._failure is None else _wanted(self._failure, name)
         return self.likely
 
-    async def versioned(self, operation: str) -> KV2:
+    async def versioned(self, name: str, operation: str) -> KV2:
         """The engine where only KV v2 will do. Raises UnsupportedOperationError."""
-        engine = await self.engine()
+        engine = await self.engine(name)
         if isinstance(engine, KV2):
             return engine
         raise UnsupportedOperationError(
@@ -61,7 +65,7 @@ class Mount:
     async def _ask(self) -> None:
         self._failure = None
         try:
-            version = await self._version()
+            version, path = await self._version()
         except (AccessDeniedError, ConfigError, MalformedResponseError) as error:
             # Only a token that may not ask has the setting believed. Any other answer is asked for again.
             self.verified = self._configured is not None and isinstance(error, AccessDeniedError)
@@ -70,12 +74,18 @@ class Mount:
         except AsyncSecretsError as error:
             self._failure = error
         else:
-            self._settle(version)
+            self._settle(version, path)
 
-    def _settle(self, version: int | None) -> None:
+    def _settle(self, version: int | None, path: str) -> None:
         mount = self._paths.mount
         if version is None:
             self._failure = ConfigError(f"mount {mount!r} is not a KV mount; check mount_name")
+        elif version == 2 and path != mount:
+            # With `secret/data` for `secret` everything would go one level too deep, and nothing be where it is.
+            self._failure = ConfigError(
+                f"{mount!r} is a path within the mount {path!r}: set mount_name to that, and path_prefix to what the "
+                f"names of secrets begin with (the API's data/ is no part of either)"
+            )
         elif self._configured not in {None, version}:
             self._failure = ConfigError(
                 f"mount {mount!r} is KV version {version}, but kv_version says {self._configured}"
@@ -94,16 +104,18 @@ class Mount:
         remedy = "check addr, namespace and mount_name" + ("" if self._configured else ", or set kv_version")
         return ConfigError(f"the server does not tell the KV version of mount {mount!r}: {remedy}")
 
-    async def _version(self) -> int | None:
+    async def _version(self) -> tuple[int | None, str]:
+        """The KV version, None for another engine, and the path of the mount as the server has it."""
         call = Call("mount", "GET", self._paths.mount_info())
         answer = await self._client.call(call)
         if answer.status != 200:
             raise translate(call, answer)
         data = data_of(call, answer)
         if data.get("type") not in {"kv", "generic"}:
-            return None
-        options = data.get("options")
-        return 2 if isinstance(options, dict) and options.get("version") == "2" else 1
+            return None, ""
+        options, path = data.get("options"), data.get("path")
+        version = 2 if isinstance(options, dict) and options.get("version") == "2" else 1
+        return version, path.strip("/") if isinstance(path, str) else self._paths.mount
 
     async def aclose(self) -> None:
         """End a question under way."""
@@ -112,3 +124,12 @@ class Mount:
     def abandon(self) -> None:
         """Forget a question on a loop that is gone."""
         self._asking.forget()
+
+
+def _wanted(failure: AsyncSecretsError, name: str | None) -> AsyncSecretsError:
+    """The failure for one of those who waited."""
+    error = copy.copy(failure)
+    if isinstance(error, ProviderError) and error.name is None and name is not None:
+        error.name = name
+        error.message += f" (wanted for {name!r})"
+    return error

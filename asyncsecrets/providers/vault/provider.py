@@ -96,7 +96,7 @@ class VaultProvider:
                 return secret
             if self._mount.verified or absent.reason != "absent":
                 raise absent
-            if await self._mount.engine() is engine:
+            if await self._mount.engine(name) is engine:
                 raise absent
         return await self._get_unversioned(name, version)
 
@@ -209,12 +209,12 @@ class VaultProvider:
     async def _engine(self, name: str) -> KV1 | KV2:
         encode_name(name, self._paths.prefix)  # before any I/O
         self._check_open()
-        return await self._mount.engine()
+        return await self._mount.engine(name)
 
     async def _versioned(self, name: str, operation: str) -> KV2:
         encode_name(name, self._paths.prefix)
         self._check_open()
-        return await self._mount.versioned(operation)
+        return await self._mount.versioned(name, operation)
 
     def _check_open(self) -> None:
         if not self._transport.is_open:

@@ -467,6 +467,31 @@ async def test_wrong_kv_version_is_an_error(kv, kv1, provider_at, version, call)
         await kv.backend("GET", f"{kv1}/data/a")
 
 
+@pytest.mark.parametrize("call", ["get", "put", "list", "restore"])
+async def test_api_path_as_mount(kv, provider_at, call):
+    """`secret/data`, which the API's paths suggest, is no mount: nothing is written a level too deep."""
+    settings = {"mount_name": "secret/data", "path_prefix": kv.folder}
+    async with provider_at(kv.backend.url, token=kv.backend.token, **settings) as provider:
+        arguments = {"get": ("a",), "put": ("a", "canary"), "list": (), "restore": ("a",)}[call]
+        with pytest.raises(ConfigError, match="within the mount 'secret'"):
+            await getattr(provider, call)(*arguments)
+
+
+async def test_folder_of_a_kv1_mount(kv, kv1, provider_at):
+    """On KV v1 a path is a path: a mount name that goes on into a folder works as it always has."""
+    async with provider_at(kv.backend.url, token=kv.backend.token, mount_name=f"{kv1}/team") as provider:
+        await provider.put("a", "canary-1")
+        assert (await provider.get("a")).field("key").equals("canary-1")
+        assert await provider.list() == ["a"]
+
+
+async def test_address_with_the_api_in_it(kv, provider_at):
+    """An address that ends in /v1 is named as the mistake."""
+    async with provider_at(f"{kv.backend.url}/v1", token=kv.backend.token) as provider:
+        with pytest.raises(ConfigError, match="addr must not end in /v1"):
+            await provider.get("a")
+
+
 @pytest.mark.parametrize("call", ["get", "put", "list"])
 async def test_missing_mount_and_namespace(kv, provider_at, call):
     """A mount or namespace that does not exist is a configuration error that says so, never an absent secret."""
@@ -509,6 +534,8 @@ async def test_version_question_that_fails(provider_at):
         results = await asyncio.gather(*(provider.get("a") for _ in range(50)), return_exceptions=True)
         assert {type(result) for result in results} == {UnavailableError}
         assert len({id(result) for result in results}) == 50
+        assert {result.name for result in results} == {"a"}
+        assert all("wanted for 'a'" in str(result) for result in results)
         fail[0] = False
         assert await reason(provider.get("a")) == "absent"
 

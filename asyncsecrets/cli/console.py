@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, BinaryIO, Final, TextIO
 
@@ -114,7 +114,8 @@ class Console:
     def _print(self, stream: TextIO, text: str) -> None:
         # A locale that cannot print a character must not turn a message into a traceback.
         encoding = stream.encoding or "utf-8"
-        with _written():
+        # Where errors are told there is nobody left to tell of one that could not be.
+        with _written() if stream is self._stdout else suppress(OSError):
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
             stream.flush()
 

@@ -97,6 +97,15 @@ def test_a_full_disk_is_no_bug(argv: list[str], config: Path) -> None:
         assert message == f"asyncsecrets: the output could not be written: {os.strerror(28)}\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_errors_that_cannot_be_told_keep_their_exit_code(config: Path) -> None:
+    """Nobody hears them, and the code still says what it was."""
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "asyncsecrets", "get", "NEVER_THERE"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (3, b"")
+
+
 def test_init_without_a_file_recommends_what_can_be_done(workdir: Path, cli: Run) -> None:
     """Nothing is used yet, so there is nothing to check."""
     outcome = cli("init")

@@ -54,11 +54,14 @@ def _payload(name: str, answer: Mapping[str, Any]) -> Payload:
     raise malformed(name, "the answer has no value, or one that is neither text nor binary")
 
 
-def version_id(name: str, answer: Mapping[str, Any] | None) -> str:
-    """The id of the version that an answer is about. Raises MalformedResponseError."""
+def version_id(name: str, answer: Mapping[str, Any] | None, *, written: bool = False) -> str:
+    """The id of the version that an answer is about. Raises MalformedResponseError; for one that was ``written``, its
+    outcome is unknown then."""
     version = (answer or {}).get("VersionId")
     if not isinstance(version, str) or not version:
-        raise malformed(name, "the answer names no version")
+        error = malformed(name, "the answer names no version")
+        error.outcome_unknown = written
+        raise error
     return version
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -151,7 +152,7 @@ class AwsSecretsManagerProvider:
             answer = await self._swap(name, value, cas)
         else:
             answer = await self._upsert(name, value)
-        return Secret(payload, name=name, version=version_id(name, answer))
+        return Secret(payload, name=name, version=version_id(name, answer, written=True))
 
     async def delete(self, name: str) -> None:
         """Schedule the secret for deletion after the recovery window, or delete it for good (``force_delete``)."""
@@ -232,11 +233,16 @@ class AwsSecretsManagerProvider:
             move = {"VersionStage": CURRENT, "RemoveFromVersionId": cas, "MoveToVersionId": token}
             moved = await self._call("UpdateSecretVersionStage", name, {"SecretId": name, **move}, unless=_MOVED)
         # A retry of a put that was applied finds the stage where it wanted it.
-        if moved is None and not (written and (await self.get(name)).version == token):
+        if moved is None and not (written and await self._is_current(name, token)):
             if written is not None:
                 await self._unstage(name, token)
             raise self._lost(name, cas)
         return written
+
+    async def _is_current(self, name: str, version: str) -> bool:
+        with contextlib.suppress(SecretNotFoundError):  # deleted in the meantime
+            return (await self.get(name)).version == version
+        return False
 
     def _lost(self, name: str, cas: str) -> ConflictError:
         message = f"{SYSTEM}: {name!r}: version {cas[:80]!a} is not current any more; read it again and decide anew"

@@ -287,6 +287,8 @@ class AwsProxy:
             return web.Response(text=f"<html>{FAULT_BODY}</html>", status=502, content_type="text/html")
         if kind == "redirect":
             return web.Response(status=307, headers={"Location": f"{self.url}/elsewhere"})
+        if kind == "empty":
+            return web.json_response({}, content_type="application/x-amz-json-1.1")
         if kind == "malformed":
             return web.Response(text=f'["{FAULT_BODY}', content_type="application/x-amz-json-1.1")
         if kind == "deep":

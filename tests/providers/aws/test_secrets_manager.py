@@ -285,6 +285,31 @@ async def test_swap_with_no_version(aws, build, cas):
     assert aws.calls == []
 
 
+async def test_swap_of_a_secret_that_is_deleted_meanwhile(aws, build):
+    """A secret that is deleted between the two calls of a compare-and-set is a conflict like any other."""
+    provider = await build()
+    first = (await provider.put("cas", "canary one")).version
+    aws.refused = {
+        "UpdateSecretVersionStage": ("InvalidRequestException", "it was marked for deletion"),
+        "GetSecretValue": ("InvalidRequestException", "it was marked for deletion"),
+    }
+    with pytest.raises(ConflictError, match="not current any more"):
+        await provider.put("cas", "canary two", cas=first)
+
+
+@pytest.mark.parametrize("cas", [None, "0"])
+async def test_write_with_an_empty_answer(aws, build, cas):
+    """A write whose answer says nothing may have been applied."""
+    provider = await build()
+    aws.fault = "empty"
+    with pytest.raises(MalformedResponseError, match="no version") as caught:
+        await provider.put("db", "canary", cas=cas)
+    assert caught.value.outcome_unknown
+    with pytest.raises(MalformedResponseError) as caught:
+        await provider.get("db")
+    assert not caught.value.outcome_unknown
+
+
 async def test_cleaning_outlives_its_caller(aws, build):
     """A caller who is cancelled while the stage is taken away leaves that to be finished."""
     provider = await build()

@@ -147,9 +147,7 @@ def _about_the_secret(call: Call, code: str, message: str) -> AsyncSecretsError:
     if code == "LimitExceededException":
         return call.error(ConflictError, f"AWS refuses {call.operation}: {_QUOTAS.get(call.operation, _QUOTA)}")
     if code == "PreconditionNotMetException":
-        return call.error(
-            ConflictError, f"AWS refuses {call.operation}: something it builds on is not there yet{_PRIOR}"
-        )
+        return call.error(ConflictError, f"AWS refuses {call.operation}: {_PRIOR}")
     if code in {"ResourceNotFoundException", "NotFoundException", "InvalidKeyUsageException", "InvalidArnException"}:
         return ConfigError(call.says(f"the KMS key is not there{_in(call.region)} or cannot do that: check kms_key_id"))
     if code in {"InvalidParameterException", "ValidationException", "InvalidParameterValue", "ValidationError"}:
@@ -178,7 +176,8 @@ _RESTORE: Final = "`await client.restore(name)` or `asyncsecrets restore NAME` b
 
 
 _PRIOR: Final = (
-    ", such as a region of replica_regions that the account has not enabled, or the service-linked role for replication"
+    "AWS says that a step before it is missing, and not which; where replica_regions are set, is each of them enabled in "
+    "the account, and kms_key_id usable there?"
 )
 
 

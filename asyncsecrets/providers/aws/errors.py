@@ -176,7 +176,7 @@ _RESTORE: Final = "`await client.restore(name)` or `asyncsecrets restore NAME` b
 
 
 _PRIOR: Final = (
-    "AWS says that a step before it is missing, and not which; where replica_regions are set, is each of them enabled in "
+    "AWS says that a step before it is missing, and not which; with replica_regions: is each of them enabled in "
     "the account, and kms_key_id usable there?"
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from asyncsecrets.errors import (
     AsyncSecretsError,
     AuthenticationError,
     ConfigError,
-    ProviderError,
     SecretNotFoundError,
     TransientError,
 )
@@ -179,24 +179,25 @@ def _faults(findings: list[Finding]) -> list[list[Finding]]:
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
         if finding.error is not None:
-            groups.setdefault(_fault(finding.source, finding.error), []).append(finding)
+            groups.setdefault(_fault(finding, finding.error), []).append(finding)
     return list(groups.values())
 
 
-def _fault(source: str, error: AsyncSecretsError) -> tuple[str, ...]:
+def _fault(finding: Finding, error: AsyncSecretsError) -> tuple[str, ...]:
     """What tells one fault from another. A server that is down, or does not know who is asking, is so for all names,
-    however it is put for each of them."""
+    however it is put for each of them; anything else is the same if it is put the same, the name aside."""
     if isinstance(error, TransientError | AuthenticationError):
-        return (source, family_of(error).word)
-    return (source, type(error).__name__, _message(error))
+        return (finding.source, family_of(error).word)
+    if isinstance(error, SecretNotFoundError):  # each is looked for in a place of its own
+        return (finding.source, finding.name)
+    return (finding.source, type(error).__name__, _nameless(finding))
 
 
 def _fault_text(group: list[Finding]) -> str:
     first = group[0]
     where = f"  ({', '.join(first.use.places)})" if len(group) == 1 else f"  (source {first.source})"
     names = ", ".join(printable(finding.name) for finding in group)
-    messages = dict.fromkeys(_message(finding.error).replace("\n", "\n  ") for finding in group)
-    told = "\n  ".join([*messages][:_TOLD])
+    told = "\n".join(_messages(group)[:_TOLD]).replace("\n", "\n  ")
     return f"\n{_LABELS[first.family]}  {names}{where}\n  {told}"
 
 
@@ -204,14 +205,22 @@ def _fault_document(group: list[Finding]) -> dict[str, Any]:
     first = group[0]
     names = [finding.name for finding in group]
     kind = type(first.error).__name__
-    return {"source": first.source or None, "class": kind, "message": _message(first.error), "names": names}
+    return {"source": first.source or None, "class": kind, "message": _messages(group)[0], "names": names}
 
 
-def _message(error: AsyncSecretsError | None) -> str:
-    """The error without the name that happened to meet it, where it is about the source as a whole."""
-    message = message_of(error) if error is not None else ""
-    if isinstance(error, ProviderError) and error.name is not None:
-        message = message.replace(f"{error.name!r}: ", "", 1)
-        if isinstance(error, TransientError | AuthenticationError):
-            message = message.replace(repr(error.name), "NAME")
-    return message
+def _messages(group: list[Finding]) -> list[str]:
+    """The messages of one fault, in order, each once: of several names, without the name that happened to meet it."""
+    if len(group) == 1:
+        return [_message(group[0])]
+    return list(dict.fromkeys(map(_nameless, group)))
+
+
+def _message(finding: Finding) -> str:
+    message = message_of(finding.error) if finding.error is not None else ""
+    return message.replace(f"{finding.name!r}: ", "", 1)
+
+
+def _nameless(finding: Finding) -> str:
+    """The message with NAME for the name, where it stands by itself or ends a path."""
+    name = re.escape(printable(finding.name))
+    return re.sub(rf"(?<=['\"/]){name}(?=['\"\s:;,)?]|$)", "NAME", _message(finding))

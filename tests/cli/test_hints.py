@@ -81,6 +81,25 @@ def test_one_fault_of_a_source_is_told_once(status: int, workdir: Path, vault: V
     assert [fault["names"] for fault in cli("check", "--json").json["faults"]] == [["A", "B", "C", "folder/D"]]
 
 
+def test_one_setting_that_is_wrong_is_told_once(workdir: Path, vault: VaultServer, cli: Run) -> None:
+    """And so is one policy, with the path of all; what is missing is told one by one, with its place."""
+    keys = ["os.environ/AA", "os.environ/folder/BB"]
+    write_config(workdir, {"general_settings": vault_settings(vault, mount_name="nowhere"), "keys": keys})
+    outcome = cli("check")
+    assert (outcome.code, outcome.out.count("\nCONFIG  AA, folder/BB  (source default)\n")) == (2, 1)
+    assert "'nowhere/data/NAME'" in outcome.out
+    token = vault.create_token("default")
+    write_config(workdir, {"general_settings": vault_settings(vault, token=token), "keys": keys})
+    outcome = cli("check")
+    assert (outcome.code, outcome.out.count("\nDENIED  AA, folder/BB  (source default)\n")) == (4, 1)
+    assert "secret/data/NAME" in outcome.out
+    write_config(workdir, {"general_settings": vault_settings(vault), "keys": keys})
+    outcome = cli("check")
+    assert outcome.code == 3
+    assert "\nMISSING  AA  (keys[0])\n" in outcome.out
+    assert "\nMISSING  folder/BB  (keys[1])\n" in outcome.out
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("argv", [["list"], ["get", "DB_PASSWORD"], ["list", "--json"]])
 def test_a_full_disk_is_no_bug(argv: list[str], config: Path) -> None:

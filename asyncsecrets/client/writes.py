@@ -29,7 +29,7 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
     WriteOutcomeUnknownError,
 )
-from asyncsecrets.providers.base import Provider, Writer
+from asyncsecrets.providers.base import Encrypter, Provider, Writer
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["delete", "is_undecided", "put", "sealed", "undecided"]
@@ -216,5 +216,6 @@ def undecided(source: Source, name: str, why: ProviderError | None) -> WriteOutc
 
 def _writer(provider: Provider) -> Writer:
     if not isinstance(provider, Writer):
-        raise UnsupportedOperationError(f"{provider.system} cannot be written to through asyncsecrets")
+        hint = "; it stores nothing: encrypt a value, and set the variable" if isinstance(provider, Encrypter) else ""
+        raise UnsupportedOperationError(f"{provider.system} cannot be written to through asyncsecrets{hint}")
     return provider

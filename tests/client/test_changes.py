@@ -322,6 +322,18 @@ async def test_a_change_overtakes_a_flight() -> None:
             await client.get("NAME")
 
 
+async def test_a_key_service_says_how_it_is_written_to() -> None:
+    """It stores nothing: what it encrypts is put into the environment by somebody else."""
+
+    class KeyService(Able):
+        put = None  # type: ignore[assignment]
+
+    async with client_of(KeyService()) as client:
+        for call in (client.put("NAME", "canary"), client.delete("NAME")):
+            with pytest.raises(UnsupportedOperationError, match="encrypt a value"):
+                await call
+
+
 def test_encrypters_need_not_be_told_apart() -> None:
     """A manager that keeps secrets is no key service."""
     assert isinstance(Able(), Encrypter)

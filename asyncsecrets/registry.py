@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Final, Protocol, cast
 
 from asyncsecrets.errors import ConfigError, MissingDependencyError, UnsupportedOperationError
@@ -38,6 +39,15 @@ class ProviderFactory(Protocol):
 
     def from_settings(self, settings: Mapping[str, Value], environ: Mapping[str, str]) -> Provider:
         """Make a provider; no I/O. Raises ConfigError for settings that are missing, unknown or at odds."""
+
+
+class KeyServiceFactory(Protocol):
+    """What it asks of the class of a key service."""
+
+    def from_settings(
+        self, settings: Mapping[str, Value], environ: Mapping[str, str], *, dotenv: str | Path | None = None
+    ) -> Provider:
+        """As :meth:`ProviderFactory.from_settings`; ciphertext may stand in the file ``dotenv`` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +100,22 @@ def load(system: str, custom: str | None = None) -> ProviderFactory:
     return _load_built_in(entry.target, system, entry.extra)
 
 
-def build(system: str, settings: Mapping[str, Value], environ: Mapping[str, str]) -> Provider:
-    """Make the provider of ``system``: import its class and hand it its settings. No I/O. Raises as :func:`load`."""
+def build(
+    system: str,
+    settings: Mapping[str, Value],
+    environ: Mapping[str, str],
+    *,
+    dotenv: str | Path | None = None,
+) -> Provider:
+    """Make the provider of ``system``: import its class and hand it its settings. No I/O. Raises as :func:`load`.
+
+    ``dotenv`` is the ``.env`` file that adds to ``environ``; only :data:`KEY_SERVICES`, which read it, are told of it.
+    """
     custom = settings.get("custom_secret_manager")
-    return load(system, custom if isinstance(custom, str) else None).from_settings(settings, environ)
+    found = load(system, custom if isinstance(custom, str) else None)
+    if system in KEY_SERVICES:
+        return cast("KeyServiceFactory", found).from_settings(settings, environ, dotenv=dotenv)
+    return found.from_settings(settings, environ)
 
 
 def _entry_point(system: str) -> str | None:

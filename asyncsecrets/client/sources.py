@@ -47,7 +47,7 @@ def build_sources(
             declared,
             hot,
             provider=provider,
-            build=partial(registry.build, declared.system, declared.settings, variables),
+            build=partial(registry.build, declared.system, declared.settings, variables, dotenv=dotenv),
             environment=stand_in,
             retry=retry,
             changed=changed,

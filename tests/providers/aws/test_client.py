@@ -427,3 +427,22 @@ async def _everything(aws, environ, client):
         environ["ENCRYPTED"] = await kms.encrypt("canary plaintext")
         await kms.aclose()
         assert (await secrets.get("ENCRYPTED")).equals("canary plaintext")
+
+
+@pytest.mark.parametrize("hosted", [True, False])
+async def test_kms_of_an_env_file(aws, environ, tmp_path, hosted):
+    """A ciphertext that only the .env file of the configuration has is decrypted, and never handed out as it is."""
+    key = (await aws.moto_call("CreateKey", "kms"))["KeyMetadata"]["KeyId"]
+    plaintext = base64.b64encode(b"canary sk-1234").decode()
+    blob = (await aws.moto_call("Encrypt", "kms", KeyId=key, Plaintext=plaintext))["CiphertextBlob"]
+    (tmp_path / "app.env").write_text(f"MASTER_KEY={blob}\nPLAIN=canary plain\n")
+    settings = {"key_management_system": "aws_kms"}
+    if hosted:
+        settings["key_management_settings"] = {"hosted_keys": ["MASTER_KEY"]}
+    document = {"asyncsecrets": {"env_file": str(tmp_path / "app.env")}, "general_settings": settings}
+    async with SecretsClient.from_config(document, environ=environ) as secrets:
+        assert (await secrets.get("os.environ/MASTER_KEY")).equals("canary sk-1234")
+        if hosted:
+            assert (await secrets.get("PLAIN")).equals("canary plain")
+        with pytest.raises(SecretNotFoundError):
+            await secrets.get("NOT_THERE")

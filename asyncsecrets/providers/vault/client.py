@@ -8,7 +8,7 @@ from typing import Any
 from asyncsecrets.errors import ProviderError
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.tokens import Token
-from asyncsecrets.providers.vault.errors import Answer, Call, blames_token
+from asyncsecrets.providers.vault.errors import Answer, Call, blames_token, errors_in
 from asyncsecrets.providers.vault.http import Transport
 
 __all__ = ["VaultClient"]
@@ -28,9 +28,10 @@ class VaultClient:
         if answer.status < 300:
             token.served = True
             return answer
-        if answer.status != 403 or not blames_token(answer):
-            return answer
-        return await self._again(call, answer, token)
+        if answer.status == 403 and blames_token(answer):
+            return await self._again(call, answer, token)
+        token.served = token.served or _accepts_token(answer)
+        return answer
 
     async def _again(self, call: Call, answer: Answer, refused: Token) -> Answer:
         token = await _for(call, self.tokens.replace(refused))
@@ -38,9 +39,15 @@ class VaultClient:
             answer.token_is_good = True
             return answer
         answer = await self.transport.send(call, token)
-        token.served = token.served or answer.status < 300
+        token.served = token.served or answer.status < 300 or _accepts_token(answer)
         self.tokens.helped(answer.status != 403 or not blames_token(answer))
         return answer
+
+
+def _accepts_token(answer: Answer) -> bool:
+    """Whether a refusal of the server's shows that it let the token in: an absent secret, or a policy's no."""
+    texts = errors_in(answer.body) if answer.status in {403, 404} else None
+    return texts == [] if answer.status == 404 else texts is not None and not blames_token(answer)
 
 
 async def _for(call: Call, getting: Coroutine[Any, Any, Token]) -> Token:

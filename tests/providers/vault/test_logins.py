@@ -11,7 +11,13 @@ import pytest
 import trustme
 from aiohttp import web
 
-from asyncsecrets.errors import AccessDeniedError, AuthenticationError, ConfigError, UnavailableError
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ConfigError,
+    SecretNotFoundError,
+    UnavailableError,
+)
 from asyncsecrets.testing.vault_server import VaultServer
 
 from .backend import Backend, Issuer
@@ -277,6 +283,19 @@ async def test_refusals_that_look_like_the_tokens_fault(provider_at, pause):
             server.faults.clear()
             await backend("POST", "secret/data/other", {"data": {"key": "canary"}})
             await provider.get("other")
+
+
+@pytest.mark.parametrize("name", ["team/forbidden", "absent"])
+async def test_a_refusal_is_a_service_too(backend, provider_at, name):
+    """A token that is let in to be told of a missing secret or a policy is no useless one: its end is one login."""
+    login = await backend.approle(token_policies="default" if "/" in name else "reader")
+    async with provider_at(backend.url, **login, kv_version=2) as provider:
+        provider._mount.verified = True
+        for count in range(1, 5):
+            with pytest.raises((AccessDeniedError, SecretNotFoundError)):
+                await provider.get(name)
+            assert provider.tokens.logins == count
+            await backend("POST", "auth/token/revoke", {"token": provider.tokens.current().text})
 
 
 @pytest.mark.parametrize("pause", [0.25, 5.0, 70.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from asyncsecrets.errors import DecodeError, MalformedResponseError, UnsupportedOperationError
@@ -69,6 +69,7 @@ def object_text(call: Call, members: Any) -> str:
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _TEXT: Final = rb'"[^"\\\x00-\x1f]*"'
 _COMMON: Final = re.compile(
     rb'\{"request_id":%(text)s,"lease_id":"","renewable":false,"lease_duration":0,'
@@ -93,11 +94,12 @@ def common_secret(body: bytes) -> tuple[str, str, str] | None:
 
 
 def moment(value: Any) -> datetime | None:
-    """A time of Vault's, or None where it is absent."""
+    """A time of Vault's, or None where it is absent. One without a time zone is UTC, as all that Vault writes."""
     try:
-        return datetime.fromisoformat(value) if isinstance(value, str) and value else None
+        time = datetime.fromisoformat(value) if isinstance(value, str) and value else None
     except ValueError:
         return None
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 def keys_of(call: Call, answer: Answer) -> list[str]:
@@ -133,7 +135,7 @@ def metadata_of(call: Call, answer: Answer, now: Callable[[], datetime]) -> Secr
 
 
 def _version(call: Call, number: str, about: Any, current: int, now: datetime) -> VersionInfo:
-    if not (number.isascii() and number.isdigit()) or not isinstance(about, dict):
+    if not _NUMBER.fullmatch(number) or not isinstance(about, dict):
         raise malformed(call, "a version of the metadata has no number")
     deleted = moment(about.get("deletion_time"))
     state = "enabled"

@@ -236,11 +236,16 @@ async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes:
 
 def _date(response: aiohttp.ClientResponse) -> datetime | None:
     """What the server's clock says, to the second."""
+    return _http_date(response.headers.get("Date", ""))
+
+
+def _http_date(text: str) -> datetime | None:
+    """A time as HTTP writes it. Nonsense is None, as is what lies so far off that reckoning with it would overflow."""
     try:
-        date = parsedate_to_datetime(response.headers.get("Date", ""))
-    except (ValueError, TypeError, IndexError):
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return date if date.tzinfo is not None else None
+    return date if date.tzinfo is not None and 1970 <= date.year < 9999 else None
 
 
 def _seconds(retry_after: str, now: Callable[[], datetime]) -> float | None:
@@ -249,10 +254,8 @@ def _seconds(retry_after: str, now: Callable[[], datetime]) -> float | None:
         return None
     if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 10:
         return float(retry_after)
-    try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - now()).total_seconds())
-    except (ValueError, TypeError, IndexError):
-        return None
+    date = _http_date(retry_after)
+    return max(0.0, (date - now()).total_seconds()) if date is not None else None
 
 
 def _origins(settings: VaultSettings) -> _Origins:

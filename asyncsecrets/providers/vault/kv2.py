@@ -113,7 +113,8 @@ class KV2:
         error = translate(call, answer)
         if not isinstance(error, SecretNotFoundError) or error.reason != "deleted":
             raise error
-        return _version_in(call, data_of(call, answer)["metadata"])
+        data = data_of(call, answer)
+        return _version_in(call, data.get("metadata", data))
 
     async def destroy(self, name: str, versions: Sequence[str] | None) -> None:
         """Remove the data of given versions for good, or all versions and the metadata."""

@@ -7,7 +7,7 @@
     async with SecretsClient.from_config("config.yaml"):
         key = await get_secret("OPENAI_API_KEY")
 
-Importing this package loads no HTTP client, no SDK and no parser: everything but :func:`get_secret` is imported when
+Importing this package loads no HTTP client, no SDK and no parser: everything but ``get_secret`` is imported when
 it is first named.
 """
 

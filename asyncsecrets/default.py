@@ -62,7 +62,7 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
     reader that is late must not be answered from another place, such as the environment, without anybody knowing.
 
     ``default`` is returned if, and only if, the secret is absent. Everything else raises
-    :class:`~asyncsecrets.errors.AsyncSecretsError`: a manager that is down or says no is not an absent secret.
+    ``AsyncSecretsError``: a manager that is down or says no is not an absent secret.
 
     A warm secret costs one dict lookup. Safe to call from any number of tasks.
     """
@@ -104,8 +104,8 @@ async def get_secret_bool(name: str, default: T) -> bool | T: ...
 async def get_secret_bool(name: str, default: object = _MISSING) -> object:
     """Return a secret that says true/yes/on/1 or false/no/off/0, in any case, as a bool.
 
-    Blanks around the word do not matter. Raises :class:`~asyncsecrets.errors.DecodeError` for any other text, without
-    showing it; otherwise like :func:`get_secret`.
+    Blanks around the word do not matter. Raises ``DecodeError`` for any other text, without
+    showing it; otherwise like ``get_secret``.
     """
     try:
         meaning = _WORDS.get((await get_secret(name)).strip().lower())

@@ -31,7 +31,7 @@ DocumentPath = tuple[str | int, ...]
 def references(document: Any) -> Iterator[tuple[DocumentPath, str]]:
     """Yield the path and text of every reference in ``document``, in order, whether the text is well-formed or not.
 
-    Raises :class:`~asyncsecrets.errors.ConfigError` for a document nested deeper than :data:`MAX_DEPTH` (a recursive
+    Raises ``ConfigError`` for a document nested deeper than ``MAX_DEPTH`` (a recursive
     one is).
     """
     yield from _walk(document, ())
@@ -41,7 +41,7 @@ def replace_references(document: Any, values: Mapping[str, str]) -> Any:
     """Return a copy of ``document`` with every reference replaced by its value in ``values``, by reference text.
 
     A value is put in as it is and never read as a reference itself. Raises KeyError for a reference without a value,
-    and :class:`~asyncsecrets.errors.ConfigError` as :func:`references` does.
+    and ``ConfigError`` as ``references`` does.
     """
     return _replace(document, values, ())
 

@@ -43,7 +43,7 @@ class Reference:
     """Which secret is meant: ``name``, and where given the ``source``, ``version`` and ``field``.
 
     ``source`` None is the default source, ``version`` None the current version, ``field`` None the value as the source
-    hands it out. Raises :class:`~asyncsecrets.errors.ConfigError` for parts that no reference can have.
+    hands it out. Raises ``ConfigError`` for parts that no reference can have.
     """
 
     name: str
@@ -76,7 +76,7 @@ def is_reference(text: str) -> bool:
 def parse(text: str) -> Reference:
     """Read a bare name or a reference.
 
-    Raises :class:`~asyncsecrets.errors.ConfigError`, showing the text (shortened, escaped) and how to write it.
+    Raises ``ConfigError``, showing the text (shortened, escaped) and how to write it.
     """
     if not isinstance(text, str):
         raise ConfigError(f"the name of a secret is text, not {type(text).__name__}")
@@ -96,7 +96,7 @@ def render(reference: Reference) -> str:
 
 
 def check_source(source: str) -> None:
-    """Raise :class:`~asyncsecrets.errors.ConfigError` unless ``source`` can name a source."""
+    """Raise ``ConfigError`` unless ``source`` can name a source."""
     if not _SOURCE.fullmatch(source):
         raise ConfigError(
             f"{_shown(source)} cannot name a source: use up to 64 of a-z, 0-9, '_' and '-', starting with a letter"

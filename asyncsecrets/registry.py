@@ -1,7 +1,7 @@
 """Which class talks to which manager: ``key_management_system`` → a class, imported when it is first needed.
 
 A provider class offers ``from_settings(settings, environ)``, a pure class method that does no I/O. ``settings`` are the
-checked ``key_management_settings`` of its source without what all sources share (see :mod:`asyncsecrets.settings`),
+checked ``key_management_settings`` of its source without what all sources share (see ``asyncsecrets.settings``),
 ``environ`` the environment for whatever they leave out.
 
 A class of one's own is named by the setting ``custom_secret_manager`` of the manager ``custom``, as ``module.Class`` or
@@ -47,7 +47,7 @@ class KeyServiceFactory(Protocol):
     def from_settings(
         self, settings: Mapping[str, Value], environ: Mapping[str, str], *, dotenv: str | Path | None = None
     ) -> Provider:
-        """As :meth:`ProviderFactory.from_settings`; ciphertext may stand in the file ``dotenv`` too."""
+        """As ``ProviderFactory.from_settings``; ciphertext may stand in the file ``dotenv`` too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,9 @@ def build(
     *,
     dotenv: str | Path | None = None,
 ) -> Provider:
-    """Make the provider of ``system``: import its class and hand it its settings. No I/O. Raises as :func:`load`.
+    """Make the provider of ``system``: import its class and hand it its settings. No I/O. Raises as ``load``.
 
-    ``dotenv`` is the ``.env`` file that adds to ``environ``; only :data:`KEY_SERVICES`, which read it, are told of it.
+    ``dotenv`` is the ``.env`` file that adds to ``environ``; only ``KEY_SERVICES``, which read it, are told of it.
     """
     custom = settings.get("custom_secret_manager")
     found = load(system, custom if isinstance(custom, str) else None)

@@ -1,7 +1,7 @@
 """Secret: a value that does not show itself.
 
-A :class:`Secret` carries one payload with its name, version and age. Its payload leaves it by
-:meth:`~Secret.reveal` and :meth:`~Secret.reveal_bytes` only: ``repr``, ``str``, ``format``, f-strings, ``%``, ``vars``,
+A ``Secret`` carries one payload with its name, version and age. Its payload leaves it by
+``reveal`` and ``reveal_bytes`` only: ``repr``, ``str``, ``format``, f-strings, ``%``, ``vars``,
 pickle, ``copy``, ``json`` and iteration show a mask or refuse. What Python cannot prevent (a debugger, a core dump,
 ``gc.get_referents``) is listed in the security notes of the documentation.
 
@@ -108,7 +108,7 @@ class Secret:
     def reveal(self) -> str:
         """Return the value as text: exactly what is stored, never stripped or converted.
 
-        Raises :class:`~asyncsecrets.errors.DecodeError` if it is binary and not UTF-8.
+        Raises ``DecodeError`` if it is binary and not UTF-8.
         """
         if isinstance(self.__payload, str):
             return self.__payload
@@ -120,7 +120,7 @@ class Secret:
     def reveal_bytes(self) -> bytes:
         """Return the value as bytes (UTF-8 where it is text).
 
-        Raises :class:`~asyncsecrets.errors.DecodeError` for text that has no UTF-8 form (lone surrogates).
+        Raises ``DecodeError`` for text that has no UTF-8 form (lone surrogates).
         """
         if isinstance(self.__payload, bytes):
             return self.__payload
@@ -133,7 +133,7 @@ class Secret:
         """Return one member of a JSON object payload as a Secret of its own.
 
         The member must be text: a number or a boolean has no one text that is surely the stored one. Raises
-        :class:`~asyncsecrets.errors.DecodeError` if the payload is not a JSON object, or has no such text member.
+        ``DecodeError`` if the payload is not a JSON object, or has no such text member.
         """
         if not self.has_field(field):
             raise DecodeError(f"{self._name!r} has no field {field!r}")
@@ -145,7 +145,7 @@ class Secret:
     def has_field(self, field: str) -> bool:
         """Whether the JSON object payload has this member, of whatever type.
 
-        Raises :class:`~asyncsecrets.errors.DecodeError` if the payload is not a JSON object.
+        Raises ``DecodeError`` if the payload is not a JSON object.
         """
         return field in self._document()
 

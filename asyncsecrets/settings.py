@@ -254,4 +254,4 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
     },
     "memory": {"secrets": Setting(Kind.MAPPING)},
 }
-"""What each manager understands on top of :data:`COMMON` (or differently from it)."""
+"""What each manager understands on top of ``COMMON`` (or differently from it)."""

@@ -78,7 +78,7 @@ def load_strings(text: str | bytes, *, origin: str) -> Any:
     """Read one YAML document into ``dict``, ``list`` and ``str``; an empty text is the empty string.
 
     ``origin`` says in errors where the text is from, usually a file's path. ``bytes`` are UTF-8, with or without a byte
-    order mark. Raises :class:`~asyncsecrets.errors.ConfigError` with the origin, line and column (both from 1).
+    order mark. Raises ``ConfigError`` with the origin, line and column (both from 1).
     """
     try:
         return _document(_decode(text))

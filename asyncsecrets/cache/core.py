@@ -48,7 +48,7 @@ class SingleFlightCache(Generic[K, V]):
     fails keeps the old value for up to ``policy.max_stale`` seconds more. ``put`` and ``invalidate`` take a running
     flight off the record, so an older read never overwrites a newer write.
 
-    ``classify`` says what a failure means (:class:`~asyncsecrets.cache.Verdict`); ``stand_in`` may supply a value for
+    ``classify`` says what a failure means (``Verdict``); ``stand_in`` may supply a value for
     a key that the backend does not have; ``listener`` hears of every change; ``on_end`` is awaited when the loop that
     the cache ran on is being shut down, to close what is bound to it. ``clock`` (seconds, never backwards) and
     ``jitter`` (0 to 1) are arguments so that time can be moved; with a clock of your own, pass ``guarded=False``, for
@@ -177,11 +177,11 @@ class SingleFlightCache(Generic[K, V]):
             self._reschedule()
 
     def clear(self) -> None:
-        """Forget everything, as :meth:`invalidate` does for one key."""
+        """Forget everything, as ``invalidate`` does for one key."""
         self.invalidate_all(lambda _: True)
 
     def invalidate_all(self, which: Callable[[K], bool]) -> None:
-        """:meth:`invalidate` every key that ``which`` says yes to. O(n)."""
+        """``invalidate`` every key that ``which`` says yes to. O(n)."""
         for key in [*self._entries, *self._flights, *self._absent.keys()]:
             if which(key):
                 self.invalidate(key)

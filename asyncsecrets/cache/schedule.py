@@ -137,7 +137,7 @@ class Schedule(Generic[K]):
         return 0 if overdue is None else overdue.failures
 
     def next_at(self) -> float:
-        """When :meth:`pop` next may have something to say; infinite when there is nothing."""
+        """When ``pop`` next may have something to say; infinite when there is nothing."""
         wheel = self._wheel.next_at()
         return min(_NEVER if wheel is None else wheel, self._alarms[0][0] if self._alarms else _NEVER)
 

@@ -6,7 +6,7 @@ list ``[key, born, key, born, …]``: 16 bytes a key, nothing for the garbage co
 shared floats, rounded down to the tick. Both roundings end a life early rather than late.
 
 Taking a key out of the middle of a list would need to know its bucket, which would cost a dict entry a key (38 bytes at
-100,000). Instead :meth:`Wheel.forget` counts one of its memberships as dead, and the next one of that key to come out
+100,000). Instead ``Wheel.forget`` counts one of its memberships as dead, and the next one of that key to come out
 is dropped. This is sound because **a key's live membership is the last of its memberships to come out**: a key that
 has dead ones is always put a whole span ahead, where none of its dead ones can lie behind it. When the dead outnumber
 the living, they are swept out, so a key that is forgotten a million times costs no memory.

@@ -2,7 +2,7 @@
 
 Results go to stdout, errors and notes to stderr. With ``--json`` stdout gets exactly one JSON document, also when the
 command fails, and stderr gets nothing. No secret is printed but by the commands that exist for it, through
-:meth:`Console.payload`.
+``Console.payload``.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Administration:
-    """The part of :class:`~asyncsecrets.client.SecretsClient` that administers secrets.
+    """The part of ``SecretsClient`` that administers secrets.
 
     Each method raises AccessModeError before anything is sent, UnsupportedOperationError (naming the managers that can)
     where the source's manager has no such operation, and WriteOutcomeUnknownError where a change was sent and not
@@ -34,7 +34,7 @@ class Administration:
         raise NotImplementedError
 
     async def restore(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
-        """Bring back the given versions, or what the last :meth:`delete` took. Nothing to bring back is not an error.
+        """Bring back the given versions, or what the last ``delete`` took. Nothing to bring back is not an error.
 
         Raises SecretNotFoundError where the secret is gone for good or never was, UnsupportedOperationError for
         ``versions`` where deleting is a matter of the secret as a whole, ConfigError for no versions at all.
@@ -55,7 +55,7 @@ class Administration:
         """Have the manager rotate a secret by its own means, beginning now; return the version that it will make.
 
         The manager takes its time: readers have the old value until the new one is read, which is tried at once and
-        then at the refresh interval; :meth:`refresh` asks in between. Raises SecretNotFoundError.
+        then at the refresh interval; ``refresh`` asks in between. Raises SecretNotFoundError.
         """
         return await self._change(name, source, changes.rotate)
 
@@ -65,7 +65,7 @@ class Administration:
         """Merge ``members`` into a secret that is a JSON object, and return the whole object as it then is.
 
         As RFC 7396 has it: a member that is None is removed, an object is merged, anything else is put in its place;
-        members that are not named stay, and are not sent. ``cas`` as for :meth:`put`. The secret is read back, so the
+        members that are not named stay, and are not sent. ``cas`` as for ``put``. The secret is read back, so the
         source needs ``access_mode: read_and_write``. Raises SecretNotFoundError, ConflictError, and DecodeError for
         ``members`` that are no mapping, or an empty one.
         """

@@ -1,6 +1,6 @@
 """Changes other than a put: each made until it is known to be applied, and seen by the next read.
 
-Like every write (:mod:`asyncsecrets.client.writes`) a change runs in a task of its own, after what was begun before for
+Like every write (``asyncsecrets.client.writes``) a change runs in a task of its own, after what was begun before for
 the same name. What was sent and not answered is made again, once, where making it twice is making it once; otherwise,
 and when that does not decide it either, WriteOutcomeUnknownError says so and readers keep what is cached, to be renewed
 as soon as may be.
@@ -85,7 +85,7 @@ def chosen(versions: Iterable[str] | None) -> list[str] | None:
 
 def sealed_changes(name: str, changes: object) -> Secret | DecodeError:
     """Return a patch as one Secret that holds its JSON, or the error to raise: see
-    :func:`~asyncsecrets.client.writes.sealed`."""
+    ``sealed``."""
     if not isinstance(changes, Mapping) or not all(isinstance(member, str) for member in changes):
         return DecodeError(f"the changes of {name!r} must be a mapping of member names to values, None removes one")
     if not changes:
@@ -200,7 +200,7 @@ async def metadata(source: Source, name: str) -> SecretMetadata:
 
 async def write_metadata(source: Source, name: str, changes: Mapping[str, Any]) -> None:
     """Change a secret's metadata: what ``changes`` holds of the arguments of
-    :meth:`~asyncsecrets.providers.base.MetadataKeeper.write_metadata`."""
+    ``write_metadata``."""
 
     async def write(provider: Provider) -> None:
         await _keeper(provider).write_metadata(name, **changes)

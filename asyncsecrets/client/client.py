@@ -43,18 +43,17 @@ T = TypeVar("T")
 class SecretsClient(Administration):
     """Reads and writes secrets of one or several sources, and keeps what it has read fresh.
 
-    Build one with :meth:`from_config`, :meth:`from_provider` or :meth:`from_environment`: no I/O is done and no event
-    loop bound before ``async with`` or :meth:`start`. Within ``async with`` it is the process's default client, the
-    one that :func:`asyncsecrets.get_secret` reads through.
+    Build one with ``from_config``, ``from_provider`` or ``from_environment``: no I/O is done and no event loop bound
+    before ``async with`` or ``start``. Within ``async with`` it is the process's default client, the one that
+    ``asyncsecrets.get_secret`` reads through.
 
     A client works on one event loop at a time; asked from another thread's loop, it answers from memory or has its own
     loop fetch. When its loop is gone it goes on, with its values, on the next one that uses it. Every method raises
-    :class:`~asyncsecrets.errors.AsyncSecretsError` and nothing else of ours,
-    :class:`~asyncsecrets.errors.ClosedError` after :meth:`aclose`.
+    ``AsyncSecretsError`` and nothing else of ours, ``ClosedError`` after ``aclose``.
 
     ``environ`` is the environment (default: the process's, with the ``.env`` file in the working directory);
     ``providers`` are made already, by source; ``retry`` is the retry policy of every source; ``jitter`` a source of
-    randomness from 0 to 1; ``cache_options`` go to every :class:`~asyncsecrets.cache.SingleFlightCache` (clocks, for
+    randomness from 0 to 1; ``cache_options`` go to every ``SingleFlightCache`` (clocks, for
     tests).
     """
 
@@ -128,7 +127,7 @@ class SecretsClient(Administration):
     @classmethod
     def from_environment(cls, **options: Any) -> Self:
         """Build the client of a program that was given none: see
-        :meth:`asyncsecrets.config.Config.from_environment`."""
+        ``asyncsecrets.config.Config.from_environment``."""
         environ = options.get("environ")
         return cls(Config.from_environment(os.environ if environ is None else environ, Path.cwd()), **options)
 
@@ -146,7 +145,7 @@ class SecretsClient(Administration):
         """Open every source and start refreshing on the running loop. Raises what is wrong with the configuration,
         and closes the client.
 
-        No secret is read: a manager that is down does not keep a program from starting. To insist, :meth:`warm_up`.
+        No secret is read: a manager that is down does not keep a program from starting. To insist, ``warm_up``.
         """
         self._check_open()
         try:
@@ -271,7 +270,7 @@ class SecretsClient(Administration):
         return written if field is None else written.field(field)
 
     async def delete(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
-        """Delete a secret, or these versions of it, recoverably where the store can: :meth:`restore` brings it back.
+        """Delete a secret, or these versions of it, recoverably where the store can: ``restore`` brings it back.
 
         Deleting what is absent is not an error. Raises UnsupportedOperationError for ``versions`` where the store has
         no such thing, ConfigError for no versions at all.

@@ -206,7 +206,7 @@ class _Visit:
         return self._task is not None
 
     async def wait(self, host: asyncio.AbstractEventLoop, limit: float) -> asyncio.Future[Any] | None:
-        """Return the done future of the operation, or None if it got no answer: :attr:`too_late`, or its loop has
+        """Return the done future of the operation, or None if it got no answer: ``too_late``, or its loop has
         ended, or is about to."""
         try:
             host.call_soon_threadsafe(self._receive, self)

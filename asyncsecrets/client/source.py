@@ -46,7 +46,7 @@ class Source:
 
     The provider is ``provider``, or made by ``build``; ``environment`` stands in for names that are absent here;
     ``changed`` hears of every reference that becomes warm, is renewed, or is warm no longer. Everything but ``peek``
-    runs at :attr:`home`.
+    runs at ``home``.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ Changed = Callable[[str, Secret | None], None]
 
 
 class Views:
-    """The views of one source's entries, and which of them are warm: what :class:`~asyncsecrets.cache.Listener` asks.
+    """The views of one source's entries, and which of them are warm: what ``Listener`` asks.
 
     ``peek`` returns the entry that the cache vouches for; ``environment`` stands in for what is absent;
     ``default_field`` returns the member of a JSON payload that is a secret's value, or None.

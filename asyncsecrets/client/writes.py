@@ -1,13 +1,13 @@
 """Writes: decided when their outcome is unknown, visible to the next read.
 
-A write runs in a task of its own (:class:`~asyncsecrets.client.operations.Operations`): a caller who is cancelled
+A write runs in a task of its own (``Operations``): a caller who is cancelled
 leaves it to finish, because a write that is cut off half-way is one whose outcome nobody knows. It is tried again only
 where it cannot have been applied. Where it may have been (sent, and never answered), a manager that knows a write again
 by its token is given it again. Otherwise the current value is read back: if that is ours the write is done; if the
 version that was current before is still current the write is made again, under the same token; otherwise
 WriteOutcomeUnknownError says so.
 
-What is written goes through here as a :class:`~asyncsecrets.secret.Secret`, for the sake of tracebacks that show local
+What is written goes through here as a ``Secret``, for the sake of tracebacks that show local
 variables.
 """
 

@@ -1,21 +1,21 @@
 """What a provider is: the protocols that every secret manager's adapter implements.
 
 A provider speaks to one secret manager and does **one attempt per call**. It knows nothing of caches, retries,
-references or config files. The contract, checked by :mod:`asyncsecrets.testing.conformance`:
+references or config files. The contract, checked by ``asyncsecrets.testing.conformance``:
 
 * Constructing one does no I/O, starts nothing, binds to no event loop, and reads nothing but its arguments.
-* :meth:`Provider.open` binds it to the running loop (sessions, credentials). Blocking work in it runs in a thread. It
-  *may* be called again after :meth:`~Provider.aclose`, on another loop, any number of times.
-* A call *must* raise only :mod:`asyncsecrets.errors` classes and ``asyncio.CancelledError``; the error is translated
+* ``Provider.open`` binds it to the running loop (sessions, credentials). Blocking work in it runs in a thread. It
+  *may* be called again after ``aclose``, on another loop, any number of times.
+* A call *must* raise only ``asyncsecrets.errors`` classes and ``asyncio.CancelledError``; the error is translated
   in one function, names the secret and the remedy, and holds no value, header or body. A foreign exception never rides
   along as ``__cause__`` or ``__context__``: several of them hold the payload or the credentials.
-* *Absent* is :class:`~asyncsecrets.errors.SecretNotFoundError`. A missing mount, vault, project or region is not
-  absent: it is a :class:`~asyncsecrets.errors.ConfigError`.
-* A name that the manager cannot have is refused with :class:`~asyncsecrets.errors.InvalidNameError` before any I/O. Two
+* *Absent* is ``SecretNotFoundError``. A missing mount, vault, project or region is not
+  absent: it is a ``ConfigError``.
+* A name that the manager cannot have is refused with ``InvalidNameError`` before any I/O. Two
   different names never reach the same secret.
 * A payload comes back exactly as stored: never stripped, decoded or converted.
 * Cancelling a call leaves the provider usable. Any number of calls may run at once.
-* After :meth:`~Provider.aclose`, calls raise :class:`~asyncsecrets.errors.ClosedError`; closing twice is harmless.
+* After ``aclose``, calls raise ``ClosedError``; closing twice is harmless.
 * A write that was sent and not answered raises an error with ``outcome_unknown`` set.
 """
 
@@ -64,7 +64,7 @@ class Provider(Protocol):
         """Fetch one secret, its current version by default: one attempt."""
 
     async def aclose(self) -> None:
-        """Close what :meth:`open` made, and nothing that was handed in."""
+        """Close what ``open`` made, and nothing that was handed in."""
 
     def abandon(self) -> None:
         """Forget what belongs to a loop that is gone or to the parent of a fork: no I/O, no await, no warning."""
@@ -123,7 +123,7 @@ class VersionDeleter(Provider, Protocol):
     """A provider that can delete versions one by one."""
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
-        """Delete these versions; :meth:`Restorer.restore` brings them back. Absent ones are not an error."""
+        """Delete these versions; ``Restorer.restore`` brings them back. Absent ones are not an error."""
 
 
 @runtime_checkable
@@ -131,7 +131,7 @@ class Restorer(Provider, Protocol):
     """A provider whose manager can bring back what was deleted."""
 
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
-        """Bring back the given versions, or what the last :meth:`Writer.delete` took. Nothing to bring back: no error.
+        """Bring back the given versions, or what the last ``Writer.delete`` took. Nothing to bring back: no error.
 
         Raises SecretNotFoundError where the secret is gone for good or never was, and UnsupportedOperationError for
         ``versions`` where deleting is a matter of the secret as a whole.
@@ -140,7 +140,7 @@ class Restorer(Provider, Protocol):
 
 @runtime_checkable
 class Destroyer(Provider, Protocol):
-    """A provider that can remove for good what :meth:`Writer.delete` would leave recoverable."""
+    """A provider that can remove for good what ``Writer.delete`` would leave recoverable."""
 
     async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Remove the values of the given versions for good, or the secret with everything that is known of it.
@@ -157,7 +157,7 @@ class Patcher(Provider, Protocol):
     async def patch(self, name: str, changes: Mapping[str, Any], *, cas: str | None = None) -> str:
         """Merge ``changes`` into the current version as RFC 7396 says (None removes a member); return the new version.
 
-        ``cas`` as for :meth:`Writer.put`. Raises SecretNotFoundError, ConflictError.
+        ``cas`` as for ``Writer.put``. Raises SecretNotFoundError, ConflictError.
         """
 
 
@@ -166,7 +166,7 @@ class Rotator(Provider, Protocol):
     """A provider whose manager can be told to rotate a secret by itself."""
 
     async def rotate(self, name: str, *, token: str = "") -> str:
-        """Have a rotation begin now; return the version that it will make. ``token`` as for :meth:`Writer.put`."""
+        """Have a rotation begin now; return the version that it will make. ``token`` as for ``Writer.put``."""
 
 
 @dataclass(frozen=True, slots=True)

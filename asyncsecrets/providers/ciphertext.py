@@ -87,10 +87,10 @@ def _code(escape: re.Match[str]) -> int:
 
 
 class CiphertextProvider(ABC):
-    """Reads the variable NAME as ciphertext and decrypts it; a key service is a subclass with :meth:`decrypt`.
+    """Reads the variable NAME as ciphertext and decrypts it; a key service is a subclass with ``decrypt``.
 
     The variable is one of ``environ``, or else of the file ``dotenv`` where it exists; both are live, as for
-    :class:`~asyncsecrets.providers.environment.EnvironmentProvider`.
+    ``EnvironmentProvider``.
     ``variable_prefixes``: NAME may stand there with one of these before it, and is looked for so first.
     ``value_prefix``: what the text may begin with, to mark it. ``largest``: the most bytes that a ciphertext has.
 

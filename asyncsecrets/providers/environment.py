@@ -31,8 +31,8 @@ __all__ = ["EnvironmentProvider"]
 class EnvironmentProvider:
     """Reads ``environ`` (default: the process environment), then the file ``dotenv`` where it exists.
 
-    Both are live: a variable that changes, and a file that changes, are seen by the next :meth:`get`. The grammar of
-    the file is in :mod:`asyncsecrets.providers.dotenv`.
+    Both are live: a variable that changes, and a file that changes, are seen by the next ``get``. The grammar of
+    the file is in ``asyncsecrets.providers.dotenv``.
     """
 
     system: ClassVar[str] = "env"
@@ -82,7 +82,7 @@ class EnvironmentProvider:
         return secret
 
     def lookup(self, name: str) -> Secret | None:
-        """Return the variable without I/O, or None: the ``.env`` file is as :meth:`open` or :meth:`get` last saw it."""
+        """Return the variable without I/O, or None: the ``.env`` file is as ``open`` or ``get`` last saw it."""
         self._check_open()
         if not _is_possible(name):
             return None

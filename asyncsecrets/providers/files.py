@@ -35,7 +35,7 @@ _Signature = tuple[int, int, int, int]
 
 
 class WatchedFile(Generic[T]):
-    """The content of one file. :meth:`read` may be called from several threads at once.
+    """The content of one file. ``read`` may be called from several threads at once.
 
     ``parse`` makes the content of its bytes, and raises ConfigError for bytes that make no sense. ``now`` is the wall
     clock in nanoseconds, to compare with the file's own time.
@@ -51,7 +51,7 @@ class WatchedFile(Generic[T]):
     def read(self) -> T:
         """Return the file's content as it is now; an unchanged file costs one ``stat``.
 
-        Raises ConfigError (from ``parse``, or for what is not a file of at most :data:`MAX_BYTES`) and OSError.
+        Raises ConfigError (from ``parse``, or for what is not a file of at most ``MAX_BYTES``) and OSError.
         """
         with self._lock:
             found = self.path.stat()
@@ -70,7 +70,7 @@ def _signature(found: os.stat_result) -> _Signature:
 
 
 def read_regular(path: Path) -> bytes:
-    """Return a file's bytes. Raises ConfigError for what is not a file of at most :data:`MAX_BYTES`, and OSError."""
+    """Return a file's bytes. Raises ConfigError for what is not a file of at most ``MAX_BYTES``, and OSError."""
     return _contents(path, path.stat())
 
 

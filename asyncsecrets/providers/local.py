@@ -1,8 +1,8 @@
 """The embedded encrypted store: one file that can be committed, for development, tests and continuous integration.
 
 Names are readable, every value is encrypted to the file's recipients. Reading needs a key (``AGE-SECRET-KEY-1…``);
-writing needs only what is in the file. The layout is in :mod:`asyncsecrets.providers.local_store`, the encryption in
-:mod:`asyncsecrets.providers.local_keys`. Every call looks at the file, so a change by another process, an editor or a
+writing needs only what is in the file. The layout is in ``asyncsecrets.providers.local_store``, the encryption in
+``asyncsecrets.providers.local_keys``. Every call looks at the file, so a change by another process, an editor or a
 checkout is seen by the next call.
 """
 
@@ -156,11 +156,11 @@ class LocalProvider:
         return Secret(payload, name=name, version=str(entry.version), created=entry.created)
 
     async def delete(self, name: str) -> None:
-        """Mark the current version as deleted; :meth:`restore` brings it back."""
+        """Mark the current version as deleted; ``restore`` brings it back."""
         await self._mark(name, None, lambda entry: entry.with_deleted(self._second()))
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
-        """Mark these versions as deleted; :meth:`restore` brings them back. Absent ones are not an error."""
+        """Mark these versions as deleted; ``restore`` brings them back. Absent ones are not an error."""
         await self._mark(name, versions, lambda entry: entry.with_deleted(self._second()))
 
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:

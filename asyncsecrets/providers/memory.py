@@ -40,7 +40,7 @@ class MemoryProvider:
     ``put``, ``delete``, ``delete_versions``, ``restore``, ``destroy``, ``list``, ``versions``): let it wait to be a
     slow manager, or raise to be a failing one.
 
-    :meth:`set` and :meth:`remove` are for the test that owns the double: they need no open provider and no event loop,
+    ``set`` and ``remove`` are for the test that owns the double: they need no open provider and no event loop,
     and they are how a secret "is rotated by somebody else".
     """
 
@@ -99,12 +99,12 @@ class MemoryProvider:
         return Secret(payload, name=name, version=version, created=self._secrets[name][-1].created)
 
     async def delete(self, name: str) -> None:
-        """Delete the current version; :meth:`restore` brings it back, and a given older version stays readable."""
+        """Delete the current version; ``restore`` brings it back, and a given older version stays readable."""
         await self._begin("delete", name)
         self._mark(name, None, "deleted")
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
-        """Delete these versions; :meth:`restore` brings them back. Absent ones are not an error."""
+        """Delete these versions; ``restore`` brings them back. Absent ones are not an error."""
         await self._begin("delete_versions", name)
         self._mark(name, versions, "deleted")
 

@@ -7,7 +7,7 @@
         runner.run(asyncio.sleep(86_400))  # returns at once
 
 Whatever takes its time from the loop (``asyncio.sleep``, ``asyncio.timeout``, ``call_later``, a refresh interval of
-:class:`~asyncsecrets.cache.SingleFlightCache`) runs as ever, in the same order. Give the cache, or the client's
+``SingleFlightCache``) runs as ever, in the same order. Give the cache, or the client's
 ``cache_options``, ``clock=clock.boot_time`` and ``guarded=False``.
 
 Do not mix it with real sockets, processes or threads that take their own time: while they work, nothing is ready,
@@ -30,8 +30,8 @@ _PATIENCE = 10.0
 class VirtualClock:
     """Virtual time in seconds, shared by any number of loops, one after another.
 
-    There are two readings, as on a real machine: :meth:`monotonic` stops while the machine is suspended,
-    :meth:`boot_time` does not.
+    There are two readings, as on a real machine: ``monotonic`` stops while the machine is suspended,
+    ``boot_time`` does not.
     """
 
     __slots__ = ("_now", "_suspended")
@@ -62,12 +62,12 @@ class VirtualClock:
         self._suspended += seconds
 
     def new_loop(self) -> VirtualTimeLoop:
-        """Return a new event loop on this clock: a ``loop_factory`` for :class:`asyncio.Runner`."""
+        """Return a new event loop on this clock: a ``loop_factory`` for ``asyncio.Runner``."""
         return VirtualTimeLoop(self)
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop that goes by a :class:`VirtualClock`, its own by default.
+    """An event loop that goes by a ``VirtualClock``, its own by default.
 
     Raises RuntimeError out of ``run_until_complete`` when nothing is ready, no timer is set, and no other thread says
     anything for ten real seconds: a deadlock, which would hang a real loop for ever.

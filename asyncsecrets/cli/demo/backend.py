@@ -46,7 +46,7 @@ class Backend:
         await self.aclose()
 
     async def start(self) -> None:
-        """Listen; again after :meth:`kill`, on the same port with the same secrets."""
+        """Listen; again after ``kill``, on the same port with the same secrets."""
         self.url = (await self._order(do="start"))["url"]
 
     async def kill(self) -> None:

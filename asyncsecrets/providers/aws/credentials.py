@@ -1,7 +1,7 @@
 """Who we are at AWS: botocore's own chain, kept off the event loop.
 
 The chain reads files, runs programs, asks metadata services and STS, and its asyncio port does most of that on the
-loop. So the *synchronous* chain runs here, in a thread, and :mod:`.renewal` hands aiobotocore what it found.
+loop. So the *synchronous* chain runs here, in a thread, and ``.renewal`` hands aiobotocore what it found.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class AwsKmsProvider(CiphertextProvider):
         return plaintext
 
     async def encrypt(self, plaintext: Payload) -> str:
-        """Encrypt 1 to 4,096 bytes under ``kms_key_id``; return base64 text that :meth:`get` decrypts.
+        """Encrypt 1 to 4,096 bytes under ``kms_key_id``; return base64 text that ``get`` decrypts.
 
         Raises ConfigError without a key, DecodeError for a plaintext that KMS does not take.
         """

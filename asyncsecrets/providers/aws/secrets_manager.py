@@ -52,7 +52,7 @@ class AwsSecretsManagerProvider:
     """Reads and writes secrets of one account and region.
 
     A name is a secret's name or its full or partial ARN. A version is a version id, or a stage (``AWSPREVIOUS``). A
-    payload is the whole SecretString or SecretBinary. :meth:`put` creates what is not there, with the description,
+    payload is the whole SecretString or SecretBinary. ``put`` creates what is not there, with the description,
     tags, key and replicas of ``settings``; its ``cas`` is a version id. ``clock`` is in monotonic seconds.
     """
 
@@ -141,7 +141,7 @@ class AwsSecretsManagerProvider:
         token adds nothing. ``cas`` makes the new version current only if that version id still is, which takes
         ``secretsmanager:UpdateSecretVersionStage``; until then the new version has the stage ASYNCSECRETS_STAGED, which
         it loses again if it is refused. ``"0"`` only creates. A name that is scheduled for deletion is a ConflictError:
-        see :meth:`restore`.
+        see ``restore``.
         """
         check_name(name)
         value = parameter_of(name, payload)

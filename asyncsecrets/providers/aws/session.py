@@ -1,4 +1,4 @@
-"""One long-lived client per source: made in a thread, signed for by :mod:`.renewal`, sent by :mod:`.transport`.
+"""One long-lived client per source: made in a thread, signed for by ``.renewal``, sent by ``.transport``.
 
 The client itself belongs to no event loop; the transport's session does, and a renewal of credentials that is under
 way. So a provider that is closed and opened again, on this loop or another, keeps its client.
@@ -93,7 +93,7 @@ class Connection:
         return outcome.answer
 
     async def aclose(self) -> None:
-        """Close what :meth:`open` made for the loop; the client stays for another :meth:`open`."""
+        """Close what ``open`` made for the loop; the client stays for another ``open``."""
         leash, self._leash = self._leash, None
         await self._transport.aclose()
         await self._credentials.aclose()

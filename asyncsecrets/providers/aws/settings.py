@@ -26,7 +26,7 @@ class AwsSettings:
     Credentials are, in this order: ``access_key_id`` with ``secret_access_key`` (and ``session_token``); the profile
     ``profile``; ``AWS_ACCESS_KEY_ID`` and its companions in ``environ``; whatever botocore's chain finds. With ``role``
     they assume that role, under ``session_name`` and with ``external_id``; with ``web_identity_token`` the role is
-    assumed by that token instead (see :mod:`asyncsecrets.providers.aws.credentials`).
+    assumed by that token instead (see ``asyncsecrets.providers.aws.credentials``).
 
     ``region`` is the secret's (default: the environment's, then the profile's). ``endpoint`` and ``sts_endpoint``
     replace AWS's own addresses. ``recovery_window_days`` (7 to 30) is how long a deleted secret can be restored,

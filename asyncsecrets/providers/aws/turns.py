@@ -23,7 +23,7 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for this task's turn, which ends with :meth:`over`, or with the context."""
+        """Wait for this task's turn, which ends with ``over``, or with the context."""
         await self._lock.acquire()
         token = self._mine.set(True)
         try:

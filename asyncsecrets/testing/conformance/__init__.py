@@ -1,6 +1,6 @@
-"""What every provider must do, written once: the contract of :mod:`asyncsecrets.providers.base`, executed.
+"""What every provider must do, written once: the contract of ``asyncsecrets.providers.base``, executed.
 
-Hold your own provider to it by describing its backend in a :class:`ProviderHarness`::
+Hold your own provider to it by describing its backend in a ``ProviderHarness``::
 
     class DopplerHarness(ProviderHarness):
         unsupported = {"binary": "Doppler stores text", "separator": "…"}
@@ -19,7 +19,7 @@ Hold your own provider to it by describing its backend in a :class:`ProviderHarn
 The tests are plain functions that run their coroutine on an event loop of their own, in asyncio's debug mode: they work
 under pytest-asyncio (strict and auto), anyio, and neither. What a provider cannot do (write, list, keep versions,
 restore, destroy, patch, rotate, keep metadata, encrypt) is skipped by what its class says it is, or by the
-UnsupportedOperationError that it raises (or left out with :class:`ReaderConformance`); what a backend cannot show is
+UnsupportedOperationError that it raises (or left out with ``ReaderConformance``); what a backend cannot show is
 skipped by ``harness.unsupported``, with its reason, and by ``harness.rotates`` and ``harness.places``.
 
 Not asserted, because managers differ and a caller can live with each: whether a soft-deleted secret is still listed,

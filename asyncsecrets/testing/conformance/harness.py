@@ -36,8 +36,8 @@ FAULTS: Final = (
 class ProviderHarness(ABC):
     """A provider in front of a backend that the harness controls. Entered and left inside the scenario's event loop.
 
-    The backend starts in ``__aenter__`` and ends in ``__aexit__``; opening and closing :attr:`provider` is the suite's
-    work. A provider that limits the time of one attempt is given a limit of a few seconds: well under :attr:`patience`,
+    The backend starts in ``__aenter__`` and ends in ``__aexit__``; opening and closing ``provider`` is the suite's
+    work. A provider that limits the time of one attempt is given a limit of a few seconds: well under ``patience``,
     and enough for fifty calls at once in asyncio's debug mode on a busy machine.
     """
 
@@ -57,10 +57,10 @@ class ProviderHarness(ABC):
     """The most seconds that one scenario may take."""
 
     rotates: bool = False
-    """Whether this backend can begin a rotation (:meth:`allow_rotation`), where the provider is a Rotator."""
+    """Whether this backend can begin a rotation (``allow_rotation``), where the provider is a Rotator."""
 
     places: bool = False
-    """Whether this backend has :meth:`place`, where the provider is an Encrypter."""
+    """Whether this backend has ``place``, where the provider is an Encrypter."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,7 +85,7 @@ class ProviderHarness(ABC):
         raise NotImplementedError("`places` is set, and place() is not implemented")
 
     def fault(self, kind: str) -> AbstractAsyncContextManager[None]:
-        """Make the backend answer every secret request with the fault ``kind`` (one of :data:`FAULTS`) until left."""
+        """Make the backend answer every secret request with the fault ``kind`` (one of ``FAULTS``) until left."""
         raise NotImplementedError(f"fault {kind!r} is neither implemented nor declared in `unsupported`")
 
     def name(self, stem: str) -> str:

@@ -35,7 +35,7 @@ Test = Callable[Concatenate[Any, ProviderHarness, P], None]
 
 
 def scenario(test: Callable[Concatenate[Any, ProviderHarness, P], Coroutine[Any, Any, None]]) -> Test[P]:
-    """Make a plain test function of a coroutine function: see :func:`~asyncsecrets.testing.conformance.watch.run`."""
+    """Make a plain test function of a coroutine function: see ``run``."""
 
     @functools.wraps(test)
     def plain(self: Any, harness: ProviderHarness, *args: P.args, **kwargs: P.kwargs) -> None:

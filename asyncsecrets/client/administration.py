@@ -54,8 +54,8 @@ class Administration:
     async def rotate(self, name: str, *, source: str | None = None) -> str:
         """Have the manager rotate a secret by its own means, beginning now; return the version that it will make.
 
-        The manager takes its time: readers have the old value until the new one is read, which is tried at once and
-        then at the refresh interval; ``refresh`` asks in between. Raises SecretNotFoundError.
+        The manager takes its time: readers have the old value until the new one is read, which is tried at once, after
+        1, 2, 4, … seconds for some minutes, and then at the refresh interval. Raises SecretNotFoundError.
         """
         return await self._change(name, source, changes.rotate)
 

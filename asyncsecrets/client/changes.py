@@ -8,6 +8,7 @@ as soon as may be.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)  # seconds between looks at a rotation
 
 MANAGERS: Final[Mapping[type, tuple[str, ...]]] = {
     VersionDeleter: ("hashicorp_vault", "local", "memory"),
@@ -152,10 +155,20 @@ async def rotate(source: Source, name: str) -> str:
 
     async def change() -> str:
         version = await _made(source, name, begin, again=False)
-        source.doubt(name)
+        source.operations.begin(partial(_follow, source, name, version))
         return version
 
     return await source.operations.write(name, change)
+
+
+async def _follow(source: Source, name: str, version: str) -> None:
+    """Look ever more seldom whether a rotation has come to its end, as long as anybody has the value warm."""
+    for pause in _LOOKS:
+        await asyncio.sleep(pause)
+        current = source.peek(name)
+        if current is None or current.version == version:
+            return
+        source.doubt(name)
 
 
 async def patch(source: Source, name: str, changes: Secret, cas: str | None) -> Secret:

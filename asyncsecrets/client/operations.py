@@ -54,6 +54,11 @@ class Operations:
         await asyncio.wait({task})
         return _result(task, f"{_CLOSED}; whether {name!r} was written is not known, so read it before you write again")
 
+    def begin(self, work: Work[None]) -> None:
+        """Do something that nobody waits for. It ends with this, if not before."""
+        self._come_to_loop()
+        self._start(self._reads, _after(None, work))
+
     async def close(self, within: float) -> None:
         """Wait up to ``within`` seconds for the writes under way, then end everything."""
         self._come_to_loop()

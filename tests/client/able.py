@@ -18,8 +18,11 @@ __all__ = ["CHANGES", "Able", "operations"]
 class Able(Manager):
     """Memory that can do everything there is a protocol for. ``script``: what becomes of each change, one word each.
 
-    ``lost``: not applied, and not answered; ``applied``: applied, and not answered; ``denied``: refused.
+    ``lost``: not applied, and not answered; ``applied``: applied, and not answered; ``denied``: refused. ``rotates``:
+    whether a rotation ends at once.
     """
+
+    rotates = True
 
     def __init__(self, *script: str, **secrets: Payload) -> None:
         super().__init__(secrets)
@@ -56,8 +59,9 @@ class Able(Manager):
         async def make() -> str:
             await self._begin("rotate", name)
             self.tokens.append(token)
-            self.set(name, f"canary-rotated-{len(self.tokens)}")
-            return self._current(name)
+            if not self.rotates:
+                return str(int(self._current(name)) + 1)
+            return self.set(name, f"canary-rotated-{len(self.tokens)}")
 
         return str(await self._change("rotate", name, make))
 

@@ -27,8 +27,9 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.base import Encrypter
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.secret import Secret
+from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.able import CHANGES, Able, operations
-from tests.client.support import ONCE, client_of, denied, settled, value
+from tests.client.support import ONCE, client_of, denied, in_virtual_time, settled, value, virtual_client
 
 
 async def test_what_is_deleted_and_restored_is_so_for_the_next_read() -> None:
@@ -97,6 +98,28 @@ async def test_a_rotation_is_begun_and_the_old_value_served() -> None:
         await client.rotate("NAME")
     assert len(set(manager.tokens)) == 2
     assert all(manager.tokens)
+
+
+def test_a_rotation_that_takes_its_time_is_noticed() -> None:
+    """The manager is asked ever more seldom until the version is there that it promised, and then no more."""
+
+    async def main(clock: VirtualClock) -> None:
+        manager = Able(NAME="canary-1")
+        manager.rotates = False
+        client = virtual_client(clock, manager, refresh_interval=10_000.0)
+        async with client:
+            await client.get("NAME")
+            promised = await client.rotate("NAME")
+            await asyncio.sleep(20.0)
+            assert value(client.peek("NAME")) == "canary-1"
+            manager.set("NAME", "canary-2")
+            await asyncio.sleep(20.0)
+            assert (value(client.peek("NAME")), promised) == ("canary-2", "2")
+            asked = len(manager.calls)
+            await asyncio.sleep(5_000.0)
+            assert len(manager.calls) == asked <= 10
+
+    in_virtual_time(main)
 
 
 async def test_a_patch_changes_what_it_names() -> None:

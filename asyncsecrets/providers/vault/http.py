@@ -70,7 +70,7 @@ class _Options(TypedDict):
 
 
 class Transport:
-    """Sends calls over one session, which belongs to the loop that :meth:`open` ran on.
+    """Sends calls over one session, which belongs to the loop that ``open`` ran on.
 
     Raises ConfigError at once for an address that would send a token in clear over a network.
     """

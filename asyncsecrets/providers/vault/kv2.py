@@ -86,11 +86,11 @@ class KV2:
         return _version_in(call, data_of(call, answer))
 
     async def delete(self, name: str) -> None:
-        """Delete the current version; :meth:`restore` brings it back."""
+        """Delete the current version; ``restore`` brings it back."""
         await self._done(self._call("delete", "DELETE", name, "data"))
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
-        """Delete given versions; :meth:`restore` brings them back."""
+        """Delete given versions; ``restore`` brings them back."""
         await self._on_versions("delete versions", name, "delete", versions)
 
     async def restore(self, name: str, versions: Sequence[str] | None) -> None:

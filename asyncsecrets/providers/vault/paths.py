@@ -33,7 +33,7 @@ _ENCODED: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~-]|%[0-9A-F
 class Paths:
     """Builds every URL this provider asks for. Made once from the settings; immutable.
 
-    Raises :class:`~asyncsecrets.errors.ConfigError` if the address, a mount (of secrets or of a login), a namespace or
+    Raises ``ConfigError`` if the address, a mount (of secrets or of a login), a namespace or
     the prefix could not be part of a URL.
     """
 
@@ -76,7 +76,7 @@ class Paths:
         return self.api(f"auth/{mount.strip('/')}/login")
 
     def api(self, path: str) -> URL:
-        """The URL of a login or token operation. Its namespace travels in a header: see :attr:`login_namespace`."""
+        """The URL of a login or token operation. Its namespace travels in a header: see ``login_namespace``."""
         return self._url(f"{self._api}/{_encode(path)}", "")
 
     def _url(self, path: str, query: str, *, checked: bool = False) -> URL:

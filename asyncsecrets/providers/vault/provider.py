@@ -33,10 +33,10 @@ Versions = list[VersionInfo]  # within the class, `list` is the method
 class VaultProvider:
     """Reads and writes one KV mount of one Vault or OpenBao server.
 
-    A secret's payload is its whole JSON object as text; its value is the member :attr:`default_field` of it (``key``).
-    :meth:`put` takes that value, and the object's text where ``default_field`` is None; it replaces the object.
+    A secret's payload is its whole JSON object as text; its value is the member ``default_field`` of it (``key``).
+    ``put`` takes that value, and the object's text where ``default_field`` is None; it replaces the object.
 
-    A token is got by the first call that needs one and kept alive in the background until :meth:`aclose`. One instance
+    A token is got by the first call that needs one and kept alive in the background until ``aclose``. One instance
     serves one event loop at a time. ``clock`` is in monotonic seconds; ``now`` is the wall clock.
 
     Raises ConfigError when made, for settings that cannot work.
@@ -84,7 +84,7 @@ class VaultProvider:
             self.tokens.opened()
 
     async def get(self, name: str, version: str | None = None) -> Secret:
-        """Read one secret: see :class:`~asyncsecrets.providers.base.Provider`."""
+        """Read one secret: see ``Provider``."""
         engine = self._mount.likely
         if isinstance(engine, KV2):
             try:
@@ -109,9 +109,9 @@ class VaultProvider:
         return await engine.get(name)
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002 - Vault has no idempotency tokens
-        """Write one secret: see :class:`~asyncsecrets.providers.base.Writer`.
+        """Write one secret: see ``Writer``.
 
-        The whole object is replaced; :meth:`patch` keeps its other members. Raises UnsupportedOperationError for bytes.
+        The whole object is replaced; ``patch`` keeps its other members. Raises UnsupportedOperationError for bytes.
         """
         members = payload_object(payload, name, self.default_field)
         engine = await self._engine(name)
@@ -124,7 +124,7 @@ class VaultProvider:
         return await engine.put(name, members)
 
     async def delete(self, name: str) -> None:
-        """Delete the current version (KV v2: :meth:`restore` brings it back) or the secret (KV v1, for good)."""
+        """Delete the current version (KV v2: ``restore`` brings it back) or the secret (KV v1, for good)."""
         await (await self._engine(name)).delete(name)
 
     async def list(self, prefix: str = "") -> list[str]:
@@ -151,7 +151,7 @@ class VaultProvider:
         await (await self._versioned(name, "restore")).restore(name, versions)
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
-        """Delete given versions; :meth:`restore` brings them back. KV v2 only."""
+        """Delete given versions; ``restore`` brings them back. KV v2 only."""
         given(versions)
         await (await self._versioned(name, "versions")).delete_versions(name, versions)
 

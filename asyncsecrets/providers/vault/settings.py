@@ -1,7 +1,7 @@
 """What the Vault provider needs to know, typed and checked once.
 
 Sources, each setting on its own, first one wins: ``key_management_settings`` (names as the fields of
-:class:`VaultSettings`), ``HCP_VAULT_<NAME>``, then the ``VAULT_*`` variables that every Vault tool reads. The login is
+``VaultSettings``), ``HCP_VAULT_<NAME>``, then the ``VAULT_*`` variables that every Vault tool reads. The login is
 the one that the first of these sources describes, whatever the later ones hold.
 """
 

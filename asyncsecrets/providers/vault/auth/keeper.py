@@ -91,7 +91,7 @@ class TokenKeeper:
         self._next_look = float("inf")
 
     def current(self) -> Token | None:
-        """The token to use now, or None: then ask :meth:`obtain`."""
+        """The token to use now, or None: then ask ``obtain``."""
         now = self._clock()
         return self._token if now < self._expires and now < self._next_look else None
 
@@ -119,7 +119,7 @@ class TokenKeeper:
         return await self.obtain()
 
     def helped(self, useful: bool) -> None:
-        """Note whether the call that :meth:`replace` was asked for got past the server's check of its new token."""
+        """Note whether the call that ``replace`` was asked for got past the server's check of its new token."""
         self._in_vain = not useful
 
     async def _check(self) -> None:

@@ -321,6 +321,16 @@ async def test_revocation_that_hangs(bench):
     assert bench.api.revoked == ["canary-1"]
 
 
+async def test_a_fork_does_not_revoke_the_tokens_of_its_parent(bench, monkeypatch):
+    """The parent goes on with them; what the fork got by a login of its own is revoked."""
+    await bench.keeper.obtain()
+    monkeypatch.setattr("asyncsecrets.providers.vault.auth.keeper.os.getpid", lambda: -1)
+    bench.keeper.abandon()
+    await bench.keeper.replace(bench.keeper.current())
+    await bench.keeper.aclose()
+    assert bench.api.revoked == ["canary-2"]
+
+
 async def test_replaced_tokens_are_revoked_too():
     """A close revokes every token of ours that is still alive, and none whose TTL is over; refused ones included."""
     bench = Bench(duration=60.0, renewable=False)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import os
 import random
 from collections.abc import Callable
 
@@ -76,6 +77,7 @@ class TokenKeeper:
         self._closed = False
         self._token: Token | None = None
         self._retired = RetiredTokens()
+        self._process = os.getpid()
         self._lease = Lease("")
         self._granted = 0.0  # seconds of the first lease of this login
         self._since_renewal = self._expires = float("-inf")
@@ -175,7 +177,7 @@ class TokenKeeper:
     def _accept(self, lease: Lease, since: float) -> None:
         self._judge(self._token)
         self._retire()
-        self._token = Token(lease.token)
+        self._token, self._process = Token(lease.token), os.getpid()
         self._granted = lease.duration
         self._next_look = since + self._file_interval if isinstance(self._method, TokenFile) else float("inf")
         self._failure = None
@@ -186,6 +188,9 @@ class TokenKeeper:
             self._schedule(_LOOK_UP_AFTER)
 
     def _retire(self) -> None:
+        if self._process != os.getpid():  # a fork uses its parent's tokens, and does not own them
+            self._retired = RetiredTokens()
+            return
         # A refused token too: what refuses it here may let it in elsewhere.
         if self._revoke and self._token is not None and not self._method.local:
             self._retired.add(self._token.text, self._expires, self._clock())

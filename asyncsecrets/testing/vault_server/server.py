@@ -109,6 +109,7 @@ class VaultServer:
 
     @property
     def running(self) -> bool:
+        """Whether it listens: it was started, and neither killed nor closed since."""
         return self._socket is not None
 
     async def start(self) -> Self:

@@ -220,7 +220,7 @@ async def write_metadata(source: Source, name: str, changes: Mapping[str, Any]) 
 
     async def change() -> None:
         await _made(source, name, write)
-        source.forget_versions(name)  # fewer may be kept from now on; the current one is what it was
+        source.forget_others(name)  # fewer may be kept from now on; the current one is what it was
 
     await source.operations.write(name, change)
 

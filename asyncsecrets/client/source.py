@@ -167,25 +167,31 @@ class Source:
     def written(self, name: str, secret: Secret) -> Secret:
         """``secret`` is now what ``name`` is: the next read sees it."""
         secret = secret.replace(source=self.name)
-        self.forget_versions(name)
+        self.forget_others(name)
         if self._keeps:
             self.cache.put(name, secret)
         return secret
 
     def forget(self, name: str) -> None:
         """Forget what is cached for ``name``, in every version."""
-        self.forget_versions(name)
+        self.forget_others(name)
         self.cache.invalidate(name)
 
     def doubt(self, name: str) -> None:
         """Nobody knows whether ``name`` was written: serve what is cached, as in any outage, and ask as soon as
         may be."""
-        self.forget_versions(name)
+        self.forget_others(name)
         self.cache.renew_soon(name)
 
-    def forget_versions(self, name: str) -> None:
-        """Forget the versions of ``name`` that were asked for: a version can be a label, such as *previous*."""
-        self.cache.invalidate_all(lambda key: not isinstance(key, str) and key[0] == name)
+    def forget_others(self, name: str) -> None:
+        """Forget what else is cached of the secret ``name``: the versions that were asked for, for a version can be a
+        label, such as *previous*; and what the manager knows under another spelling of the name, such as an ARN."""
+        is_same = getattr(self._connection.provider, "same_secret", str.__eq__)
+
+        def is_other(key: Key) -> bool:
+            return key != name and bool(is_same(name, key if isinstance(key, str) else key[0]))
+
+        self.cache.invalidate_all(is_other)
 
     # -- one call of the provider
 

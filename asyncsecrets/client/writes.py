@@ -201,11 +201,10 @@ def _payload(value: Secret) -> Payload:
 def undecided(source: Source, name: str, why: ProviderError | None) -> WriteOutcomeUnknownError:
     """The error that says so; ``why`` is what the write ended with."""
     system = source.config.system
-    happened = f"the write of {name!r} was sent to {system} and not answered"
     if why is not None and not is_undecided(why):
-        happened += f", and made again it failed ({why.message})"
-    elif type(why) is ProviderError:  # a bug of the provider: say which
-        happened = why.message
+        happened = f"the write of {name!r} was sent to {system} and not answered; made again it failed: {why.message}"
+    else:
+        happened = why.message if why is not None else f"the write of {name!r} to {system} was not answered"
     return WriteOutcomeUnknownError(
         f"{happened}; whether it was applied could not be decided; refresh {name!r} before writing it again",
         provider=system,

@@ -74,6 +74,9 @@ class Provider(Protocol):
 class Writer(Provider, Protocol):
     """A provider that writes.
 
+    One at which a secret has several names (such as a name and an ARN) offers ``same_secret(name, other) -> bool``,
+    whether two of them may be the same secret, cheap and without I/O: a write is then seen under each of them.
+
     One whose manager may apply a request long after it was given up, and has no idempotency tokens, but compare-and-set
     for nothing, sets ``guards_writes = True``: then ``put`` is given the version that a write replaces, where it is
     known, although nobody asked for a compare-and-set. One whose manager knows a write again by its token sets

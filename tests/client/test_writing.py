@@ -79,6 +79,33 @@ async def test_labels_are_asked_for_anew_after_a_write() -> None:
         assert manager.calls == [("get", "NAME")]
 
 
+async def test_a_secret_with_two_names() -> None:
+    """A write under one of them is seen under the other, versions included; other secrets stay as they are."""
+
+    class TwoNames(Manager):
+        def same_secret(self, name: str, other: str) -> bool:
+            return name.removeprefix("arn:") == other.removeprefix("arn:")
+
+        async def get(self, name: str, version: str | None = None) -> Secret:
+            return await super().get(name.removeprefix("arn:"), version)
+
+    manager = TwoNames({"NAME": "canary-1", "OTHER": "canary-other"})
+    async with client_of(manager) as client:
+        for name in ("arn:NAME", "NAME", "OTHER"):
+            await client.get(name)
+        await client.get("arn:NAME", version="1")
+        await client.put("NAME", "canary-2")
+        manager.calls.clear()
+        assert value(await client.get("arn:NAME")) == "canary-2"
+        await client.get("arn:NAME", version="1")
+        assert value(await client.get("NAME")) == "canary-2"
+        await client.get("OTHER")
+        assert manager.calls == [("get", "NAME"), ("get", "NAME")]
+        await client.delete("NAME")
+        with pytest.raises(SecretNotFoundError):
+            await client.get("arn:NAME")
+
+
 async def test_a_write_overtakes_a_flight() -> None:
     """A read that was sent before the write and answered after it never brings the old value back."""
     manager = Manager({"NAME": "canary-1"})

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from asyncsecrets.cache.flight import fresh
+from asyncsecrets.errors import ProviderError
 from asyncsecrets.providers.base import BatchReader
 from asyncsecrets.retry import Retry, may_retry
 from asyncsecrets.secret import Secret
@@ -23,7 +24,7 @@ class Batcher:
 
     A batch is retried as a whole: names that were retried one by one would each come back at a time of its own, and
     one failed call become twenty. A batch that fails for good fails each of its names, with an error of its own. A name
-    that a batch does not answer for, or only for the moment, is asked for on its own.
+    that a batch does not answer for, or only for the moment, or with a fault of another name, is asked for on its own.
     """
 
     def __init__(self, provider: BatchReader, retry: Retry) -> None:
@@ -76,7 +77,7 @@ class Batcher:
         else:
             answers = {name: answer for name, answer in answers.items() if not _may_succeed_alone(answer)}
         for name, futures in waiting.items():
-            _settle(futures, answers.get(name))
+            _settle(futures, _own(answers.get(name), name))
 
     async def _attempts(self, attempt: Callable[[], Awaitable[T]], name: str | None = None) -> T:
         return await self._retry.run(attempt, provider=self._provider.system, name=name)
@@ -84,6 +85,17 @@ class Batcher:
 
 def _may_succeed_alone(answer: Secret | BaseException) -> bool:
     return isinstance(answer, BaseException) and may_retry(answer)
+
+
+def _own(answer: Secret | BaseException | None, name: str) -> Secret | BaseException | None:
+    """``answer``, where it is an error as one about ``name``; None for a fault that lies with another name."""
+    if not isinstance(answer, ProviderError) or answer.name == name:
+        return answer
+    if answer.name is not None and not may_retry(answer):
+        return None
+    own = fresh(answer)
+    own.name = name
+    return own
 
 
 def _cancel(futures: list[_Answer]) -> None:

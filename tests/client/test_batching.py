@@ -12,6 +12,7 @@ import pytest
 from asyncsecrets.errors import (
     AccessDeniedError,
     DeadlineExceededError,
+    InvalidNameError,
     ProviderError,
     SecretNotFoundError,
     UnavailableError,
@@ -159,11 +160,36 @@ async def test_a_batch_that_fails_for_good_fails_each_of_its_names() -> None:
         errors = await asyncio.gather(*(client.get(f"N{i}") for i in range(20)), return_exceptions=True)
         assert {type(error) for error in errors} == {UnavailableError}
         assert {error.attempts for error in errors if isinstance(error, ProviderError)} == {3}
+        assert [error.name for error in errors if isinstance(error, ProviderError)] == [f"N{i}" for i in range(20)]
         assert len({id(error) for error in errors}) == 20
         assert len(manager.batches) == 3
         assert manager.calls == []
         assert client.health().failing_sources == ("default",)
         assert value(await client.get("N0")) == "canary-N0"
+
+
+async def test_an_error_about_another_name_is_nobody_elses() -> None:
+    """A batch that fails because of one name: that one has the error, and the others are asked for by themselves."""
+    manager = batches(4)
+    manager.batch_failures = [InvalidNameError("memory: 'N1' is none", provider="memory", name="N1")]
+    async with client_of(manager) as client:
+        answers = await asyncio.gather(*(client.get(f"N{i}") for i in range(4)), return_exceptions=True)
+    assert [value(a) if isinstance(a, Secret) else type(a) for a in answers] == [
+        "canary-N0",
+        InvalidNameError,
+        "canary-N2",
+        "canary-N3",
+    ]
+    assert sorted(manager.calls) == [("get", "N0"), ("get", "N2"), ("get", "N3")]
+
+
+async def test_an_answer_about_another_name_is_none() -> None:
+    """An error that a batch gives for a name, and that names another, is not handed on."""
+    manager = batches(2)
+    manager.answer = {"N0": lambda _: absent("N1")}
+    async with client_of(manager) as client:
+        answers = await asyncio.gather(client.get("N0"), client.get("N1"))
+    assert [value(answer) for answer in answers] == ["canary-N0", "canary-N1"]
 
 
 async def test_one_cancelled_reader_takes_nobody_along() -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "is_arn",
     "is_prefix",
     "is_version_id",
+    "refusal_of",
     "region_of",
     "usable_token",
     "version_of",
@@ -43,12 +44,19 @@ _SUFFIX: Final = 7  # the hyphen and six characters that AWS adds to a name to m
 
 def check_name(name: str) -> None:
     """Raise InvalidNameError unless ``name`` is a secret's name or its full or partial ARN."""
-    if not (_NAME.fullmatch(name) or _ARN.fullmatch(name)):
-        raise InvalidNameError(
-            f"{SYSTEM}: {name[:600]!a} cannot name a secret: use 1 to 512 letters, digits and / _ + = . @ - or an ARN",
-            provider=SYSTEM,
-            name=name,
-        )
+    if (error := refusal_of(name)) is not None:
+        raise error
+
+
+def refusal_of(name: str) -> InvalidNameError | None:
+    """What ``check_name`` raises for ``name``, or None."""
+    if _NAME.fullmatch(name) or _ARN.fullmatch(name):
+        return None
+    return InvalidNameError(
+        f"{SYSTEM}: {name[:600]!a} cannot name a secret: use 1 to 512 letters, digits and / _ + = . @ - or an ARN",
+        provider=SYSTEM,
+        name=name,
+    )
 
 
 def is_arn(name: str) -> bool:

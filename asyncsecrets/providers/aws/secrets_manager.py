@@ -26,6 +26,7 @@ from asyncsecrets.providers.aws.names import (
     is_arn,
     is_prefix,
     is_version_id,
+    refusal_of,
     region_of,
     usable_token,
     version_of,
@@ -104,11 +105,12 @@ class AwsSecretsManagerProvider:
         """Read up to twenty current versions by one call (and one more for each page that AWS makes of the answer).
 
         Names that AWS does not answer for are left out. So is every name where
-        ``secretsmanager:BatchGetSecretValue`` is not allowed; that is remembered for five minutes.
+        ``secretsmanager:BatchGetSecretValue`` is not allowed; that is remembered for five minutes. A name that AWS
+        cannot have is answered with its InvalidNameError, and spoils nothing for the others.
         """
-        for name in names:
-            check_name(name)
-        return await read_batch(self._connection, names, self._batches, secret_of)
+        refused = {name: error for name in names if (error := refusal_of(name)) is not None}
+        rest = [name for name in names if name not in refused]
+        return {**refused, **await read_batch(self._connection, rest, self._batches, secret_of)}
 
     async def list(self, prefix: str = "") -> builtins.list[str]:
         """Return the names that start with ``prefix``, without those scheduled for deletion."""

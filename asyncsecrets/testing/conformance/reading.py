@@ -23,7 +23,7 @@ from asyncsecrets.testing.conformance.steps import (
     payload_of,
     scenario,
 )
-from asyncsecrets.testing.conformance.watch import expect, raised
+from asyncsecrets.testing.conformance.watch import check_error, expect, raised
 
 
 class Reading:
@@ -114,3 +114,19 @@ class Reading:
         expect(
             absent is None or isinstance(absent, SecretNotFoundError), "a missing name has another answer in a batch"
         )
+
+    @scenario
+    async def test_batch_of_hostile_names(self, harness: ProviderHarness) -> None:
+        """A name that the manager cannot have is answered with its own error, and the names beside it with values."""
+        provider, name = harness.provider, harness.name("Batch-Mixed")
+        if not isinstance(provider, BatchReader):
+            pytest.skip(f"{provider.system} has no batch call")
+        await harness.seed(name, CANARY)
+        for hostile in [make(name) for kind, make in HOSTILE_NAMES.items() if kind not in harness.unsupported]:
+            answers = await provider.get_many([name, hostile])
+            found, refused = answers.get(name), answers.get(hostile)
+            expect(isinstance(found, Secret) and harness.value(found).equals(CANARY), f"{hostile!a} spoils a batch")
+            if refused is not None:
+                expect(isinstance(refused, SecretNotFoundError | InvalidNameError), f"a batch answers for {hostile!a}")
+                expect(getattr(refused, "name", None) == hostile, "an error in a batch names another secret")
+                check_error(refused if isinstance(refused, BaseException) else None)

@@ -118,6 +118,16 @@ async def test_batch(aws, build):
     assert found == {*names} - {"batch-3"}
 
 
+async def test_batch_with_an_invalid_name(aws, build):
+    """A name that AWS cannot have is answered with its own error, and is not sent with the others."""
+    provider = await build()
+    await aws.store("db", "canary")
+    answers = await provider.get_many(["users/o%27neil", "db"])
+    assert answers["db"].equals("canary")
+    assert (type(answers["users/o%27neil"]), answers["users/o%27neil"].name) == (InvalidNameError, "users/o%27neil")
+    assert aws.requests[-1]["body"]["SecretIdList"] == ["db"]
+
+
 async def test_batch_in_pages(aws, build):
     """AWS may answer a batch in pages; all of them are read."""
     provider = await build()
@@ -499,11 +509,13 @@ async def test_names_are_checked_first(aws, build, name):
     """A name that AWS cannot have is refused by every operation before anything is sent."""
     provider = await build()
     calls = [provider.get(name), provider.put(name, "canary"), provider.delete(name), provider.versions(name)]
-    calls += [provider.restore(name), provider.destroy(name), provider.rotate(name), provider.get_many(["ok", name])]
+    calls += [provider.restore(name), provider.destroy(name), provider.rotate(name)]
     for call in calls:
         with pytest.raises(InvalidNameError) as caught:
             await call
         assert isinstance(caught.value, ProviderError)
+    answers = await provider.get_many([name])
+    assert type(answers[name]) is InvalidNameError
     assert aws.calls == []
 
 

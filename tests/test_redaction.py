@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import logging.config
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 import asyncsecrets
 from asyncsecrets import redaction
 from asyncsecrets.config import Freshness, SourceConfig
-from asyncsecrets.redaction import RedactionFilter, contain, handed_out
+from asyncsecrets.redaction import RedactionFilter, contain, contain_new, handed_out
 from asyncsecrets.secret import MASK
 from tests.client.support import Manager, client_of, client_with
 
@@ -379,6 +380,82 @@ class TestContain:
         with contain("meanwhile"):
             logger.setLevel(logging.ERROR)
         assert logger.level == logging.ERROR
+
+
+LATER: dict[str, Any] = {
+    "level": lambda: logging.getLogger("chatty").setLevel(logging.DEBUG),
+    "level below": lambda: logging.getLogger("chatty.wire").setLevel(logging.DEBUG),
+    "everything": lambda: logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "filters": {"all": {"name": ""}},
+            "loggers": {name: {"level": 1, "filters": ["all"]} for name in ("chatty", "chatty.wire")},
+        }
+    ),
+    "increment": lambda: logging.config.dictConfig(
+        {"version": 1, "incremental": True, "loggers": {name: {"level": 1} for name in ("chatty", "chatty.wire")}}
+    ),
+    "file": lambda: logging.config.fileConfig(
+        io.StringIO(
+            "[loggers]\nkeys=root,c\n[handlers]\nkeys=\n[formatters]\nkeys=\n[logger_root]\nhandlers=\n"
+            "[logger_c]\nqualname=chatty.wire\nlevel=DEBUG\nhandlers=\n"
+        ),
+        disable_existing_loggers=False,
+    ),
+}
+
+
+@pytest.fixture
+def chatty(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What loggers below ``chatty`` say, at whatever level; they are as before afterwards."""
+    heard: list[str] = []
+    root, top, wire = (logging.getLogger(name) for name in (None, "chatty", "chatty.wire"))
+    before = root.handlers[:], root.level
+    for logger in (top, wire):
+        logger.setLevel(logging.NOTSET)
+    yield heard
+    root.handlers[:], level = before
+    root.setLevel(level)
+    for logger in (top, wire):
+        logger.setLevel(logging.NOTSET)
+        logger.filters.clear()
+
+
+def _say(heard: list[str], *names: str) -> None:
+    ear = logging.Handler()
+    ear.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(ear)
+    try:
+        for name in names:
+            logging.getLogger(name).debug("%s: the bytes", name)
+            logging.getLogger(name).warning("%s warns", name)
+    finally:
+        logging.getLogger().removeHandler(ear)
+
+
+@pytest.mark.parametrize("how", LATER)
+def test_logging_that_is_configured_later(chatty: list[str], how: str) -> None:
+    """What turns DEBUG on while it is contained, by level or by configuration, hears no more of it than before."""
+    with contain("chatty"):
+        LATER[how]()
+        _say(chatty, "chatty", "chatty.wire")
+    assert chatty == ["chatty warns", "chatty.wire warns"]
+    LATER[how]()
+    _say(chatty, "chatty.wire")
+    assert chatty[2:] == ["chatty.wire: the bytes", "chatty.wire warns"]
+
+
+def test_loggers_that_are_made_later(chatty: list[str]) -> None:
+    """They are contained from the next use of the SDK on, whatever level they are given; and are let go of as well."""
+    name = f"chatty.{time.perf_counter_ns()}"
+    with contain("chatty"):
+        for logger in ("chatty", name):
+            logging.getLogger(logger).setLevel(logging.DEBUG)
+        contain_new()
+        _say(chatty, name)
+        assert chatty == [f"{name} warns"]
+    assert logging.getLogger(name).filters == []
 
 
 def test_what_is_logged_of_any_kind_passes(log: tuple[logging.Logger, io.StringIO]) -> None:

@@ -25,7 +25,7 @@ from asyncsecrets.providers.aws.quiet import without_collections
 from asyncsecrets.providers.aws.renewal import SigningCredentials, terse_renewals
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
 from asyncsecrets.providers.aws.transport import Transport
-from asyncsecrets.redaction import contain
+from asyncsecrets.redaction import contain, contain_new
 
 __all__ = ["Connection"]
 
@@ -83,6 +83,7 @@ class Connection:
         """
         if not self._transport.is_open:
             raise ClosedError(f"the {self._system} provider is not open")
+        contain_new()
         call = Call(self._system, operation, name, self.region)
         outcome = await self._attempt(call, unless, parameters)
         if outcome.stale is not None and await self._has_others(call, outcome.stale):

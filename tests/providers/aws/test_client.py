@@ -394,6 +394,35 @@ async def test_every_logger_at_debug(aws, environ, client):
     assert heard == []
 
 
+async def test_logging_that_is_configured_late(aws, environ, client):
+    """DEBUG that is turned on when the client is open already, for every logger, hears no value and no key either."""
+    heard, ear = [], logging.Handler(logging.DEBUG)
+    ear.emit = lambda record: heard.append(f"{record.name}: {record.getMessage()} {record.__dict__!r}")
+    role = {"aws_role_name": "arn:aws:iam::123456789012:role/reader", "aws_sts_endpoint": aws.url}
+    before = {}
+    logging.getLogger().addHandler(ear)
+    try:
+        await aws.store("db", "canary value")
+        async with client(config(**role)) as secrets:
+            for name in [None, *logging.root.manager.loggerDict]:
+                before[name] = logging.getLogger(name).level
+                logging.getLogger(name).setLevel(logging.DEBUG)
+            await secrets.get("db")
+            known = set(logging.root.manager.loggerDict)
+            await secrets.put("db", "canary new")
+            aws.fault = "malformed"
+            with pytest.raises(AsyncSecretsError):
+                await secrets.refresh("db")
+    finally:
+        logging.getLogger().removeHandler(ear)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+    assert len(before) > 50
+    assert [line for line in heard if "canary" in line] == []
+    late = set(logging.root.manager.loggerDict) - known
+    assert [name for name in late if name.startswith(("aio", "boto"))] == []
+
+
 async def _everything(aws, environ, client):
     await aws.store("db", "canary value")
     await aws.store("bin", b"canary bytes \xff")

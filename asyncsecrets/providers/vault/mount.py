@@ -1,13 +1,15 @@
 """Which version of the KV engine a mount has, found out once and only when it matters.
 
-Asked as KV v2, a KV v1 mount calls every secret absent and takes writes in the wrong place. So before the first write,
-delete or list, and before the first *absent* is believed, the mount itself is asked. A read that finds a KV v2 secret
-needs no asking.
+Asked as KV v2, a KV v1 mount calls every secret absent (or forbidden, by a policy made for KV v1) and takes writes in
+the wrong place. So before the first write, delete or list, and before the first *absent* or *forbidden* is believed,
+the mount itself is asked. A read that finds a KV v2 secret needs no asking.
 """
 
 from __future__ import annotations
 
 import copy
+import time
+from collections.abc import Callable
 
 from asyncsecrets.errors import (
     AccessDeniedError,
@@ -28,11 +30,24 @@ from asyncsecrets.providers.vault.shared import SharedTask
 
 __all__ = ["Mount"]
 
+_UNTOLD_FOR = 1.0  # seconds; so long no refused read asks again what was not told, as a thousand may be refused at once
+
 
 class Mount:
-    """``configured`` is the ``kv_version`` setting. It is checked where the token may ask, and believed where not."""
+    """``configured`` is the ``kv_version`` setting. It is checked where the token may ask, and believed where not.
 
-    def __init__(self, client: VaultClient, paths: Paths, kv1: KV1, kv2: KV2, configured: int | None) -> None:
+    ``clock`` is in monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        client: VaultClient,
+        paths: Paths,
+        kv1: KV1,
+        kv2: KV2,
+        configured: int | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._paths = paths
         self._configured = configured
@@ -41,6 +56,9 @@ class Mount:
         self.verified = False
         self._asking = SharedTask(self._ask)
         self._failure: AsyncSecretsError | None = None
+        self._clock = clock
+        self._untold = False  # the last question was answered, but not with a version
+        self._untold_until = float("-inf")
 
     async def engine(self, name: str | None = None) -> KV1 | KV2:
         """The engine, for sure. Raises ConfigError if the mount is no KV mount, or not the configured version.
@@ -53,6 +71,25 @@ class Mount:
             raise ClosedError("the Vault provider is closed") if self._failure is None else _wanted(self._failure, name)
         return self.likely
 
+    async def instead_of(self, engine: KV1 | KV2, refusal: ProviderError) -> KV1 | KV2:
+        """The engine to read with after ``engine``, which was likely but not verified, met a refusal of the server's.
+
+        Raises ``refusal`` where the mount is of that engine, and, if it is an AccessDeniedError, where the mount does
+        not tell; else as ``engine``.
+        """
+        denied = isinstance(refusal, AccessDeniedError)
+        if denied and self._clock() < self._untold_until:
+            raise refusal
+        try:
+            found = await self.engine(refusal.name)
+        except AsyncSecretsError:
+            if not (denied and self._untold):
+                raise
+        else:
+            if found is not engine:
+                return found
+        raise refusal
+
     async def versioned(self, name: str, operation: str) -> KV2:
         """The engine where only KV v2 will do. Raises UnsupportedOperationError."""
         engine = await self.engine(name)
@@ -63,18 +100,24 @@ class Mount:
         )
 
     async def _ask(self) -> None:
-        self._failure = None
+        self._failure, self._untold, self._untold_until = None, False, float("-inf")
         try:
             version, path = await self._version()
-        except (AccessDeniedError, ConfigError, MalformedResponseError) as error:
+        except AccessDeniedError:
             # Only a token that may not ask has the setting believed. Any other answer is asked for again.
-            self.verified = self._configured is not None and isinstance(error, AccessDeniedError)
+            self.verified = self._configured is not None
             if not self.verified:
-                self._failure = self._unknown(error)
+                self._not_told(await self._why_denied())
+        except (ConfigError, MalformedResponseError):
+            self._not_told(self._unknown())
         except AsyncSecretsError as error:
             self._failure = error
         else:
             self._settle(version, path)
+
+    def _not_told(self, failure: AsyncSecretsError) -> None:
+        self._failure, self._untold = failure, True
+        self._untold_until = self._clock() + _UNTOLD_FOR
 
     def _settle(self, version: int | None, path: str) -> None:
         mount = self._paths.mount
@@ -94,15 +137,31 @@ class Mount:
             self.likely = self._engines[version]
             self.verified = True
 
-    def _unknown(self, error: AsyncSecretsError) -> AsyncSecretsError:
-        mount = self._paths.mount
-        if isinstance(error, AccessDeniedError):
-            return ConfigError(
-                f"mount {mount!r} does not exist, or this token may not learn its KV version: check mount_name and "
-                f"namespace, or set kv_version to 2 (or 1)"
-            )
+    def _unknown(self) -> AsyncSecretsError:
         remedy = "check addr, namespace and mount_name" + ("" if self._configured else ", or set kv_version")
-        return ConfigError(f"the server does not tell the KV version of mount {mount!r}: {remedy}")
+        return ConfigError(f"the server does not tell the KV version of mount {self._paths.mount!r}: {remedy}")
+
+    async def _why_denied(self) -> AsyncSecretsError:
+        """Whether the token has no right on the mount, or the mount is missing: the question tells the two not apart.
+
+        Reading below it does, where the policy lets the token so far: to what is no mount there is no route.
+        """
+        mount = self._paths.mount
+        call = Call("list", "GET", self._paths.folder("", "", "list=true&limit=1"))
+        try:
+            answer = await self._client.call(call)
+        except AsyncSecretsError as error:
+            return error
+        if isinstance(translate(call, answer), AccessDeniedError):
+            return AccessDeniedError(
+                f"{SYSTEM}: the token's policy allows nothing in mount {mount!r}, or there is no such mount: check the "
+                f"policy, mount_name and namespace",
+                provider=SYSTEM,
+            )
+        return ConfigError(
+            f"mount {mount!r} does not exist, or this token may not learn its KV version: check mount_name and "
+            f"namespace, or set kv_version to 2 (or 1)"
+        )
 
     async def _version(self) -> tuple[int | None, str]:
         """The KV version, None for another engine, and the path of the mount as the server has it."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from asyncsecrets.errors import ClosedError, SecretNotFoundError, UnsupportedOperationError
+from asyncsecrets.errors import AccessDeniedError, ClosedError, SecretNotFoundError, UnsupportedOperationError
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.arguments import given, metadata_document
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
@@ -68,7 +68,7 @@ class VaultProvider:
         self._client = VaultClient(self._transport, self.tokens)
         kv1 = KV1(self._client, self._paths, clock=clock)
         kv2 = KV2(self._client, self._paths, now=now, clock=clock)
-        self._mount = Mount(self._client, self._paths, kv1, kv2, settings.kv_version)
+        self._mount = Mount(self._client, self._paths, kv1, kv2, settings.kv_version, clock)
 
     @classmethod
     def from_settings(
@@ -89,15 +89,14 @@ class VaultProvider:
         if isinstance(engine, KV2):
             try:
                 secret = await engine.get(name, version)
-            except SecretNotFoundError as error:
-                absent = error
+            except (SecretNotFoundError, AccessDeniedError) as error:
+                refusal = error
             else:
                 self._mount.verified = True
                 return secret
-            if self._mount.verified or absent.reason != "absent":
-                raise absent
-            if await self._mount.engine(name) is engine:
-                raise absent
+            if self._mount.verified or getattr(refusal, "reason", "absent") != "absent":
+                raise refusal
+            await self._mount.instead_of(engine, refusal)
         return await self._get_unversioned(name, version)
 
     async def _get_unversioned(self, name: str, version: str | None) -> Secret:

@@ -1,0 +1,115 @@
+"""Mounts whose KV version has to be found out, under policies that know only one of the two, and mounts that change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+
+import pytest
+
+from asyncsecrets.errors import AccessDeniedError, ConfigError, SecretNotFoundError
+from asyncsecrets.testing.vault_server import VaultServer
+from benchmarks.vault_wire import Wire
+
+from .backend import Backend
+
+REAL = os.environ.get("ASYNCSECRETS_TEST_REAL_VAULT") == "1"
+
+
+class Site(Backend):
+    """A mount of our own, and tokens for it."""
+
+    def __init__(self, url, token):
+        super().__init__(url, token)
+        self.mount = f"mount-{secrets.token_hex(4)}"
+
+    async def enable_kv(self, version):
+        """Mount KV of this version, in the place of what was there."""
+        await self("DELETE", f"sys/mounts/{self.mount}")
+        await self("POST", f"sys/mounts/{self.mount}", {"type": "kv", "options": {"version": str(version)}})
+        for _ in range(100):  # a real mount of version 2 is upgraded for a moment
+            with contextlib.suppress(ValueError):
+                return await self("POST", self.path(version, "app/x"), _body(version, "canary-1"))
+            await asyncio.sleep(0.05)
+        raise TimeoutError
+
+    def path(self, version, name):
+        """A secret's path in the API."""
+        return f"{self.mount}/{name}" if version == 1 else f"{self.mount}/data/{name}"
+
+    async def allowed(self, *paths):
+        """A token that may do everything at these paths, and nothing else."""
+        rights = 'capabilities = ["create", "read", "update", "delete", "list"]'
+        policy = "\n".join(f'path "{path}" {{ {rights} }}' for path in paths)
+        await self("POST", f"sys/policies/acl/{self.mount}", {"policy": policy})
+        answer = await self("POST", "auth/token/create", {"policies": [self.mount], "ttl": "10m"})
+        return answer["auth"]["client_token"]
+
+
+def _body(version, value):
+    return {"key": value} if version == 1 else {"data": {"key": value}}
+
+
+@pytest.fixture(params=["fake", *(["real"] if REAL else [])])
+async def site(request):
+    """A dev server, and a real one."""
+    if request.param == "fake":
+        async with VaultServer(root_token="canary-root") as server:
+            yield Site(server.url, "canary-root")
+        return
+    site = Site(os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"])
+    yield site
+    await site("DELETE", f"sys/mounts/{site.mount}")
+    await site("DELETE", f"sys/policies/acl/{site.mount}")
+
+
+async def test_least_privilege_on_kv1(site, provider_at):
+    """A policy for the paths of KV v1 alone is enough to read there, whatever is asked first."""
+    await site.enable_kv(1)
+    token = await site.allowed(f"{site.mount}/app/*")
+    for version in (None, 1):
+        async with provider_at(site.url, token=token, mount_name=site.mount, kv_version=version) as provider:
+            assert (await provider.get("app/x")).field("key").equals("canary-1")
+            with pytest.raises(SecretNotFoundError):
+                await provider.get("app/absent")
+            with pytest.raises(AccessDeniedError, match=f"'{site.mount}/outside'"):
+                await provider.get("outside")
+    async with provider_at(site.url, token=token, mount_name=site.mount, kv_version=2) as provider:
+        with pytest.raises(ConfigError, match="is KV version 1, but kv_version says 2"):
+            await provider.get("app/x")
+
+
+async def test_the_mount_is_asked_once_for_all_who_are_refused(site, provider_at):
+    """A thousand reads that a policy refuses ask for the mount's version once, be that refused as well."""
+    await site.enable_kv(2)
+    for path, told in ((f"{site.mount}/data/elsewhere", True), ("elsewhere/*", False)):
+        token = await site.allowed(path)
+        async with Wire(site.url) as wire, provider_at(wire.url, token=token, mount_name=site.mount) as provider:
+            reads = (provider.get(f"app/x{number}") for number in range(200))
+            results = await asyncio.gather(*reads, return_exceptions=True)
+            for number, error in enumerate(results):
+                assert type(error) is AccessDeniedError
+                assert f"{site.mount}/data/app/x{number}'" in str(error)
+                assert "'read'" in str(error)
+            with pytest.raises(AccessDeniedError):
+                await provider.get("app/x")
+            assert provider._mount.verified is told
+            assert wire.count("GET", "/v1/sys/internal/") == 1
+            assert wire.count("GET", f"/v1/{site.mount}/data/") == 201
+
+
+async def test_no_right_on_the_mount(site, provider_at):
+    """A write by a token without any right on the mount is denied, as a read is; a missing mount is no such thing."""
+    await site.enable_kv(2)
+    token = await site.allowed("elsewhere/*")
+    async with provider_at(site.url, token=token, mount_name=site.mount) as provider:
+        for call in (provider.get("x"), provider.put("x", "canary"), provider.delete("x")):
+            with pytest.raises(AccessDeniedError, match=site.mount) as caught:
+                await call
+            assert caught.value.name == "x"
+    async with provider_at(site.url, token=site.token, mount_name="nomount") as provider:
+        for call in (provider.get("x"), provider.put("x", "canary")):
+            with pytest.raises(ConfigError, match="mount"):
+                await call

@@ -45,9 +45,14 @@ class Batcher:
             return secret
         return await self._attempts(lambda: self._provider.get(name), name)
 
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """The calls under way."""
+        return set(self._tasks)
+
     async def close(self, within: float) -> None:
         """End the calls under way, ``within`` seconds."""
-        tasks = set(self._tasks)
+        tasks = self.tasks
         for task in tasks:
             task.cancel()
         if tasks:

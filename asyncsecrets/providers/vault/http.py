@@ -1,5 +1,7 @@
 """One HTTP request to Vault: a long-lived aiohttp session that neither follows, decompresses nor keeps anything.
 
+A connection that breaks or falls silent takes the idle ones with it, so that the next attempt is made over a new one.
+
 A token is sent to the configured origin and, when a standby answers 307 or 308 with exactly the same path on an origin
 of ``cluster_addrs``, once to that one. Proxy variables and ``.netrc`` are ignored: a secrets client must not be steered
 by the environment of its process.
@@ -23,6 +25,7 @@ from asyncsecrets.deadlines import Deadline
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.vault.errors import Answer, Call, translate
+from asyncsecrets.providers.vault.idle import drop_idle
 from asyncsecrets.providers.vault.paths import is_loopback, split_address
 from asyncsecrets.providers.vault.replicas import Replicas
 from asyncsecrets.providers.vault.settings import VaultSettings
@@ -137,6 +140,8 @@ class Transport:
                         return answer
                     location = response.headers.get("Location", "")
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
+            if _was_connected(error):
+                drop_idle(session)  # they are as old as the one that failed, or older: the next attempt takes a new one
             # Translated here, raised below: the original may hold headers, and must not follow ours as its context.
             failure = translate(call if url is None else replace(call, url=url), error)
         except RuntimeError:
@@ -215,6 +220,13 @@ class Transport:
         session, self._session = self._session, None
         if session is not None:
             forget_session(session)
+
+
+def _was_connected(error: BaseException) -> bool:
+    """Whether a connection broke or fell silent, rather than there being none, or a bad answer on it."""
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return False
+    return isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
 
 
 class _TooLargeError(ValueError):

@@ -1,0 +1,130 @@
+"""Connections that died while they were idle: one failure is enough to distrust all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+
+from asyncsecrets import SecretsClient
+from asyncsecrets.errors import UnavailableError
+from asyncsecrets.providers.vault.idle import drop_idle
+
+
+class Forgetful:
+    """A proxy that can lose its state, as a firewall does: what it carried before is swallowed, new connections work.
+
+    ``resets``: it answers the next byte on a lost connection with a reset instead of nothing.
+    """
+
+    def __init__(self, port, resets=False):
+        self._port = port
+        self._resets = resets
+        self._lost = set()
+        self._alive = set()
+        self.connections = 0
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        for writer in self._alive | self._lost:
+            writer.transport.abort()
+
+    def lose(self):
+        """Forget every connection."""
+        self._lost |= self._alive
+
+    async def _carry(self, reader, writer):
+        self.connections += 1
+        self._alive.add(writer)
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        with contextlib.suppress(OSError):
+            await asyncio.gather(self._pump(reader, up_writer, writer), self._pump(up_reader, writer, writer))
+        self._alive.discard(writer)
+        up_writer.transport.abort()
+
+    async def _pump(self, source, sink, client):
+        while data := await source.read(65536):
+            if client not in self._lost:
+                sink.write(data)
+            elif self._resets:
+                client.transport.abort()
+        if client not in self._lost:
+            sink.close()
+
+
+@contextlib.asynccontextmanager
+async def warmed(server, provider_at, resets=False):
+    """A provider whose four idle connections have just died, and its proxy."""
+    server.write_secret("name", {"key": "canary-1"})
+    async with (
+        Forgetful(server.port, resets) as proxy,
+        provider_at(proxy.url, attempt_timeout=0.3) as provider,
+        SecretsClient.from_provider(provider, environ={}) as client,
+    ):
+        await provider._mount.engine("name")
+        await client.get("name")
+        server.faults.latency(0.05)
+        await asyncio.gather(*(provider.get("name") for _ in range(4)))
+        server.faults.clear()
+        assert proxy.connections == 4
+        proxy.lose()
+        yield client, proxy
+
+
+async def test_read_over_dead_connections(server, provider_at):
+    """A read over a pool that died is good after one attempt_timeout, by a connection of its own."""
+    async with warmed(server, provider_at) as (client, proxy):
+        began = time.monotonic()
+        assert (await client.get("name", version="1")).equals("canary-1")
+        assert time.monotonic() - began < 0.3 + 0.25
+        assert proxy.connections == 5
+
+
+async def test_write_over_dead_connections(server, provider_at):
+    """A write that was swallowed is looked for by a new connection and made again: its outcome is known."""
+    async with warmed(server, provider_at) as (client, proxy):
+        await client.put("name", "canary-2")
+        assert server.read_secret("name") == {"key": "canary-2"}
+        assert proxy.connections == 5
+
+
+@pytest.mark.parametrize("calls", [1, 4])
+async def test_reused_connections_that_break(server, provider_at, calls):
+    """One reset on a reused connection, or on each of several at once, leaves none of the others to break."""
+    async with warmed(server, provider_at, resets=True) as (client, proxy):
+        results = await asyncio.gather(*(client.get("name", version="1") for _ in range(calls)))
+        assert all(result.equals("canary-1") for result in results)
+        assert proxy.connections <= 4 + calls
+
+
+async def test_what_is_dropped(server, provider_at):
+    """Dropping closes the idle connections, and none that is in use."""
+    server.write_secret("name", {"key": "canary-1"})
+    async with provider_at(server.url) as provider:
+        await provider.get("name")
+        session = provider._transport._session
+        assert drop_idle(session) == 1
+        assert drop_idle(session) == 0
+        server.faults.latency(0.1)
+        reading = asyncio.create_task(provider.get("name"))
+        await asyncio.sleep(0.05)
+        assert drop_idle(session) == 0
+        assert (await reading).field("key").equals("canary-1")
+        assert drop_idle(session) == 1
+
+
+async def test_an_answered_error_drops_nothing(server, provider_at):
+    """A connection that brought an answer is good, whatever the answer says."""
+    async with provider_at(server.url, kv_version=2) as provider:
+        await provider._mount.engine("name")
+        server.faults.status(503, times=1)
+        with pytest.raises(UnavailableError):
+            await provider.get("name")
+        assert drop_idle(provider._transport._session) == 1

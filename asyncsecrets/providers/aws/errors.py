@@ -33,7 +33,16 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.aws.codes import AUTHENTICATION, CIPHERTEXT, DENIED, KEY, THROTTLED, UNAVAILABLE
 
-__all__ = ["REPLICATED", "SCHEDULED", "Call", "RedirectedError", "TooLargeError", "code_of", "translate"]
+__all__ = [
+    "REPLICATED",
+    "SCHEDULED",
+    "Call",
+    "RedirectedError",
+    "TooLargeError",
+    "code_of",
+    "translate",
+    "translate_chain",
+]
 
 
 REPLICATED: Final = "it has replicas"
@@ -86,6 +95,22 @@ def translate(call: Call, failure: BaseException) -> AsyncSecretsError:
     if isinstance(failure, botocore.ClientError):
         return _refused(call, failure)
     return _failed(call, failure)
+
+
+def translate_chain(call: Call, failure: BaseException) -> AsyncSecretsError:
+    """The same for a failure to find credentials: where neither AWS nor the way to it failed, what gives them did.
+
+    Programs, files and services may give anything, and botocore passes on what Python makes of it.
+    """
+    if isinstance(failure, (*_SDK, *_INSECURE, ConnectionError, TimeoutError)):
+        return translate(call, failure)
+    if isinstance(failure, OSError):
+        why = "the program or a file that they come from cannot be run or read: is it there?"
+    elif type(failure) is RuntimeError:
+        why = "those that were given have expired: is this machine's clock right, and what gives them up to date?"
+    else:
+        why = f"what was given is none ({type(failure).__name__}): a program must print what AWS documents"
+    return call.error(AuthenticationError, f"{_NOT_OBTAINED}: {why} {_WHENCE}")
 
 
 def code_of(failure: BaseException) -> str | None:
@@ -287,8 +312,7 @@ def _failed(call: Call, failure: BaseException) -> AsyncSecretsError:
         return ConfigError(f"{call.system}: {NO_REGION}")
     if isinstance(failure, _CREDENTIALS):
         sso = "run `aws sso login`" if isinstance(failure, (botocore.SSOError, botocore.TokenRetrievalError)) else ""
-        text = sso or "check the profile, the container or the instance role they come from"
-        return call.error(AuthenticationError, f"the AWS credentials could not be obtained: {text}")
+        return call.error(AuthenticationError, f"{_NOT_OBTAINED}: {sso or _WHENCE}")
     if isinstance(failure, botocore.ParamValidationError):  # found here: nothing was sent
         return _invalid(call)
     if isinstance(failure, _SETTINGS):
@@ -316,6 +340,9 @@ def _unanswered(call: Call, failure: BaseException) -> ProviderError:
     return call.error(MalformedResponseError, f"the answer makes no sense ({type(failure).__name__})", unknown=True)
 
 
+_SDK: Final = (AsyncSecretsError, botocore.BotoCoreError, botocore.ClientError)
+_NOT_OBTAINED: Final = "the AWS credentials could not be obtained"
+_WHENCE: Final = "check the profile (its credential_process), the container or the instance role they come from"
 NO_CREDENTIALS: Final = (
     "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile (aws_profile_name or "
     "AWS_PROFILE), or give the machine, pod or container a role"
@@ -327,6 +354,10 @@ NO_REGION: Final = (
 _PROBLEMS: Final = {
     "ProfileNotFound": "there is no such AWS profile: check aws_profile_name, AWS_PROFILE and ~/.aws/config",
     "InvalidRegionError": "aws_region_name cannot be a region",
-    "PartialCredentialsError": "one half of the AWS credentials is missing: a key needs its secret key",
+    "PartialCredentialsError": "one half of the AWS credentials is missing: a key needs its secret key, and the "
+    "role_arn of a profile its source_profile or credential_source",
+    "InfiniteLoopConfigError": "profiles lead in a circle: check role_arn and source_profile in ~/.aws/config",
+    "InvalidConfigError": "a profile is incomplete or contradicts itself: check its role_arn, source_profile and "
+    "credential_source (or sso_…) in ~/.aws/config",
     "ConfigParseError": "~/.aws/config or ~/.aws/credentials cannot be parsed",
 }

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import copy
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -17,9 +19,9 @@ from typing import Any, Final
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, UnavailableError
 from asyncsecrets.providers.aws.codes import STALE
-from asyncsecrets.providers.aws.errors import Call, code_of, translate
+from asyncsecrets.providers.aws.errors import Call, code_of, translate_chain
 
 __all__ = ["SigningCredentials", "terse_renewals"]
 
@@ -28,6 +30,8 @@ _AT_LEAST: Final = 60.0
 _APART: Final = 60.0
 _QUICK: Final = 3
 _LONGEST: Final = 60.0
+_PATIENCE: Final = 8.0
+"""Less than the ten seconds that an operation has as a rule: who waits in vain is to be told what for."""
 
 
 class _Terse(logging.Filter):
@@ -53,7 +57,8 @@ class SigningCredentials:
     """What aiobotocore signs with: the credentials that ``load`` finds, in a thread, renewed ahead of their expiry.
 
     ``call`` says who asks, for errors; ``clock`` is in monotonic seconds; ``held`` makes a context for the thread,
-    which may be at work longer than this is open. One instance serves one event loop at a time.
+    which may be at work longer than this is open; ``patience`` is for how many seconds of it callers wait. One instance
+    serves one event loop at a time.
     """
 
     method = "asyncsecrets"
@@ -65,11 +70,13 @@ class SigningCredentials:
         *,
         clock: Callable[[], float] = time.monotonic,
         held: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+        patience: float = _PATIENCE,
     ) -> None:
         self._load = load
         self._held = held
         self._call = call
         self._clock = clock
+        self._patience = patience
         self._tried = -_APART
         self._found: Any = None
         self._frozen: Any = None
@@ -131,7 +138,14 @@ class SigningCredentials:
         if self._renewal is None and self._problem is not None and self._clock() < self._resume:
             raise copy.copy(self._problem)
         renewal = self._begin(because_rejected=because_rejected)
-        await asyncio.wait({renewal})  # not awaited directly: a cancelled caller would cancel it for all
+        # Not awaited directly: a cancelled caller would cancel it for all.
+        await asyncio.wait({renewal}, timeout=max(0.0, self._tried + self._patience - self._clock()))
+        if not renewal.done():
+            raise self._call.error(
+                UnavailableError,
+                f"the AWS credentials were waited for, {self._patience:g} s: does the profile's credential_process, or "
+                "the service that gives them, hang?",
+            )
         if renewal.cancelled():
             raise self._call.error(AuthenticationError, "loading the AWS credentials was cut off")
         error = renewal.exception()
@@ -157,7 +171,7 @@ class SigningCredentials:
         try:
             await self._in_thread()
         except Exception as error:  # noqa: BLE001  # a chain of credentials may raise anything
-            problem = translate(self._call, error)
+            problem = translate_chain(self._call, error)
         self._problem = copy.copy(problem)
         if problem is not None or because_rejected:
             self._has_been_in_vain()
@@ -171,23 +185,37 @@ class SigningCredentials:
         self._resume = self._clock() + pause
 
     async def _in_thread(self) -> None:
-        """Work in a thread, which goes on when this is cancelled: no thread can be ended."""
-        loop, held, begun = asyncio.get_running_loop(), contextlib.ExitStack(), []
-        held.enter_context(self._held())
+        """Work in a thread, which goes on when this is cancelled: no thread can be ended.
+
+        A program that gives credentials may hang. The loop's own threads, and all that are no daemons, are waited for
+        when the process ends; so this one is a daemon.
+        """
+        loop, failed, held = asyncio.get_running_loop(), list[BaseException](), contextlib.ExitStack()
+        ended = loop.create_future()  # it carries nothing: its repr would show it
+
+        def end() -> None:
+            held.close()
+            if not ended.done():
+                ended.set_result(None)
 
         def work() -> None:
-            begun.append(True)
             try:
                 self._work()
-            finally:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: it is held for good
-                    loop.call_soon_threadsafe(held.close)
+            except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+                failed.append(error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it is held for good
+                loop.call_soon_threadsafe(end)
 
+        held.enter_context(self._held())
+        context = contextvars.copy_context()
         try:
-            await asyncio.to_thread(work)
-        finally:
-            if not begun:
-                held.close()
+            threading.Thread(target=context.run, args=(work,), name="asyncsecrets-aws", daemon=True).start()
+        except RuntimeError:  # no more threads
+            held.close()
+            raise
+        await ended
+        if failed:
+            raise failed.pop()
 
     def _work(self) -> None:
         # It returns nothing: an executor's future shows its result in its repr.

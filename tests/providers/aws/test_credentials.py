@@ -84,6 +84,53 @@ async def test_profile_process(aws, provider_at, tmp_path):
     assert signed_by(aws) == ["AKIAPROCESS"]
 
 
+GIVEN = {"Version": 1, "AccessKeyId": "AKIAcanary", "SecretAccessKey": "canary"}
+FAULTY = {
+    "expired": (json.dumps({**GIVEN, "Expiration": "2020-01-01T00:00:00Z"}), "have expired"),
+    "no time": (json.dumps({**GIVEN, "Expiration": "canary"}), "is none"),
+    "no JSON": ("canary", "is none"),
+    "no object": ("[]", "is none"),
+    "not text": (b"\xff", "is none"),
+    "no keys": ('{"Version": 1}', "check the profile"),
+    "no program": (None, "cannot be run"),
+}
+
+
+@pytest.mark.parametrize("what", FAULTY)
+async def test_profile_process_that_is_wrong(aws, provider_at, tmp_path, what):
+    """What a program gives instead of credentials is no fault of AWS's, and not one that passes: check the program."""
+    given, says = FAULTY[what]
+    answer = tmp_path / "answer.json"
+    if given is not None:
+        answer.write_bytes(given if isinstance(given, bytes) else given.encode())
+    program = f"cat {answer}" if given is not None else tmp_path / "no-program"
+    (tmp_path / "config").write_text(f"[default]\ncredential_process={program}\n")
+    provider = await provider_at(**NO_KEYS)
+    with pytest.raises(AuthenticationError, match=says) as caught:
+        await provider.get("db")
+    assert "credential_process" in str(caught.value)
+    assert not caught.value.transient
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    assert aws.calls == []
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        f"[default]\nrole_arn={ROLE}\nsource_profile=a\n[profile a]\nrole_arn={ROLE}\nsource_profile=default\n",
+        f"[default]\nrole_arn={ROLE}\nsource_profile=canary\n",
+        f"[default]\nrole_arn={ROLE}\n",
+    ],
+    ids=["circle", "unknown", "none"],
+)
+async def test_profile_of_a_role_that_leads_nowhere(provider_at, tmp_path, profile):
+    """A profile whose role has nothing to be assumed with says which two settings to look at."""
+    (tmp_path / "config").write_text(profile)
+    provider = await provider_at(**NO_KEYS)
+    with pytest.raises(ConfigError, match=r"role_arn.*source_profile"):
+        await provider.get("db")
+
+
 async def test_role(aws, provider_at):
     """A role is assumed with session name and external id, at the custom STS endpoint, once for many reads."""
     await aws.store("db", "canary")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
 from datetime import UTC, datetime
 
 import pytest
 from botocore.credentials import Credentials, DeferredRefreshableCredentials
 
-from asyncsecrets.errors import UnavailableError
+from asyncsecrets.errors import AuthenticationError, UnavailableError
 from asyncsecrets.providers.aws.errors import Call
 from asyncsecrets.providers.aws.renewal import SigningCredentials
 
@@ -114,6 +116,75 @@ async def test_short_sessions():
         chain.now += 1
     assert chain.renewals <= 4
     await credentials.aclose()
+
+
+async def test_credentials_that_hang():
+    """Who waits for credentials that do not come is told what was waited for; whoever comes then, at once."""
+    go_on = threading.Event()
+
+    def load():
+        go_on.wait(10)
+        return Credentials("AKIA", "canary")
+
+    credentials = SigningCredentials(load, Call("s", "credentials"), patience=0.05)
+    try:
+        for _ in range(2):
+            async with asyncio.timeout(5):
+                with pytest.raises(UnavailableError, match=r"credentials were waited for.*credential_process"):
+                    await credentials.get_frozen_credentials()
+    finally:
+        go_on.set()
+    await settle(credentials)
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA"
+    await credentials.aclose()
+
+
+def test_the_process_ends_although_credentials_hang():
+    """Neither the end of the loop nor that of the process waits for a program that does not end."""
+    go_on, held = threading.Event(), []
+
+    @contextlib.contextmanager
+    def hold():
+        held.append(True)
+        yield
+        held.clear()
+
+    async def main():
+        credentials = SigningCredentials(lambda: go_on.wait(10), Call("s", "credentials"), held=hold)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(credentials.get_frozen_credentials(), 0.05)
+        await credentials.aclose()
+
+    started = time.monotonic()
+    try:
+        asyncio.run(main())
+        assert time.monotonic() - started < 5
+        thread = next(thread for thread in threading.enumerate() if thread.name == "asyncsecrets-aws")
+        assert thread.daemon
+        assert held == [True]  # the leash of a thread that is still at work
+    finally:
+        go_on.set()
+    thread.join(5)
+
+
+async def test_no_thread_is_left(monkeypatch):
+    """Where no thread can be started, that is an error, and the leash is let go of."""
+    held = []
+
+    @contextlib.contextmanager
+    def hold():
+        held.append(True)
+        yield
+        held.append(False)
+
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    credentials = SigningCredentials(lambda: None, Call("s", "credentials"), held=hold)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(AuthenticationError):
+        await credentials.get_frozen_credentials()
+    assert held == [True, False]
 
 
 async def test_cancelled_waiter():

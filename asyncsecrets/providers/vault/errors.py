@@ -34,10 +34,11 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.vault.paths import SYSTEM
 
-__all__ = ["MAX_BODY", "Answer", "Call", "Operation", "blames_token", "errors_in", "translate"]
+__all__ = ["MAX_BODY", "Answer", "Call", "Operation", "TooLargeError", "blames_token", "errors_in", "translate"]
 
-MAX_BODY: Final = 2 * 1024 * 1024
-"""The most bytes of an answer that are read; Vault's own limit for one secret is about 1 MiB."""
+MAX_BODY: Final = 8 * 1024 * 1024
+"""The most bytes of an answer that are read. Vault's own limit for one secret is about 1 MiB, and its JSON writes each
+``<``, ``>`` and ``&`` in six bytes."""
 
 Operation = Literal[
     "read",
@@ -116,6 +117,10 @@ class Answer:
     retry_after: float | None = None
     token_is_good: bool = False
     date: datetime | None = None
+
+
+class TooLargeError(ValueError):
+    """The body is over the cap; reading stopped and the connection is dropped."""
 
 
 def translate(call: Call, fault: Answer | BaseException) -> AsyncSecretsError:
@@ -308,7 +313,9 @@ def _from_exception(call: Call, error: BaseException) -> AsyncSecretsError:
     if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError):
         message = f"the connection to {server} broke before the answer"
         return _make(UnavailableError, message, call, outcome_unknown=unknown)
-    message = f"the answer of {server} is not valid HTTP, or longer than accepted"
+    message = f"the answer of {server} is not valid HTTP, or has a longer head than accepted"
+    if isinstance(error, TooLargeError):
+        message = f"the answer of {server} is longer than {call.cap:,} bytes"
     return _make(MalformedResponseError, message, call, outcome_unknown=unknown)
 
 

@@ -24,7 +24,7 @@ from yarl import URL
 from asyncsecrets.deadlines import Deadline
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
 from asyncsecrets.providers.sessions import forget_session, send_once
-from asyncsecrets.providers.vault.errors import Answer, Call, translate
+from asyncsecrets.providers.vault.errors import Answer, Call, TooLargeError, translate
 from asyncsecrets.providers.vault.idle import drop_idle
 from asyncsecrets.providers.vault.paths import is_loopback, split_address
 from asyncsecrets.providers.vault.replicas import Replicas
@@ -229,19 +229,15 @@ def _was_connected(error: BaseException) -> bool:
     return isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
 
 
-class _TooLargeError(ValueError):
-    """The body is over the cap; reading stopped and the connection is dropped."""
-
-
 async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes:
-    """The body. Raises _TooLargeError, and drops the connection, if it is longer than ``cap`` bytes."""
+    """The body. Raises TooLargeError, and drops the connection, if it is longer than ``cap`` bytes."""
     chunks: list[bytes] = []
     total = 0
     async for chunk in response.content.iter_any():
         total += len(chunk)
         if total > cap:
             response.close()
-            raise _TooLargeError
+            raise TooLargeError
         chunks.append(chunk)
     return b"".join(chunks)
 

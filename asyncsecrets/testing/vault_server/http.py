@@ -277,12 +277,15 @@ def _response(reply: Reply) -> web.Response:
     return response
 
 
+_ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}  # by Go's encoder, always
+
+
 def _bytes(reply: Reply) -> bytes:
     if reply.body is None:
         return b""
     if isinstance(reply.body, bytes):
         return reply.body
-    text = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED)
     # A name may hold bytes that are no UTF-8; like the real server, show them as replacement characters.
     return (text + "\n").encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
 

@@ -135,6 +135,14 @@ async def test_a_deleted_secret_names_the_way_back(kv):
         await kv.get("a")
 
 
+@pytest.mark.parametrize("character", ["<", "\u2028"])
+async def test_a_value_that_grows_on_its_way(kv, character):
+    """What the server writes in six bytes each can be read wherever it could be written."""
+    value = character * (1_000_000 // len(character.encode()))
+    await kv.put("a", value)
+    assert (await kv.get("a")).field("key").equals(value)
+
+
 @pytest.mark.parametrize("version", ["0", "-1", "abc", "1.0", " 1", "\u0661", "99999999999999999999", ""])
 async def test_no_such_version(kv, version):
     """What is not a version number is no version; the server would read some of these as the latest."""

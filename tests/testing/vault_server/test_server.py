@@ -287,3 +287,15 @@ def test_the_process_refuses_a_public_address() -> None:
     assert done.returncode == 1
     assert "loopback only" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_escaping(server: VaultServer, ask: Client) -> None:
+    """JSON is written as Go's encoder does it: three characters of HTML and two line ends as escapes of six bytes."""
+    value = 'canary <b>&amp;</b> \u2028 \u2029 \\ " ä'
+    server.write_secret("escaped", {"key": value})
+    headers = {"X-Vault-Token": server.root_token}
+    async with ask.session.get(f"{server.url}/v1/secret/data/escaped", headers=headers) as answer:
+        body = await answer.read()
+    escaped = r'"canary \u003cb\u003e\u0026amp;\u003c/b\u003e \u2028 \u2029 \\ \" ä"'
+    assert escaped.encode() in body
+    assert json.loads(body)["data"]["data"]["key"] == value

@@ -2,20 +2,22 @@
 
 A connection that breaks or falls silent takes the idle ones with it, so that the next attempt is made over a new one.
 
-A token is sent to the configured origin and, when a standby answers 307 or 308 with exactly the same path on an origin
-of ``cluster_addrs``, once to that one. Proxy variables and ``.netrc`` are ignored: a secrets client must not be steered
+A token is sent to the configured origin and, when a standby answers 307 or 308 with the same path on an origin of
+``cluster_addrs``, once to that one. Proxy variables and ``.netrc`` are ignored: a secrets client must not be steered
 by the environment of its process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, TypedDict
+from urllib.parse import unquote_to_bytes
 
 import aiohttp
 from multidict import CIMultiDict
@@ -202,12 +204,18 @@ class Transport:
         return context is not None
 
     def _redirect(self, call: Call, status: int, location: str) -> URL | None:
-        """The one place a redirect may lead. The text is compared, not parsed: nothing to be fooled by."""
-        if status not in {307, 308}:
+        """The one place a redirect may lead: where we would ask ourselves, at an origin of the cluster.
+
+        A server writes the location anew from the path that it decoded, so it encodes other characters than we do.
+        What is sent is our own spelling at the origin as configured: in the location there is nothing to be fooled by.
+        """
+        found = _LOCATION.fullmatch(location) if status in {307, 308} else None
+        own = call.url.raw_path_qs
+        if found is None or _decoded(found["target"]) != _decoded(own):
             return None
-        target = call.url.raw_path_qs
-        allowed = any(location == origin + target for origin in self._origins.allowed)
-        return URL(location, encoded=True) if allowed else None
+        wanted = _without_default_port(found["origin"])
+        origin = next((known for known in self._origins.allowed if _without_default_port(known) == wanted), None)
+        return URL(origin + own, encoded=True) if origin is not None else None
 
     async def aclose(self) -> None:
         """Close the session. Harmless when closed already."""
@@ -264,6 +272,20 @@ def _seconds(retry_after: str, now: Callable[[], datetime]) -> float | None:
         return float(retry_after)
     date = _http_date(retry_after)
     return max(0.0, (date - now()).total_seconds()) if date is not None else None
+
+
+_LOCATION: Final = re.compile(r"(?P<origin>https?://[^/?#]+)(?P<target>/[^#]*)", re.IGNORECASE)
+_DEFAULT_PORT: Final = re.compile(r"(https://[^/]*):443|(http://[^/]*):80")
+
+
+def _decoded(target: str) -> tuple[bytes, bytes]:
+    path, _, query = target.partition("?")
+    return unquote_to_bytes(path), unquote_to_bytes(query)
+
+
+def _without_default_port(origin: str) -> str:
+    match = _DEFAULT_PORT.fullmatch(origin.lower())
+    return (match[1] or match[2]) if match else origin.lower()
 
 
 def _origins(settings: VaultSettings) -> _Origins:

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -304,7 +305,10 @@ def _about_itself(target: str) -> bool:
 def _standby(active: str, target: str) -> Reply:
     if not active:
         return errors_reply(503, "no active Vault instance found")
-    return Reply(307, headers={"Location": active.rstrip("/") + target})
+    path, query = split_target(target)
+    # Written anew from the decoded path, in which Go escapes less than clients do.
+    path = quote(unquote_to_bytes(path), safe="$&+,/:;=@")
+    return Reply(307, headers={"Location": active.rstrip("/") + path + (f"?{query}" if query else "")})
 
 
 def _bug(error: Exception) -> Reply:

@@ -11,6 +11,7 @@ import traceback
 from datetime import UTC, datetime
 
 import pytest
+from yarl import URL
 
 from asyncsecrets.errors import (
     ClosedError,
@@ -22,6 +23,7 @@ from asyncsecrets.errors import (
     UnavailableError,
 )
 from asyncsecrets.providers.vault import VaultProvider, VaultSettings
+from asyncsecrets.providers.vault.errors import Call
 from asyncsecrets.providers.vault.http import Transport, _seconds
 from asyncsecrets.testing.vault_server import VaultServer
 
@@ -201,6 +203,9 @@ async def test_standby_redirects_to_a_node_of_the_cluster(provider_at, status):
         "{active}/{target}",
         "{active}.evil.test{target}",
         "{active}@evil{target}",
+        "{active}{target}#x",
+        "{active}/v1/secret/data/nam%65%2Fother",
+        "{active}/v1/secret/data%3F/name",
     ],
 )
 async def test_redirect_within_the_cluster_keeps_the_path(provider_at, location):
@@ -211,6 +216,37 @@ async def test_redirect_within_the_cluster_keeps_the_path(provider_at, location)
             with pytest.raises(InsecureTransportError):
                 await provider.get("name")
         assert active.received == b""
+
+
+async def test_standby_that_encodes_otherwise(provider_at):
+    """A standby spells the path as its own encoder does; every name there is follows it, in our spelling."""
+    names = ["a b", "a!b", "a(b)*'c", "ä", "team:db", "user@host", "a=b", "a,b", "a+b", "a&b$c", "x/y~z"]
+    async with VaultServer(root_token=TOKEN) as active, VaultServer(standby_for=active.url) as standby:
+        async with provider_at(standby.url, token=TOKEN, cluster_addrs=(active.url,)) as provider:
+            for name in names:
+                await provider.put(name, f"canary-{name}")
+                assert (await provider.get(name, "1")).field("key").equals(f"canary-{name}")
+            assert await provider.list() == sorted(names)
+        assert [request.target for request in active.requests] == [request.target for request in standby.requests]
+
+
+@pytest.mark.parametrize(
+    ("node", "origin", "followed"),
+    [
+        ("https://node2.test", "https://node2.test:443", True),
+        ("https://node2.test:443", "https://Node2.test", True),
+        ("https://node2.test", "https://node2.test:8443", False),
+        ("https://node2.test:8443", "https://node2.test", False),
+        ("https://node2.test", "http://node2.test:443", False),
+        ("https://node2.test", "https://node2.test:443@evil.test", False),
+    ],
+)
+def test_the_default_port_may_be_left_out(node, origin, followed):
+    """Port 443 of https is the same origin written or not; what is asked is the origin as it was configured."""
+    transport = Transport(VaultSettings(addr="https://node1.test", token=TOKEN, cluster_addrs=(node,)))
+    url = URL("https://node1.test/v1/secret/data/a%21b?version=1", encoded=True)
+    target = transport._redirect(Call("read", "GET", url), 307, f"{origin}/v1/secret/data/a!b?version=1")
+    assert str(target) == (f"{node.removesuffix(':443')}/v1/secret/data/a%21b?version=1" if followed else "None")
 
 
 async def test_redirect_loop(provider_at):

@@ -132,12 +132,14 @@ async def test_namespaces_are_made_with_a_mount_each() -> None:
 
 
 async def test_a_standby_redirects_or_knows_no_active_node(server: VaultServer) -> None:
-    """307 to the active node with the raw path, or 503; about itself it answers."""
+    """307 to the active node with the path as Go spells it, or 503; about itself it answers."""
     async with aiohttp.ClientSession() as session:
         async with VaultServer(standby_for=server.url) as standby:
             ask = Client(standby, session)
             status, headers, _ = await ask.full("GET", "secret/data/a%2Fb?version=1")
-            assert (status, headers["Location"]) == (307, server.url + "/v1/secret/data/a%2Fb?version=1")
+            assert (status, headers["Location"]) == (307, server.url + "/v1/secret/data/a/b?version=1")
+            _, headers, _ = await ask.full("GET", "secret/data/a%21%20%3A%40%C3%A4'%3F?x=%3A")
+            assert headers["Location"] == server.url + "/v1/secret/data/a%21%20:@%C3%A4%27%3F?x=%3A"
             assert (await ask("GET", "sys/health"))[0] == 429
             assert (await ask("GET", "sys/health?standbyok=true"))[0] == 200
             assert (await ask("GET", "sys/leader"))[1]["leader_address"] == server.url

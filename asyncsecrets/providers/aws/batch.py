@@ -10,6 +10,7 @@ from asyncsecrets.errors import (
     AsyncSecretsError,
     ConflictError,
     InvalidNameError,
+    MalformedResponseError,
     ProviderError,
     SecretNotFoundError,
 )
@@ -20,12 +21,18 @@ from asyncsecrets.secret import Secret
 __all__ = ["BatchPermission", "read_batch"]
 
 _ASK_AGAIN: Final = 300.0
+_NO_SUCH_CALL: Final = frozenset(
+    f"{code}{end}"
+    for code in ("InvalidAction", "NotImplemented", "UnknownOperation", "UnsupportedOperation")
+    for end in ("", "Exception")
+)
+"""What a proxy, or a server that stands in for AWS, says where it is older than the operation (November 2023)."""
 
 Parse = Callable[[str, Mapping[str, Any]], Secret]
 
 
 class BatchPermission:
-    """Remembers, for five minutes of ``clock``, that batches are not allowed here."""
+    """Remembers, for five minutes of ``clock``, that batches are not allowed here, or not known."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -51,14 +58,18 @@ async def read_batch(
     token: dict[str, str] = {}
     for _ in names:  # each page has one secret at least; more pages than names are nonsense
         try:
-            page = await connection.call("BatchGetSecretValue", None, {"SecretIdList": list(names), **token}) or {}
+            wanted = {"SecretIdList": list(names), **token}
+            page = await connection.call("BatchGetSecretValue", None, wanted, unless=_NO_SUCH_CALL)
         except AccessDeniedError as error:
             if "sts:" in error.message:  # the role is not allowed, which says nothing of batches
                 raise
             permission.denied()
             return found
-        except (ConflictError, InvalidNameError, SecretNotFoundError):
-            return found  # one name spoils it for all: each is asked on its own
+        except (ConflictError, InvalidNameError, MalformedResponseError, SecretNotFoundError):
+            return found  # one name spoils it for all: each is asked on its own, which says what is wrong
+        if page is None:
+            permission.denied()
+            return found
         found.update(_settled(names, page, parse))
         if not page.get("NextToken"):
             break

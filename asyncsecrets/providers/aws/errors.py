@@ -105,12 +105,12 @@ def translate_chain(call: Call, failure: BaseException) -> AsyncSecretsError:
     if isinstance(failure, (*_SDK, *_INSECURE, ConnectionError, TimeoutError)):
         return translate(call, failure)
     if isinstance(failure, OSError):
-        why = "the program or a file that they come from cannot be run or read: is it there?"
+        why = "the program or a file that they come from is not there, or cannot be run or read"
     elif type(failure) is RuntimeError:
-        why = "those that were given have expired: is this machine's clock right, and what gives them up to date?"
+        why = "those that were given have expired (is this machine's clock right?)"
     else:
-        why = f"what was given is none ({type(failure).__name__}): a program must print what AWS documents"
-    return call.error(AuthenticationError, f"{_NOT_OBTAINED}: {why} {_WHENCE}")
+        why = f"what was given makes no sense ({type(failure).__name__})"
+    return call.error(AuthenticationError, f"{_NOT_OBTAINED}: {why}; {_WHENCE}")
 
 
 def code_of(failure: BaseException) -> str | None:

@@ -87,10 +87,10 @@ async def test_profile_process(aws, provider_at, tmp_path):
 GIVEN = {"Version": 1, "AccessKeyId": "AKIAcanary", "SecretAccessKey": "canary"}
 FAULTY = {
     "expired": (json.dumps({**GIVEN, "Expiration": "2020-01-01T00:00:00Z"}), "have expired"),
-    "no time": (json.dumps({**GIVEN, "Expiration": "canary"}), "is none"),
-    "no JSON": ("canary", "is none"),
-    "no object": ("[]", "is none"),
-    "not text": (b"\xff", "is none"),
+    "no time": (json.dumps({**GIVEN, "Expiration": "canary"}), "makes no sense"),
+    "no JSON": ("canary", "makes no sense"),
+    "no object": ("[]", "makes no sense"),
+    "not text": (b"\xff", "makes no sense"),
     "no keys": ('{"Version": 1}', "check the profile"),
     "no program": (None, "cannot be run"),
 }

@@ -155,6 +155,26 @@ async def test_batch_not_allowed(aws, build):
     assert set(await provider.get_many(["a", "b"])) == {"a", "b"}
 
 
+@pytest.mark.parametrize(
+    "code", ["UnknownOperationException", "NotImplemented", "UnsupportedOperation", "InvalidAction"]
+)
+async def test_batch_that_nobody_knows(aws, build, code):
+    """Where there is no such call, names are read one by one, as where it is denied."""
+    provider = await build()
+    aws.refused = {"BatchGetSecretValue": (code, "canary")}
+    for _ in range(2):
+        assert await provider.get_many(["a", "b"]) == {}
+    assert aws.calls == ["BatchGetSecretValue"]
+
+
+async def test_batch_that_makes_no_sense(aws, build):
+    """Each name is read on its own then, which works or says what is wrong; the next batch may be a better one."""
+    provider = await build()
+    aws.only, aws.faults = {"BatchGetSecretValue"}, ["malformed"]
+    assert await provider.get_many(["a", "b"]) == {}
+    assert set(await provider.get_many(["a", "b"])) == {"a", "b"}
+
+
 async def test_batch_of_a_role_that_is_denied(aws, build):
     """A role that may not be assumed is told as that, and does not count as a missing permission for batches."""
     provider = await build(aws_role_name="arn:aws:iam::123456789012:role/reader", aws_sts_endpoint=aws.url)

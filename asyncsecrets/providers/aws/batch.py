@@ -14,7 +14,7 @@ from asyncsecrets.errors import (
     ProviderError,
     SecretNotFoundError,
 )
-from asyncsecrets.providers.aws.names import CURRENT, SYSTEM, answers
+from asyncsecrets.providers.aws.names import CURRENT, SYSTEM, answers, elsewhere
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.secret import Secret
 
@@ -70,14 +70,16 @@ async def read_batch(
         if page is None:
             permission.denied()
             return found
-        found.update(_settled(names, page, parse))
+        found.update(_settled(names, page, parse, connection.region))
         if not page.get("NextToken"):
             break
         token = {"NextToken": str(page["NextToken"])}
     return found
 
 
-def _settled(names: Sequence[str], page: Mapping[str, Any], parse: Parse) -> dict[str, Secret | ProviderError]:
+def _settled(
+    names: Sequence[str], page: Mapping[str, Any], parse: Parse, region: str
+) -> dict[str, Secret | ProviderError]:
     settled: dict[str, Secret | ProviderError] = {}
     for value in _entries(page, "SecretValues"):
         if CURRENT in (value.get("VersionStages") or ()):
@@ -87,7 +89,8 @@ def _settled(names: Sequence[str], page: Mapping[str, Any], parse: Parse) -> dic
     for error in _entries(page, "Errors"):
         name = str(error.get("SecretId"))
         if name in names and error.get("ErrorCode") == "ResourceNotFoundException":
-            text = f"{SYSTEM}: {name!r}: there is no such secret, or it has no current version"
+            text = f"there is no such secret in {region} of this account, or it has no current version"
+            text = f"{SYSTEM}: {name!r}: {text}{elsewhere(name, region)}"
             settled[name] = SecretNotFoundError(text, provider=SYSTEM, name=name)
     return settled
 

@@ -18,6 +18,7 @@ __all__ = [
     "SYSTEM",
     "answers",
     "check_name",
+    "elsewhere",
     "is_arn",
     "is_prefix",
     "is_version_id",
@@ -73,6 +74,12 @@ def region_of(name: str) -> str | None:
     """The region of an ARN, or None."""
     found = _ARN.fullmatch(name)
     return found["region"] if found else None
+
+
+def elsewhere(name: str, region: str) -> str:
+    """What to add to an error about a secret that is not there in ``region``: its ARN may be of another one."""
+    its = region_of(name)
+    return f": the ARN is of {its}, this source of {region}" if its not in {None, region} else ""
 
 
 def version_of(version: str | None) -> dict[str, str] | None:

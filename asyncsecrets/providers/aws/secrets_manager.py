@@ -23,11 +23,11 @@ from asyncsecrets.providers.aws.names import (
     CURRENT,
     SYSTEM,
     check_name,
+    elsewhere,
     is_arn,
     is_prefix,
     is_version_id,
     refusal_of,
-    region_of,
     usable_token,
     version_of,
 )
@@ -289,9 +289,7 @@ class AwsSecretsManagerProvider:
         try:
             return await self._connection.call(operation, name, parameters, unless=unless)
         except SecretNotFoundError as error:
-            region = region_of(name or "")
-            if region is not None and region != self._connection.region:
-                error.message += f": the ARN is of {region}, this source of {self._connection.region}"
+            error.message += elsewhere(name or "", self._connection.region)
             raise
 
     async def _pages(

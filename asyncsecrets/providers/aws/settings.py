@@ -73,9 +73,9 @@ class AwsSettings:
         for name in ("connect_timeout", "attempt_timeout", "max_connections"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be greater than 0")
-        for name in ("endpoint", "sts_endpoint"):
-            if address := getattr(self, name):
-                check_endpoint(address, f"aws_{name}", insecure=self.allow_insecure_http)
+        for where, address in (("aws_endpoint_url", self.endpoint), ("aws_sts_endpoint", self.sts_endpoint)):
+            if address:
+                check_endpoint(address, where, insecure=self.allow_insecure_http)
 
     def _check_texts(self) -> None:
         if self.role and not _ROLE.fullmatch(self.role):

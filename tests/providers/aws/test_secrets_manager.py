@@ -79,6 +79,9 @@ async def test_arns(aws, build):
     elsewhere = arn.replace("eu-central-1", "us-east-1").replace("app/db", "app/other")
     with pytest.raises(SecretNotFoundError, match="the ARN is of us-east-1, this source of eu-central-1"):
         await provider.get(elsewhere)
+    absent = await provider.get_many([elsewhere, "missing"])
+    assert "the ARN is of us-east-1, this source of eu-central-1" in str(absent[elsewhere])
+    assert "in eu-central-1 of this account" in str(absent["missing"])
     with pytest.raises(SecretNotFoundError, match="by ARN"):
         await provider.put(elsewhere.replace("us-east-1", "eu-central-1"), "canary")
 

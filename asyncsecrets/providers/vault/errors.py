@@ -222,6 +222,8 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
         return _make(ConflictError, "it was changed since the version that cas names; read it again", call)
     if "check-and-set parameter required" in text:
         return _make(ConflictError, "its mount accepts writes with cas only; pass the current version as cas", call)
+    if "Upgrading from non-versioned to versioned" in text:
+        return _make(UnavailableError, "its mount is being upgraded to KV version 2, and answers again soon", call)
     if "relative paths not supported" in text or not answer.body:
         return _make(InvalidNameError, "the server does not accept the characters of this name", call)
     if texts:

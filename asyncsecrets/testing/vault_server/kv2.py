@@ -34,11 +34,28 @@ _WRONG_PATH = (
 _VERBS = {"create": "put", "update": "put", "patch": "patch", "read": "get", "list": "list", "delete": "delete"}
 
 
+_UPGRADING = (
+    "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will "
+    "resume service shortly."
+)
+_UPGRADE_TAKES = 0.2  # seconds
+
+
 class VersionedEngine(Engine):
     """KV v2."""
 
     def __init__(self) -> None:
         self.store = VersionedStore()
+        self.ready_at = float("-inf")  # until then an upgrade from KV v1 is under way
+
+    @classmethod
+    def upgraded(cls, old: dict[str, dict[str, Any]], now: float) -> VersionedEngine:
+        """An engine that takes over the secrets of a KV v1 mount, each as its version 1, and answers a moment later."""
+        engine = cls()
+        for path, data in old.items():
+            engine.store.write(path, data, {}, now)
+        engine.ready_at = now + _UPGRADE_TAKES
+        return engine
 
     def exists(self, path: str, /) -> bool:
         section, _, name = path.partition("/")
@@ -46,10 +63,12 @@ class VersionedEngine(Engine):
 
     def handle(self, call: Call, path: str, /) -> Reply:
         section, slash, name = path.partition("/")
+        if path != "config" and (not slash or section not in _SECTIONS):
+            return _wrong_path(call, path)
+        if call.now < self.ready_at:
+            raise Refused(400, _UPGRADING)
         if path == "config":
             return self._config(call)
-        if not slash or section not in _SECTIONS:
-            return _wrong_path(call, path)
         handlers = _SECTIONS[section]
         handler = handlers.get("update" if call.operation == "create" else call.operation)
         if handler is None:

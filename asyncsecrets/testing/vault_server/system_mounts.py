@@ -102,13 +102,44 @@ def disable_auth(context: Context) -> Reply:
     return no_content()
 
 
-def tune(context: Context) -> Reply:
+def _tuned(context: Context) -> Mount:
     mount = context.namespace.mounts.get(context.rest.removesuffix("/tune").strip("/") + "/")
     if mount is None or not context.rest.endswith("/tune"):
         raise Refused(400, "No mount at this path")
+    return mount
+
+
+def upgrade(context: Context) -> Reply:
+    """Make a KV v2 mount of a KV v1 mount, the one thing that can be tuned here.
+
+    Raises:
+        Refused: 400, something else is to be tuned.
+    """
+    mount, options = _tuned(context), context.call.body.get("options") or {}
+    if context.call.body.keys() != {"options"} or str(options.get("version")) != "2" or mount.kind != "kv":
+        raise Refused(400, "the dev server can tune the version of a kv mount to 2 and nothing else")
+    mount.options = {**(mount.options or {}), "version": "2"}
+    if isinstance(mount.backend, VersionedEngine):
+        return no_content()
+    mount.backend = VersionedEngine.upgraded(mount.backend.store.entries, context.call.now)
+    return envelope(warnings=[_UPGRADE])
+
+
+_UPGRADE = (
+    "Upgrading mount from version 1 to version 0. This mount will be unavailable for a brief period and will resume "
+    "service shortly."
+)
+
+
+def tune(context: Context) -> Reply:
+    mount = _tuned(context)
     options = {"options": mount.options} if mount.options else {}
     ttls = {"default_lease_ttl": SYSTEM_MAX_TTL, "max_lease_ttl": SYSTEM_MAX_TTL}
     return legacy(context.call, {**ttls, "description": mount.description, "force_no_cache": False, **options})
+
+
+def write_mount_or_tune(context: Context) -> Reply:
+    return upgrade(context) if context.rest.endswith("/tune") else enable_mount(context)
 
 
 def read_mount_or_tune(context: Context) -> Reply:
@@ -148,7 +179,7 @@ def _reach(context: Context, token: Any) -> Any:
 
 ROUTES: dict[str, dict[str, Handler]] = {
     "mounts": {"read": list_mounts},
-    "mounts/": {"read": read_mount_or_tune, "update": enable_mount, "delete": disable_mount},
+    "mounts/": {"read": read_mount_or_tune, "update": write_mount_or_tune, "delete": disable_mount},
     "auth": {"read": list_auths},
     "auth/": {"read": read_auth, "update": enable_auth, "delete": disable_auth},
     "internal/ui/mounts": {"read": visible_mounts},

@@ -9,7 +9,7 @@ import secrets
 
 import pytest
 
-from asyncsecrets.errors import AccessDeniedError, ConfigError, SecretNotFoundError
+from asyncsecrets.errors import AccessDeniedError, ConfigError, SecretNotFoundError, UnavailableError
 from asyncsecrets.testing.vault_server import VaultServer
 from benchmarks.vault_wire import Wire
 
@@ -113,3 +113,26 @@ async def test_no_right_on_the_mount(site, provider_at):
         for call in (provider.get("x"), provider.put("x", "canary")):
             with pytest.raises(ConfigError, match="mount"):
                 await call
+
+
+async def test_a_mount_that_is_being_upgraded(site, provider_at):
+    """What a mount says while it becomes KV v2 passes by itself: it may be tried again, and a write did not happen."""
+    await site.enable_kv(1)
+    for number in range(200):
+        await site("POST", site.path(1, f"app/{number}"), {"key": "canary-old"})
+    async with provider_at(site.url, token=site.token, mount_name=site.mount) as provider:
+        await site("POST", f"sys/mounts/{site.mount}/tune", {"options": {"version": "2"}})
+        met, calls = 0, [lambda: provider.put("app/0", "canary-new"), lambda: provider.get("app/0")]
+        while calls:
+            try:
+                await calls[0]()
+            except UnavailableError as error:
+                assert "upgraded" in str(error)
+                assert not error.outcome_unknown
+                met += 1
+                await asyncio.sleep(0.02)
+            else:
+                calls.pop(0)
+        assert met
+        assert (await provider.get("app/0")).field("key").equals("canary-new")
+        assert (await provider.get("app/0", "1")).field("key").equals("canary-old")

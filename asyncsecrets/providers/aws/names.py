@@ -22,6 +22,7 @@ __all__ = [
     "is_arn",
     "is_prefix",
     "is_version_id",
+    "may_be_same",
     "refusal_of",
     "region_of",
     "usable_token",
@@ -108,6 +109,23 @@ def answers(name: str, answer: Mapping[str, Any]) -> bool:
         return answer.get("Name") == name
     arn = answer.get("ARN")
     return isinstance(arn, str) and (arn == name or arn[:-_SUFFIX] == name)
+
+
+def may_be_same(name: str, other: str) -> bool:
+    """Whether two names, of any spelling, may be one secret's: ``app/db``, its ARN, its ARN without the suffix.
+
+    It errs by saying yes: of a plain name nobody knows the account, and of an ARN's end nobody knows if it is a suffix.
+    """
+    if name == other:
+        return True
+    return (is_arn(name) or is_arn(other)) and not _plain(name).isdisjoint(_plain(other))
+
+
+def _plain(name: str) -> set[str]:
+    """The plain names that the secret may have."""
+    plain = name.rpartition(":")[2]
+    has_suffix = plain != name and plain[-_SUFFIX : -_SUFFIX + 1] == "-"
+    return {plain, plain[:-_SUFFIX]} if has_suffix else {plain}
 
 
 def usable_token(token: str) -> str:

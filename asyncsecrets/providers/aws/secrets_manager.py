@@ -27,6 +27,7 @@ from asyncsecrets.providers.aws.names import (
     is_arn,
     is_prefix,
     is_version_id,
+    may_be_same,
     refusal_of,
     usable_token,
     version_of,
@@ -89,6 +90,10 @@ class AwsSecretsManagerProvider:
         """Forget what belongs to a loop that is gone or to the parent of a fork."""
         self._chores.clear()
         self._connection.abandon()
+
+    def same_secret(self, name: str, other: str) -> bool:
+        """Whether ``name`` and ``other`` may be two spellings of one secret's name: plain, full ARN, partial ARN."""
+        return may_be_same(name, other)
 
     # -- reading
 

@@ -342,6 +342,18 @@ async def test_write_that_never_answers(aws, client):
             await secrets.put("db", "canary new")
 
 
+async def test_other_spellings_of_what_is_written(aws, client):
+    """Who reads a secret by its ARN reads what was written under its name, and the other way round."""
+    await aws.store("app/db", "canary old")
+    arn = (await aws.moto_call("DescribeSecret", SecretId="app/db"))["ARN"]
+    names = ["app/db", arn, arn[:-7]]
+    async with client(config()) as secrets:
+        for number, name in enumerate(names):
+            await secrets.get_many(names)
+            await secrets.put(name, f"canary {number}")
+            assert [(await secrets.get(other)).reveal() for other in names] == [f"canary {number}"] * 3
+
+
 async def test_throttled_write(aws, client):
     """A write that was throttled is made again under the same token."""
     aws.only, aws.faults = {"CreateSecret"}, ["rate_limited"]

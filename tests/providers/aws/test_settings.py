@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from asyncsecrets import registry
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings
-from asyncsecrets.providers.aws.names import check_name, is_arn, usable_token, version_of
+from asyncsecrets.providers.aws.names import check_name, is_arn, may_be_same, usable_token, version_of
 from asyncsecrets.providers.aws.quiet import without_collections
 from asyncsecrets.providers.aws.settings import check_endpoint
 from asyncsecrets.settings import SYSTEMS
@@ -134,6 +134,45 @@ def test_arns():
     for wrong in (arn.replace("secretsmanager", "ssm"), arn.replace("123456789012", "1"), arn + "?", "arn:x"):
         with pytest.raises(InvalidNameError):
             check_name(wrong)
+
+
+PLAIN = st.text(st.sampled_from("aZ0/_+=.@-"), min_size=1, max_size=20)
+ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
+
+
+@given(PLAIN, PLAIN, st.text(st.sampled_from("aZ0"), min_size=6, max_size=6))
+def test_spellings_of_one_secret(name, other, suffix):
+    """A name, its partial and its full ARN are one secret's; two plain names are two secrets'."""
+    spellings = [name, f"{ARN}{name}", f"{ARN}{name}-{suffix}"]
+    assert all(may_be_same(one, two) for one in spellings for two in spellings)
+    assert may_be_same(name, other) == (name == other)
+    for spelling in spellings:
+        assert may_be_same(spelling, other) == may_be_same(other, spelling)
+    if other not in {name, f"{name}-{suffix}"} and not name.startswith(f"{other}-"):
+        assert not any(may_be_same(spelling, other) for spelling in spellings)
+
+
+@given(st.text(), st.text())
+def test_anything_may_be_compared(name, other):
+    """Whatever text is cached under is compared without an error, and with itself is the same."""
+    assert may_be_same(name, name)
+    assert may_be_same(name, other) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("db", "db-AbCdEf"),
+        (f"{ARN}db-AbCdEf", "db2"),
+        (f"{ARN}db1AbCdEf", "db"),
+        (f"{ARN}app/db-AbCdEf", "db"),
+        (f"{ARN}db-AbCdEf", f"{ARN}other-AbCdEf"),
+        ("", f"{ARN}db-AbCdEf"),
+    ],
+)
+def test_names_of_different_secrets(name, other):
+    """A suffix is one of an ARN's, and nothing else is cut off."""
+    assert not may_be_same(name, other)
 
 
 def test_collections_pause_and_resume():

@@ -23,6 +23,7 @@ from asyncsecrets.secret import Secret
 
 if TYPE_CHECKING:
     from asyncsecrets.client import SecretsClient
+    from asyncsecrets.config import Config
 
 HELP = "say for every reference of a configuration where it comes from and whether it can be read"
 
@@ -78,8 +79,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     config = read_config(args)
     wanted = merge((text, "the command line") for text in _given(args)) if args.names else uses(config)
     if not wanted:
-        raise ConfigError(f"{config.origin} refers to no secret and has no hosted_keys: there is nothing to check")
+        raise ConfigError(
+            f"{config.origin or 'the configuration'} refers to no secret, has no hosted_keys, and no local store has a "
+            f"secret: there is nothing to check; store one with asyncsecrets set NAME, or name some: check NAME"
+        )
     findings = using(config, lambda client: _check_all(client, wanted))
+    _add_remedies(config, findings, args.config)
     code = worst(finding.family for finding in findings).value
     document = {
         "ok": code == 0,
@@ -114,16 +119,33 @@ async def _check_all(client: SecretsClient, wanted: Iterable[Use]) -> list[Findi
 async def _add_hints(client: SecretsClient, findings: list[Finding]) -> None:
     """Say what an absent name may have meant: one call for each source, and none for those that have all."""
     from asyncsecrets.cli.hints import hints
+    from asyncsecrets.client.routing import ENVIRONMENT
 
     absent: dict[str, list[Finding]] = {}
     for finding in findings:
         if isinstance(finding.error, SecretNotFoundError) and finding.error.reason == "absent":
             absent.setdefault(finding.source, []).append(finding)
     for source, missing in absent.items():
-        found = await hints(client, source, [finding.name for finding in missing], ())
+        there = [one.name for one in findings if one.secret and source in {one.source, one.secret.source, ENVIRONMENT}]
+        found = await hints(client, source, [finding.name for finding in missing], there)
         for finding in missing:
             if finding.error is not None:
                 finding.error.message += found[finding.name]
+
+
+def _add_remedies(config: Config, findings: Iterable[Finding], path: str | None) -> None:
+    """Say how what is absent gets to where it is looked for."""
+    from asyncsecrets.cli.hints import remedy, unhosted
+
+    for finding in findings:
+        error, reference = finding.error, finding.use.reference
+        if not isinstance(error, SecretNotFoundError) or error.reason != "absent" or reference is None:
+            continue
+        if reference.source is None:
+            error.message += unhosted(config, reference.name)
+        if reference.version is None:
+            what = remedy(config, finding.source, reference.name, path)
+            error.message += f" Else {what}" if error.message.endswith("?") else f"; {what}"
 
 
 async def _check(client: SecretsClient, use: Use) -> Finding:

@@ -12,9 +12,9 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from asyncsecrets.cli.console import Console, printable
-from asyncsecrets.cli.hints import hints
+from asyncsecrets.cli.hints import hints, remedy, unhosted
 from asyncsecrets.cli.sources import names_of, read_config, using
-from asyncsecrets.errors import SecretNotFoundError
+from asyncsecrets.errors import SecretNotFoundError, UnsupportedOperationError
 from asyncsecrets.secret import MASK, Secret
 
 if TYPE_CHECKING:
@@ -48,26 +48,41 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 async def _read(client: SecretsClient, args: argparse.Namespace, config: Config) -> Secret:
+    absent: SecretNotFoundError | UnsupportedOperationError
     try:
         return await client.get(args.name, version=args.secret_version, field=args.field, source=args.source)
-    except SecretNotFoundError as error:
+    except (SecretNotFoundError, UnsupportedOperationError) as error:
         absent = error
-    if args.source is None:
-        absent.message += f" ({client.explain(args.name).rule})"
-    if absent.reason == "absent":
-        absent.message += await _hint(client, args, config)
+    absent.message += await _advice(client, args, config, absent)
     raise absent
 
 
-async def _hint(client: SecretsClient, args: argparse.Namespace, config: Config) -> str:
+async def _advice(
+    client: SecretsClient,
+    args: argparse.Namespace,
+    config: Config,
+    error: SecretNotFoundError | UnsupportedOperationError,
+) -> str:
+    """By which rule it was looked for there, and what can be done about it."""
     from asyncsecrets.references import parse
 
     reference = parse(args.name)
-    source = args.source or reference.source
-    if source is not None:  # what a configuration uses is asked elsewhere
-        return (await hints(client, source, [reference.name], ()))[reference.name]
-    where = client.explain(args.name).source
-    return (await hints(client, where, [reference.name], names_of(config)))[reference.name]
+    named = args.source or reference.source
+    where = client.explain(args.name) if named is None else None
+    elsewhere = unhosted(config, reference.name) if where is not None else ""
+    if isinstance(error, UnsupportedOperationError) and not elsewhere:
+        return ""
+    advice = (f" ({where.rule})" if where is not None else "") + elsewhere
+    if isinstance(error, UnsupportedOperationError) or error.reason != "absent":
+        return advice
+    source = named or (where.source if where is not None else "")
+    # What a configuration uses is asked elsewhere, where a source is named.
+    meant = (await hints(client, source, [reference.name], names_of(config) if where else ()))[reference.name]
+    if meant or elsewhere:
+        return advice + meant
+    if args.secret_version is not None or reference.version is not None:
+        return f"{advice}; asyncsecrets versions says which there are"
+    return f"{advice}; {remedy(config, source, reference.name, args.config)}"
 
 
 def _document(secret: Secret, *, reveal: bool) -> dict[str, Any]:

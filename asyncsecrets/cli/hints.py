@@ -1,10 +1,12 @@
-"""What somebody may have meant who asked for a name that is absent: one that is used, or one that the source has."""
+"""What to do about a name that is absent: what may have been meant by it, and how it gets to where it is looked for."""
 
 from __future__ import annotations
 
 import asyncio
+import shlex
 from typing import TYPE_CHECKING, Final
 
+from asyncsecrets.cli.console import printable
 from asyncsecrets.cli.sources import nearest_name
 from asyncsecrets.errors import AsyncSecretsError
 
@@ -12,11 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from asyncsecrets.client import SecretsClient
+    from asyncsecrets.config import Config, SourceConfig
 
-__all__ = ["hints"]
+__all__ = ["hints", "remedy", "unhosted"]
 
 _PATIENCE: Final = 2.0
 """The most seconds that a hint is waited for."""
+
+_KEY_SERVICES: Final = ("aws_kms", "google_kms")
 
 
 async def hints(
@@ -49,3 +54,43 @@ def _common_folder(names: Sequence[str]) -> str:
     folders = {name.rpartition("/")[0] for name in names}
     folder = folders.pop() if len(folders) == 1 else ""
     return f"{folder}/" if folder else ""
+
+
+def unhosted(config: Config, name: str) -> str:
+    """Return ``; …``: how to have the default source asked for ``name``, where ``hosted_keys`` keeps it from that."""
+    from asyncsecrets.config import DEFAULT_SOURCE
+
+    source = config.sources[DEFAULT_SOURCE]
+    if source.hosted_keys is None or name in source.hosted_keys or not source.access_mode.reads:
+        return ""
+    place = f"hosted_keys in {config.origin}" if config.origin else "hosted_keys"
+    return (
+        f"; to have source {DEFAULT_SOURCE!r} asked, add {printable(name)} to {place}, or ask it by name: "
+        f"--source {DEFAULT_SOURCE}"
+    )
+
+
+def remedy(config: Config, source: str, name: str, path: str | None = None) -> str:
+    """Return how ``name`` gets to ``source``, where it is absent. ``path`` is the configuration's, if it was given."""
+    from asyncsecrets.config import DEFAULT_SOURCE
+
+    found = config.sources.get(source)
+    if found is None or found.system == "env":
+        return "set it in the environment or in .env"
+    quoted = shlex.quote(printable(name))
+    if found.system in _KEY_SERVICES:
+        return f"encrypt it for the environment: asyncsecrets encrypt {quoted}"
+    options = [("--source", source if source != DEFAULT_SOURCE else None), ("--config", path)]
+    words = "".join(f" {option} {shlex.quote(value)}" for option, value in options if value)
+    return _how_to_write(found, quoted, words)
+
+
+def _how_to_write(source: SourceConfig, quoted: str, words: str) -> str:
+    primary = source.primary_secret_name
+    command = f"set {quoted}" if primary is None else f"patch {shlex.quote(printable(primary))}"
+    if source.access_mode.writes:
+        return f"set it: asyncsecrets {command}{words}"
+    return (
+        f"store it with the manager's own tools, or allow writing (access_mode: read_and_write) and set it: "
+        f"asyncsecrets {command}{words}"
+    )

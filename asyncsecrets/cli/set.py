@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from asyncsecrets.cli import values
 from asyncsecrets.cli.console import Console, printable
-from asyncsecrets.cli.sources import with_client
+from asyncsecrets.cli.hints import unhosted
+from asyncsecrets.cli.sources import read_config, using
 from asyncsecrets.secret import Payload, Secret
 
 if TYPE_CHECKING:
     from asyncsecrets.client import SecretsClient
+    from asyncsecrets.config import Config
 
 HELP = "store a value, asked for without echo, or read from stdin, a file or a generator"
 
@@ -25,8 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Store the value."""
+    config = read_config(args)
     value = values.read(args, console)
-    stored, note = with_client(args, lambda client: _store(client, args, value))
+    stored, note = using(config, lambda client: _store(client, args, config, value))
     document = {"name": stored.name, "version": stored.version, "source": stored.source, "note": note or None}
     version = f"  version {stored.version}" if stored.version else ""
     console.result(document, f"stored  {printable(stored.name)}  {stored.source}{version}")
@@ -35,10 +38,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-async def _store(client: SecretsClient, args: argparse.Namespace, value: Payload) -> tuple[Secret, str]:
+async def _store(client: SecretsClient, args: argparse.Namespace, config: Config, value: Payload) -> tuple[Secret, str]:
     stored = await client.put(args.name, value, cas=args.cas, source=args.source)
     # A name outside hosted_keys can be written, and is then never read from where it was written to.
     route = client.explain(args.name)
-    elsewhere = args.source is None and route.source != stored.source
-    note = f"note: programs read {args.name!r} from source {route.source!r}: {route.rule}" if elsewhere else ""
-    return stored, note
+    if args.source is not None or route.source == stored.source:
+        return stored, ""
+    note = f"note: programs read {args.name!r} from source {route.source!r}: {route.rule}"
+    return stored, note + unhosted(config, stored.name)

@@ -145,3 +145,45 @@ def test_a_missing_key_says_where_it_is_looked_for(workdir: Path, cli: Run) -> N
     key.unlink()
     outcome = cli("get", "NAME")
     assert (outcome.code, str(key) in outcome.err) == (4, True)
+
+
+def test_a_name_outside_hosted_keys(workdir: Path, vault: VaultServer, cli: Run) -> None:
+    """Whoever asks for it is told why the manager was not asked, and how to have it asked."""
+    write_config(workdir, {"general_settings": vault_settings(vault, hosted_keys=["DB_PASSWORD"])})
+    vault.write_secret("NEW_ONE", {"key": "canary"})
+    how = f"add NEW_ONE to hosted_keys in {workdir / 'config.yaml'}, or ask it by name: --source default"
+    for command, code in ((["get", "NEW_ONE"], 3), (["get", "NEW_ONE", "--version", "1"], 7)):
+        outcome = cli(*command)
+        assert outcome.code == code
+        assert how in outcome.err
+    assert how in cli("check", "NEW_ONE").out
+    assert cli("get", "NEW_ONE", "--source", "default").out == "canary"
+
+
+def test_the_remedy_for_a_missing_secret(workdir: Path, vault: VaultServer, cli: Run) -> None:
+    """`check` says the command that sets what is missing, for each kind of place; `get` where no name is like it."""
+    sources = {
+        "team": vault_settings(vault),
+        "locked": vault_settings(vault, access_mode="read_only"),
+        "one": vault_settings(vault, primary_secret_name="all"),
+        "here": {"key_management_system": "env"},
+    }
+    vault.write_secret("all", {"OTHER": "canary"})
+    names = [f"secret://{source}/MISSING_{number}" for number, source in enumerate(sources)]
+    document = {"general_settings": vault_settings(vault), "asyncsecrets": {"sources": sources}}
+    write_config(workdir, {**document, "keys": ["os.environ/GONE", *names]})
+    rows = {row["name"]: row["error"]["message"] for row in cli("check", "--json").json["secrets"]}
+    assert rows["GONE"].endswith("; set it: asyncsecrets set GONE")
+    assert rows["MISSING_0"].endswith("; set it: asyncsecrets set MISSING_0 --source team")
+    assert "access_mode: read_and_write" in rows["MISSING_1"]
+    assert rows["MISSING_1"].endswith("asyncsecrets set MISSING_1 --source locked")
+    assert rows["MISSING_2"].endswith("; set it: asyncsecrets patch all --source one")
+    assert rows["MISSING_3"].endswith("; set it in the environment or in .env")
+    assert "set it: asyncsecrets set ELSE --config config.yaml" in cli("get", "ELSE", "--config", "config.yaml").err
+    assert "asyncsecrets versions says" in cli("get", "DB_PASSWORD", "--version", "9").err
+
+
+def test_the_remedy_beside_a_name_that_is_there(config: Path, cli: Run) -> None:
+    """A typo and a name that was never stored look the same: `check` says both ways out."""
+    error = cli("check", "DB_PASSWRD").out
+    assert "did you mean 'DB_PASSWORD'? Else set it: asyncsecrets set DB_PASSWRD" in error

@@ -130,6 +130,7 @@ def test_set_says_where_programs_read_it(workdir: Path, vault: VaultServer, cli:
     outcome = cli("set", "NEW", stdin=b"canary")
     assert outcome.code == 0
     assert "not among hosted_keys" in outcome.err
+    assert f"add NEW to hosted_keys in {workdir / 'config.yaml'}, or ask it by name: --source default" in outcome.err
     assert cli("set", "DB_PASSWORD", stdin=b"canary").err == ""
 
 

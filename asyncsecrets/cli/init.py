@@ -24,6 +24,14 @@ HELP = "set up the local store: a key, secrets.yaml, config.yaml, with the secre
 
 _STORE: Final = Path("secrets.yaml")
 _LOCK_FILE: Final = ".secrets.yaml.lock"
+# Without hosted_keys, so that a secret that is stored later is read, checked and run with like those of today.
+_CONFIG: Final = """\
+general_settings:
+  key_management_system: local     # later: hashicorp_vault, aws_secret_manager, ...
+  key_management_settings:
+    access_mode: read_and_write    # so that `asyncsecrets set` may write
+    refresh_interval: 60
+"""
 
 
 @dataclass(slots=True)
@@ -65,15 +73,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     read = (
         using(load_config(config_path, os.environ), lambda client: _read_back(client, list(chosen))) if written else []
     )
-    console.result({"steps": steps.taken, "secrets": read}, _ending(read, is_used=_is_used(config_path)))
+    is_used = bool(uses(load_config(config_path, os.environ)))  # then check and run have something to do
+    console.result({"steps": steps.taken, "secrets": read}, _ending(read, is_used=is_used, is_local=written))
     return 0
-
-
-def _is_used(config_path: Path) -> bool:
-    """Whether the configuration refers to a secret, so that ``check`` and ``run`` have something to do."""
-    from asyncsecrets.config import load_config
-
-    return bool(uses(load_config(config_path, os.environ)))
 
 
 def _scan(args: argparse.Namespace, steps: Steps) -> dict[str, str]:
@@ -167,10 +169,9 @@ def _config(path: Path, names: list[str], steps: Steps) -> bool:
     """Write the configuration if there is none; else say what to add. Whether it now leads to the store."""
     from asyncsecrets.config import DEFAULT_SOURCE, load_config
 
-    text = _config_text(names)
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(_CONFIG)
     except FileExistsError:
         pass
     else:
@@ -185,22 +186,9 @@ def _config(path: Path, names: list[str], steps: Steps) -> bool:
         steps.add("kept", path, f"never rewritten; add to its hosted_keys: {', '.join(missing)}")
     else:
         steps.add("kept", path, "never rewritten; to use the local store, put into it:")
-        steps.console.line(text.rstrip("\n"))
-        steps.taken[-1]["add"] = text
+        steps.console.line(_CONFIG.rstrip("\n"))
+        steps.taken[-1]["add"] = _CONFIG
     return False
-
-
-def _config_text(names: list[str]) -> str:
-    lines = [
-        "general_settings:",
-        "  key_management_system: local     # later: hashicorp_vault, aws_secret_manager, ...",
-        "  key_management_settings:",
-        "    access_mode: read_and_write    # so that `asyncsecrets set` may write",
-        "    refresh_interval: 60",
-    ]
-    if names:
-        lines.append(f"    hosted_keys: [{', '.join(names)}]")
-    return "\n".join(lines) + "\n"
 
 
 def _ignore(env_file: Path, steps: Steps) -> None:
@@ -222,7 +210,8 @@ async def _read_back(client: SecretsClient, names: list[str]) -> list[dict[str, 
     return [{"name": name, "source": secret.source, "version": secret.version} for name, secret in found.items()]
 
 
-def _ending(read: list[dict[str, str | None]], *, is_used: bool) -> str:
+def _ending(read: list[dict[str, str | None]], *, is_used: bool, is_local: bool) -> str:
     lines = [f"ok      {row['name']!s:<28} {row['source']}  version {row['version']}" for row in read]
-    steps = ("check", "run -- YOUR COMMAND") if is_used else ("set NAME", "run --secret NAME -- YOUR COMMAND")
-    return "\n".join([*lines, f"next    asyncsecrets {steps[0]}   then   asyncsecrets {steps[1]}"])
+    first = "check" if is_used else "set NAME"
+    then = "run -- YOUR COMMAND" if is_used or is_local else "run --secret NAME -- YOUR COMMAND"
+    return "\n".join([*lines, f"next    asyncsecrets {first}   then   asyncsecrets {then}"])

@@ -14,11 +14,11 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.exits import NO_COMMAND, NOT_EXECUTABLE
-from asyncsecrets.cli.sources import Use, nearest_name, read_config, read_file, uses, using
+from asyncsecrets.cli.sources import STORED, Use, nearest_name, read_config, read_file, uses, using
 from asyncsecrets.cli.variables import check_name, check_value, without_bootstrap
 from asyncsecrets.errors import AsyncSecretsError, ConfigError, UnsupportedOperationError
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 HELP = "run a command with secrets in its environment"
 
 Environment = dict[str, str | bytes]
+
+_TOLD: Final = 3
+"""The most names in a note."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +98,10 @@ def _wanted(args: argparse.Namespace, config: Config, console: Console) -> tuple
     if args.only or not (wanted or plain):
         wanted = {**_configured(args, config, console), **wanted}
     if not (wanted or plain):
-        raise ConfigError(f"{config.origin} refers to no secret; name them: --secret VARIABLE=REFERENCE")
+        raise ConfigError(
+            f"{config.origin or 'the configuration'} refers to no secret, and no local store has one: store one with "
+            f"asyncsecrets set NAME, or name those of another source: --secret VARIABLE=REFERENCE"
+        )
     return wanted, plain
 
 
@@ -119,14 +125,37 @@ def _configured(args: argparse.Namespace, config: Config, console: Console) -> d
     names = {use.reference.name: use.text for use in found if use.reference is not None and use.reference.is_plain}
     for name in args.only:
         if name not in names:
-            raise ConfigError(f"--only {name[:80]!a}: {config.origin} has no such name{nearest_name(name, names)}")
+            near = nearest_name(name, names) or "; --secret VARIABLE asks for a name that is not used there"
+            raise ConfigError(f"--only {name[:80]!a}: {config.origin or 'the configuration'} has no such name{near}")
     if args.only:
         names = {name: names[name] for name in args.only}
     else:
         _tell_of_nameless(found, console)
+        names = _without_impossible(names, found, console)
     for name in names:
-        check_name(name, config.origin)
+        check_name(name, config.origin or STORED)
     return names
+
+
+def _without_impossible(names: dict[str, str], found: Sequence[Use], console: Console) -> dict[str, str]:
+    """``names`` without those that no variable can have and that only the store has: nobody asked for them."""
+    stored = [use.reference.name for use in found if use.reference is not None and use.is_only_stored]
+    impossible = [name for name in stored if not _is_possible(name)]
+    if impossible:
+        console.note(
+            f"asyncsecrets: note: no variable is set for {', '.join(impossible[:_TOLD])}"
+            f"{' and others' if len(impossible) > _TOLD else ''}, which cannot be the name of one; "
+            f"--secret VARIABLE={names[impossible[0]]} would"
+        )
+    return {name: text for name, text in names.items() if name not in impossible}
+
+
+def _is_possible(name: str) -> bool:
+    try:
+        check_name(name, STORED)
+    except ConfigError:
+        return False
+    return True
 
 
 def _tell_of_nameless(found: Sequence[Use], console: Console) -> None:

@@ -8,9 +8,9 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from asyncsecrets.errors import ConfigError
+from asyncsecrets.errors import AsyncSecretsError, ConfigError
 
 if TYPE_CHECKING:
     from asyncsecrets.client import SecretsClient
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from asyncsecrets.references import Reference
 
 __all__ = [
+    "STORED",
     "Use",
     "merge",
     "names_of",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+STORED: Final = "the local store"
+"""The place of a name that is in use because the local store has it."""
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -79,20 +83,62 @@ class Use:
     reference: Reference | None = None
     problem: ConfigError | None = None
 
+    @property
+    def is_only_stored(self) -> bool:
+        """Whether nothing refers to it: the local store has it, and that is all."""
+        return self.places == [STORED]
+
 
 def uses(config: Config) -> list[Use]:
-    """Every secret that the file behind ``config`` uses or hosts, once each. Raises ConfigError without a file."""
+    """Every secret that ``config`` uses, once each: what its file refers to or hosts, and what its local store has.
+
+    Blocks, and runs an event loop where there is a store. Raises ConfigError where there is nothing to go by, and what
+    is wrong with a store if there is nothing else.
+    """
+    found = _written(config)
+    if not _lists_its_names(config):
+        if not config.origin:
+            raise ConfigError(
+                "no configuration found, so there are no names to go by: give --config PATH, or write a config.yaml "
+                "(asyncsecrets init makes one)"
+            )
+        return merge(found)
+    try:
+        return merge([*found, *_stored(config)])
+    except AsyncSecretsError:
+        if not found:
+            raise
+    return merge(found)  # whoever reads these meets the same fault, and can say whose it is
+
+
+def _written(config: Config) -> list[tuple[str, str]]:
+    """What the file behind ``config`` refers to and hosts, with the places."""
     from asyncsecrets import documents
     from asyncsecrets.yaml import load_strings
 
     if not config.origin:
-        raise ConfigError(
-            "no configuration found, so there are no names to go by: give --config PATH, or write a config.yaml "
-            "(asyncsecrets init makes one)"
-        )
+        return []
     document = load_strings(read_file(Path(config.origin)), origin=config.origin)
-    found = [(text, place_of(path)) for path, text in documents.references(document)]
-    return merge([*found, *_hosted(config)])
+    return [*((text, place_of(path)) for path, text in documents.references(document)), *_hosted(config)]
+
+
+def _lists_its_names(config: Config) -> bool:
+    """Whether the default source is a local store that is asked for every name: then the store is the list of them.
+
+    Its names are readable and looking is free. The names of a server are everybody's, and are never taken as a whole.
+    """
+    from asyncsecrets.config import DEFAULT_SOURCE
+
+    source = config.sources[DEFAULT_SOURCE]
+    is_whole = source.hosted_keys is None and source.primary_secret_name is None
+    return source.system == "local" and is_whole and source.access_mode.reads
+
+
+def _stored(config: Config) -> list[tuple[str, str]]:
+    from asyncsecrets.references import Reference, render
+
+    names = using(config, lambda client: client.list())
+    return [(render(Reference(name)), STORED) for name in names]
 
 
 def merge(found: Iterable[tuple[str, str]]) -> list[Use]:
@@ -122,8 +168,8 @@ def _hosted(config: Config) -> Iterable[tuple[str, str]]:
 
 
 def names_of(config: Config) -> list[str]:
-    """The names that a configuration uses; none where there is no file to go by."""
-    return [use.reference.name for use in uses(config) if use.reference is not None] if config.origin else []
+    """The names that a configuration's file refers to or hosts; none where there is no file to go by."""
+    return [use.reference.name for use in merge(_written(config)) if use.reference is not None]
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, spawn
+from tests.cli.conftest import Run, spawn, write_config
 
 pytest.importorskip("pyrage")
 
@@ -78,13 +78,16 @@ def test_existing_configuration_is_never_rewritten(dotenv: Path, workdir: Path, 
     assert outcome.code == 0
     assert config.read_bytes() == before
     assert "key_management_system: local" in outcome.out
-    assert "hosted_keys: [DB_PASSWORD, OPENAI_API_KEY]" in outcome.out
+    assert "access_mode: read_and_write" in outcome.out
+    assert "hosted_keys" not in outcome.out
 
 
 def test_new_entries_of_a_known_configuration(dotenv: Path, workdir: Path, cli: Run) -> None:
-    """A secret that is new in .env is encrypted; the line to add to hosted_keys is said."""
+    """A secret that is new in .env is encrypted; what to add to hosted_keys, where there are some, is said."""
     assert cli("init").code == 0
-    config = (workdir / "config.yaml").read_bytes()
+    settings = {"hosted_keys": ["DB_PASSWORD", "OPENAI_API_KEY"]}
+    general = {"key_management_system": "local", "key_management_settings": settings}
+    config = write_config(workdir, {"general_settings": general}).read_bytes()
     dotenv.write_text(ENV + "STRIPE_TOKEN=canary-new\n")
     outcome = cli("init", "--json").json
     assert any("add to its hosted_keys: STRIPE_TOKEN" in step["remark"] for step in outcome["steps"])
@@ -104,6 +107,53 @@ def test_without_a_dotenv(workdir: Path, cli: Run) -> None:
     assert cli("list").out == ""
     assert cli("set", "FIRST", stdin=b"canary").code == 0
     assert cli("list").out == "FIRST\n"
+
+
+def test_a_secret_that_is_stored_later(dotenv: Path, workdir: Path, cli: Run) -> None:
+    """What `set` stores after `init` is read, checked and run with like what was there from the beginning."""
+    assert cli("init").code == 0
+    stored = cli("set", "NEW_ONE", stdin=b"canary-new")
+    assert (stored.code, stored.err) == (0, "")
+    assert cli("get", "NEW_ONE").out == "canary-new"
+    assert cli("get", "NEW_ONE", "--version", "1").out == "canary-new"
+    assert [row["name"] for row in cli("check", "--json").json["secrets"]] == [
+        "DB_PASSWORD",
+        "NEW_ONE",
+        "OPENAI_API_KEY",
+    ]
+    assert spawn("run", "--", "sh", "-c", 'test "$NEW_ONE$DB_PASSWORD" = canary-newcanary-db').returncode == 0
+
+
+def test_the_next_step_of_an_empty_store(workdir: Path, cli: Run) -> None:
+    """With nothing stored yet, every command says what to do first, and then it works."""
+    assert "asyncsecrets set NAME   then   asyncsecrets run -- YOUR COMMAND" in cli("init").out
+    for command in (["check"], ["run", "--", "true"]):
+        outcome = cli(*command)
+        assert outcome.code == 2
+        assert "asyncsecrets set NAME" in outcome.err
+    assert cli("set", "FIRST", stdin=b"canary").code == 0
+    assert cli("check").code == 0
+
+
+def test_a_store_that_is_not_there_is_said(workdir: Path, cli: Run) -> None:
+    """Where the store alone has the names, what is wrong with it is the answer; beside references it hides none."""
+    assert cli("init").code == 0
+    (workdir / "secrets.yaml").unlink()
+    for command in (["check"], ["run", "--", "true"]):
+        assert "make one with: asyncsecrets init" in cli(*command).err
+    write_config(workdir, {"general_settings": {"key_management_system": "local", "x": "os.environ/X"}})
+    assert cli("check", "--json").json["secrets"][0]["status"] == "config"
+
+
+def test_stored_names_that_no_variable_can_have(workdir: Path, cli: Run) -> None:
+    """`run` sets the others and says so: nobody asked for these. One that was asked for is an error."""
+    assert cli("init").code == 0
+    for name in ("team/key", "LD_PRELOAD", "GOOD"):
+        assert cli("set", name, stdin=b"canary").code == 0
+    ended = spawn("run", "--", "sh", "-c", 'test "$GOOD" = canary && test -z "$LD_PRELOAD"')
+    assert ended.returncode == 0
+    assert b"no variable is set for LD_PRELOAD, team/key" in ended.stderr
+    assert cli("run", "--only", "LD_PRELOAD", "--", "true").code == 2
 
 
 def test_store_without_its_key(dotenv: Path, key_file: Path, cli: Run) -> None:

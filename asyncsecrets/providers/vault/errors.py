@@ -29,6 +29,7 @@ from asyncsecrets.errors import (
     ProviderError,
     RateLimitedError,
     SecretNotFoundError,
+    TransientError,
     UnavailableError,
     UnsupportedOperationError,
 )
@@ -125,9 +126,13 @@ class TooLargeError(ValueError):
 
 def translate(call: Call, fault: Answer | BaseException) -> AsyncSecretsError:
     """Return the error for an answer that is not success, or for the exception that came instead of one."""
-    if isinstance(fault, Answer):
-        return _from_answer(call, fault)
-    return _from_exception(call, fault)
+    if not isinstance(fault, Answer):
+        return _from_exception(call, fault)
+    error = _from_answer(call, fault)
+    if isinstance(error, TransientError) and fault.retry_after is not None:
+        # Only RateLimitedError declares it, but whoever waits for a server looks for it on every error: 503 has it too.
+        vars(error)["retry_after"] = fault.retry_after
+    return error
 
 
 def blames_token(answer: Answer) -> bool:

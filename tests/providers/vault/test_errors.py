@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import ssl
 from pathlib import Path
 
@@ -157,6 +158,11 @@ def test_retry_after():
     """The wait that the transport parsed is the error's."""
     assert translate(call(), Answer(429, b"", 7.0)).retry_after == 7.0
     assert translate(call(), Answer(429, b"")).retry_after is None
+    for status in (412, 473, 500, 503):
+        error = translate(call(), Answer(status, b"", 4.0))
+        assert isinstance(error, errors.UnavailableError)
+        assert copy.copy(error).retry_after == pickle.loads(pickle.dumps(error)).retry_after == 4.0
+    assert not hasattr(translate(call(), Answer(403, b"", 4.0)), "retry_after")
 
 
 def tls_refused():

@@ -8,7 +8,13 @@ import itertools
 
 import pytest
 
-from asyncsecrets.errors import AuthenticationError, ClosedError, MalformedResponseError, UnavailableError
+from asyncsecrets.errors import (
+    AuthenticationError,
+    ClosedError,
+    MalformedResponseError,
+    RateLimitedError,
+    UnavailableError,
+)
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.tokens import Lease
 
@@ -98,6 +104,22 @@ async def test_backoff(bench, failure, longest):
     bench.method.failure = None
     bench.now += longest
     assert (await bench.keeper.obtain()).text
+
+
+@pytest.mark.parametrize(("asked_for", "wait"), [(30.0, 30.0), (0.1, 1.0), (3600.0, 60.0)])
+async def test_a_server_that_asks_for_patience(bench, asked_for, wait):
+    """Retry-After of a refused login is kept to, up to a minute; callers are told how much of it is left."""
+    bench.method.failure = RateLimitedError("canary", provider="hashicorp_vault", retry_after=asked_for)
+    with pytest.raises(RateLimitedError):
+        await bench.keeper.obtain()
+    bench.now += wait / 2
+    with pytest.raises(RateLimitedError) as caught:
+        await bench.keeper.obtain()
+    assert caught.value.retry_after == pytest.approx(wait / 2)
+    assert bench.method.count == 1
+    bench.now += wait / 2
+    bench.method.failure = None
+    assert await bench.keeper.obtain()
 
 
 async def test_success_forgets_the_backoff(bench):

@@ -14,7 +14,6 @@ from aiohttp import web
 from asyncsecrets.errors import (
     AccessDeniedError,
     AuthenticationError,
-    ConfigError,
     SecretNotFoundError,
     UnavailableError,
 )
@@ -541,8 +540,8 @@ async def test_sealed_server(provider_at):
 
 
 async def test_kv_version_of_a_mount_without_permission(backend, provider_at):
-    """A token that may not learn the KV version needs the setting: nothing is called absent without knowing."""
+    """A token without any right on the mount may not learn its KV version: that is no access, not an absent secret."""
     login = await backend.approle(token_policies="default")
     async with provider_at(backend.url, **login) as provider:
-        with pytest.raises(ConfigError, match="kv_version"):
+        with pytest.raises(AccessDeniedError, match="mount 'secret'"):
             await provider.put("name", "canary")

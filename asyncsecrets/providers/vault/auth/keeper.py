@@ -6,7 +6,8 @@
   nothing to complain about.
 * A refused token leads to one login. If a login fails, or two tokens in a row are refused before any call succeeded
   with them, the next login waits: 1 s, doubling to at most 60 s (10 s while the server is merely unreachable, 300 s
-  where every login gives a useless token). Until then callers get the last failure, and the server gets nothing.
+  where every login gives a useless token), or as long as the server asks for with Retry-After, up to 60 s. Until then
+  callers get the last failure, and the server gets nothing.
 * Some refusals look like the token's fault and are not (another namespace, a bound CIDR). So after a login that did not
   help the call that wanted it, the server is asked whether it knows the refused token; one that it knows stays.
 * A given token or a token file has no login to ask. A refused one is an error for the call that met the refusal; the
@@ -40,6 +41,7 @@ __all__ = ["TokenKeeper"]
 
 _LOOK_UP_AFTER = 30.0  # seconds; a short script never asks for the lease of the token it was given
 _REVOKE_TIMEOUT = 1.0  # seconds
+_MOST_ASKED_FOR = 60.0  # seconds; a longer Retry-After is cut to that
 _USELESS = (
     "logins succeed, but their tokens are refused at first use: check the namespaces, the role's bound CIDRs and its "
     "number of uses"
@@ -154,10 +156,10 @@ class TokenKeeper:
         if self._closed:
             raise ClosedError("the Vault provider is closed")
         if not self._login.running and self._failure is not None and self._clock() < self._not_before:
-            raise copy.copy(self._failure)
+            raise self._last_failure(self._failure)
         await self._login.join()
         if self._failure is not None:
-            raise copy.copy(self._failure)
+            raise self._last_failure(self._failure)
         if self._closed:
             raise ClosedError("the Vault provider is closed")
         if self._token is None:
@@ -210,8 +212,16 @@ class TokenKeeper:
         if isinstance(error, TransientError):
             longest = 10.0
         self._failures = min(self._failures + 1, 20)
-        wait = min(longest, 2.0 ** (self._failures - 1))
-        self._not_before = self._clock() + wait * (1 - 0.3 * self._spread())
+        wait = min(longest, 2.0 ** (self._failures - 1)) * (1 - 0.3 * self._spread())
+        asked_for = min(_MOST_ASKED_FOR, getattr(error, "retry_after", None) or 0.0)
+        self._not_before = self._clock() + max(wait, asked_for)
+
+    def _last_failure(self, failure: AsyncSecretsError) -> AsyncSecretsError:
+        """The failure for one caller; a wait that the server asked for is what is left of it."""
+        error = copy.copy(failure)
+        if getattr(error, "retry_after", None):
+            vars(error)["retry_after"] = max(0.0, self._not_before - self._clock())
+        return error
 
     async def _look_at_file(self) -> None:
         """Take up a token file's new token. The old one serves everybody else while the file is read."""

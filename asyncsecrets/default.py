@@ -7,7 +7,9 @@ one that is set in a lifespan is not seen in the handlers.
 
 from __future__ import annotations
 
+import os
 import weakref
+from _thread import allocate_lock
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, overload
 
@@ -38,6 +40,7 @@ class DefaultClient(Protocol):
 
 _NOTHING: Final[dict[str, str]] = {}
 
+_changing = allocate_lock()  # clients may be opened and closed in any number of threads
 _texts: dict[str, str] = _NOTHING
 _open: tuple[DefaultClient, ...] = ()
 _closed_on: weakref.ref[asyncio.AbstractEventLoop] | None = None  # where the last one was closed by the program
@@ -121,25 +124,33 @@ async def get_secret_bool(name: str, default: object = _MISSING) -> object:
 def push(client: DefaultClient) -> None:
     """Make ``client`` the default."""
     global _open, _closed_on  # noqa: PLW0603  # the process's default is a global by nature
-    _open = (*_open, client)
-    _closed_on = None
+    with _changing:
+        _open = (*_open, client)
+        _closed_on = None
     rebind()
 
 
 def push_if_none(client: DefaultClient) -> DefaultClient:
     """Make ``client`` the default unless there is one; return the default."""
-    if not _open:
-        push(client)
-    return _open[-1]
+    global _open, _closed_on  # noqa: PLW0603
+    with _changing:
+        if not _open:
+            _open = (client,)
+            _closed_on = None
+        chosen = _open[-1]
+    rebind()
+    return chosen
 
 
 def remove(client: DefaultClient) -> None:
     """Take ``client`` out, wherever it is in the order of opening; the one that is last then is the default."""
     global _open, _closed_on  # noqa: PLW0603
-    rest = tuple(other for other in _open if other is not client)
-    if _open and not rest:
-        _closed_on = _running()
-    _open = rest
+    here = _running()
+    with _changing:
+        rest = tuple(other for other in _open if other is not client)
+        if _open and not rest:
+            _closed_on = here
+        _open = rest
     rebind()
 
 
@@ -180,3 +191,12 @@ def set_opener(opener: Callable[[], Awaitable[DefaultClient]]) -> None:
     """Say how to open a client when none is open."""
     global _opener  # noqa: PLW0603
     _opener = opener
+
+
+def _after_fork() -> None:
+    global _changing  # noqa: PLW0603
+    _changing = allocate_lock()  # a thread that stayed in the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -373,3 +374,24 @@ async def test_every_error_is_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.delenv("ASYNCSECRETS_CONFIG", raising=False)
     with pytest.raises(AsyncSecretsError):
         await get_secret("NAME", "canary-default")
+
+
+def test_clients_of_many_threads() -> None:
+    """None that was closed stays the default."""
+
+    def thread() -> None:
+        async def main() -> None:
+            for _ in range(50):
+                async with client_of(Manager({"NAME": "canary"})):
+                    pass
+
+        asyncio.run(main())
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(0.000001)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(lambda _: thread(), range(6)))
+    finally:
+        sys.setswitchinterval(usual)
+    assert default._open == ()

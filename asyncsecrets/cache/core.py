@@ -118,7 +118,7 @@ class SingleFlightCache(Generic[K, V]):
             waiter.set_result(self.hot[key])
             return waiter
         self.stats.misses += 1
-        flight = self._flights.get(key)
+        flight = self._in_the_air(key)
         if flight is None:
             absent = self._absent.recall(key, self._clock)
             if absent is not None:
@@ -152,7 +152,7 @@ class SingleFlightCache(Generic[K, V]):
         """
         loop = self._wake_up()
         waiter: asyncio.Future[V] = loop.create_future()
-        (self._flights.get(key) or self._launch(key, loop)).waiters.append(waiter)
+        (self._in_the_air(key) or self._launch(key, loop)).waiters.append(waiter)
         return await waiter
 
     def put(self, key: K, value: V) -> None:
@@ -206,7 +206,7 @@ class SingleFlightCache(Generic[K, V]):
         if self._renewer is not None and self._renewer.loop is loop:
             await self._end_tasks(self._renewer)
         else:
-            self._forget_loop()
+            self.forget_loop()
 
     async def _end_tasks(self, renewer: Renewer[K]) -> None:
         for flight in self._running:
@@ -228,6 +228,11 @@ class SingleFlightCache(Generic[K, V]):
         return self._schedule.states(self._clock())
 
     # -- one flight
+
+    def _in_the_air(self, key: K) -> Flight[K, V] | None:
+        """The flight of ``key`` that is worth waiting for: not one that was cancelled and has yet to notice."""
+        flight = self._flights.get(key)
+        return None if flight is None or flight.task.cancelling() else flight
 
     def _launch(self, key: K, loop: asyncio.AbstractEventLoop) -> Flight[K, V]:
         flight: Flight[K, V] = Flight(key)
@@ -302,9 +307,10 @@ class SingleFlightCache(Generic[K, V]):
 
     def _leave_record(self, flight: Flight[K, V]) -> bool:
         """Take ``flight`` off the record; say whether it was on it. Nobody may join a flight that has landed."""
-        if self._flights.get(flight.key) is not flight:
+        flights = self._flights  # another loop may put a new dict there at any moment
+        if flights.get(flight.key) is not flight:
             return False
-        del self._flights[flight.key]
+        del flights[flight.key]
         return True
 
     # -- the entries
@@ -351,7 +357,7 @@ class SingleFlightCache(Generic[K, V]):
         if self._renewer is not None and self._renewer.loop is loop:
             self._renewer.detach()  # it failed, or was cancelled; the flights run on
         else:
-            self._forget_loop()
+            self.forget_loop()
         self._schedule.again(self._clock())
         self._renewer = Renewer(
             self._schedule, clock=self._clock, concurrency=self.policy.concurrency,
@@ -385,8 +391,15 @@ class SingleFlightCache(Generic[K, V]):
         if self._renewer is not None:
             self._renewer.reschedule()
 
-    def _forget_loop(self) -> None:
-        """Let go of what belongs to a loop that is gone, without touching it."""
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """What runs for this cache on its loop: the renewer and the flights."""
+        renewer = {self._renewer.task} if self._renewer is not None else set()
+        return renewer | {flight.task for flight in self._running}
+
+    def forget_loop(self) -> None:
+        """Let go of what belongs to a loop that is gone, or that is not to use this cache any more, without touching
+        it. Values stay; the next one that uses the cache takes them over."""
         self._withdraw()
         if self._renewer is not None:
             self._renewer.detach()
@@ -398,7 +411,7 @@ _caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for cache in list(_caches):
-        cache._forget_loop()  # noqa: SLF001  # the same module
+        cache.forget_loop()
 
 
 if hasattr(os, "register_at_fork"):

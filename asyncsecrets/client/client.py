@@ -200,6 +200,11 @@ class SecretsClient(Administration):
             secret = await found.cache.join(route.key)
         except SecretNotFoundError as error:
             absent = error
+        except ClosedError:
+            if self._closed:
+                raise
+            # Another loop is home now, or somebody cancelled every task there is.
+            return await found.home.run(partial(found.read, route))
         else:
             return found.seen(secret, route)
         return found.views.absent(absent, route)

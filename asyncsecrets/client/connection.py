@@ -19,7 +19,7 @@ class Connection:
     """Builds, opens and closes a provider.
 
     ``provider`` is given, or made by ``build`` without I/O; ``companion`` is opened along with it. ``opened()`` is
-    called on the loop once it is open there.
+    called on the loop once it is open there, and ``at_home()`` says whether the running loop may have it open at all.
     """
 
     def __init__(
@@ -30,12 +30,14 @@ class Connection:
         *,
         companion: Provider | None,
         opened: Callable[[], None],
+        at_home: Callable[[], bool] = lambda: True,
     ) -> None:
         self._source = source
         self._provider = provider
         self._build = build
         self._companion = companion
         self._opened = opened
+        self._at_home = at_home
         self._open_on: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[None] | None = None
         self.closed = False
@@ -54,8 +56,8 @@ class Connection:
 
     async def open(self) -> Provider:
         """Return the provider, opened on this loop; once for any number of callers. Nothing in it blocks the loop."""
-        if self.closed:
-            raise ClosedError(f"source {self._source!r} is closed")
+        if self.closed or not self._at_home():
+            raise ClosedError(f"source {self._source!r} is closed, or has moved to another event loop")
         loop = asyncio.get_running_loop()
         if self._open_on is not loop:
             opening = self._opening
@@ -68,6 +70,8 @@ class Connection:
             error = opening.exception()
             if error is not None:
                 raise fresh(error)
+            if self._open_on is not loop:
+                raise ClosedError(f"source {self._source!r} was closed while it was being opened")
         return self.provider
 
     async def _open(self) -> None:
@@ -83,6 +87,9 @@ class Connection:
         except BaseException:
             await self._close_provider()  # whatever it had opened so far
             raise
+        if self.closed:  # meanwhile
+            await self._close_provider()
+            return
         self._open_on = asyncio.get_running_loop()
         self._opened()
 
@@ -107,6 +114,11 @@ class Connection:
         except asyncio.CancelledError:
             provider.abandon()
             raise
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """What opens the provider now."""
+        return {self._opening} if self._opening is not None else set()
 
     def abandon(self) -> None:
         """Forget what belongs to a loop that is gone, or to the parent of a fork."""

@@ -2,8 +2,11 @@
 
 A provider's sessions and a cache's tasks belong to one loop. The first loop that uses a source is its *home* for as
 long as that loop runs; a call that comes from another thread's loop in the meantime is carried out at home. When the
-home is gone, the next loop that comes takes its place: not before everything that belongs to the old one is closed,
-for two loops that are both at home would wake each other's futures, which asyncio does not notice.
+home is gone, the next loop that comes takes its place: not before everything that belongs to the old one is closed, or
+let go of, for two loops that are both at home would wake each other's futures, which asyncio does not notice.
+
+A loop that has only stopped may go on one day. The place changes hands in one step, under a lock, and whatever is then
+under way on the old loop finds out that it is not at home any more before it touches anything that is shared.
 """
 
 from __future__ import annotations
@@ -13,14 +16,14 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any, TypeVar, cast
 
 from asyncsecrets.cache.tasks import spawn
-from asyncsecrets.errors import DeadlineExceededError, WriteOutcomeUnknownError
+from asyncsecrets.errors import ClosedError, DeadlineExceededError, WriteOutcomeUnknownError
 
-__all__ = ["Home"]
+__all__ = ["Home", "cancel_elsewhere"]
 
 T = TypeVar("T")
 
@@ -32,12 +35,19 @@ _IDLE_FOR = 0.25
 
 
 class Home:
-    """The home of one source. ``system`` is its manager, for errors; ``limit`` the longest wait for another loop, in
-    seconds."""
+    """The home of one source.
 
-    def __init__(self, system: str, limit: float) -> None:
+    ``system`` is its manager, for errors; ``limit`` how long, in seconds, another loop may give no sign of life before
+    it is taken to be blocked. ``moved(old)`` is called, on the loop that is home now, when it took the place of one
+    that did not leave it: to let go of everything that belongs to ``old``, without touching it.
+    """
+
+    def __init__(
+        self, system: str, limit: float, moved: Callable[[asyncio.AbstractEventLoop], None] = lambda _: None
+    ) -> None:
         self._system = system
         self._limit = limit
+        self._moved = moved
         self._mail: deque[Callable[[], None]] = deque()
         self.abandon()
 
@@ -52,21 +62,33 @@ class Home:
 
     # -- whose home it is
 
+    @property
+    def here(self) -> bool:
+        """Whether the running loop is home."""
+        return self._loop is _running()
+
     def claim(self) -> bool:
         """Whether the running loop is home. It is, from now on, unless another one has that place and may still run."""
         running = asyncio.get_running_loop()
         if self._loop is running:
             return True
         with self._lock:  # two threads may come at once
-            if not self._is_vacant():
+            old = self._loop
+            if not self._is_vacant(old):
                 return False
-            self._loop, self._thread = running, threading.get_ident()
-            self._leaving, self._idle_since, self._visits = False, None, set()
+            self._loop = running
+            if old is not None and old.is_running():  # it went on in this very moment, and is at home as before
+                self._loop = old
+                return False
+            visits, self._visits = self._visits, set()
+            self._thread, self._leaving, self._idle_since = threading.get_ident(), False, None
+            if old is not None:
+                self._moved(old)
+                cancel_elsewhere(visits, old)
             self._deliver()
             return True
 
-    def _is_vacant(self) -> bool:
-        loop = self._loop
+    def _is_vacant(self, loop: asyncio.AbstractEventLoop | None) -> bool:
         if loop is None or loop.is_closed():
             return True
         if loop.is_running():
@@ -74,10 +96,14 @@ class Home:
             return False
         if self._thread == threading.get_ident():  # where another loop runs now
             return True
-        now = time.monotonic()
         if self._idle_since is None:
-            self._idle_since = now
-        return now - self._idle_since >= _IDLE_FOR
+            self._idle_since = time.monotonic()
+            with contextlib.suppress(RuntimeError):  # closed a moment ago
+                loop.call_soon_threadsafe(self._not_idle)
+        return time.monotonic() - self._idle_since >= _IDLE_FOR
+
+    def _not_idle(self) -> None:
+        self._idle_since = None
 
     async def leave(self, close: Callable[[], Awaitable[None]], *, end_visits: bool = True) -> None:
         """The running loop is being shut down: ``close()`` what belongs to it, and then make room for the next one.
@@ -140,21 +166,25 @@ class Home:
         DeadlineExceededError when the loop runs on and does not answer, and WriteOutcomeUnknownError when it ended in
         the middle of what may not be repeated.
         """
-        while (host := await self._arrive()) is not None:
-            visit = _Visit(operation, partial(self._receive, host))
-            answer = await visit.wait(host, self._limit)
-            if answer is not None:
-                return cast("T", answer.result())
-            if visit.too_late:
-                raise self._no_answer()
-            if visit.begun and not repeatable:
-                raise WriteOutcomeUnknownError(
-                    f"the event loop that this client lived on ended during a write to {self._system}, which may or "
-                    f"may not have been applied; refresh the secret before writing it again",
-                    provider=self._system,
-                    outcome_unknown=True,
-                )
-        return await operation()
+        while True:
+            host = await self._arrive()
+            if host is None:
+                begun = True
+                try:
+                    return await operation()
+                except ClosedError:
+                    if self.here:
+                        raise
+            else:
+                visit = _Visit(operation, partial(self._receive, host), partial(self._is_home, host))
+                answer = await visit.wait(host, self._limit)
+                if answer is not None:
+                    return cast("T", answer.result())
+                begun = visit.begun
+                if visit.too_late and (repeatable or not begun):
+                    raise self._no_answer()
+            if begun and not repeatable:
+                raise self._unknown()
 
     async def _arrive(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop to visit, or None if the running one is home. Waits while nobody knows."""
@@ -168,12 +198,23 @@ class Home:
             await asyncio.sleep(_VACANT_SOON)
         return None
 
+    def _is_home(self, host: asyncio.AbstractEventLoop) -> bool:
+        return self._loop is host
+
     def _receive(self, host: asyncio.AbstractEventLoop, visit: _Visit) -> None:
         if self._loop is not host or self._leaving:
             visit.turn_away()
         elif (task := visit.begin(host)) is not None:
             self._visits.add(task)
             task.add_done_callback(self._visits.discard)
+
+    def _unknown(self) -> WriteOutcomeUnknownError:
+        return WriteOutcomeUnknownError(
+            f"the event loop that this client lived on ended, or stood still, during a write to {self._system}, which "
+            f"may or may not have been applied; refresh the secret before writing it again",
+            provider=self._system,
+            outcome_unknown=True,
+        )
 
     def _no_answer(self) -> DeadlineExceededError:
         return DeadlineExceededError(
@@ -189,21 +230,23 @@ class _Visit:
     and takes for granted that both loops outlive it.
     """
 
-    def __init__(self, operation: Callable[[], Awaitable[Any]], receive: Callable[[_Visit], None]) -> None:
+    def __init__(
+        self, operation: Callable[[], Awaitable[Any]], receive: Callable[[_Visit], None], at_home: Callable[[], bool]
+    ) -> None:
         self._operation = operation
         self._receive = receive
+        self._at_home = at_home
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[Any] = self._loop.create_future()
         self._answer.add_done_callback(_retrieve)
         self._task: asyncio.Task[None] | None = None
-        self._given_up = False
+        self._ticket = [self]  # taken by whoever is first: the other loop, to begin, or the caller, to give it up
+        self._heard = self._loop.time()
         self._turned_away = False
-        self.too_late = False
-
-    @property
-    def begun(self) -> bool:
+        self.begun = False
         """Whether the other loop has taken it up."""
-        return self._task is not None
+        self.too_late = False
+        """Whether the other loop gave no sign of life."""
 
     async def wait(self, host: asyncio.AbstractEventLoop, limit: float) -> asyncio.Future[Any] | None:
         """Return the done future of the operation, or None if it got no answer: ``too_late``, or its loop has
@@ -213,25 +256,44 @@ class _Visit:
         except RuntimeError:  # that loop was closed a moment ago
             return None
         try:
-            await self._answered(host, self._loop.time() + limit)
+            await self._answered(host, limit)
         finally:
-            self._given_up = True
-            if not self._answer.done() and self._task is not None:
+            self.begun = not self._take_ticket()
+            if not self._answer.done() and self.begun:
                 with contextlib.suppress(RuntimeError):
-                    host.call_soon_threadsafe(self._task.cancel)
+                    host.call_soon_threadsafe(self._cancel)
         return self._answer if self._answer.done() and not self._turned_away else None
 
-    async def _answered(self, host: asyncio.AbstractEventLoop, until: float) -> None:
-        while not self._answer.done() and self._loop.time() < until:
+    def _take_ticket(self) -> bool:
+        try:
+            self._ticket.pop()
+        except IndexError:
+            return False
+        return True
+
+    async def _answered(self, host: asyncio.AbstractEventLoop, limit: float) -> None:
+        asked = self._heard = self._loop.time()
+        while not self._answer.done() and self._loop.time() - self._heard < limit:
             if not host.is_running():
                 await asyncio.sleep(0)  # its last words may be on their way
                 return
-            await asyncio.wait({self._answer}, timeout=_LOOK_AFTER)
+            if self._loop.time() - asked > limit / 4:  # it may be busy with this for long; is it alive?
+                asked = self._loop.time()
+                with contextlib.suppress(RuntimeError):
+                    host.call_soon_threadsafe(self._tell, self._hear)
+            await asyncio.wait({self._answer}, timeout=min(_LOOK_AFTER, limit / 4))
         self.too_late = not self._answer.done()
+
+    def _hear(self) -> None:
+        self._heard = self._loop.time()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     def begin(self, host: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
         """Carry it out on ``host``, the running loop, unless nobody waits for it any more."""
-        if self._given_up:
+        if not self._take_ticket():
             return None
         self._task = spawn(self._carry_out(), name="asyncsecrets-visit", loop=host)
         self._task.add_done_callback(lambda task: self.turn_away() if task.cancelled() else None)
@@ -241,23 +303,39 @@ class _Visit:
         # Returns nothing: a task's repr shows its result, and a debug log shows the task's repr.
         try:
             result = await self._operation()
+        except ClosedError as error:
+            if self._at_home():
+                self._settle(partial(self._answer.set_exception, error))
+            else:
+                self.turn_away()
         except Exception as error:  # noqa: BLE001  # goes to whoever waits
-            self._tell(partial(self._answer.set_exception, error))
+            self._settle(partial(self._answer.set_exception, error))
         else:
-            self._tell(partial(self._answer.set_result, result))
+            self._settle(partial(self._answer.set_result, result))
 
     def turn_away(self) -> None:
         """It is not carried out here, or not to its end: a loop that is shut down cancels whatever runs on it."""
         self._turned_away = True
-        self._tell(partial(self._answer.set_result, None))
-
-    def _tell(self, settle: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop that wanted to know is gone
-            self._loop.call_soon_threadsafe(self._settle, settle)
+        self._settle(partial(self._answer.set_result, None))
 
     def _settle(self, settle: Callable[[], None]) -> None:
-        if not self._given_up and not self._answer.done():
-            settle()
+        self._tell(lambda: None if self._answer.done() else settle())
+
+    def _tell(self, callback: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop that wanted to know is gone
+            self._loop.call_soon_threadsafe(callback)
+
+
+def cancel_elsewhere(tasks: Collection[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel ``tasks`` of ``loop``, which does not run, first of all when it goes on, if ever."""
+
+    def cancel() -> None:
+        for task in tasks:
+            task.cancel()
+
+    if tasks:
+        with contextlib.suppress(RuntimeError):  # it is closed
+            loop.call_soon_threadsafe(cancel)
 
 
 def _retrieve(answer: asyncio.Future[Any]) -> None:

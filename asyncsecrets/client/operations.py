@@ -35,6 +35,11 @@ class Operations:
         self._writes: set[asyncio.Task[Any]] = set()
         self._last_write: dict[str, asyncio.Task[Any]] = {}
 
+    @property
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """What is under way."""
+        return self._reads | self._writes
+
     async def run(self, work: Work[T]) -> T:
         """Do something that ends with its caller. Raises ClosedError when closed in the meantime."""
         self._come_to_loop()

@@ -14,7 +14,7 @@ from asyncsecrets.cache import CachePolicy, SingleFlightCache, Verdict
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.batching import Batcher
 from asyncsecrets.client.connection import CLOSE_WITHIN, Connection
-from asyncsecrets.client.home import Home
+from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.operations import Operations
 from asyncsecrets.client.routing import Route
@@ -24,6 +24,7 @@ from asyncsecrets.errors import (
     AccessDeniedError,
     AsyncSecretsError,
     AuthenticationError,
+    ClosedError,
     DecodeError,
     MalformedResponseError,
     ProviderError,
@@ -70,13 +71,18 @@ class Source:
         self.retry = retry
         self.last_error: type[AsyncSecretsError] | None = None
         self.operations = Operations()
-        self.home = Home(config.system, retry.policy.deadline + CLOSE_WITHIN)
+        self.home = Home(config.system, retry.policy.deadline + CLOSE_WITHIN, self._moved)
         self._keeps = config.freshness.cached and config.access_mode.reads
         self._environment = environment if config.hosted_keys is None and not self.is_environment else None
         self._batcher: Batcher | None = None
         self._close_by = float("inf")
         self._connection = Connection(
-            config.name, provider, build, companion=self._environment, opened=self._provider_opened
+            config.name,
+            provider,
+            build,
+            companion=self._environment,
+            opened=self._provider_opened,
+            at_home=lambda: self.home.here,
         )
         self.views = Views(
             config.system,
@@ -167,6 +173,9 @@ class Source:
     def written(self, name: str, secret: Secret) -> Secret:
         """``secret`` is now what ``name`` is: the next read sees it."""
         secret = secret.replace(source=self.name)
+        if not self.home.here:  # what was written since, by whoever is at home now, nobody here knows
+            self.home.post(partial(self.forget, name))
+            return secret
         self.forget_others(name)
         if self._keeps:
             self.cache.put(name, secret)
@@ -174,12 +183,18 @@ class Source:
 
     def forget(self, name: str) -> None:
         """Forget what is cached for ``name``, in every version."""
+        if not self.home.here:
+            self.home.post(partial(self.forget, name))
+            return
         self.forget_others(name)
         self.cache.invalidate(name)
 
     def doubt(self, name: str) -> None:
         """Nobody knows whether ``name`` was written: serve what is cached, as in any outage, and ask as soon as
         may be."""
+        if not self.home.here:
+            self.home.post(partial(self.doubt, name))
+            return
         self.forget_others(name)
         self.cache.renew_soon(name)
 
@@ -201,6 +216,8 @@ class Source:
         """Run one operation of the opened provider under the retry policy; remember how it went, for status."""
 
         def once() -> Awaitable[T]:
+            if not self.home.here:
+                raise ClosedError(f"source {self.name!r} has moved to another event loop")
             provider = self._connection.here
             return attempt(provider) if provider is not None else self._open_and(attempt)
 
@@ -276,8 +293,20 @@ class Source:
             await self._batcher.close(within)
         await self._connection.close(within)
 
+    def _moved(self, old: asyncio.AbstractEventLoop) -> None:
+        """Another loop is home from now on: nothing that is under way on ``old`` may touch anything any more."""
+        under_way = self.operations.tasks | self.cache.tasks | self._connection.tasks
+        if self._batcher is not None:
+            under_way |= self._batcher.tasks
+        self.cache.forget_loop()
+        self._let_go()
+        cancel_elsewhere(under_way, old)
+
     def _forked(self) -> None:
         self.home.abandon()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self.operations.abandon()
         self._connection.abandon()
         self._batcher = None

@@ -10,7 +10,7 @@ from typing import Any, Self
 import pytest
 
 from asyncsecrets.client.home import Home
-from asyncsecrets.errors import DeadlineExceededError
+from asyncsecrets.errors import DeadlineExceededError, WriteOutcomeUnknownError
 
 
 class Elsewhere:
@@ -215,3 +215,83 @@ async def test_mail_for_a_loop_that_ended_is_done_by_the_next() -> None:
     deaf.closed = True
     assert home.claim()
     assert done == ["done"]
+
+
+async def test_a_place_is_taken_in_one_step() -> None:
+    """Whoever takes the place of a loop that did not leave it is told first, while nobody else can come."""
+    told: list[tuple[asyncio.AbstractEventLoop, bool]] = []
+    home = Home("memory", limit=5, moved=lambda old: told.append((old, home.here)))
+    with Elsewhere() as other:
+        assert await other.do(lambda: claim(home))
+        other.stop()
+        assert await home.run(where) is asyncio.get_running_loop()
+        assert told == [(other.loop, True)]
+        other.thread = threading.Thread(target=other.loop.run_forever)
+        other.thread.start()
+        assert not await other.do(lambda: claim(home))
+        assert home.here
+
+
+async def test_a_loop_that_has_run_since_is_not_idle() -> None:
+    """That nobody saw it running does not mean that it did not."""
+    home = Home("memory", limit=5)
+    with Elsewhere() as other:
+        assert await other.do(lambda: claim(home))
+        other.stop()
+        assert not home.claim()
+        home._idle_since = 0.0  # long ago
+        other.thread = threading.Thread(target=other.loop.run_forever)
+        other.thread.start()
+        await other.do(where)
+        other.stop()
+        assert not home.claim()
+
+
+async def test_a_loop_that_is_busy_for_long_is_not_blocked() -> None:
+    """As long as it gives a sign of life, whoever waits for an answer goes on waiting."""
+    home = Home("memory", limit=0.1)
+
+    async def long() -> str:
+        await asyncio.sleep(0.3)
+        return "done"
+
+    with Elsewhere() as other:
+        assert await other.do(lambda: claim(home))
+        assert await home.run(long) == "done"
+        assert await home.run(long, repeatable=False) == "done"
+
+
+async def test_a_write_that_a_blocked_loop_has_taken_up() -> None:
+    """It may be applied: nobody makes it again, and nobody is told that it was not."""
+    home = Home("memory", limit=0.1)
+    begun, go = threading.Event(), threading.Event()
+
+    async def write() -> None:
+        begun.set()
+        go.wait(5)
+
+    with Elsewhere() as other:
+        assert await other.do(lambda: claim(home))
+        with pytest.raises(WriteOutcomeUnknownError):
+            await home.run(write, repeatable=False)
+        assert begun.is_set()
+        go.set()
+
+
+async def test_what_was_given_up_is_not_begun() -> None:
+    """A visit is either begun or given up, never both: a write is not made twice."""
+    home = Home("memory", limit=0.05)
+    made: list[str] = []
+    free = threading.Event()
+
+    async def write() -> None:
+        made.append("made")
+
+    with Elsewhere() as other:
+        assert await other.do(lambda: claim(home))
+        other.loop.call_soon_threadsafe(free.wait, 5)
+        with pytest.raises(DeadlineExceededError):
+            await home.run(write, repeatable=False)
+        free.set()
+        await other.do(where)
+        assert made == []

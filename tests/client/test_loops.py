@@ -20,8 +20,11 @@ import asyncsecrets
 from asyncsecrets import SecretsClient, get_secret
 from asyncsecrets.errors import DeadlineExceededError, SecretNotFoundError, WriteOutcomeUnknownError
 from asyncsecrets.retry import RetryPolicy
-from asyncsecrets.secret import Secret
+from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.testing.vault_server import VaultServer
 from tests.client.support import ONCE, Manager, client_of, settled, text_of, value
+
+VAULT = {"key_management_system": "hashicorp_vault", "key_management_settings": {"access_mode": "read_and_write"}}
 
 
 class Recorder(Manager):
@@ -195,6 +198,97 @@ async def test_a_home_that_ends_in_the_middle_of_a_write() -> None:
     await asyncio.to_thread(thread.join)
     assert manager.calls == [("put", "NAME")]
     await client.aclose()
+
+
+class Thread:
+    """A thread with a loop that lasts, and that runs only now and then."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self.loop = asyncio.new_event_loop()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run the loop until ``work`` is done, and stop it again."""
+        return self._pool.submit(lambda: self.loop.run_until_complete(work)).result(10)
+
+    def end(self) -> None:
+        self._pool.submit(self.loop.close).result(10)
+        self._pool.shutdown()
+
+
+class AppliesAndWaits(Manager):
+    """Has applied a write long before it says so."""
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
+        written = await super().put(name, payload, cas=cas, token=token)
+        await asyncio.sleep(0.1)
+        return written
+
+
+def test_a_write_that_stands_still_with_its_loop() -> None:
+    """Another loop takes the place and writes; when the first one goes on, it neither fails otherwise than by not
+    knowing, nor brings its old value back."""
+    manager = AppliesAndWaits({"NAME": "canary-1"})
+    client = client_of(manager)
+    first, second = Thread(), Thread()
+
+    async def begin() -> asyncio.Task[Secret]:
+        writing = asyncio.ensure_future(client.put("NAME", "canary-2"))
+        await asyncio.sleep(0.03)
+        return writing
+
+    async def end(writing: asyncio.Task[Secret]) -> None:
+        with pytest.raises(WriteOutcomeUnknownError):
+            await writing
+
+    writing = first.run(begin())
+    assert value(second.run(client.put("NAME", "canary-3"))) == "canary-3"
+    first.run(end(writing))
+    assert value(second.run(client.get("NAME"))) == "canary-3"
+    assert value(first.run(client.refresh("NAME"))) == "canary-3"
+    second.run(client.aclose())
+    first.end()
+    second.end()
+
+
+def test_a_read_that_stands_still_with_its_loop() -> None:
+    """It is made again where home is now."""
+    manager = Manager({"NAME": "canary", "OTHER": "canary-o"})
+    client = client_of(manager)
+    first, second = Thread(), Thread()
+
+    async def begin() -> list[asyncio.Task[Secret]]:
+        manager.gate = asyncio.Event()
+        reading = [asyncio.ensure_future(client.get("NAME")), asyncio.ensure_future(client.refresh("NAME"))]
+        await settled()
+        return reading
+
+    async def end(reading: list[asyncio.Task[Secret]]) -> list[str | None]:
+        return [value(secret) for secret in await asyncio.gather(*reading)]
+
+    reading = first.run(begin())
+    manager.gate = None
+    assert value(second.run(client.get("OTHER"))) == "canary-o"
+    assert first.run(end(reading)) == ["canary", "canary"]
+    first.run(client.aclose())
+    first.end()
+    second.end()
+
+
+def test_two_loops_that_take_turns_in_one_thread() -> None:
+    """With real connections: those of the loop that has stopped are let go of, and its next ones work."""
+    with VaultServer().run_in_thread() as server:
+        environ = {"VAULT_ADDR": server.url, "VAULT_TOKEN": server.root_token}
+        client = SecretsClient.from_config({"general_settings": VAULT}, environ=environ)
+        loops = [asyncio.new_event_loop() for _ in range(2)]
+        for number in range(6):
+            for loop in loops:
+                text = f"canary-{number}"
+                loop.run_until_complete(client.put("NAME", text))
+                assert value(loop.run_until_complete(client.refresh("NAME"))) == text
+        asyncio.run(client.aclose())
+        for loop in loops:
+            loop.close()
 
 
 class StopsBeforeItBegins:

@@ -49,6 +49,9 @@ class Api:
     async def reload_tls(self):
         return False
 
+    async def look_up(self, token):
+        return await self.renew(token)
+
     async def renew(self, token):
         outcome = next(self.outcomes)
         if isinstance(outcome, Exception):
@@ -298,6 +301,41 @@ async def test_renewal_is_due_at_two_thirds():
     bench = Bench(duration=60.0)
     await bench.keeper.obtain()
     assert bench.keeper._timer.when() - asyncio.get_running_loop().time() == pytest.approx(40, abs=0.5)
+    await bench.keeper.aclose()
+
+
+def due(bench):
+    """In how many seconds the timer starts the upkeep."""
+    return pytest.approx(bench.keeper._timer.when() - asyncio.get_running_loop().time(), abs=0.05)
+
+
+async def test_a_given_token_of_seconds_is_renewed():
+    """A given token is looked up a second after it was taken up, and renewed at two thirds of what it has left."""
+    bench = Bench()
+    bench.method.given = bench.method.local = True
+    bench.api.outcomes = iter([8.0, 8.0])
+    await bench.keeper.obtain()
+    assert due(bench) == 1.0
+    bench.now += 1.0
+    await bench.upkeep()
+    assert (due(bench), bench.keeper.renewals) == (8.0 * 2 / 3, 0)
+    bench.now += 6.0
+    await bench.upkeep()
+    assert (due(bench), bench.keeper.renewals) == (8.0 * 2 / 3, 1)
+    bench.now += 7.0
+    assert bench.keeper.current()
+    await bench.keeper.aclose()
+
+
+async def test_a_given_token_that_cannot_be_looked_up_yet():
+    """A look-up that fails for the moment is made again after 2, 4 ... seconds, at most 30."""
+    bench = Bench()
+    bench.method.given = bench.method.local = True
+    bench.api.outcomes = iter([DOWN] * 6)
+    await bench.keeper.obtain()
+    for wait in (2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
+        await bench.upkeep()
+        assert due(bench) == wait
     await bench.keeper.aclose()
 
 

@@ -10,6 +10,7 @@
   callers get the last failure, and the server gets nothing.
 * Some refusals look like the token's fault and are not (another namespace, a bound CIDR). So after a login that did not
   help the call that wanted it, the server is asked whether it knows the refused token; one that it knows stays.
+* A given token, whose lease nobody told, is looked up in the background a second after it was taken up.
 * A given token or a token file has no login to ask. A refused one is an error for the call that met the refusal; the
   next call offers it again, as a lagging replica may refuse a token that is good.
 """
@@ -39,7 +40,7 @@ from asyncsecrets.providers.vault.shared import SharedTask
 
 __all__ = ["TokenKeeper"]
 
-_LOOK_UP_AFTER = 30.0  # seconds; a short script never asks for the lease of the token it was given
+_LOOK_UP_AFTER = 1.0  # seconds; a script that is over by then never asks for the lease of the token it was given
 _REVOKE_TIMEOUT = 1.0  # seconds
 _MOST_ASKED_FOR = 60.0  # seconds; a longer Retry-After is cut to that
 _USELESS = (
@@ -92,6 +93,7 @@ class TokenKeeper:
         self._failures = 0
         self._not_before = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
+        self._looks = 0  # for the lease of a given token, in vain
         self._next_look = float("inf")
 
     def current(self) -> Token | None:
@@ -182,7 +184,7 @@ class TokenKeeper:
         self._token, self._process = Token(lease.token), os.getpid()
         self._granted = lease.duration
         self._next_look = since + self._file_interval if isinstance(self._method, TokenFile) else float("inf")
-        self._failure = None
+        self._failure, self._looks = None, 0
         if self._useless <= 1:
             self._failures = 0
         self._extend(lease, since)
@@ -285,8 +287,12 @@ class TokenKeeper:
 
     def _schedule_again(self) -> None:
         left = self._expires - self._clock()
+        longest = 30.0
+        if self._method.given and not self._lease.duration:  # it may end any moment
+            self._looks = min(self._looks + 1, 10)
+            longest = min(longest, 2.0**self._looks)
         if left > 0:
-            self._schedule(max(self._not_before - self._clock(), min(30.0, left / 3)))
+            self._schedule(max(self._not_before - self._clock(), min(longest, left / 3)))
 
     async def aclose(self) -> None:
         """End what runs; revoke our own tokens if so configured. Never raises, never takes over 1 s."""

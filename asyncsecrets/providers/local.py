@@ -146,9 +146,8 @@ class LocalProvider:
             if cas is not None and cas != store.current(name):
                 message = f"local: {name!r} is not at version {cas!r} any more; read it again and decide anew"
                 raise ConflictError(message, provider=self.system, name=name)
-            last = store.entry(name)
             self._check_recipients(keys, store, name)
-            number = last.version + 1 if last else 1
+            number = store.next_version(name)
             value = keys.seal(payload, name, number, store.recipients)
             return store.with_entry(name, Entry(number, self._second(), value), self._keep)
 
@@ -181,6 +180,7 @@ class LocalProvider:
         """Take the values of these versions out of the file for good, or the secret with all its versions.
 
         Absent is not an error. Copies of the file, such as earlier commits, still hold what was taken out of this one.
+        A new secret, of that name or another, begins above the highest version that was ever destroyed as a whole.
         """
         if versions is not None:
             await self._mark(name, versions, lambda entry: entry.with_destroyed(self._second()))

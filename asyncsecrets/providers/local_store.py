@@ -18,6 +18,8 @@
         created: '2026-01-03T03:04:05Z'
         destroyed: '2026-01-05T06:07:08Z'   # in the place of a value that was removed for good
 
+``destroyed_versions: '3'`` may follow the recipients: the highest version of any secret that was destroyed as a whole.
+
 Names are sorted and a value that was not touched stays as it is, so a difference in version control shows what was
 changed and nothing else. Names and times are not protected by the encryption; values are.
 """
@@ -93,10 +95,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What the file holds: ``recipients`` and, for each name, at least one entry, oldest first."""
+    """What the file holds: ``recipients`` and, for each name, at least one entry, oldest first.
+
+    No secret that was destroyed as a whole had a version above ``destroyed_versions``.
+    """
 
     recipients: tuple[str, ...]
     secrets: Mapping[str, tuple[Entry, ...]]
+    destroyed_versions: int = 0
 
     def entry(self, name: str, version: str | None = None) -> Entry | None:
         """The current entry, which may be deleted, or the one of exactly that version; None where there is none."""
@@ -107,6 +113,15 @@ class Store:
         """The current version for a compare-and-set: ``"0"`` where there is none, or it is deleted or destroyed."""
         entry = self.entry(name)
         return str(entry.version) if entry is not None and entry.state == "enabled" else "0"
+
+    def next_version(self, name: str) -> int:
+        """The number of the next version: never one that a secret of that name has had, destroyed or not.
+
+        A version that somebody has in hand for a compare-and-set, and a value in an earlier copy of the file, would
+        else be taken for one of the new secret. One number for all names does not keep the names of what is gone.
+        """
+        last = self.entry(name)
+        return (self.destroyed_versions if last is None else last.version) + 1
 
     def with_entry(self, name: str, entry: Entry, keep: int) -> Store:
         """This store with one more entry, and the newest ``keep`` of that name."""
@@ -122,8 +137,11 @@ class Store:
 
     def without(self, name: str) -> Store:
         """This store without ``name``; itself where it is not there."""
+        last = self.entry(name)
+        if last is None:
+            return self
         rest = {other: entries for other, entries in self.secrets.items() if other != name}
-        return replace(self, secrets=rest) if name in self.secrets else self
+        return replace(self, secrets=rest, destroyed_versions=max(self.destroyed_versions, last.version))
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # whichever this PyYAML was built with
@@ -142,6 +160,7 @@ def render_store(store: Store) -> bytes:
     document = {
         "format": _FORMAT,
         "recipients": list(store.recipients),
+        **({"destroyed_versions": str(store.destroyed_versions)} if store.destroyed_versions else {}),
         "secrets": {name: [_rendered(entry) for entry in store.secrets[name]] for name in sorted(store.secrets)},
     }
     text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=200)
@@ -167,13 +186,16 @@ class _Reader:
     origin: str
 
     def store(self, document: Any) -> Store:
-        fields = self._mapping(document, "the file", {"format", "recipients", "secrets"})
+        fields = self._mapping(document, "the file", {"format", "recipients", "secrets"}, {"destroyed_versions"})
         if fields["format"] != _FORMAT:
             self._refuse(f"the format is not {_FORMAT}; a newer asyncsecrets may have written it")
         recipients = fields["recipients"]
         if not isinstance(recipients, list) or not recipients or not all(map(_is_recipient, recipients)):
             self._refuse("recipients is not a list of age public keys (age1…)")
-        return Store(tuple(recipients), self._secrets(fields["secrets"]))
+        destroyed = fields.get("destroyed_versions", "0")
+        if destroyed != "0" and not _matches(_VERSION, destroyed):
+            self._refuse("destroyed_versions is not a number")
+        return Store(tuple(recipients), self._secrets(fields["secrets"]), int(destroyed))
 
     def _secrets(self, secrets: Any) -> dict[str, tuple[Entry, ...]]:
         if secrets == "":  # nothing behind the key

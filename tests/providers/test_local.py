@@ -318,6 +318,23 @@ async def test_destroyed_as_a_whole(local, path):
         assert caught.value.reason == "absent"
 
 
+async def test_numbers_of_a_secret_that_was_destroyed_are_not_used_again(local, path):
+    """A version that somebody read of the old secret does not fit the new one; one number in the file sees to it."""
+    for number in (1, 2, 3):
+        stale = (await local.put("NAME", f"canary-{number}")).version
+    await local.put("OTHER", "canary")
+    await local.destroy("OTHER")
+    await local.destroy("NAME")
+    assert "NAME" not in path.read_text()
+    assert (await local.put("NAME", "canary-new", cas="0")).version == "4"
+    with pytest.raises(ConflictError):
+        await local.put("NAME", "canary-late", cas=stale)
+    assert (await local.put("NAME", "canary-newer", cas="4")).version == "5"
+    await local.destroy("NAME")
+    assert (await local.put("NAME", "canary-again")).version == "6"
+    assert load(path)["destroyed_versions"] == "5"
+
+
 async def test_without_a_key_the_file_for_it_is_named(path, tmp_path):
     """What was written without a key cannot be read; the message says where the key is looked for."""
     usual = tmp_path / "key.txt"

@@ -45,7 +45,7 @@ HISTORIES = st.lists(ENTRIES, min_size=1, max_size=3, unique_by=lambda entry: en
     lambda entries: tuple(sorted(entries, key=lambda entry: entry.version))
 )
 RECIPIENTS = st.lists(st.sampled_from(["age1" + letter * 58 for letter in "0qz"]), min_size=1, max_size=3).map(tuple)
-STORES = st.builds(Store, RECIPIENTS, st.dictionaries(NAMES, HISTORIES, max_size=4))
+STORES = st.builds(Store, RECIPIENTS, st.dictionaries(NAMES, HISTORIES, max_size=4), st.just(0) | NUMBERS)
 
 
 @settings(deadline=None)  # a busy machine is no failure
@@ -77,13 +77,24 @@ def test_arbitrary_bytes(data):
 
 SCALARS = st.text(max_size=5) | st.sampled_from(["1", "asyncsecrets-local-1", "2026-01-02T03:04:05Z"])
 KEYS = st.sampled_from(
-    ["format", "recipients", "secrets", "NAME", "version", "created", "value", "deleted", "destroyed"]
+    [
+        "format",
+        "recipients",
+        "secrets",
+        "NAME",
+        "version",
+        "created",
+        "value",
+        "deleted",
+        "destroyed",
+        "destroyed_versions",
+    ]
 )
 DOCUMENTS = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))
 
 
 @settings(deadline=None)
-@given(DOCUMENTS, st.sampled_from(["format", "recipients", "secrets"]))
+@given(DOCUMENTS, st.sampled_from(["format", "recipients", "secrets", "destroyed_versions"]))
 def test_arbitrary_documents(part, where):
     """A good file with any structure in one place is a store or a ConfigError."""
     document = {"format": "asyncsecrets-local-1", "recipients": ["age1" + "q" * 58], "secrets": {}, where: part}

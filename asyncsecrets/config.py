@@ -21,7 +21,7 @@ Errors name the file and the key. They never show a value: it may be a token in 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
@@ -243,13 +243,13 @@ class _Reader:
         if system == "custom" or system not in registry.BUILT_IN:
             return
         owners = [other for other, words in SYSTEMS.items() if key in words]
-        hint = f", it is one of {', '.join(owners)}" if owners else nearest(key, vocabulary(system))
+        hint = f", it is one of {', '.join(owners)}" if owners else _known(key, vocabulary(system))
         raise self._error(where, f"has {key[:80]!a}, which is not a setting of {system}{hint}")
 
     def _check_keys(self, section: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
         for key in section:
             if key not in known:
-                raise self._error(where, f"has {key[:80]!a}, which is not a setting{nearest(key, known)}")
+                raise self._error(where, f"has {key[:80]!a}, which is not a setting{_known(key, known)}")
 
     def _check_near_misses(self, section: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
         """Other keys are somebody else's, but one that is all but ours would have secrets read from the environment."""
@@ -286,6 +286,11 @@ class _Reader:
 
     def _error(self, where: str, problem: str) -> ConfigError:
         return ConfigError(f"{self._origin}: {where} {problem}")
+
+
+def _known(key: str, words: Iterable[str]) -> str:
+    """The one of ``words`` that was meant, or all of them."""
+    return nearest(key, words) or f"; there are: {', '.join(sorted(words))}"
 
 
 def _source(name: str, system: str, values: ProviderSettings) -> SourceConfig:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncsecrets import SecretsClient
 from asyncsecrets.config import AccessMode, Config, Freshness, SourceConfig, load_config
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.vault.settings import AuthMethod, VaultSettings
@@ -137,6 +138,20 @@ def test_a_path_may_be_text_and_a_mapping_may_be_the_file_s_content(write: Calla
 # Settings
 
 
+def test_a_key_that_no_section_has_is_answered_with_those_it_has():
+    """Where nothing is like what was written, the error lists what may be."""
+    with pytest.raises(ConfigError, match="not a setting; there are: env_file, sources"):
+        load_config({"asyncsecrets": {"zzz": "canary"}}, {})
+
+
+async def test_the_values_of_a_memory_source_are_in_the_file():
+    """The setting that the configuration page names is the one that the provider reads."""
+    settings = {"secrets": {"NAME": "canary-file"}}
+    general = {"key_management_system": "memory", "key_management_settings": settings}
+    async with SecretsClient.from_config({"general_settings": general}) as client:
+        assert (await client.get("NAME")).equals("canary-file")
+
+
 @pytest.mark.parametrize(
     ("system", "given", "problem"),
     [
@@ -145,7 +160,8 @@ def test_a_path_may_be_text_and_a_mapping_may_be_the_file_s_content(write: Calla
         ("aws_secret_manager", {"acces_mode": "read_only"}, "did you mean 'access_mode'?"),
         ("hashicorp_vault", {"adress": "canary"}, "did you mean 'addr'?"),
         ("hashicorp_vault", {"aws_region_name": "canary"}, "it is one of aws_kms, aws_secret_manager"),
-        ("env", {"zzz": "canary"}, "'zzz', which is not a setting of env"),
+        ("env", {"zzz": "canary"}, "'zzz', which is not a setting of env; there are: access_mode, always_read_"),
+        ("local", {"zzz": "canary"}, "hosted_keys, local_file, local_key, local_key_file, max_entries"),
         ("env", {"a\n\x1b": "canary"}, r"'a\n\x1b', which is not a setting"),
         ("aws_kms", {"access_mode": "canary"}, "access_mode must be one of read_only, write_only, read_and_write"),
         ("aws_kms", {"hosted_keys": "canary"}, "hosted_keys must be a list of secret names"),

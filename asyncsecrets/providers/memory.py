@@ -63,8 +63,8 @@ class MemoryProvider:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> MemoryProvider:  # noqa: ARG003  # it reads no environment
-        """The secrets of ``memory_values``."""
-        return cls(settings.get("memory_values"))
+        """The setting ``secrets``, a mapping of names to values."""
+        return cls(settings.get("secrets"))
 
     async def open(self) -> None:
         """Make it usable (again)."""

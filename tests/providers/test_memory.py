@@ -185,7 +185,7 @@ def test_repr_counts():
 
 
 async def test_from_settings():
-    """From a config file it holds `memory_values`, and nothing without them."""
-    memory = MemoryProvider.from_settings({"memory_values": {"NAME": "canary-config"}}, {})
+    """From a config file it holds its setting `secrets`, and nothing without it."""
+    memory = MemoryProvider.from_settings({"secrets": {"NAME": "canary-config"}}, {})
     assert (await memory.get("NAME")).equals("canary-config")
     assert await MemoryProvider.from_settings({}, {}).list() == []

@@ -11,7 +11,7 @@ from asyncsecrets.providers.aws.names import CURRENT, SYSTEM, answers
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["malformed", "parameter_of", "secret_of", "version_id", "version_info"]
+__all__ = ["malformed", "names_of", "parameter_of", "secret_of", "version_id", "versions_of"]
 
 _LARGEST: Final = 65_536
 
@@ -27,8 +27,24 @@ def secret_of(name: str, answer: Mapping[str, Any] | None) -> Secret:
     return Secret(_payload(name, answer), name=name, version=version_id(name, answer), created=created)
 
 
-def version_info(entry: Mapping[str, Any]) -> VersionInfo:
-    """What an entry of a list of versions says."""
+def names_of(page: Mapping[str, Any]) -> list[str]:
+    """The names on a page of a list of secrets. Raises MalformedResponseError."""
+    return [name for entry in _entries(None, page, "SecretList") if isinstance(name := entry.get("Name"), str)]
+
+
+def versions_of(name: str, page: Mapping[str, Any]) -> list[VersionInfo]:
+    """What a page of a list of the versions of ``name`` says. Raises MalformedResponseError."""
+    return [_version_info(entry) for entry in _entries(name, page, "Versions")]
+
+
+def _entries(name: str | None, page: Mapping[str, Any], member: str) -> list[dict[str, Any]]:
+    found = page.get(member)
+    if not isinstance(found, list):
+        raise malformed(name, f"the answer has no {member}")
+    return found
+
+
+def _version_info(entry: Mapping[str, Any]) -> VersionInfo:
     stages = entry.get("VersionStages")
     current = isinstance(stages, list) and CURRENT in stages
     return VersionInfo(str(entry.get("VersionId")), moment(entry.get("CreatedDate")), current=current)

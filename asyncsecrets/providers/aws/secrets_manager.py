@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar, Final, Self
 
 from asyncsecrets.errors import (
@@ -17,7 +18,7 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.aws.batch import BatchPermission, read_batch
-from asyncsecrets.providers.aws.documents import malformed, parameter_of, secret_of, version_id, version_info
+from asyncsecrets.providers.aws.documents import names_of, parameter_of, secret_of, version_id, versions_of
 from asyncsecrets.providers.aws.errors import REPLICATED, SCHEDULED
 from asyncsecrets.providers.aws.names import (
     CURRENT,
@@ -32,6 +33,7 @@ from asyncsecrets.providers.aws.names import (
     usable_token,
     version_of,
 )
+from asyncsecrets.providers.aws.pages import READS, Pages
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.base import VersionInfo
@@ -46,8 +48,6 @@ _MOVED: Final = frozenset({"InvalidParameterException", "InvalidRequestException
 _STATE: Final = frozenset({"InvalidRequestException"})
 _FOR_GOOD: Final = {"ForceDeleteWithoutRecovery": True}
 _PAGE: Final = 100
-_MOST_PAGES: Final = 10_000
-"""Twice as many as the 500,000 secrets that an account may have take."""
 
 
 class AwsSecretsManagerProvider:
@@ -67,6 +67,7 @@ class AwsSecretsManagerProvider:
         self.default_field: str | None = None
         self._connection = Connection("secretsmanager", SYSTEM, settings)
         self._batches = BatchPermission(clock)
+        self._pages = Pages(clock)
         self._chores: set[asyncio.Task[Any]] = set()
 
     @classmethod
@@ -80,6 +81,7 @@ class AwsSecretsManagerProvider:
 
     async def aclose(self) -> None:
         """Close the session and end what is under way."""
+        self._pages.forget()
         for chore in (chores := set(self._chores)):
             chore.cancel()
         await self._connection.aclose()
@@ -89,6 +91,7 @@ class AwsSecretsManagerProvider:
     def abandon(self) -> None:
         """Forget what belongs to a loop that is gone or to the parent of a fork."""
         self._chores.clear()
+        self._pages.forget()
         self._connection.abandon()
 
     def same_secret(self, name: str, other: str) -> bool:
@@ -118,15 +121,18 @@ class AwsSecretsManagerProvider:
         return {**refused, **await read_batch(self._connection, rest, self._batches, secret_of)}
 
     async def list(self, prefix: str = "") -> builtins.list[str]:
-        """Return the names that start with ``prefix``, without those scheduled for deletion."""
+        """Return the names that start with ``prefix``, without those scheduled for deletion.
+
+        A hundred names take a call. A list that did not come to its end, because a call failed or time was up, goes on
+        where it stopped if it is asked for again within 30 seconds, and nothing was written here meanwhile.
+        """
         if prefix and not is_prefix(prefix):
             return []
         wanted: dict[str, Any] = {"MaxResults": _PAGE}
         if prefix:
             wanted["Filters"] = [{"Key": "name", "Values": [prefix]}]
-        entries = await self._pages("ListSecrets", None, "SecretList", wanted)
-        names = {name for entry in entries if isinstance(name := entry.get("Name"), str)}
-        return sorted(name for name in names if name.startswith(prefix))
+        found = await self._pages.read(self._call, "ListSecrets", None, wanted, names_of)
+        return sorted({name for name in found if name.startswith(prefix)})
 
     async def versions(self, name: str) -> builtins.list[VersionInfo]:
         """Return every version that AWS still keeps, oldest first, those without a stage included.
@@ -135,9 +141,9 @@ class AwsSecretsManagerProvider:
         """
         check_name(name)
         wanted = {"SecretId": name, "IncludeDeprecated": True, "MaxResults": _PAGE}
-        entries = await self._pages("ListSecretVersionIds", name, "Versions", wanted)
+        found = await self._pages.read(self._call, "ListSecretVersionIds", name, wanted, partial(versions_of, name))
         oldest = datetime.fromtimestamp(0, UTC)
-        return sorted(map(version_info, entries), key=lambda version: version.created or oldest)
+        return sorted(found, key=lambda version: version.created or oldest)
 
     # -- writing
 
@@ -296,23 +302,9 @@ class AwsSecretsManagerProvider:
         except SecretNotFoundError as error:
             error.message += elsewhere(name or "", self._connection.region)
             raise
-
-    async def _pages(
-        self, operation: str, name: str | None, member: str, parameters: Mapping[str, Any]
-    ) -> builtins.list[dict[str, Any]]:
-        """Every entry of ``member`` of every page."""
-        entries: builtins.list[dict[str, Any]] = []
-        token: dict[str, str] = {}
-        for _ in range(_MOST_PAGES):
-            page = await self._call(operation, name, {**parameters, **token}) or {}
-            found = page.get(member)
-            if not isinstance(found, builtins.list):
-                raise malformed(name, f"the answer to {operation} has no {member}")
-            entries += found
-            if not page.get("NextToken"):
-                return entries
-            token = {"NextToken": str(page["NextToken"])}
-        raise malformed(name, f"the answer to {operation} goes on for more than {_MOST_PAGES:,} pages")
+        finally:
+            if operation not in READS:
+                self._pages.forget()
 
     def _absent(self, name: str, text: str) -> SecretNotFoundError:
         return SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)

@@ -354,6 +354,17 @@ async def test_other_spellings_of_what_is_written(aws, client):
             assert [(await secrets.get(other)).reveal() for other in names] == [f"canary {number}"] * 3
 
 
+async def test_a_page_of_a_list_fails(aws, client):
+    """Of a list of many pages, a retry reads the one that failed and those after it, and none twice."""
+    aws.store_many({f"page/{number:03}": "canary" for number in range(250)})
+    aws.only, aws.faults = {"ListSecrets"}, ["", "", "unavailable"]
+    async with client(config()) as secrets:
+        names = await secrets.list("page/")
+        assert names == [f"page/{number:03}" for number in range(250)]
+        assert aws.count("ListSecrets") == 4
+        assert len({request["body"].get("NextToken") for request in aws.requests}) == 3
+
+
 async def test_throttled_write(aws, client):
     """A write that was throttled is made again under the same token."""
     aws.only, aws.faults = {"CreateSecret"}, ["rate_limited"]

@@ -274,6 +274,8 @@ def _not_found(call: Call, answer: Answer) -> AsyncSecretsError | None:
     texts = document.get("errors")
     if texts == []:
         return _gone(call, "it does not exist", "absent")
+    if isinstance(texts, list) and call.operation == "login":
+        return _make(ConfigError, _NO_LOGIN_THERE, call)
     if isinstance(texts, list):
         hint = (
             "addr must not end in /v1" if call.path.startswith("v1/") else "check mount_name, namespace and kv_version"
@@ -281,6 +283,12 @@ def _not_found(call: Call, answer: Answer) -> AsyncSecretsError | None:
         message = f"no such mount or namespace for {call.path!r}: {hint}"
         return _make(ConfigError, message, call)
     return _unreadable_version(call, document)
+
+
+_NO_LOGIN_THERE: Final = (
+    "no such auth mount or namespace: check login_namespace, and the mount of the auth method (approle_mount_path, "
+    "cert_mount_path, kubernetes_mount_path or jwt_mount_path)"
+)
 
 
 def _unreadable_version(call: Call, document: dict[str, Any]) -> AsyncSecretsError:

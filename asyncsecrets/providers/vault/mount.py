@@ -22,7 +22,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.vault.client import VaultClient
 from asyncsecrets.providers.vault.documents import data_of
-from asyncsecrets.providers.vault.errors import Call, translate
+from asyncsecrets.providers.vault.errors import Answer, Call, translate
 from asyncsecrets.providers.vault.kv1 import KV1
 from asyncsecrets.providers.vault.kv2 import KV2
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths
@@ -101,8 +101,14 @@ class Mount:
 
     async def _ask(self) -> None:
         self._failure, self._untold, self._untold_until = None, False, float("-inf")
+        call = Call("mount", "GET", self._paths.mount_info())
         try:
-            version, path = await self._version()
+            answer = await self._client.call(call)
+        except AsyncSecretsError as error:  # of the login, or of the network: it says itself what is wrong
+            self._failure = error
+            return
+        try:
+            self._settle(*self._told(call, answer))
         except AccessDeniedError:
             # Only a token that may not ask has the setting believed. Any other answer is asked for again.
             self.verified = self._configured is not None
@@ -112,8 +118,6 @@ class Mount:
             self._not_told(self._unknown())
         except AsyncSecretsError as error:
             self._failure = error
-        else:
-            self._settle(version, path)
 
     def _not_told(self, failure: AsyncSecretsError) -> None:
         self._failure, self._untold = failure, True
@@ -163,10 +167,8 @@ class Mount:
             f"namespace, or set kv_version to 2 (or 1)"
         )
 
-    async def _version(self) -> tuple[int | None, str]:
+    def _told(self, call: Call, answer: Answer) -> tuple[int | None, str]:
         """The KV version, None for another engine, and the path of the mount as the server has it."""
-        call = Call("mount", "GET", self._paths.mount_info())
-        answer = await self._client.call(call)
         if answer.status != 200:
             raise translate(call, answer)
         data = data_of(call, answer)

@@ -9,7 +9,13 @@ import secrets
 
 import pytest
 
-from asyncsecrets.errors import AccessDeniedError, ConfigError, SecretNotFoundError, UnavailableError
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    ConfigError,
+    MalformedResponseError,
+    SecretNotFoundError,
+    UnavailableError,
+)
 from asyncsecrets.testing.vault_server import VaultServer
 from benchmarks.vault_wire import Wire
 
@@ -135,3 +141,27 @@ async def test_a_mount_that_is_being_upgraded(site, provider_at):
         assert all("upgraded" in str(error) and not error.outcome_unknown for error in met)
         assert (await provider.get("app/0")).field("key").equals("canary-new")
         assert (await provider.get("app/0", "1")).field("key").equals("canary-old")
+
+
+@pytest.mark.parametrize("operation", ["get", "put"])
+async def test_a_login_that_fails_keeps_its_cause(site, provider_at, operation):
+    """What is wrong with a login is not taken for something wrong with the mount that was to be asked."""
+    login = {"approle_role_id": "canary-role", "approle_secret_id": "canary-secret"}
+    for settings in (login, {**login, "kv_version": 2}):
+        async with provider_at(site.url, **settings, login_namespace="nowhere", mount_name="secret") as provider:
+            arguments = ["name"] if operation == "get" else ["name", "canary"]
+            with pytest.raises(ConfigError, match="login_namespace") as caught:
+                await getattr(provider, operation)(*arguments)
+            assert "approle_mount_path" in str(caught.value)
+            assert "secret" not in str(caught.value)
+
+
+async def test_a_proxy_before_the_login_keeps_its_cause(provider_at):
+    """A page in the place of a login's answer is the login's failure for every call, with the path that was asked."""
+    login = {"approle_role_id": "canary-role", "approle_secret_id": "canary-secret"}
+    async with VaultServer(root_token="canary-root") as server, provider_at(server.url, **login) as provider:
+        for call in (lambda: provider.get("name"), lambda: provider.put("name", "canary")):
+            server.faults.garbage(times=1, prefix="/v1/auth/")
+            with pytest.raises(MalformedResponseError, match="auth/approle/login"):
+                await call()
+            provider.tokens._not_before = 0.0

@@ -237,7 +237,8 @@ class AwsSecretsManagerProvider:
     async def _swap(self, name: str, value: dict[str, Any], cas: str) -> dict[str, Any] | None:
         """Compare and set: AWS moves the current stage only from the version it is said to be on."""
         if not is_version_id(cas):
-            raise self._lost(name, cas)
+            text = f"cas takes the id of a version (Secret.version), which {cas[:80]!a} is not"
+            raise ConflictError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
         token = value["ClientRequestToken"]
         staged = {"SecretId": name, "VersionStages": [_STAGED], **value}
         written = await self._call("PutSecretValue", name, staged, unless=_ABSENT)

@@ -311,9 +311,9 @@ async def test_swap_is_refused_although_cleaning_fails(aws, build, kind):
 
 @pytest.mark.parametrize("cas", ["", "1", "bogus", "AWSCURRENT", "x" * 65, "é" * 32])
 async def test_swap_with_no_version(aws, build, cas):
-    """What no version can be called is a conflict before anything is sent."""
+    """What no version can be called, such as a stage, is a conflict before anything is sent, which says what can."""
     provider = await build()
-    with pytest.raises(ConflictError, match="not current any more"):
+    with pytest.raises(ConflictError, match="cas takes the id of a version"):
         await provider.put("cas", "canary", cas=cas)
     assert aws.calls == []
 

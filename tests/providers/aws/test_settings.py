@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 import threading
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from asyncsecrets import registry
 from asyncsecrets.errors import ConfigError, InvalidNameError
-from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings
+from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings, quiet
 from asyncsecrets.providers.aws.names import check_name, is_arn, may_be_same, usable_token, version_of
 from asyncsecrets.providers.aws.quiet import without_collections
 from asyncsecrets.providers.aws.settings import check_endpoint
@@ -173,6 +175,42 @@ def test_anything_may_be_compared(name, other):
 def test_names_of_different_secrets(name, other):
     """A suffix is one of an ARN's, and nothing else is cut off."""
     assert not may_be_same(name, other)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_collections_in_the_child_of_a_start():
+    """A process that is forked while a start lasts collects its garbage, then and after starts of its own."""
+    states = []
+    with without_collections():
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(BaseException):
+                states.append(gc.isenabled())
+                with without_collections():
+                    states.append(gc.isenabled())
+                states.append(gc.isenabled())
+                os.write(write, repr(states).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            assert pipe.read() == b"[True, False, True]"
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_a_start_that_goes_on_in_a_child():
+    """A pause that began in the parent takes none of the child's away when it ends there."""
+    pause = without_collections()
+    with pause:
+        quiet._after_fork()
+        assert gc.isenabled()
+        inner = without_collections()
+        inner.__enter__()
+    assert not gc.isenabled()
+    inner.__exit__(None, None, None)
+    assert gc.isenabled()
 
 
 def test_collections_pause_and_resume():

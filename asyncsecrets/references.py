@@ -97,6 +97,8 @@ def render(reference: Reference) -> str:
 
 def check_source(source: str) -> None:
     """Raise ``ConfigError`` unless ``source`` can name a source."""
+    if not isinstance(source, str):
+        raise ConfigError(f"the name of a source is text, not {type(source).__name__}")
     if not _SOURCE.fullmatch(source):
         raise ConfigError(
             f"{_shown(source)} cannot name a source: use up to 64 of a-z, 0-9, '_' and '-', starting with a letter"

@@ -63,18 +63,27 @@ class Router:
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self.sources = sources
         # Where a text is asked never changes. Ten thousand readers of one cold name ask where ten thousand times.
-        self.route = lru_cache(_ROUTES)(self._route_text)
+        self._known = lru_cache(_ROUTES)(self._route_text)
+
+    def route(self, text: str) -> Route:
+        """Say where ``text``, a name or reference, is asked. Raises ConfigError, also for what is no text."""
+        try:
+            return self._known(text)
+        except TypeError:  # such as a list, which no cache can look up
+            pass
+        return self._route_text(text)
 
     def source(self, name: str | None) -> Source:
         """Return the source called ``name``, or the default one. Raises ConfigError naming the nearest one."""
         wanted = DEFAULT_SOURCE if name is None else name
+        if not isinstance(wanted, str):
+            raise ConfigError(f"the name of a source is text, not {type(wanted).__name__}")
         if wanted in self.sources:
             return self.sources[wanted]
         known = ", ".join(sorted(self.sources))
         raise ConfigError(f"there is no source {wanted[:80]!a} (configured: {known}){nearest(wanted, self.sources)}")
 
     def _route_text(self, text: str) -> Route:
-        """Say where ``text``, a name or reference, is asked."""
         reference = references.parse(text)
         # Percent-encoding can write one name in endless ways. Only one of them is kept warm, or they would fill memory.
         warm = text if "%" not in text or not text.startswith("secret:") or text == references.render(reference) else ""
@@ -95,7 +104,8 @@ class Router:
         reference = _whole(text, source)
         found, name = self.source(reference.source), reference.name
         if found.is_environment:
-            raise UnsupportedOperationError(f"{name!r} cannot be written: the environment is read only")
+            how = "; configure a manager (asyncsecrets init sets up a local store)" if reference.source is None else ""
+            raise UnsupportedOperationError(f"{name!r} cannot be written: the environment is read only{how}")
         if not found.access_mode.writes:
             raise AccessModeError(
                 f"source {found.name!r} is read_only; to write to it, set access_mode: read_and_write (or write_only) "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -378,3 +381,34 @@ async def test_the_environment_does_not_stand_in_for_what_was_taken_away() -> No
         with pytest.raises(SecretNotFoundError) as caught:
             await client.get("NAME")
         assert caught.value.reason == "deleted"
+
+
+@pytest.mark.parametrize(
+    "wrong", [["NAME"], {"NAME": 1}, {"NAME"}, 5, b"NAME", object()], ids=lambda one: type(one).__name__
+)
+async def test_what_is_no_text_is_a_configuration_error(wrong: object) -> None:
+    """A list where a name, version, field or source belongs is one of our errors, hashable or not, and says what it is."""
+    async with client_of(Manager({"NAME": "canary"})) as client:
+        calls: list[Callable[[Any], object]] = [
+            client.explain,
+            client._router.route,
+            lambda one: client.get("NAME", version=one),
+            lambda one: client.get("NAME", field=one),
+            lambda one: client.get("NAME", source=one),
+            lambda one: client.put(one, "canary"),
+            lambda one: client.delete(one),
+            lambda one: client.versions(one),
+            lambda one: client.list(source=one),
+        ]
+        for call in calls:
+            with pytest.raises(ConfigError, match=f"is text, not {type(wrong).__name__}"):
+                answer = call(wrong)
+                if inspect.isawaitable(answer):
+                    await answer
+
+
+async def test_writing_without_a_manager_says_what_to_do() -> None:
+    """Somebody who has configured nothing yet is told how to begin."""
+    async with SecretsClient(Config(sources={"default": SourceConfig(name="default", system="env")})) as client:
+        with pytest.raises(UnsupportedOperationError, match="asyncsecrets init sets up a local store"):
+            await client.put("NAME", "canary")

@@ -33,7 +33,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     note = using(config, lambda client: _delete(client, args))
     source = source_of(args)
     document = {"name": args.name, "source": source, "versions": args.versions, "deleted": True, "note": note or None}
-    console.result(document, f"deleted  {what(args.name, args.versions)}  {source}")
+    done = "deleted" if note else "gone"  # perhaps it never was there
+    console.result(document, f"{done}  {what(args.name, args.versions)}  {source}")
     if note:
         console.note(note)
     return 0

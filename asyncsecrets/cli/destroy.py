@@ -27,5 +27,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return Family.REFUSED.value
     using(config, lambda client: client.destroy(args.name, versions=args.versions, source=args.source))
     document = {"name": args.name, "source": source_of(args), "versions": args.versions, "destroyed": True}
-    console.result(document, f"destroyed  {what(args.name, args.versions)}  {source_of(args)}")
+    # No manager says whether there was anything, and to look first would need a right that destroying does not.
+    console.result(document, f"gone for good  {what(args.name, args.versions)}  {source_of(args)}")
     return 0

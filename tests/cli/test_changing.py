@@ -43,9 +43,8 @@ def test_versions_deleted_restored_and_destroyed(config: Path, vault: VaultServe
     assert states() == ["deleted", "deleted", "enabled"]
     assert cli("restore", "DB_PASSWORD", "--version", "2", "--json").json["versions"] == ["2"]
     assert states() == ["deleted", "enabled", "enabled"]
-    assert (
-        cli("destroy", "DB_PASSWORD", "--version", "2", "--yes").out == "destroyed  version 2 of DB_PASSWORD  default\n"
-    )
+    destroyed = cli("destroy", "DB_PASSWORD", "--version", "2", "--yes")
+    assert destroyed.out == "gone for good  version 2 of DB_PASSWORD  default\n"
     assert states() == ["deleted", "destroyed", "enabled"]
     assert cli("restore", "DB_PASSWORD", "--version", "2").code == 3
     assert cli("get", "DB_PASSWORD").out == "canary-3"
@@ -60,6 +59,12 @@ def test_destroyed(config: Path, vault: VaultServer, cli: Run) -> None:
     assert document == {"name": "DB_PASSWORD", "source": "default", "versions": None, "destroyed": True}
     assert cli("versions", "DB_PASSWORD").code == 3
     assert cli("restore", "DB_PASSWORD").code == 3
+
+
+@pytest.mark.parametrize(("command", "said"), [("delete", "gone"), ("destroy", "gone for good")])
+def test_what_never_was_is_not_said_to_have_been(config: Path, cli: Run, command: str, said: str) -> None:
+    """It is not there afterwards, which is no error and all that is known."""
+    assert cli(command, "NOPE", "--yes").out == f"{said}  NOPE  default\n"
 
 
 def test_destroy_asks(config: Path, vault: VaultServer) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from yarl import URL
 
-from asyncsecrets.errors import AsyncSecretsError, ConflictError, SecretNotFoundError
+from asyncsecrets.errors import AsyncSecretsError, ConfigError, ConflictError, SecretNotFoundError
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.arguments import patch_body
 from asyncsecrets.providers.vault.client import VaultClient
@@ -74,6 +74,12 @@ class KV2:
     async def put(self, name: str, members: Mapping[str, Any], cas: str | None = None) -> Secret:
         """Write a version. Where the mount requires CAS and none is given, the current version is looked up."""
         answer, call = await self._with_cas(lambda cas: self._write(name, members, cas), name, cas)
+        if answer.status == 204:
+            # So does KV v1 answer, where the path is that of a secret: the mount was replaced since it was asked.
+            raise ConfigError(
+                f"{SYSTEM}: {name!r}: the mount answers as one of KV version 1, which it was not before: what was "
+                f"written is not at {name!r}, but lies at {call.path!r} as a secret of its own; remove it there"
+            )
         if answer.status != 200:
             raise translate(call, answer)
         return self._secret(call, members, data_of(call, answer))

@@ -3,6 +3,9 @@
 Asked as KV v2, a KV v1 mount calls every secret absent (or forbidden, by a policy made for KV v1) and takes writes in
 the wrong place. So before the first write, delete or list, and before the first *absent* or *forbidden* is believed,
 the mount itself is asked. A read that finds a KV v2 secret needs no asking.
+
+A mount may be replaced by one of the other version while a program runs. So what was learnt is doubted when a secret
+that was found before is absent, and when an answer is of the other version's kind.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from asyncsecrets.providers.vault.shared import SharedTask
 
 __all__ = ["Mount"]
 
+_MOST_FOUND = 10_000  # names; of more than these a mount that was replaced is noticed by one of these
 _UNTOLD_FOR = 1.0  # seconds; so long no refused read asks again what was not told, as a thousand may be refused at once
 
 
@@ -57,8 +61,21 @@ class Mount:
         self._asking = SharedTask(self._ask)
         self._failure: AsyncSecretsError | None = None
         self._clock = clock
+        self._found: set[str] = set()
         self._untold = False  # the last question was answered, but not with a version
         self._untold_until = float("-inf")
+
+    def found(self, name: str) -> None:
+        """Note that ``likely`` found this secret: the mount is of that engine."""
+        self.verified = True
+        if len(self._found) < _MOST_FOUND:
+            self._found.add(name)
+
+    def doubt(self, name: str) -> None:
+        """Have the mount asked again if this secret, which is absent now, was found before."""
+        if name in self._found:
+            self._found.discard(name)
+            self.verified = False
 
     async def engine(self, name: str | None = None) -> KV1 | KV2:
         """The engine, for sure. Raises ConfigError if the mount is no KV mount, or not the configured version.

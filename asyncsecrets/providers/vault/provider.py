@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from asyncsecrets.errors import AccessDeniedError, ClosedError, SecretNotFoundError, UnsupportedOperationError
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    ClosedError,
+    ConfigError,
+    SecretNotFoundError,
+    UnsupportedOperationError,
+)
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.arguments import given, metadata_document
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
@@ -92,9 +99,12 @@ class VaultProvider:
             except (SecretNotFoundError, AccessDeniedError) as error:
                 refusal = error
             else:
-                self._mount.verified = True
+                self._mount.found(name)
                 return secret
-            if self._mount.verified or getattr(refusal, "reason", "absent") != "absent":
+            absent = getattr(refusal, "reason", "absent") == "absent"
+            if absent and version is None:
+                self._mount.doubt(name)
+            if self._mount.verified or not absent:
                 raise refusal
             await self._mount.instead_of(engine, refusal)
         return await self._get_unversioned(name, version)
@@ -105,7 +115,17 @@ class VaultProvider:
             return await engine.get(name, version)
         if version is not None:
             raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: the mount is KV version 1, which keeps no versions")
-        return await engine.get(name)
+        with self._doubting():
+            return await engine.get(name)
+
+    @contextlib.contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """Have the mount asked again after an error that blames its version."""
+        try:
+            yield
+        except ConfigError:
+            self._mount.verified = False
+            raise
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002 - Vault has no idempotency tokens
         """Write one secret: see ``Writer``.
@@ -115,12 +135,16 @@ class VaultProvider:
         members = payload_object(payload, name, self.default_field)
         engine = await self._engine(name)
         if isinstance(engine, KV2):
-            return await engine.put(name, members, cas)
+            with self._doubting():
+                secret = await engine.put(name, members, cas)
+            self._mount.found(name)
+            return secret
         if cas is not None:
             raise UnsupportedOperationError(
                 f"{SYSTEM}: {name!r}: the mount is KV version 1, which has no compare-and-set"
             )
-        return await engine.put(name, members)
+        with self._doubting():
+            return await engine.put(name, members)
 
     async def delete(self, name: str) -> None:
         """Delete the current version (KV v2: ``restore`` brings it back) or the secret (KV v1, for good)."""

@@ -165,3 +165,51 @@ async def test_a_proxy_before_the_login_keeps_its_cause(provider_at):
             with pytest.raises(MalformedResponseError, match="auth/approle/login"):
                 await call()
             provider.tokens._not_before = 0.0
+
+
+async def test_a_mount_that_was_replaced_by_kv1(site, provider_at):
+    """What turned absent has the mount asked again; a write that went to the wrong place says where, and is the last."""
+    await site.enable_kv(2)
+    async with (
+        provider_at(site.url, token=site.token, mount_name=site.mount) as provider,
+        provider_at(site.url, token=site.token, mount_name=site.mount) as writer,
+    ):
+        assert (await provider.get("app/x")).version == "1"
+        await writer.put("app/x", "canary-2")
+        await writer.put("app/y", "canary-2")
+        await site.enable_kv(1)
+        assert (await provider.get("app/x")).field("key").equals("canary-1")
+        with pytest.raises(ConfigError, match=f"'{site.mount}/data/app/x'"):
+            await writer.put("app/x", "canary-3")
+        await writer.put("app/x", "canary-4")
+        assert (await provider.get("app/x")).field("key").equals("canary-4")
+        assert await provider.list("app/") == ["app/x"]
+
+
+async def test_a_mount_that_was_replaced_by_kv2(site, provider_at):
+    """On what was a KV v1 mount the first call is a configuration error, and the second does what it should."""
+    await site.enable_kv(1)
+    async with (
+        provider_at(site.url, token=site.token, mount_name=site.mount) as provider,
+        provider_at(site.url, token=site.token, mount_name=site.mount) as writer,
+    ):
+        await provider.get("app/x")
+        await writer.put("app/x", "canary-2")
+        await site.enable_kv(2)
+        for call in (lambda: provider.get("app/x"), lambda: writer.put("app/x", "canary-3")):
+            with pytest.raises(ConfigError, match="KV version"):
+                await call()
+        assert (await provider.get("app/x")).version == "1"
+        assert (await writer.put("app/x", "canary-3")).version == "2"
+
+
+async def test_a_secret_that_was_destroyed_is_asked_about_once(site, provider_at):
+    """A secret that is gone for good costs one question about the mount, however often it is asked for."""
+    await site.enable_kv(2)
+    async with Wire(site.url) as wire, provider_at(wire.url, token=site.token, mount_name=site.mount) as provider:
+        await provider.get("app/x")
+        await provider.destroy("app/x")
+        for _ in range(5):
+            with pytest.raises(SecretNotFoundError):
+                await provider.get("app/x")
+        assert wire.count("GET", "/v1/sys/internal/") == 1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -383,28 +381,28 @@ async def test_the_environment_does_not_stand_in_for_what_was_taken_away() -> No
         assert caught.value.reason == "deleted"
 
 
-@pytest.mark.parametrize(
-    "wrong", [["NAME"], {"NAME": 1}, {"NAME"}, 5, b"NAME", object()], ids=lambda one: type(one).__name__
-)
-async def test_what_is_no_text_is_a_configuration_error(wrong: object) -> None:
-    """A list where a name, version, field or source belongs is one of our errors, hashable or not, and says what it is."""
+WRONG: list[Any] = [["NAME"], {"NAME": 1}, {"NAME"}, 5, b"NAME", object()]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda one: type(one).__name__)
+async def test_what_is_no_text_is_a_configuration_error(wrong: Any) -> None:
+    """A list where a name, version, field or source belongs is one of our errors, hashable or not."""
+    told = f"is text, not {type(wrong).__name__}"
     async with client_of(Manager({"NAME": "canary"})) as client:
-        calls: list[Callable[[Any], object]] = [
-            client.explain,
-            client._router.route,
-            lambda one: client.get("NAME", version=one),
-            lambda one: client.get("NAME", field=one),
-            lambda one: client.get("NAME", source=one),
-            lambda one: client.put(one, "canary"),
-            lambda one: client.delete(one),
-            lambda one: client.versions(one),
-            lambda one: client.list(source=one),
-        ]
-        for call in calls:
-            with pytest.raises(ConfigError, match=f"is text, not {type(wrong).__name__}"):
-                answer = call(wrong)
-                if inspect.isawaitable(answer):
-                    await answer
+        for look in (client.explain, client.invalidate, client._router.route):
+            with pytest.raises(ConfigError, match=told):
+                look(wrong)
+        for work in (
+            client.get("NAME", version=wrong),
+            client.get("NAME", field=wrong),
+            client.get("NAME", source=wrong),
+            client.put(wrong, "canary"),
+            client.delete(wrong),
+            client.versions(wrong),
+            client.list(source=wrong),
+        ):
+            with pytest.raises(ConfigError, match=told):
+                await work
 
 
 async def test_writing_without_a_manager_says_what_to_do() -> None:

@@ -168,7 +168,7 @@ async def test_a_proxy_before_the_login_keeps_its_cause(provider_at):
 
 
 async def test_a_mount_that_was_replaced_by_kv1(site, provider_at):
-    """What turned absent has the mount asked again; a write that went to the wrong place says where, and is the last."""
+    """What turned absent has the mount asked again; a write that went to the wrong place says where it is."""
     await site.enable_kv(2)
     async with (
         provider_at(site.url, token=site.token, mount_name=site.mount) as provider,

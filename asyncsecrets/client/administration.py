@@ -57,7 +57,7 @@ class Administration:
         The manager takes its time: readers have the old value until the new one is read, which is tried at once, after
         1, 2, 4, … seconds for some minutes, and then at the refresh interval. Raises SecretNotFoundError.
         """
-        return await self._change(name, source, changes.rotate)
+        return await self._change(name, source, changes.rotate, repeatable=False)
 
     async def patch(
         self, name: str, members: Mapping[str, Any], *, cas: str | None = None, source: str | None = None
@@ -76,7 +76,11 @@ class Administration:
         if cas is not None and not isinstance(cas, str):
             raise ConfigError(f'cas is a version as text, such as "3", not {type(cas).__name__}')
         return await self._change(
-            name, source, lambda target, entry: changes.patch(target, entry, sealed_members, cas), reads=True
+            name,
+            source,
+            lambda target, entry: changes.patch(target, entry, sealed_members, cas),
+            reads=True,
+            repeatable=cas is None,
         )
 
     async def metadata(self, name: str, *, source: str | None = None) -> SecretMetadata:
@@ -128,10 +132,16 @@ class Administration:
         return await target.home.run(partial(changes.encrypt, target, sealed_value))
 
     async def _change(
-        self, name: str, source: str | None, make: Callable[[Source, str], Awaitable[T]], *, reads: bool = False
+        self,
+        name: str,
+        source: str | None,
+        make: Callable[[Source, str], Awaitable[T]],
+        *,
+        reads: bool = False,
+        repeatable: bool = True,
     ) -> T:
         self._check_open()
         target, entry = self._router.writable(name, source)
         if reads:
             self._router.readable(target.name)
-        return await target.home.run(partial(make, target, entry), repeatable=False)
+        return await target.home.run(partial(make, target, entry), repeatable=repeatable)

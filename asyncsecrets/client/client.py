@@ -270,7 +270,9 @@ class SecretsClient(Administration):
         if cas is not None and not isinstance(cas, str):
             raise ConfigError(f'cas is a version as text, such as "3", not {type(cas).__name__}')
         target, entry = self._router.writable(name, source)
-        written = await target.home.run(partial(writes.put, target, entry, sealed, cas), repeatable=False)
+        write = writes.Put(entry, sealed, cas)
+        make, decide = partial(writes.put, target, write), partial(writes.put, target, write, lost=True)
+        written = await target.home.run(make, repeatable=False, decide=decide)
         field = target.default_field
         return written if field is None else written.field(field)
 
@@ -281,10 +283,14 @@ class SecretsClient(Administration):
         no such thing, ConfigError for no versions at all.
         """
         listed = changes.chosen(versions)
-        if listed is None:
-            await self._change(name, source, writes.delete)
-        else:
+        if listed is not None:
             await self._change(name, source, lambda target, entry: changes.delete_versions(target, entry, listed))
+            return
+        self._check_open()
+        target, entry = self._router.writable(name, source)
+        write = writes.Delete(entry)
+        make, decide = partial(writes.delete, target, write), partial(writes.delete, target, write, lost=True)
+        await target.home.run(make, repeatable=False, decide=decide)
 
     # -- looking around
 

@@ -96,11 +96,12 @@ class Home:
             return False
         if self._thread == threading.get_ident():  # where another loop runs now
             return True
-        if self._idle_since is None:
-            self._idle_since = time.monotonic()
+        now, since = time.monotonic(), self._idle_since
+        if since is None:
+            since = self._idle_since = now
             with contextlib.suppress(RuntimeError):  # closed a moment ago
                 loop.call_soon_threadsafe(self._not_idle)
-        return time.monotonic() - self._idle_since >= _IDLE_FOR
+        return now - since >= _IDLE_FOR
 
     def _not_idle(self) -> None:
         self._idle_since = None
@@ -159,12 +160,19 @@ class Home:
         loop = self._loop
         return loop if loop is not None and loop.is_running() else None
 
-    async def run(self, operation: Callable[[], Awaitable[T]], *, repeatable: bool = True) -> T:
+    async def run(
+        self,
+        operation: Callable[[], Awaitable[T]],
+        *,
+        repeatable: bool = True,
+        decide: Callable[[], Awaitable[T]] | None = None,
+    ) -> T:
         """Await ``operation()`` at home: here, or on the other loop that is home now.
 
-        When that loop ends before it has answered, the operation is made again, here, if it is ``repeatable``. Raises
-        DeadlineExceededError when the loop runs on and does not answer, and WriteOutcomeUnknownError when it ended in
-        the middle of what may not be repeated.
+        When that loop ends before it has answered, the operation is made again, here, if it is ``repeatable``; if not,
+        ``decide()`` is awaited in its place, once, to find out what became of it. Raises DeadlineExceededError when the
+        loop runs on and does not answer, and WriteOutcomeUnknownError when it ended in the middle of what may not be
+        repeated and cannot be decided.
         """
         while True:
             host = await self._arrive()
@@ -184,7 +192,9 @@ class Home:
                 if visit.too_late and (repeatable or not begun):
                     raise self._no_answer()
             if begun and not repeatable:
-                raise self._unknown()
+                if decide is None:
+                    raise self._unknown()
+                operation, decide = decide, None
 
     async def _arrive(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop to visit, or None if the running one is home. Waits while nobody knows."""

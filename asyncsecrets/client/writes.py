@@ -32,17 +32,17 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.base import Encrypter, Provider, Writer
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["delete", "is_undecided", "put", "sealed", "undecided"]
+__all__ = ["Delete", "Put", "delete", "is_undecided", "put", "sealed", "undecided"]
 
 
-async def put(source: Source, name: str, value: Secret, cas: str | None) -> Secret:
-    """Write ``value``, and return the secret as it now is."""
-    return await source.operations.write(name, lambda: _put(source, name, value, cas))
+async def put(source: Source, write: Put, *, lost: bool = False) -> Secret:
+    """Make ``write``, and return the secret as it now is. ``lost``: it was begun elsewhere, and not ended."""
+    return await source.operations.write(write.name, lambda: _put(source, write, lost))
 
 
-async def delete(source: Source, name: str) -> None:
-    """Delete; absent is not an error."""
-    await source.operations.write(name, lambda: _delete(source, name))
+async def delete(source: Source, write: Delete, *, lost: bool = False) -> None:
+    """Delete; absent is not an error. ``lost`` as for ``put``."""
+    await source.operations.write(write.name, lambda: _delete(source, write, lost))
 
 
 def sealed(name: str, payload: object) -> Secret | DecodeError:
@@ -61,22 +61,26 @@ def sealed(name: str, payload: object) -> Secret | DecodeError:
     return secret
 
 
-class _Put:
+class Put:
     """One logical put, with one token for all attempts, so that the store can tell a retry."""
 
-    def __init__(self, source: Source, name: str, value: Secret, cas: str | None) -> None:
-        before = source.peek(name)
-        self._source = source
-        self._name = name
+    def __init__(self, name: str, value: Secret, cas: str | None) -> None:
+        self.name = name
         self._value = value
         self._cas = cas
         self._token = secrets.token_hex(16)
-        self._before = _version(before)
-        self.expected = cas if cas is not None else self._before
+        self._before: str | None = None
+        self.expected = cas
         self.is_known_again = False
         self.made_again = False
 
+    def begin(self, source: Source) -> None:
+        """Remember what it replaces, where that is known."""
+        self._before = self._before or _version(source.peek(self.name))
+        self.expected = self._cas if self._cas is not None else self._before
+
     async def make(self, provider: Provider, *, again: bool) -> Secret:
+        """One attempt."""
         writer = _writer(provider)
         self.is_known_again = self._cas is None and getattr(provider, "idempotent_writes", False)
         self.made_again = again
@@ -84,39 +88,46 @@ class _Put:
         # applied to that one or not at all: neither twice, nor over a later write of ours.
         guard = self._before if self._cas is None and getattr(provider, "guards_writes", False) else self._cas
         try:
-            return await writer.put(self._name, _payload(self._value), cas=guard, token=self._token)
+            return await writer.put(self.name, _payload(self._value), cas=guard, token=self._token)
         except ConflictError:
             if again or guard == self._cas:
                 raise
         # Somebody else wrote since we read, and our caller asked for no compare-and-set: the last one wins.
-        return await writer.put(self._name, _payload(self._value), token=self._token)
+        return await writer.put(self.name, _payload(self._value), token=self._token)
 
-    def is_applied(self, current: Secret | None) -> bool:
+    def is_applied(self, source: Source, current: Secret | None) -> bool:
+        """Whether ``current`` is what it wrote."""
         # A compare-and-set that was applied has made a version of its own, also of the value that was there before.
-        ours = current is not None and _holds(self._source, current, self._value)
+        ours = current is not None and _holds(source, current, self._value)
         return ours and (self._cas is None or _version(current) != self._cas)
 
 
-class _Delete:
+class Delete:
     """One delete. It cannot be guarded, and by itself the manager does not know it again."""
 
     is_known_again = False
 
-    def __init__(self, source: Source, name: str) -> None:
-        self._name = name
-        self.expected = _version(source.peek(name))
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.expected: str | None = None
+
+    def begin(self, source: Source) -> None:
+        """Remember what it takes away, where that is known."""
+        self.expected = self.expected or _version(source.peek(self.name))
 
     async def make(self, provider: Provider, *, again: bool) -> None:  # noqa: ARG002  # see above
-        await _writer(provider).delete(self._name)
+        """One attempt."""
+        await _writer(provider).delete(self.name)
 
-    def is_applied(self, current: Secret | None) -> bool:
+    def is_applied(self, source: Source, current: Secret | None) -> bool:  # noqa: ARG002  # as a put is
+        """Whether there is nothing now."""
         return current is None
 
 
-async def _put(source: Source, name: str, value: Secret, cas: str | None) -> Secret:
-    write = _Put(source, name, value, cas)
+async def _put(source: Source, write: Put, lost: bool) -> Secret:
+    name = write.name
     try:
-        written = await _decided(source, name, write)
+        written = await _decided(source, write, lost)
     except ConflictError:
         source.forget(name)  # somebody else wrote: whoever reads again to decide anew must not get the old value
         raise
@@ -126,21 +137,25 @@ async def _put(source: Source, name: str, value: Secret, cas: str | None) -> Sec
     return written
 
 
-async def _delete(source: Source, name: str) -> None:
-    await _decided(source, name, _Delete(source, name))
-    source.forget(name)
+async def _delete(source: Source, write: Delete, lost: bool) -> None:
+    await _decided(source, write, lost)
+    source.forget(write.name)
 
 
-async def _decided(source: Source, name: str, write: _Put | _Delete) -> Secret | None:
+async def _decided(source: Source, write: Put | Delete, lost: bool) -> Secret | None:
     """Make a write until it is known to be applied, twice at most; return what it returned, or else what is there now.
 
     ``write.expected`` is the version that it replaces, where that is known. ``write.is_known_again`` says, once it was
-    tried, whether the manager applies it once although it is sent twice: then it is not read back in between.
+    tried, whether the manager applies it once although it is sent twice: then it is not read back in between. One that
+    was ``lost`` has been tried once, with an outcome that nobody knows.
     """
+    name = write.name
+    write.begin(source)
     why: ProviderError | None = None
     for last_try in (False, True):
         try:
-            return await source.call(name, partial(write.make, again=last_try))
+            if last_try or not lost:
+                return await source.call(name, partial(write.make, again=last_try))
         except ProviderError as error:
             # A conflict at the second try may be one with our own first try, which was applied after it was read back;
             # and what the second try meets says nothing of a first one that was not read back.
@@ -151,7 +166,7 @@ async def _decided(source: Source, name: str, write: _Put | _Delete) -> Secret |
         if write.is_known_again and not last_try:
             continue
         current = await _read_back(source, name, why)
-        if write.is_applied(current):
+        if write.is_applied(source, current):
             return current
         # Is it still the one that was current before? Then making the write again cannot undo anybody else's.
         if last_try or write.expected != (_version(current) if current is not None else "0"):

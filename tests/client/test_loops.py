@@ -172,7 +172,7 @@ async def test_a_home_that_ends_in_the_middle_of_a_read() -> None:
 
 
 async def test_a_home_that_ends_in_the_middle_of_a_write() -> None:
-    """A write is not made again on a guess: nobody knows, and that is said."""
+    """It is read back, and not made again on a guess: nobody knows, and that is said."""
     manager = Manager()
     client = client_of(manager)
     arrived, go = threading.Event(), threading.Event()
@@ -196,7 +196,58 @@ async def test_a_home_that_ends_in_the_middle_of_a_write() -> None:
         with pytest.raises(WriteOutcomeUnknownError):
             await writer
     await asyncio.to_thread(thread.join)
-    assert manager.calls == [("put", "NAME")]
+    assert manager.calls == [("put", "NAME"), ("get", "NAME")]
+    await client.aclose()
+
+
+class HangsOnce(Manager):
+    """Never answers its first change, whether it ``applies`` it or not."""
+
+    def __init__(self, applies: bool) -> None:
+        super().__init__({"NAME": "canary-1"})
+        self.applies = applies
+        self.hangs = threading.Event()
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
+        return await self._once(super().put(name, payload, cas=cas, token=token))
+
+    async def delete(self, name: str) -> None:
+        await self._once(super().delete(name))
+
+    async def _once(self, change: Coroutine[Any, Any, Any]) -> Any:
+        if self.hangs.is_set():
+            return await change
+        if self.applies:
+            await change
+        change.close()
+        self.hangs.set()
+        return await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("operation", ["put", "delete"])
+async def test_a_home_that_ends_in_the_middle_of_a_write_that_can_be_decided(operation: str, applied: bool) -> None:
+    """Done if it was applied; made again, once, if the version from before is still there."""
+    manager = HangsOnce(applied)
+    client = client_of(manager)
+    ready = threading.Event()
+
+    async def host() -> None:
+        await client.get("NAME")
+        ready.set()
+        await asyncio.to_thread(manager.hangs.wait, 5)
+
+    thread = threading.Thread(target=lambda: asyncio.run(host()))
+    thread.start()
+    await asyncio.to_thread(ready.wait, 5)
+    await (client.put("NAME", "canary-2") if operation == "put" else client.delete("NAME"))
+    await asyncio.to_thread(thread.join)
+    assert [made for made, _ in manager.calls if made != "get"] == [operation]  # applied once, there or here
+    if operation == "put":
+        assert value(await client.get("NAME")) == "canary-2"
+    else:
+        with pytest.raises(SecretNotFoundError):
+            await client.get("NAME")
     await client.aclose()
 
 

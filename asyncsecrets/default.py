@@ -71,7 +71,7 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
     """
     try:
         return _texts[name]
-    except KeyError:
+    except (KeyError, TypeError):  # what is no text is told so by the client
         pass
     clients = _open
     client = clients[-1] if clients else await _open_default()

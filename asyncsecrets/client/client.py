@@ -183,7 +183,7 @@ class SecretsClient(Administration):
         if version is None and field is None and source is None:
             try:
                 return self._hot.secrets[name]
-            except KeyError:
+            except (KeyError, TypeError):  # what is no text is told so by the route
                 pass
             self._check_open()
             route = self._router.route(name)
@@ -371,9 +371,10 @@ class SecretsClient(Administration):
         return secret
 
     async def _all(self, names: Iterable[str], read: Callable[[str], Awaitable[Secret]]) -> dict[str, Secret]:
-        if isinstance(names, str):
-            raise TypeError("several names are expected, in a list or other iterable, not one string")
-        wanted = [*dict.fromkeys(names)]
+        given: builtins.list[Any] = [*names] if isinstance(names, Iterable) and not isinstance(names, str) else [None]
+        if not all(isinstance(name, str) for name in given):
+            raise ConfigError("several names are expected, as text, in a list or other iterable")
+        wanted: builtins.list[str] = [*dict.fromkeys(given)]
         answers = await asyncio.gather(*(_attempt(read, name) for name in wanted))
         found = {name: answer for name, answer in zip(wanted, answers, strict=True) if isinstance(answer, Secret)}
         failures = {

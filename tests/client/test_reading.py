@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from asyncsecrets import get_secret
 from asyncsecrets.client import SecretsClient
 from asyncsecrets.config import Freshness, SourceConfig
 from asyncsecrets.errors import (
@@ -240,11 +241,20 @@ class TestSeveral:
                 }
                 assert "canary" not in str(caught.value)
 
-    async def test_a_single_text_is_no_list_of_names(self) -> None:
-        """get_many('NAME') is a mistake, not five names of one letter."""
+    @pytest.mark.parametrize("names", ["NAME", None, 3, [["NAME"]], ["NAME", 1]])
+    async def test_a_single_text_is_no_list_of_names(self, names: Any) -> None:
+        """get_many('NAME') is a mistake, not five names of one letter; so is what holds no text."""
         async with client_of(Manager()) as client:
-            with pytest.raises(TypeError):
-                await client.get_many("NAME")
+            with pytest.raises(ConfigError, match="several names"):
+                await client.get_many(names)
+
+    @pytest.mark.parametrize("name", [None, 3, ["NAME"], b"NAME"])
+    async def test_what_is_no_text_names_nothing(self, name: Any) -> None:
+        """An error of ours, also where it cannot be a key of a dict."""
+        async with client_of(Manager()) as client:
+            for read in (client.get, client.refresh, get_secret):
+                with pytest.raises(ConfigError):
+                    await read(name)
 
     async def test_resolve_replaces_references_and_touches_nothing_else(self) -> None:
         """Values are text, put in as they are, and never looked at for references again."""

@@ -33,6 +33,9 @@ _LONGEST: Final = 60.0
 _PATIENCE: Final = 8.0
 """Less than the ten seconds that an operation has as a rule: who waits in vain is to be told what for."""
 
+_THREADS: Final = 5
+"""At work at once, of which all but one hang."""
+
 
 class _Terse(logging.Filter):
     """Takes the traceback from a record: that of a failed renewal ends with what somebody's server said."""
@@ -84,6 +87,7 @@ class SigningCredentials:
         self._problem: AsyncSecretsError | None = None
         self._in_vain = 0
         self._resume = 0.0
+        self._threads = 0
 
     def get_deferred_property(self, _: str) -> Callable[[], None]:
         """None, when asked: what botocore puts into some services' endpoints, and not into ours."""
@@ -120,6 +124,7 @@ class SigningCredentials:
         """Drop what belongs to a loop, or to the parent of a fork (botocore's credentials hold a lock)."""
         self._renewal = self._found = self._frozen = self._problem = None
         self._tried = self._clock() - _APART
+        self._threads = 0
         self.accepted()
 
     async def aclose(self) -> None:
@@ -153,6 +158,9 @@ class SigningCredentials:
             raise copy.copy(error)
 
     def _begin(self, *, because_rejected: bool = False) -> asyncio.Task[None]:
+        if self._renewal is not None and self._clock() - self._tried >= _APART and self._threads < _THREADS:
+            self._renewal.cancel()  # it hangs, and may for ever; its thread goes on
+            self._renewal = None
         if self._renewal is None:
             self._tried = self._clock()
             work = self._renew(because_rejected=because_rejected)
@@ -192,15 +200,17 @@ class SigningCredentials:
         """
         loop, failed, held = asyncio.get_running_loop(), list[BaseException](), contextlib.ExitStack()
         ended = loop.create_future()  # it carries nothing: its repr would show it
+        others = self._threads  # which hang, and keep locked what they renew
 
         def end() -> None:
             held.close()
+            self._threads = max(0, self._threads - 1)
             if not ended.done():
                 ended.set_result(None)
 
         def work() -> None:
             try:
-                self._work()
+                self._work(anew=others > 0)
             except BaseException as error:  # noqa: BLE001  # raised where it is waited for
                 failed.append(error)
             with contextlib.suppress(RuntimeError):  # the loop is closed: it is held for good
@@ -213,13 +223,13 @@ class SigningCredentials:
         except RuntimeError:  # no more threads
             held.close()
             raise
+        self._threads += 1
         await ended
         if failed:
             raise failed.pop()
 
-    def _work(self) -> None:
-        # It returns nothing: an executor's future shows its result in its repr.
-        if self._found is not None and self._has_renewed(self._found):
+    def _work(self, *, anew: bool) -> None:
+        if not anew and self._found is not None and self._has_renewed(self._found):
             return
         found = self._load()
         self._frozen = found.get_frozen_credentials()

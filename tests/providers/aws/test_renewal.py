@@ -139,6 +139,59 @@ async def test_credentials_that_hang():
     await credentials.aclose()
 
 
+async def test_credentials_that_hang_for_ever():
+    """After a minute they are looked for anew, beside what hangs, in no more than five threads."""
+    go_on, now, loads, heals = threading.Event(), [1000.0], [], []
+
+    def load():
+        loads.append(True)
+        if not heals:
+            go_on.wait(10)
+        return Credentials("AKIA", "canary")
+
+    credentials = SigningCredentials(load, Call("s", "credentials"), clock=lambda: now[0], patience=0.01)
+    made = []
+    try:
+        for seconds in (0, 30, 31, 61, 61, 61, 61):
+            now[0] += seconds
+            with pytest.raises(UnavailableError, match="were waited for"):
+                await credentials.get_frozen_credentials()
+            made.append(len(loads))
+        assert made == [1, 1, 2, 3, 4, 5, 5]
+    finally:
+        go_on.set()
+    await settle(credentials)
+    assert (await credentials.get_frozen_credentials()).access_key == "AKIA"
+    await credentials.aclose()
+
+
+async def test_a_renewal_that_hangs_is_made_again():
+    """What hung once, with its lock held, does not keep later renewals from being made."""
+    go_on = threading.Event()
+    chain = Chain()
+    credentials = SigningCredentials(chain.load, Call("s", "credentials"), clock=chain.clock)
+    refresh = chain._refresh
+    await credentials.get_frozen_credentials()
+
+    def hang():
+        go_on.wait(10)
+        return refresh()
+
+    credentials._found._refresh_using = hang
+    try:
+        chain.now += 3600 - 14 * 60
+        for _ in range(2):
+            assert (await credentials.get_frozen_credentials()).access_key == "AKIA1"
+            await asyncio.sleep(0)  # the thread starts
+            chain.now += 61
+        async with asyncio.timeout(5):
+            await settle(credentials)
+        assert (await credentials.get_frozen_credentials()).access_key == "AKIA2"
+    finally:
+        go_on.set()
+    await credentials.aclose()
+
+
 def test_the_process_ends_although_credentials_hang():
     """Neither the end of the loop nor that of the process waits for a program that does not end."""
     go_on, held = threading.Event(), []

@@ -130,7 +130,7 @@ def _parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
 
     parser = _Parser(
         prog="asyncsecrets",
-        description="Secrets for asyncio services. Begin with: asyncsecrets demo",
+        description="Secrets for asyncio services. Begin with: asyncsecrets demo; in your project: asyncsecrets init",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -158,7 +158,12 @@ def _add_common(
         default=config,
         help="the configuration (default: $ASYNCSECRETS_CONFIG, else ./config.yaml, else the environment)",
     )
-    group.add_argument("--source", metavar="NAME", default=source, help="ask this source instead of the default one")
+    group.add_argument(
+        "--source",
+        metavar="NAME",
+        default=source,
+        help="ask this source instead of the default one",
+    )
     group.add_argument("--json", action="store_true", default=json, help="print one JSON document, errors included")
     group.add_argument("--debug", action="store_true", default=debug, help="with an error, show where it came from")
 
@@ -168,6 +173,8 @@ def _without_words(message: str) -> str:
     if "invalid choice" in message:
         typed = re.search(r"invalid choice: '([a-z-]{1,16})'", message)
         return _unknown_command(typed[1] if typed else "")
+    if message.endswith("required: COMMAND"):
+        return f"there is no command; begin with demo or init. The commands are: {', '.join(COMMANDS)}"
     return re.sub(r"(ignored explicit argument).*", r"\1", message)
 
 

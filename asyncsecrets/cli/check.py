@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncsecrets.cli.console import Console, describe, message_of, printable
 from asyncsecrets.cli.exits import Family, family_of, worst
-from asyncsecrets.cli.sources import Use, merge, read_config, uses, using
+from asyncsecrets.cli.sources import Use, at_source, merge, read_config, uses, using
 from asyncsecrets.errors import (
     AsyncSecretsError,
     AuthenticationError,
@@ -77,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Read every secret once, all at once, and report. The exit code is that of the gravest fault."""
     config = read_config(args)
-    wanted = merge((text, "the command line") for text in _given(args)) if args.names else uses(config)
+    wanted = _wanted(args, config)
     if not wanted:
         raise ConfigError(
             f"{config.origin or 'the configuration'} refers to no secret, has no hosted_keys, and no local store has a "
@@ -96,10 +96,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return code
 
 
-def _given(args: argparse.Namespace) -> list[str]:
-    from asyncsecrets.references import Reference, render
-
-    return [render(Reference(name, args.source)) if args.source else name for name in args.names]
+def _wanted(args: argparse.Namespace, config: Config) -> list[Use]:
+    if args.names:
+        return merge((at_source(name, args.source), "the command line") for name in args.names)
+    found = uses(config)
+    if args.source is None:
+        return found
+    # What is no reference stays as it is, to be reported.
+    texts = [(use.text if use.problem else at_source(use.text, args.source), use.places) for use in found]
+    return merge((text, place) for text, places in texts for place in places)
 
 
 async def _check_all(client: SecretsClient, wanted: Iterable[Use]) -> list[Finding]:
@@ -239,7 +244,7 @@ def _messages(group: list[Finding]) -> list[str]:
 
 def _message(finding: Finding) -> str:
     message = message_of(finding.error) if finding.error is not None else ""
-    return message.replace(f"{finding.name!r}: ", "", 1)
+    return message.replace(f"{finding.name!r}: ", "", 1).replace(f" (wanted for {finding.name!r})", "")
 
 
 def _nameless(finding: Finding) -> str:

@@ -20,7 +20,7 @@ HELP = "delete a secret or versions of it, recoverably where the manager can"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="the secret, as a whole: a name, or secret://SOURCE/NAME")
     configure_versions(parser, "only this version, where the manager deletes versions")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 

@@ -14,7 +14,7 @@ HELP = "remove a secret for good, with all its versions, or only the values of s
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="the secret, as a whole: a name, or secret://SOURCE/NAME")
     configure_versions(parser, "only the value of this version")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 

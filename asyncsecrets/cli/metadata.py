@@ -20,7 +20,7 @@ HELP = "print or change what the manager keeps about a secret; none of it is sec
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="the secret, as a whole: a name, or secret://SOURCE/NAME")
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",

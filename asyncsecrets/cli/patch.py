@@ -17,7 +17,7 @@ HELP = "change some members of a secret that is a JSON object: a JSON object, as
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="the secret, as a whole: a name, or secret://SOURCE/NAME")
     parser.add_argument("--cas", metavar="V", help="only if this version is the current one")
 
 

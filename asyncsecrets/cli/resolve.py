@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncsecrets.cli.console import Console
-from asyncsecrets.cli.sources import read_file, with_client
+from asyncsecrets.cli.sources import at_source, read_file, with_client
 from asyncsecrets.secret import MASK
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Read every secret that the document refers to, and print it with them in place, or masked."""
     document = _read(args.file, console)
     texts = list(dict.fromkeys(text for _, text in document.references))
-    secrets = with_client(args, lambda client: client.get_many(texts))
+    asked = {text: at_source(text, args.source) for text in texts}
+    found = with_client(args, lambda client: client.get_many(asked.values()))
+    secrets = {text: found[reference] for text, reference in asked.items()}
     # Revealed also when it is not printed: what is no text cannot stand in a document.
     values = {text: secret.reveal() for text, secret in secrets.items()}
     shown = values if args.reveal else dict.fromkeys(values, MASK)

@@ -13,7 +13,7 @@ HELP = "bring back what was deleted"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="the secret, as a whole: a name, or secret://SOURCE/NAME")
     configure_versions(parser, "this version instead of the current one")
 
 

@@ -13,7 +13,7 @@ HELP = "have the manager rotate a secret by its own means, beginning now"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="the secret, as a whole: a name, or secret://SOURCE/NAME")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

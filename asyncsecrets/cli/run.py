@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,12 +19,19 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.exits import NO_COMMAND, NOT_EXECUTABLE
-from asyncsecrets.cli.sources import STORED, Use, nearest_name, read_config, read_file, uses, using
+from asyncsecrets.cli.sources import STORED, Use, at_source, nearest_name, read_config, read_file, uses, using
 from asyncsecrets.cli.variables import check_name, check_value, without_bootstrap
-from asyncsecrets.errors import AsyncSecretsError, ConfigError, UnsupportedOperationError
+from asyncsecrets.errors import (
+    AsyncSecretsError,
+    ConfigError,
+    ResolveError,
+    SecretNotFoundError,
+    UnsupportedOperationError,
+)
 
 if TYPE_CHECKING:
     from asyncsecrets.config import Config
+    from asyncsecrets.secret import Secret
 
 HELP = "run a command with secrets in its environment"
 
@@ -71,7 +79,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise UnsupportedOperationError("run needs a system on which a process can become another one (exec)")
     config = read_config(args)
     wanted, plain = _wanted(args, config, console)
-    secrets = using(config, lambda client: client.get_many(wanted.values())) if wanted else {}
+    secrets = _read(args, config, list(wanted.values())) if wanted else {}
     values = {variable: secrets[reference].reveal_bytes() for variable, reference in wanted.items()}
     for variable, value in values.items():
         check_value(variable, value)
@@ -82,17 +90,33 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return _become(args.command_line, {**environment, **plain, **values}, console)
 
 
+def _read(args: argparse.Namespace, config: Config, references: list[str]) -> dict[str, Secret]:
+    """Read them all, or raise ResolveError, with the command that says what to do about those that are missing."""
+    try:
+        return using(config, lambda client: client.get_many(references))
+    except ResolveError as error:
+        failed = error
+    if not any(isinstance(one, SecretNotFoundError) for one in failed.failures.values()):
+        raise failed
+    options = [("--config", args.config), ("--source", args.source)]
+    words = [word for option, value in options if value for word in (option, value)]
+    # Those of the configuration are what check looks at by itself.
+    words += [] if not (args.secret or args.env_from) else failed.failures
+    failed.message += f"\nwhat to do: {shlex.join(['asyncsecrets', 'check', *words])}"
+    raise failed
+
+
 def _wanted(args: argparse.Namespace, config: Config, console: Console) -> tuple[dict[str, str], dict[str, str]]:
     """Variables and the references they are read by, and variables that are no secret. Raises ConfigError."""
     from asyncsecrets.references import is_reference
 
-    wanted, plain = _from_file(args.env_from) if args.env_from else ({}, {})
+    wanted, plain = _from_file(args.env_from, args.source) if args.env_from else ({}, {})
     for text in args.secret:
         variable, has_reference, reference = text.partition("=")
         # Anything else may be a value that somebody meant to set: it must not be asked for, nor shown.
         if has_reference and not is_reference(reference):
             raise ConfigError("--secret VARIABLE=REFERENCE needs os.environ/NAME or secret://SOURCE/NAME after the =")
-        wanted[variable] = reference or variable
+        wanted[variable] = at_source(reference or variable, args.source)
     for variable in wanted:
         check_name(variable, "--env-from or --secret")
     if args.only or not (wanted or plain):
@@ -105,7 +129,7 @@ def _wanted(args: argparse.Namespace, config: Config, console: Console) -> tuple
     return wanted, plain
 
 
-def _from_file(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+def _from_file(path: Path, source: str | None) -> tuple[dict[str, str], dict[str, str]]:
     from asyncsecrets.providers.dotenv import parse_dotenv
     from asyncsecrets.references import is_reference
 
@@ -113,7 +137,8 @@ def _from_file(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     for variable in variables:
         check_name(variable, str(path))
     plain = {variable: value for variable, value in variables.items() if not is_reference(value)}
-    return {variable: value for variable, value in variables.items() if variable not in plain}, plain
+    secret = {name: at_source(value, source) for name, value in variables.items() if name not in plain}
+    return secret, plain
 
 
 def _configured(args: argparse.Namespace, config: Config, console: Console) -> dict[str, str]:
@@ -122,7 +147,8 @@ def _configured(args: argparse.Namespace, config: Config, console: Console) -> d
     for use in found:
         if use.problem is not None:
             raise ConfigError(f"{use.places[0]}: {use.problem}")
-    names = {use.reference.name: use.text for use in found if use.reference is not None and use.reference.is_plain}
+    plain = [use for use in found if use.reference is not None and use.reference.is_plain]
+    names = {use.reference.name: at_source(use.text, args.source) for use in plain if use.reference is not None}
     for name in args.only:
         if name not in names:
             near = nearest_name(name, names) or "; --secret VARIABLE asks for a name that is not used there"

@@ -20,7 +20,7 @@ HELP = "store a value, asked for without echo, or read from stdin, a file or a g
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="the secret, as a whole: a name, or secret://SOURCE/NAME")
     values.configure(parser)
     parser.add_argument("--cas", metavar="V", help="only if this version is the current one (0: only if there is none)")
 

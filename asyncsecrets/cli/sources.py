@@ -6,7 +6,7 @@ import argparse
 import difflib
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STORED",
     "Use",
+    "at_source",
     "merge",
     "names_of",
     "nearest_name",
@@ -155,6 +156,16 @@ def merge(found: Iterable[tuple[str, str]]) -> list[Use]:
         use = merged.setdefault(reference or text, Use(text, reference=reference, problem=problem))
         use.places.append(place)
     return list(merged.values())
+
+
+def at_source(text: str, source: str | None) -> str:
+    """``text`` as it is asked of ``source``, where that is given and the text names none. Raises ConfigError."""
+    from asyncsecrets.references import parse, render
+
+    if source is None:
+        return text
+    reference = parse(text)
+    return text if reference.source is not None else render(replace(reference, source=source))
 
 
 def _hosted(config: Config) -> Iterable[tuple[str, str]]:

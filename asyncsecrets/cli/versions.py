@@ -13,7 +13,7 @@ HELP = "list the versions of a secret"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="the secret, as a whole: a name, or secret://SOURCE/NAME")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

@@ -62,6 +62,13 @@ def test_typo_in_a_command(cli: Run) -> None:
     assert outcome.err.count("\n") == 1
 
 
+def test_no_command(cli: Run) -> None:
+    """Somebody who types the program's name alone is told how to begin."""
+    outcome = cli()
+    assert outcome.code == 2
+    assert "begin with demo or init" in outcome.err
+
+
 def test_typo_in_an_option(cli: Run) -> None:
     """The nearest option is named, and not what was typed."""
     outcome = cli("get", "X", f"--reveall={CANARY}")

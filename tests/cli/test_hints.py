@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +188,43 @@ def test_the_remedy_beside_a_name_that_is_there(config: Path, cli: Run) -> None:
     """A typo and a name that was never stored look the same: `check` says both ways out."""
     error = cli("check", "DB_PASSWRD").out
     assert "did you mean 'DB_PASSWORD'? Else set it: asyncsecrets set DB_PASSWRD" in error
+
+
+def test_run_says_where_to_look_for_what_is_missing(config: Path, vault: VaultServer, cli: Run) -> None:
+    """The command that tells what to do about it; not where the server is down, which is all there is to say."""
+    outcome = cli("run", "--secret", "GONE", "--config", "config.yaml", "--", "true")
+    assert outcome.code == 3
+    command = shlex.split(outcome.err.partition("what to do: ")[2])
+    assert command == ["asyncsecrets", "check", "--config", "config.yaml", "GONE"]
+    assert "set it: asyncsecrets set GONE" in cli(*command[1:]).out
+    vault.faults.status(503, "x", prefix="/v1/secret/")
+    assert "what to do" not in cli("run", "--", "true").err
+
+
+def test_a_login_that_failed_is_told_without_the_name_that_met_it(config: Path, cli: Run) -> None:
+    """The token is wrong for all of them."""
+    document = json.loads(config.read_text())
+    document["general_settings"]["key_management_settings"]["token"] = "s.wrong"
+    config.write_text(json.dumps({**document, "other": "os.environ/OTHER"}))
+    outcome = cli("check")
+    assert (outcome.code, "DENIED  DB_PASSWORD, OTHER  (source default)" in outcome.out) == (4, True)
+    assert "wanted for" not in outcome.out
+
+
+def test_another_source_for_what_names_none(workdir: Path, vault: VaultServer, cli: Run) -> None:
+    """--source is never ignored: check, run and resolve ask it for every name that says no source."""
+    sources = {"new": vault_settings(vault), "here": {"key_management_system": "env"}}
+    keys = ["os.environ/DB_PASSWORD", "secret://here/LOCAL"]
+    write_config(workdir, {"general_settings": vault_settings(vault), "asyncsecrets": {"sources": sources}, "k": keys})
+    rows = cli("check", "--source", "new", "--json").json["secrets"]
+    assert [(row["reference"], row["source"]) for row in rows] == [
+        ("secret://new/DB_PASSWORD", "new"),
+        ("secret://here/LOCAL", "environment"),
+    ]
+    asked = cli("run", "--source", "here", "--secret", "DB_PASSWORD", "--", "true")
+    assert (asked.code, "'DB_PASSWORD' is not set" in asked.err) == (3, True)
+    asked = cli("run", "--source", "here", "--", "true")
+    assert (asked.code, "'DB_PASSWORD' is not set" in asked.err) == (3, True)
+    (workdir / "app.yaml").write_text("a: os.environ/DB_PASSWORD\n")
+    assert cli("resolve", "app.yaml", "--source", "here").code == 3
+    assert cli("resolve", "app.yaml", "--source", "new").code == 0

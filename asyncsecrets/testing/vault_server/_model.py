@@ -21,6 +21,7 @@ Clock = Callable[[], float]
 
 JSON = "application/json"
 INVALID = "Field validation failed: "
+_LONGEST = (2**63 - 1) // 10**9  # seconds; a duration is counted in nanoseconds
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}  # what Go's ParseBool takes
 _FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
 
@@ -87,13 +88,16 @@ class Call:
         found = self.value(name)
         if found is None or found == "":
             return default
+        problem = f'time: invalid duration "{found}"'
         try:
-            return parse_duration(found)
+            seconds = parse_duration(found)
         except ValueError:
-            refusal = Refused(
-                400, f'{INVALID}error converting input for field "{name}": time: invalid duration "{found}"'
-            )
-        raise refusal
+            seconds = _LONGEST + 1
+        if abs(seconds) <= _LONGEST:
+            return seconds
+        if str(found).removeprefix("-").isdigit():
+            problem = "multiplication of durations resulted in overflow, one operand may be too large"
+        raise Refused(400, f'{INVALID}error converting input for field "{name}": {problem}')
 
     def texts(self, name: str) -> list[str]:
         """A parameter as a list: a JSON array, or text with commas."""

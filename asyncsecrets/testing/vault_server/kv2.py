@@ -38,6 +38,7 @@ _UPGRADING = (
     "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period and will "
     "resume service shortly."
 )
+_MANDATED = '"cas_required" set to false, but is mandated by backend config. This value will be ignored.'
 _UPGRADE_TAKES = 0.2  # seconds
 
 
@@ -68,7 +69,10 @@ class VersionedEngine(Engine):
         if call.now < self.ready_at:
             raise Refused(400, _UPGRADING)
         if path == "config":
-            return self._config(call)
+            return _warned(call, path, lambda: self._config(call))
+        return _warned(call, section, lambda: self._handle(call, section, name))
+
+    def _handle(self, call: Call, section: str, name: str) -> Reply:
         handlers = _SECTIONS[section]
         handler = handlers.get("update" if call.operation == "create" else call.operation)
         if handler is None:
@@ -86,7 +90,7 @@ class VersionedEngine(Engine):
     def read_subkeys(self, call: Call, name: str) -> Reply:
         number, entry, version = self._version(call, name)
         self.store.check_data(name, version, call.now)
-        shape = subkeys(version.data or {}, call.number("depth"))
+        shape = None if version.data is None else subkeys(version.data, call.number("depth"))
         body = {"subkeys": shape, "metadata": version_data(entry, number, version)}
         return envelope(_hidden(body, "subkeys", version, call.now), status=200 if version.readable(call.now) else 404)
 
@@ -104,8 +108,7 @@ class VersionedEngine(Engine):
 
     def patch(self, call: Call, name: str) -> Reply:
         data, options = payload(call)
-        changes = None if call.body["data"] is None else data  # a merge patch of null replaces all by null
-        entry = self.store.patch(name, changes, options, call.now)
+        entry = self.store.patch(name, data, options, call.now)
         if entry is not None:
             return envelope(version_data(entry, entry.current, entry.versions[entry.current]))
         found = self.store.find(name)
@@ -154,11 +157,13 @@ class VersionedEngine(Engine):
         _apply(entry.settings, call)
         self._touch(entry, custom, call.now)
         self.store.entries[clean(name)] = entry
-        return no_content()
+        mandated = "cas_required" in call.body and not entry.settings.cas_required and self.store.settings.cas_required
+        return envelope(warnings=[_MANDATED]) if mandated else no_content()
 
     def patch_metadata(self, call: Call, name: str) -> Reply:
         if not _SETTINGS & call.body.keys():
             return no_content()
+        _apply(Settings(), call)  # a field of a wrong type is refused before anything is looked for
         entry = self.store.entries.get(clean(name))
         if entry is None:
             return Reply(404)
@@ -168,8 +173,15 @@ class VersionedEngine(Engine):
             if value is not None and not isinstance(value, str):
                 text = "json: cannot unmarshal number into Go struct field KeyMetadata.custom_metadata of type string"
                 raise Refused(500, multi_error(text))
+        if call.number("max_versions") < 0:
+            text = (
+                f"cannot unmarshal number {call.number('max_versions')} into Go struct field KeyMetadata.max_versions"
+            )
+            raise Refused(500, multi_error(f"json: {text} of type uint32"))
         removed = {key for key, value in (call.body.get("custom_metadata") or {}).items() if value is None}
         _apply(entry.settings, call)
+        if "custom_metadata" in call.body and call.body["custom_metadata"] is None:
+            entry.custom_metadata = None
         merged = {**(entry.custom_metadata or {}), **(changes or {})}
         self._touch(entry, {k: v for k, v in merged.items() if k not in removed} or None, call.now)
         return no_content()
@@ -199,7 +211,7 @@ class VersionedEngine(Engine):
     def _config(self, call: Call) -> Reply:
         settings = self.store.settings
         if call.operation in {"create", "update"}:
-            _apply(settings, call)
+            _apply(settings, call, signed=True)
             return no_content()
         if call.operation != "read":
             raise unsupported_operation()
@@ -229,8 +241,34 @@ _SECTIONS: dict[str, dict[str, Any]] = {
 _SETTINGS = {"max_versions", "cas_required", "metadata_cas_required", "delete_version_after", "custom_metadata"}
 
 
-def payload(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``data`` and ``options`` of a write; ``"data": null`` is an empty object.
+_KNOWN = {
+    "data": {"data", "options", "version"},
+    "metadata": _SETTINGS | {"after", "limit", "metadata_cas"},
+    "detailed-metadata": {"after", "limit"},
+    "subkeys": {"depth", "version"},
+    "config": _SETTINGS - {"custom_metadata"},
+}
+
+
+def _warned(call: Call, section: str, act: Callable[[], Reply]) -> Reply:
+    """The answer, with a warning of parameters that the path does not know; with one, an empty list is no 404."""
+    given = call.query if call.operation in {"read", "list", "delete"} else call.body
+    unknown = sorted(given.keys() - _KNOWN.get(section, given.keys()))
+    if not unknown:
+        return act()
+    try:
+        reply = act()
+    except Refused as refused:
+        if call.operation != "list" or refused.reply.status != 404:
+            raise
+        reply = envelope({})
+    if reply.status == 200 and isinstance(reply.body, dict):
+        reply.body["warnings"] = [f"Endpoint ignored these unrecognized parameters: [{' '.join(unknown)}]"]
+    return reply
+
+
+def payload(call: Call) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """``data`` and ``options`` of a write; ``"data": null`` is null.
 
     Raises:
         Refused: 400, there is no data, or one of them is no object.
@@ -241,7 +279,7 @@ def payload(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
             raise Refused.conversion(name, "map[string]interface {}", found)
     if "data" not in call.body:
         raise Refused(400, "no data provided")
-    return copy.deepcopy(call.body["data"] or {}), call.body.get("options") or {}
+    return copy.deepcopy(call.body["data"]), call.body.get("options") or {}
 
 
 def _before_validation(act: Callable[[], Reply]) -> Reply:
@@ -315,11 +353,15 @@ def _settings_data(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _apply(settings: Settings, call: Call) -> None:
-    settings.max_versions = call.number("max_versions", settings.max_versions)
+def _apply(settings: Settings, call: Call, *, signed: bool = False) -> None:
+    after = call.seconds("delete_version_after", settings.delete_version_after)
+    if after < 0 and not signed:
+        text = f"cannot provide negative value '{after}'"
+        raise Refused(400, f'{INVALID}error converting input for field "delete_version_after": {text}')
+    settings.max_versions = call.number("max_versions", settings.max_versions) % 2**32  # kept without a sign
     settings.cas_required = call.flag("cas_required", default=settings.cas_required)
     settings.metadata_cas_required = call.flag("metadata_cas_required", default=settings.metadata_cas_required)
-    settings.delete_version_after = call.seconds("delete_version_after", settings.delete_version_after)
+    settings.delete_version_after = after
 
 
 def _custom_metadata(call: Call) -> dict[str, str] | None:

@@ -77,7 +77,7 @@ class VersionedStore:
         found = entry.versions.get(number)
         return None if found is None else (entry, number, found)
 
-    def write(self, path: str, data: dict[str, Any], options: dict[str, Any], now: float) -> Entry:
+    def write(self, path: str, data: dict[str, Any] | None, options: dict[str, Any], now: float) -> Entry:
         """Append a version.
 
         Raises:
@@ -118,7 +118,9 @@ class VersionedStore:
         latest = entry.latest
         if latest is None or not latest.readable(now):
             return None
-        self._append(entry, path, through_floats(merge_patch(latest.data or {}, changes)), now)
+        if latest.data is None:
+            raise Refused(500, multi_error("resource does not exist"))
+        self._append(entry, path, through_floats(merge_patch(latest.data, changes)), now)
         return entry
 
     def _append(self, entry: Entry, path: str, data: dict[str, Any] | None, now: float) -> None:

@@ -21,6 +21,8 @@ from asyncsecrets.testing.vault_server import VaultServer
 from .conftest import Client
 from .replay import Clock
 
+PATCH = "application/merge-patch+json"
+
 
 async def test_it_starts_with_a_mount_and_a_root_token(server: VaultServer, ask: Client) -> None:
     """``secret/`` is KV v2, as on a real server in dev mode."""
@@ -301,3 +303,50 @@ async def test_escaping(server: VaultServer, ask: Client) -> None:
     escaped = r'"canary \u003cb\u003e\u0026amp;\u003c/b\u003e \u2028 \u2029 \\ \" ä"'
     assert escaped.encode() in body
     assert json.loads(body)["data"]["data"]["key"] == value
+
+
+async def test_odd_settings_of_a_secret(ask: Client) -> None:
+    """Negative numbers and durations beyond what nanoseconds count are taken or refused as the real server does."""
+    assert (await ask("POST", "secret/metadata/a", {"max_versions": -1}))[0] == 204
+    for version in (1, 2):
+        assert (await ask("POST", "secret/data/a", {"data": {}}))[1]["data"]["version"] == version
+    assert (await ask("GET", "secret/metadata/a"))[1]["data"]["max_versions"] == 2**32 - 1
+    status, refused = await ask("PATCH", "secret/metadata/a", {"max_versions": -1}, Content_Type=PATCH)
+    assert (status, "of type uint32" in refused["errors"][0]) == (500, True)
+    assert (await ask("PATCH", "secret/metadata/none", {"cas_required": "maybe"}, Content_Type=PATCH))[0] == 400
+    for value, problem in (
+        ("-1s", "cannot provide negative value '-1'"),
+        (9999999999, "multiplication of durations resulted in overflow, one operand may be too large"),
+        ("9999999h", 'time: invalid duration "9999999h"'),
+        ("2562047h47m17s", 'time: invalid duration "2562047h47m17s"'),
+    ):
+        error = f'error converting input for field "delete_version_after": {problem}'
+        body = {"delete_version_after": value}
+        assert await ask("POST", "secret/metadata/a", body) == (400, {"errors": [error]})
+        prefixed = f"Field validation failed: {error}"
+        assert await ask("PATCH", "secret/metadata/a", body, Content_Type=PATCH) == (400, {"errors": [prefixed]})
+    assert (await ask("POST", "secret/metadata/a", {"delete_version_after": "2562047h47m16s"}))[0] == 204
+    assert (await ask("POST", "secret/config", {"delete_version_after": "-1s"}))[0] == 204
+
+
+async def test_parameters_that_a_path_does_not_know(ask: Client) -> None:
+    """An answer of KV v2 warns of them, and then an empty list is no 404."""
+    ignored = "Endpoint ignored these unrecognized parameters: "
+    for method, path, body, names in (
+        ("GET", "secret/config?foo=1", None, "[foo]"),
+        ("GET", "secret/metadata/none?list=true&limit=3&x=y&b=c", None, "[b x]"),
+        ("POST", "secret/data/a?ignored=1", {"data": {}, "versions": [1]}, "[versions]"),
+        ("GET", "secret/subkeys/a?foo=1", None, "[foo]"),
+    ):
+        status, answer = await ask(method, path, body)
+        assert (status, answer["warnings"]) == (200, [ignored + names])
+    assert (await ask("GET", "secret/data/a?version=1"))[1]["warnings"] is None
+    assert (await ask("GET", "secret/data/none?foo=1"))[0] == 404
+
+
+async def test_null_for_data(ask: Client) -> None:
+    """A version may hold null, which is neither an empty object nor something to patch."""
+    await ask("POST", "secret/data/a", {"data": None})
+    assert (await ask("GET", "secret/data/a"))[1]["data"]["data"] is None
+    assert (await ask("GET", "secret/subkeys/a"))[1]["data"]["subkeys"] is None
+    assert (await ask("PATCH", "secret/data/a", {"data": {"x": "y"}}, Content_Type=PATCH))[0] == 500

@@ -170,7 +170,7 @@ class Home:
         """Await ``operation()`` at home: here, or on the other loop that is home now.
 
         When that loop ends before it has answered, the operation is made again, here, if it is ``repeatable``; if not,
-        ``decide()`` is awaited in its place, once, to find out what became of it. Raises DeadlineExceededError when the
+        ``decide()`` is awaited in its place, to find out what became of it. Raises DeadlineExceededError when the
         loop runs on and does not answer, and WriteOutcomeUnknownError when it ended in the middle of what may not be
         repeated and cannot be decided.
         """
@@ -194,7 +194,7 @@ class Home:
             if begun and not repeatable:
                 if decide is None:
                     raise self._unknown()
-                operation, decide = decide, None
+                operation = decide
 
     async def _arrive(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop to visit, or None if the running one is home. Waits while nobody knows."""

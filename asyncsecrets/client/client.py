@@ -48,7 +48,8 @@ class SecretsClient(Administration):
     ``asyncsecrets.get_secret`` reads through.
 
     A client works on one event loop at a time; asked from another thread's loop, it answers from memory or has its own
-    loop fetch. When its loop is gone it goes on, with its values, on the next one that uses it. Every method raises
+    loop fetch. When its loop is gone it goes on, with its values, on the next one that uses it; of a loop in another
+    thread that was stopped and not closed, that is known after a quarter of a second. Every method raises
     ``AsyncSecretsError`` and nothing else of ours, ``ClosedError`` after ``aclose``.
 
     ``environ`` is the environment (default: the process's, with the ``.env`` file in the working directory);

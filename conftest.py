@@ -17,7 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sybil import Example, Sybil
+from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from asyncsecrets.config import load_config
@@ -107,3 +109,18 @@ _sybil = Sybil(
 )
 
 pytest_collect_file = _sybil.pytest()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Catch up: a page whose blocks were spread over several workers has its earlier blocks run here first."""
+    if not isinstance(item, SybilItem):
+        return
+    done = item.example.namespace.setdefault("done", set())
+    for earlier in item.example.document.examples():
+        if earlier.line >= item.example.line:
+            break
+        if earlier.line not in done:
+            done.add(earlier.line)
+            earlier.evaluate()
+    done.add(item.example.line)

@@ -23,11 +23,14 @@ __all__ = ["Retry", "RetryPolicy", "may_retry"]
 
 T = TypeVar("T")
 
+_PAGED = 6  # times the deadline
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """``attempts`` in all, the first one included; ``deadline`` for the whole operation, logins and bodies included;
-    ``backoff``: the ceiling of the first wait and of the longest. Seconds. Raises ValueError."""
+    """``attempts`` in all, the first one included; ``deadline`` for the whole operation, logins and bodies included
+    (six times that for a list of names, which may have many pages); ``backoff``: the ceiling of the first wait and of
+    the longest. Seconds. Raises ValueError."""
 
     attempts: int = 3
     deadline: float = 10.0
@@ -54,6 +57,7 @@ class Retry:
     ) -> None:
         self.policy = policy or RetryPolicy()
         self._deadline = Deadline(self.policy.deadline)
+        self._paged = Deadline(_PAGED * self.policy.deadline)
         self._jitter = jitter
         self._sleep = sleep
 
@@ -64,17 +68,18 @@ class Retry:
         provider: str,
         name: str | None = None,
         attempts: int | None = None,
+        paged: bool = False,
     ) -> T:
         """Await ``attempt()``, again after transient failures, and return what it returns.
 
-        ``attempts`` overrides the policy's. Raises what the last attempt raised, with its ``attempts`` set, or
-        DeadlineExceededError.
+        ``attempts`` overrides the policy's; ``paged`` says that it may take many calls. Raises what the last attempt
+        raised, with its ``attempts`` set, or DeadlineExceededError.
         """
         most = self.policy.attempts if attempts is None else attempts
         failed: list[ProviderError] = []  # at most one; a local variable would hold its own traceback
         made = [1]
         try:
-            with self._deadline.limit() as limit:
+            with (self._paged if paged else self._deadline).limit() as limit:
                 # The first attempt runs outside tenacity, which costs about as much as a tenth of a whole cold read.
                 try:
                     return await attempt()
@@ -87,9 +92,11 @@ class Retry:
             if not limit.expired:
                 raise
         what = f"reading or writing {name!r}" if name is not None else "the operation"
+        seconds = self.policy.deadline * (_PAGED if paged else 1)
+        advice = "; narrow it with a prefix" if paged else ""
         raise DeadlineExceededError(
-            f"{what} at {provider} took longer than {self.policy.deadline:g} s, logins and retries included; "
-            f"is it reachable, and is it slow?",
+            f"{what} at {provider} took longer than {seconds:g} s, logins and retries included; "
+            f"is it reachable, and is it slow?{advice}",
             provider=provider,
             name=name,
         ).after(made[0])

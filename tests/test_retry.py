@@ -175,6 +175,21 @@ def test_the_deadline_covers_everything(failures: int) -> None:
     in_virtual_time(main)
 
 
+def test_a_list_may_take_longer() -> None:
+    """It may have many pages; the remedy says how to have fewer."""
+
+    async def main(clock: VirtualClock) -> None:
+        async def hanging() -> str:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+        with pytest.raises(DeadlineExceededError, match=r"took longer than 60 s.*narrow it with a prefix"):
+            await Retry().run(hanging, provider="memory", paged=True)
+        assert clock.monotonic() - 1000.0 == pytest.approx(60.0)
+
+    in_virtual_time(main)
+
+
 def test_a_timeout_of_somebody_elses_is_not_our_deadline() -> None:
     """Inside an attempt, or around the whole."""
 

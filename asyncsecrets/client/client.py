@@ -232,7 +232,7 @@ class SecretsClient(Administration):
         """
         try:  # 15 % less than dict.get, which is a method call
             return self._hot.secrets[name]
-        except KeyError:
+        except (KeyError, TypeError):
             return None
 
     @property
@@ -304,7 +304,7 @@ class SecretsClient(Administration):
             return await provider.list(prefix)
 
         self._check_open()
-        return await _ask(self._router.readable(source), None, ask)
+        return await _ask(self._router.readable(source), None, ask, paged=True)
 
     async def versions(self, name: str, *, source: str | None = None) -> builtins.list[VersionInfo]:
         """Return what a source knows of each version of a secret, oldest first."""
@@ -393,5 +393,5 @@ async def _attempt(read: Callable[[str], Awaitable[Secret]], name: str) -> Secre
         return error
 
 
-async def _ask(source: Source, name: str | None, ask: Callable[[Provider], Awaitable[T]]) -> T:
-    return await source.home.run(partial(source.operations.run, partial(source.call, name, ask)))
+async def _ask(source: Source, name: str | None, ask: Callable[[Provider], Awaitable[T]], *, paged: bool = False) -> T:
+    return await source.home.run(partial(source.operations.run, partial(source.call, name, ask, paged=paged)))

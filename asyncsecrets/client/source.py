@@ -211,7 +211,12 @@ class Source:
     # -- one call of the provider
 
     async def call(
-        self, name: str | None, attempt: Callable[[Provider], Awaitable[T]], *, attempts: int | None = None
+        self,
+        name: str | None,
+        attempt: Callable[[Provider], Awaitable[T]],
+        *,
+        attempts: int | None = None,
+        paged: bool = False,
     ) -> T:
         """Run one operation of the opened provider under the retry policy; remember how it went, for status."""
 
@@ -222,7 +227,8 @@ class Source:
             return attempt(provider) if provider is not None else self._open_and(attempt)
 
         try:
-            result = await self.retry.run(once, provider=self.config.system, name=name, attempts=attempts)
+            system = self.config.system
+            result = await self.retry.run(once, provider=system, name=name, attempts=attempts, paged=paged)
         except AsyncSecretsError as error:
             # Without its traceback: the local variables of a provider's frames are headers, bodies and values.
             failure: AsyncSecretsError = fresh(error)

@@ -482,6 +482,14 @@ class BatchMixesUp(Sound):
         return dict(zip(names, reversed(answers.values()), strict=True))
 
 
+class BatchSpoils(Sound):
+    async def get_many(self, names):
+        for name in names:
+            if not name.replace("-", "").replace("_", "").isalnum():
+                raise InvalidNameError("bad", provider="memory", name=name)
+        return await super().get_many(names)
+
+
 class DeniedIsAbsent(Sound):
     def failure(self, kind, name, operation):
         if kind == "denied":

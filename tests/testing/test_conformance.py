@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from asyncsecrets.errors import SecretNotFoundError, UnavailableError
+from asyncsecrets.errors import InvalidNameError, SecretNotFoundError, UnavailableError
 from asyncsecrets.testing.conformance import (
     CANARY,
     FAULT_ERRORS,
@@ -91,6 +91,7 @@ DEFECTS = [
     (broken.ListsUnsorted, "test_list", None, "not the sorted names under the prefix"),
     (broken.NewestFirst, "test_versions", None, "oldest first"),
     (broken.BatchMixesUp, "test_batch", None, "the batch does not hold the value"),
+    (broken.BatchSpoils, "test_batch_of_hostile_names", None, InvalidNameError),
     (broken.DeniedIsAbsent, "test_fault", "denied", "expected AccessDeniedError, got SecretNotFoundError"),
     (broken.ForgetsRetryAfter, "test_fault", "rate_limited_retry_after", "retry_after is None"),
     (broken.Retries, "test_fault", "unavailable", "several attempts"),

@@ -15,11 +15,15 @@ __all__ = ["VaultClient"]
 
 
 class VaultClient:
-    """Sends calls with a valid token. A 403 that blames the token is answered by one login and one more attempt."""
+    """Sends calls with a valid token. A 403 that blames the token is answered by one login and one more attempt.
 
-    def __init__(self, transport: Transport, tokens: TokenKeeper) -> None:
+    ``namespace`` is that of the login.
+    """
+
+    def __init__(self, transport: Transport, tokens: TokenKeeper, namespace: str = "") -> None:
         self.transport = transport
         self.tokens = tokens
+        self.namespace = namespace
 
     async def call(self, call: Call) -> Answer:
         """Return the server's answer, whatever its status. Raises what transport and login raise."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from asyncsecrets.errors import DecodeError, MalformedResponseError, UnsupportedOperationError
@@ -15,6 +17,7 @@ from asyncsecrets.providers.vault.paths import SYSTEM
 from asyncsecrets.secret import Payload
 
 __all__ = [
+    "INEXACT",
     "body_of",
     "common_secret",
     "confirm",
@@ -22,6 +25,7 @@ __all__ = [
     "keys_of",
     "metadata_of",
     "moment",
+    "numbers_are_exact",
     "object_text",
     "payload_object",
 ]
@@ -159,7 +163,28 @@ def payload_object(payload: Payload, name: str, field_name: str | None) -> dict[
     document = document_of(payload.encode())
     if document is None:
         raise DecodeError(f"{name!r}: secret_field is empty, so the value must be the text of a JSON object")
+    if not numbers_are_exact(payload):
+        raise DecodeError(f"{name!r}: the value holds {INEXACT}")
     return document
+
+
+INEXACT: Final = "a number with more digits than Vault keeps (it makes 64-bit floats of them); write it as text"
+
+
+def numbers_are_exact(text: str) -> bool:
+    """Whether every number of a JSON text comes back as the same number: not 2**53 + 1, and not pi to 30 places."""
+    exact = True
+
+    def look(digits: str) -> None:
+        nonlocal exact
+        number = float(digits)
+        exact = exact and math.isfinite(number) and Decimal(repr(number)) == Decimal(digits)
+
+    try:
+        json.loads(text, parse_int=look, parse_float=look)
+    except ArithmeticError:  # an exponent beyond even Decimal
+        return False
+    return exact
 
 
 def _encodable(text: str) -> bool:

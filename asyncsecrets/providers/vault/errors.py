@@ -75,7 +75,10 @@ _READS: Final = frozenset({"read", "list", "metadata", "mount", "login"})
 
 @dataclass(slots=True)  # not frozen: one is made per read, and freezing triples the cost of that
 class Call:
-    """One request, and what its errors need to know. ``cap``: the most bytes of an answer that are read."""
+    """One request, and what its errors need to know. ``cap``: the most bytes of an answer that are read.
+
+    ``within``: the namespace of the login, whose policies spell the path without it.
+    """
 
     operation: Operation
     method: str
@@ -83,6 +86,7 @@ class Call:
     name: str | None = None
     body: bytes | None = field(default=None, repr=False)
     cap: int = MAX_BODY
+    within: str = ""
 
     @property
     def writes(self) -> bool:
@@ -91,9 +95,15 @@ class Call:
 
     @property
     def path(self) -> str:
-        """The path as a policy spells it, after its namespace."""
+        """The path with the namespace that it begins with, if there is any."""
         path = self.url.path.partition("/v1/")[2]
         return f"{path}/" if self.operation == "list" else path
+
+    @property
+    def granted(self) -> str:
+        """The path as the policy spells it that would allow the call, and where that policy is."""
+        inner = self.path.removeprefix(f"{self.within}/") if self.within else self.path
+        return repr(self.path) if inner == self.path else f"{inner!r} of namespace {self.within!r}"
 
     @property
     def server(self) -> str:
@@ -251,7 +261,7 @@ def _forbidden(call: Call, answer: Answer) -> AsyncSecretsError:
         return _make(AuthenticationError, "the Vault token is not valid: expired, revoked, or another server's", call)
     if errors_in(answer.body) is None:
         return _make(AccessDeniedError, "a 403 that is not Vault's: something between us and addr refuses", call)
-    needed = f"the token's policy lacks the capability {_CAPABILITY[call.operation]!r} on path {call.path!r}"
+    needed = f"the token's policy lacks the capability {_CAPABILITY[call.operation]!r} on path {call.granted}"
     return _make(AccessDeniedError, needed, call)
 
 

@@ -57,4 +57,4 @@ class KV1:
             confirm(call, answer)
 
     def _call(self, operation: Operation, method: str, name: str, body: bytes | None = None) -> Call:
-        return Call(operation, method, self._paths.secret(name, ""), name, body)
+        return Call(operation, method, self._paths.secret(name, ""), name, body, within=self._paths.login_namespace)

@@ -222,7 +222,7 @@ class KV2:
         self, operation: Operation, method: str, name: str, api: str, body: bytes | None = None, query: str = ""
     ) -> Call:
         url = self._paths.secret(name, api, query)
-        return Call(operation, method, url, name, body)
+        return Call(operation, method, url, name, body, within=self._paths.login_namespace)
 
     def _secret(self, call: Call, members: Any, metadata: dict[str, Any]) -> Secret:
         return Secret(

@@ -16,7 +16,7 @@ from asyncsecrets.providers.vault.documents import keys_of
 from asyncsecrets.providers.vault.errors import Call, errors_in, translate
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths, encode_name
 
-__all__ = ["list_names"]
+__all__ = ["folder_of", "list_names"]
 
 _PAGE = 1000  # names; OpenBao pages, HashiCorp Vault ignores the wish and sends all
 _MAX_LIST = 32 * 1024 * 1024  # bytes of one answer, for a server that does not page
@@ -30,6 +30,19 @@ class _Engine(Protocol):
     def folder(self, folder: str, query: str) -> URL: ...
 
 
+def folder_of(prefix: str, paths: Paths) -> str:
+    """The folder in which names that start with ``prefix`` are, with its slash. Raises InvalidNameError."""
+    folder = prefix.rpartition("/")[0]
+    if not folder:
+        return ""
+    if "//" in prefix:
+        raise InvalidNameError(
+            f"no name of a Vault secret starts with {prefix!r}: it has two slashes in a row", provider=SYSTEM
+        )
+    encode_name(folder, paths.prefix)
+    return f"{folder}/"
+
+
 async def list_names(client: VaultClient, paths: Paths, engine: _Engine, prefix: str) -> list[str]:
     """Every name that starts with ``prefix``, sorted; folders are descended into.
 
@@ -37,10 +50,7 @@ async def list_names(client: VaultClient, paths: Paths, engine: _Engine, prefix:
     UnsupportedOperationError for more than a million names or 100,000 folders.
     """
     found: list[str] = []
-    start = prefix.rpartition("/")[0]
-    if start:
-        encode_name(start, paths.prefix)
-    folders = [_Folder(f"{start}/" if start else "")]
+    folders = [_Folder(folder_of(prefix, paths))]
     gate = asyncio.Semaphore(_AT_ONCE)
     looked = 0
 
@@ -113,7 +123,7 @@ async def _folder(client: VaultClient, engine: _Engine, folder: str) -> list[str
 
 async def _page(client: VaultClient, engine: _Engine, folder: str, after: str) -> list[str]:
     query = f"list=true&limit={_PAGE}" + (f"&after={quote(after, safe='')}" if after else "")
-    call = Call("list", "GET", engine.folder(folder, query), folder or None, cap=_MAX_LIST)
+    call = Call("list", "GET", engine.folder(folder, query), folder or None, cap=_MAX_LIST, within=client.namespace)
     answer = await client.call(call)
     if answer.status == 200:
         return sorted(keys_of(call, answer))

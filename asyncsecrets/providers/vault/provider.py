@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from asyncsecrets.errors import (
     AccessDeniedError,
     ClosedError,
     ConfigError,
+    MalformedResponseError,
     SecretNotFoundError,
     UnsupportedOperationError,
 )
@@ -26,7 +27,7 @@ from asyncsecrets.providers.vault.documents import payload_object
 from asyncsecrets.providers.vault.http import Transport
 from asyncsecrets.providers.vault.kv1 import KV1
 from asyncsecrets.providers.vault.kv2 import KV2
-from asyncsecrets.providers.vault.listing import list_names
+from asyncsecrets.providers.vault.listing import folder_of, list_names
 from asyncsecrets.providers.vault.mount import Mount
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths, encode_name
 from asyncsecrets.providers.vault.settings import VaultSettings
@@ -35,6 +36,18 @@ from asyncsecrets.secret import Payload, Secret
 __all__ = ["VaultProvider"]
 
 Versions = list[VersionInfo]  # within the class, `list` is the method
+
+
+T = TypeVar("T")
+
+
+async def _bare(call: Coroutine[Any, Any, T]) -> T:
+    """What ``call`` returns; an error about a nonsensical answer leaves the frames behind that hold the answer."""
+    try:
+        return await call
+    except MalformedResponseError as error:
+        failure = error.with_traceback(None)
+    raise failure
 
 
 class VaultProvider:
@@ -72,7 +85,7 @@ class VaultProvider:
             revoke=settings.revoke_on_close,
             file_interval=token_file_interval,
         )
-        self._client = VaultClient(self._transport, self.tokens)
+        self._client = VaultClient(self._transport, self.tokens, self._paths.login_namespace)
         kv1 = KV1(self._client, self._paths, clock=clock)
         kv2 = KV2(self._client, self._paths, now=now, clock=clock)
         self._mount = Mount(self._client, self._paths, kv1, kv2, settings.kv_version, clock)
@@ -98,6 +111,8 @@ class VaultProvider:
                 secret = await engine.get(name, version)
             except (SecretNotFoundError, AccessDeniedError) as error:
                 refusal = error
+            except MalformedResponseError as error:
+                raise error.with_traceback(None) from None  # its frames hold the answer
             else:
                 self._mount.found(name)
                 return secret
@@ -112,11 +127,11 @@ class VaultProvider:
     async def _get_unversioned(self, name: str, version: str | None) -> Secret:
         engine = await self._engine(name)
         if isinstance(engine, KV2):
-            return await engine.get(name, version)
+            return await _bare(engine.get(name, version))
         if version is not None:
             raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: the mount is KV version 1, which keeps no versions")
         with self._doubting():
-            return await engine.get(name)
+            return await _bare(engine.get(name))
 
     @contextlib.contextmanager
     def _doubting(self) -> Iterator[None]:
@@ -136,7 +151,7 @@ class VaultProvider:
         engine = await self._engine(name)
         if isinstance(engine, KV2):
             with self._doubting():
-                secret = await engine.put(name, members, cas)
+                secret = await _bare(engine.put(name, members, cas))
             self._mount.found(name)
             return secret
         if cas is not None:
@@ -152,6 +167,7 @@ class VaultProvider:
 
     async def list(self, prefix: str = "") -> list[str]:
         """Return the names below the configured prefix that start with ``prefix``, deleted ones included."""
+        folder_of(prefix, self._paths)  # before any I/O
         self._check_open()
         return await list_names(self._client, self._paths, await self._mount.engine(), prefix)
 
@@ -171,7 +187,7 @@ class VaultProvider:
         """
         if versions is not None:
             given(versions)
-        await (await self._versioned(name, "restore")).restore(name, versions)
+        await _bare((await self._versioned(name, "restore")).restore(name, versions))
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
         """Delete given versions; ``restore`` brings them back. KV v2 only."""
@@ -192,7 +208,7 @@ class VaultProvider:
 
     async def patch(self, name: str, changes: Mapping[str, Any], *, cas: str | None = None) -> str:
         """Merge members into the current version (None removes one); return the new version. KV v2 only."""
-        return await (await self._versioned(name, "patch")).patch(name, changes, cas)
+        return await _bare((await self._versioned(name, "patch")).patch(name, changes, cas))
 
     async def metadata(self, name: str) -> SecretMetadata:
         """Return a secret's metadata, custom metadata included. KV v2 only."""

@@ -154,6 +154,23 @@ def test_denied_names_path_and_capability():
     assert "'ns/secret/data/team/a'" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("within", "path"),
+    [
+        ("", "'ns/secret/data/team/a'"),
+        ("ns", "'secret/data/team/a' of namespace 'ns'"),
+        ("n", "'ns/secret/data/team/a'"),
+        ("ns/secret", "'data/team/a' of namespace 'ns/secret'"),
+        ("other", "'ns/secret/data/team/a'"),
+    ],
+)
+def test_policy_in_a_namespace(within, path):
+    """The path is spelt as a policy in the login's namespace spells it."""
+    denied = call()
+    denied.within = within
+    assert str(translate(denied, Answer(403, texts(POLICY)))).endswith(f"on path {path}")
+
+
 def test_retry_after():
     """The wait that the transport parsed is the error's."""
     assert translate(call(), Answer(429, b"", 7.0)).retry_after == 7.0

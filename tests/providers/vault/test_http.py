@@ -600,3 +600,43 @@ async def test_a_page_is_no_confirmation(operation):
             await getattr(provider, operation)("db", *arguments)
         assert caught.value.outcome_unknown
         await provider.aclose()
+
+
+def frames_of(error):
+    """The text of every local of every frame that the error's trace goes through, this file's own left out."""
+    frame, texts = error.__traceback__, []
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename != __file__:
+            texts.append(
+                repr(frame.tb_frame.f_locals) + str(getattr(frame.tb_frame.f_locals.get("answer"), "body", ""))
+            )
+        frame = frame.tb_next
+    return "".join(texts)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        document({"data": {"key": "canary-hidden"}, "metadata": {}}),
+        document({"data": "canary-hidden", "metadata": {"version": 1}}),
+        document({"data": {"key": "canary-hidden"}, "metadata": "none"}),
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2])
+async def test_nonsense_is_in_no_frame(provider_at, body, version):
+    """Tools that print the locals of a trace find nothing of an answer that makes no sense in it."""
+    if version == 1:
+        body = {"data": ["canary-hidden"]}
+
+    def respond(request):
+        return answer(body=mount(str(version)) if "/sys/internal/" in request.target else body)
+
+    async with RawServer(respond) as server, provider_at(server.url, kv_version=version) as provider:
+        calls = [lambda: provider.get("name")]
+        calls += [lambda: provider.patch("name", {"a": "b"}), lambda: provider.put("name", "x")] if version == 2 else []
+        for call in calls:
+            try:
+                await call()
+            except MalformedResponseError as error:
+                assert "canary-hidden" not in frames_of(error)  # noqa: PT017 - its trace is what is looked at
+                assert error.__context__ is error.__cause__ is None  # noqa: PT017

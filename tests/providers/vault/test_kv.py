@@ -17,6 +17,7 @@ from asyncsecrets.errors import (
     ConfigError,
     ConflictError,
     DecodeError,
+    InvalidNameError,
     MalformedResponseError,
     SecretNotFoundError,
     UnavailableError,
@@ -279,6 +280,9 @@ async def test_patch_with_what_is_no_json(kv, value):
         {"delete_version_after": "canary"},
         {"delete_version_after": "-5s"},
         {"delete_version_after": ""},
+        {"delete_version_after": "9999999h"},
+        {"delete_version_after": "2562047h47m17s"},
+        {"delete_version_after": "9" * 5000},
         {"custom": {"a": 5}},
         {"custom": {"a": ""}},
         {"custom": {"": "canary"}},
@@ -302,7 +306,7 @@ async def test_metadata_that_cannot_be(kv, change):
 async def test_metadata_at_its_limits(kv):
     """What the server does accept is accepted here."""
     custom = {"ü" * 64: "ü" * 256, **{f"a{number}": "x" for number in range(63)}}
-    for after in ("0s", "90", "1h30m", "1d", "1.5h"):
+    for after in ("0s", "90", "2562047h47m16s", "1d", "1.5h", "1h30m"):
         await kv.write_metadata("a", custom=custom, delete_version_after=after, max_versions=2**31 - 1)
     about = await kv.metadata("a")
     assert (about.custom, about.delete_version_after, about.max_versions) == (custom, "1h30m0s", 2**31 - 1)
@@ -347,6 +351,34 @@ async def test_patch(kv):
     with pytest.raises(ConflictError):
         await kv.patch("a", {"user": "canary"}, cas="1")
     assert await reason(kv.patch("none", {"user": "canary"})) == "absent"
+
+
+@pytest.mark.parametrize("prefix", ["x//", "//", "../", "a;b/", "x//y"])
+async def test_prefix_that_no_name_has(provider_at, prefix):
+    """A prefix whose folder no name can be in is refused before anything is sent, and named as it was given."""
+    async with RawServer() as server, provider_at(server.url) as provider:
+        with pytest.raises(InvalidNameError) as caught:
+            await provider.list(prefix)
+        assert not server.requests
+        assert ("//" not in prefix) or repr(prefix) in str(caught.value)
+
+
+NUMBERS = ["9007199254740993", "3.141592653589793238462643383279", "1e400", "1e-99999999999999999999999", "-1e-400"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+async def test_numbers_that_vault_would_change(kv, provider_at, number):
+    """A number that a 64-bit float cannot hold is refused, in a whole object and in a patch, without being shown."""
+    given = kv.settings
+    async with provider_at(given.addr, token=given.token, path_prefix=kv.folder, secret_field="") as provider:
+        with pytest.raises(DecodeError, match="more digits than Vault keeps") as caught:
+            await provider.put("a", f'{{"key": "canary", "deep": [{{"n": {number}}}]}}')
+        assert number not in str(caught.value)
+        for exact in ("9007199254740992", "0.1", "1.10", "-0", "1e22", "123456789012345000000"):
+            await provider.put("a", f'{{"n": {exact}}}')
+            assert json.loads((await provider.get("a")).reveal())["n"] == json.loads(exact)
+        with pytest.raises(DecodeError, match="more digits than Vault keeps"):
+            await provider.patch("a", {"n": [2**53 + 1]})
 
 
 async def test_metadata(kv):

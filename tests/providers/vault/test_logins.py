@@ -14,6 +14,7 @@ from aiohttp import web
 from asyncsecrets.errors import (
     AccessDeniedError,
     AuthenticationError,
+    ConfigError,
     SecretNotFoundError,
     UnavailableError,
 )
@@ -137,6 +138,38 @@ async def wrapped(backend):
     url = f"{backend.url}/v1/auth/approle/role/canary/secret-id"
     async with aiohttp.ClientSession(headers=headers) as session, session.post(url, json={}) as answer:
         return (await answer.json())["wrap_info"]["token"]
+
+
+async def test_wrapped_secret_id_of_another_making(backend, provider_at):
+    """A wrapping token that holds the answer of another path is refused, and not opened."""
+    login = await backend.approle()
+    headers = {"X-Vault-Token": backend.token, "X-Vault-Wrap-TTL": "60s"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        url = f"{backend.url}/v1/sys/wrapping/wrap"
+        async with session.post(url, json={"secret_id": "canary-planted"}, ssl=backend.ssl) as answer:
+            login["approle_secret_id"] = (await answer.json())["wrap_info"]["token"]
+    async with provider_at(backend.url, **login, approle_secret_id_wrapped=True) as provider:
+        with pytest.raises(ConfigError, match="not made for a secret id of the AppRole at 'approle'"):
+            await provider.get("name")
+    opened = await backend("POST", "sys/wrapping/unwrap", token=login["approle_secret_id"])
+    assert opened["data"] == {"secret_id": "canary-planted"}
+
+
+@pytest.mark.parametrize("around", ["{}\r\n", "{}\n\n", " {}", "\t{} \n", "{}"])
+async def test_token_file_with_blanks(server_file, around):
+    """Blanks and line ends around a token in a file are not of the token."""
+    provider, file, token = server_file
+    file.write_text(around.format(token))
+    assert (await provider.get("name")).field("key").equals("canary-value")
+
+
+@pytest.fixture
+async def server_file(provider_at, tmp_path):
+    """A provider that takes its token from a file, that file, and a good token."""
+    async with VaultServer(root_token="canary-root") as server:
+        server.write_secret("name", {"key": "canary-value"})
+        async with provider_at(server.url, token_file=str(tmp_path / "token")) as provider:
+            yield provider, tmp_path / "token", "canary-root"
 
 
 async def test_wrapped_secret_id_opened_by_somebody_else(backend, provider_at):

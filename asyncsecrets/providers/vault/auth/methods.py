@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Protocol
 
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
 from asyncsecrets.providers.vault.auth.tokens import Lease, TokenApi, token_text
 from asyncsecrets.providers.vault.paths import SYSTEM
 from asyncsecrets.providers.vault.settings import VaultSettings
@@ -107,7 +108,8 @@ class AppRole:
         if wrapping_token not in self._unwrapped:
             failed = False
             try:
-                data = await api.unwrap(token_text(wrapping_token, "approle_secret_id"))
+                await self._check_envelope(api, token_text(wrapping_token, "approle_secret_id"))
+                data = await api.unwrap(wrapping_token)
             except AuthenticationError:
                 failed = True
             if failed or not isinstance(data.get("secret_id"), str):
@@ -117,6 +119,16 @@ class AppRole:
                 )
             self._unwrapped = {wrapping_token: data["secret_id"]}
         return self._unwrapped[wrapping_token]
+
+    async def _check_envelope(self, api: TokenApi, wrapping_token: str) -> None:
+        """Refuse what was wrapped elsewhere: who intercepts a secret id can put another answer in its place."""
+        mount = self._settings.approle_mount_path.strip("/")
+        path = await api.wrapped_at(wrapping_token)
+        if not re.fullmatch(rf"(?:.*/)?auth/{re.escape(mount)}/role/[^/]+/(?:custom-)?secret-id", path):
+            raise ConfigError(
+                f"the wrapping token in approle_secret_id was not made for a secret id of the AppRole at {mount!r}; it "
+                f"was not opened. Check approle_mount_path; if that is right, somebody may have replaced the token"
+            )
 
 
 class Certificate:
@@ -169,7 +181,10 @@ def login_method(settings: VaultSettings) -> LoginMethod:
 
 
 async def read_credential(path: str, setting: str) -> str:
-    """The text of a credential file, in a thread, without its one trailing newline. Raises AuthenticationError."""
+    """The text of a credential file, in a thread, without the blanks and line ends around it.
+
+    Raises AuthenticationError.
+    """
     content = await asyncio.to_thread(_read, path)
     if content is None:
         missing = f"{setting} {path!r} cannot be read: check that it exists and that this process may read it"
@@ -178,7 +193,7 @@ async def read_credential(path: str, setting: str) -> str:
         raise _refused(f"{setting} {path!r} is longer than {_MAX_FILE} bytes, so it holds no credential")
     if not content.isascii():
         raise _refused(f"{setting} {path!r} holds bytes that are not ASCII, so it holds no credential")
-    return content.decode("ascii").removesuffix("\n").removesuffix("\r")
+    return content.decode("ascii").strip(" \t\r\n")
 
 
 def _read(path: str) -> bytes | None:

@@ -84,6 +84,13 @@ class TokenApi:
             return errors_in(answer.body) is not None and not blames_token(answer)
         return answer.status == 200 and document_of(answer.body) is not None
 
+    async def wrapped_at(self, wrapping_token: str) -> str:
+        """The path whose answer a response-wrapping token holds; looking does not open it."""
+        answer = await self._post("sys/wrapping/lookup", {"token": wrapping_token}, "")
+        data = (document_of(answer.body) or {}).get("data")
+        path = data.get("creation_path") if isinstance(data, dict) else None
+        return path if isinstance(path, str) else ""
+
     async def unwrap(self, wrapping_token: str) -> Mapping[str, Any]:
         """The data inside a response-wrapping token; works once."""
         answer = await self._post("sys/wrapping/unwrap", {}, wrapping_token)

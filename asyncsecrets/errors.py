@@ -17,8 +17,8 @@
     │   ├── MalformedResponseError   the answer makes no sense: shape, type, size
     │   ├── IntegrityError           a checksum does not match
     │   ├── InsecureTransportError   TLS failed, a redirect was refused, http where https is required
-    │   └── TransientError           the same call may succeed later
-    │       ├── RateLimitedError     .retry_after: seconds, or None
+    │   └── TransientError           the same call may succeed later                .retry_after: seconds, or None
+    │       ├── RateLimitedError
     │       ├── UnavailableError     connection, 5xx, sealed
     │       └── DeadlineExceededError
     ├── ResolveError                 several names failed; .failures: name → error
@@ -191,13 +191,14 @@ class InsecureTransportError(ProviderError):
 
 
 class TransientError(ProviderError):
-    """The same call may succeed later."""
+    """The same call may succeed later: not before ``retry_after`` seconds, where the manager says so."""
 
     transient = True
+    retry_after: float | None = None
 
 
 class RateLimitedError(TransientError):
-    """The manager throttles. ``retry_after`` is the wait it asks for in seconds, or None."""
+    """The manager throttles."""
 
     def __init__(
         self,

@@ -96,8 +96,8 @@ async def _by_renewer(handled: Callable[[], None]) -> Callable[[], None]:
     for name in NAMES:
         schedule.begin(name, boot_time())
     renewer = Renewer(
-        schedule, clock=boot_time, concurrency=20, launch=launch, expire=schedule.end, vouch=lambda: None,
-        withdraw=lambda: None, on_end=None, guarded=True,
+        schedule, clock=boot_time, concurrency=20, company=lambda: 1, launch=launch, expire=schedule.end,
+        vouch=lambda: None, withdraw=lambda: None, on_end=None, guarded=True,
     )  # fmt: skip
     return renewer.task.cancel  # type: ignore[return-value]
 

@@ -140,8 +140,7 @@ def translate(call: Call, fault: Answer | BaseException) -> AsyncSecretsError:
         return _from_exception(call, fault)
     error = _from_answer(call, fault)
     if isinstance(error, TransientError) and fault.retry_after is not None:
-        # Only RateLimitedError declares it, but whoever waits for a server looks for it on every error: 503 has it too.
-        vars(error)["retry_after"] = fault.retry_after
+        error.retry_after = fault.retry_after
     return error
 
 

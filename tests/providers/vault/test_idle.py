@@ -65,7 +65,7 @@ async def warmed(server, provider_at, resets=False):
     server.write_secret("name", {"key": "canary-1"})
     async with (
         Forgetful(server.port, resets) as proxy,
-        provider_at(proxy.url, attempt_timeout=0.3) as provider,
+        provider_at(proxy.url, attempt_timeout=0.3, renew_token=False) as provider,
         SecretsClient.from_provider(provider, environ={}) as client,
     ):
         await provider._mount.engine("name")

@@ -174,8 +174,9 @@ class Home:
         loop runs on and does not answer, and WriteOutcomeUnknownError when it ended in the middle of what may not be
         repeated and cannot be decided.
         """
+        lost = False  # whether it was begun, may not be repeated, and nobody knows what became of it
         while True:
-            host = await self._arrive()
+            host = await self._arrive(lost)
             if host is None:
                 begun = True
                 try:
@@ -189,14 +190,14 @@ class Home:
                 if answer is not None:
                     return cast("T", answer.result())
                 begun = visit.begun
-                if visit.too_late and (repeatable or not begun):
-                    raise self._no_answer()
+                if visit.too_late:
+                    raise self._no_answer(lost or (begun and not repeatable))
             if begun and not repeatable:
                 if decide is None:
                     raise self._unknown()
-                operation = decide
+                operation, lost = decide, True
 
-    async def _arrive(self) -> asyncio.AbstractEventLoop | None:
+    async def _arrive(self, lost: bool) -> asyncio.AbstractEventLoop | None:
         """Return the loop to visit, or None if the running one is home. Waits while nobody knows."""
         until = time.monotonic() + self._limit
         while not self.claim():
@@ -204,7 +205,7 @@ class Home:
             if host is not None and not self._leaving:
                 return host
             if time.monotonic() > until:
-                raise self._no_answer()
+                raise self._no_answer(lost)
             await asyncio.sleep(_VACANT_SOON)
         return None
 
@@ -226,7 +227,9 @@ class Home:
             outcome_unknown=True,
         )
 
-    def _no_answer(self) -> DeadlineExceededError:
+    def _no_answer(self, lost: bool) -> DeadlineExceededError | WriteOutcomeUnknownError:
+        if lost:
+            return self._unknown()
         return DeadlineExceededError(
             f"the event loop that this client lives on did not answer within {self._limit:g} s; is it blocked?",
             provider=self._system,

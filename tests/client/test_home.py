@@ -270,10 +270,13 @@ async def test_a_write_that_a_blocked_loop_has_taken_up() -> None:
         begun.set()
         go.wait(5)
 
+    async def decide() -> None:
+        raise AssertionError("nobody can look there")
+
     with Elsewhere() as other:
         assert await other.do(lambda: claim(home))
         with pytest.raises(WriteOutcomeUnknownError):
-            await home.run(write, repeatable=False)
+            await home.run(write, repeatable=False, decide=decide)
         assert begun.is_set()
         go.set()
 

@@ -12,8 +12,8 @@ ours::
           key_management_settings: {addr: https://vault.example.com:8200, refresh_interval: 300}
 
 The manager of ``general_settings`` is the source ``default``; without one, the environment is. A key with an empty
-value is the same as no key. A setting of the form ``os.environ/NAME`` is looked up in the real environment here and
-now, since what leads to a manager cannot be asked of one.
+value is the same as no key, but for ``secret_field``. A setting of the form ``os.environ/NAME`` is looked up in the
+real environment here and now, since what leads to a manager cannot be asked of one.
 
 Errors name the file and the key. They never show a value: it may be a token in the wrong place.
 """
@@ -234,7 +234,7 @@ class _Reader:
             place = f"{where}.{key}"
             # Names are names, also when they are written as references.
             found = value if setting and setting.kind is Kind.NAMES else self._expand(value, place)
-            if found != "":
+            if found != "" or (setting is not None and setting.may_be_empty):
                 values[key] = setting.check(found, f"{self._origin}: {place}") if setting else found
         return values
 

@@ -236,7 +236,7 @@ def _shown(name: str) -> str:
 
 
 class DecodeError(AsyncSecretsError):
-    """The payload is not what was asked for: not UTF-8, not JSON, no such field, a field that is not text."""
+    """The payload is not what was asked for: not UTF-8, not JSON, no such field, a field that has no text."""
 
 
 class UnsupportedOperationError(AsyncSecretsError):

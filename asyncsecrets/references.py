@@ -7,8 +7,9 @@
 ===========================================  ==========================================================
 
 An empty SOURCE (``secret:///NAME``) is the default source. In the third form NAME may have slashes, and every
-character but ASCII letters, digits and ``-._~/@:=+,`` is percent-encoded (UTF-8). Dot segments and empty segments are
-refused there, because other tools rewrite them in what looks like a URL.
+character but ASCII letters, digits and ``-._~/@:=+,`` is percent-encoded (UTF-8); in F those that stand are ``-._~/:``,
+in V ``-._~``. Dot segments and empty segments of NAME are refused there, because other tools rewrite them in what looks
+like a URL.
 
 Parsing and rendering are exact: ``parse(render(reference)) == reference``, so no two references render alike.
 """
@@ -35,6 +36,8 @@ _SOURCE: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 _NAME_SAFE: Final = "/@:=+,"
 _ENCODED_NAME: Final = re.compile(r"(?:[A-Za-z0-9._~/@:=+,-]|%[0-9A-Fa-f]{2})+", re.ASCII)
 _ENCODED_PART: Final = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+", re.ASCII)
+_FIELD_SAFE: Final = "/:"  # a field may be a path, or begin with `json:`
+_ENCODED_FIELD: Final = re.compile(r"(?:[A-Za-z0-9._~/:-]|%[0-9A-Fa-f]{2})+", re.ASCII)
 _HOW: Final = "write NAME, os.environ/NAME or secret://SOURCE/NAME?version=V&field=F"
 
 
@@ -89,8 +92,8 @@ def render(reference: Reference) -> str:
     """Write ``reference`` as it stands in a configuration file: ``os.environ/NAME`` where the name says it all."""
     if reference.is_plain:
         return _ENVIRON + reference.name
-    parts = (("version", reference.version), ("field", reference.field))
-    query = "&".join(f"{key}={quote(value, safe='')}" for key, value in parts if value is not None)
+    parts = (("version", reference.version, ""), ("field", reference.field, _FIELD_SAFE))
+    query = "&".join(f"{key}={quote(value, safe=safe)}" for key, value, safe in parts if value is not None)
     path = f"{_SCHEME}{reference.source or ''}/{quote(reference.name, safe=_NAME_SAFE)}"
     return f"{path}?{query}" if query else path
 
@@ -133,8 +136,8 @@ def _parse_query(text: str, query: str) -> dict[str, str]:
             raise _error(text, f"{key!r} is given twice")
         if not value:
             raise _error(text, f"{key!r} is empty")
-        if not _ENCODED_PART.fullmatch(value):
-            raise _error(text, f"the {key} needs percent-encoding (a '/' is %2F)")
+        if not (_ENCODED_FIELD if key == "field" else _ENCODED_PART).fullmatch(value):
+            raise _error(text, f"the {key} needs percent-encoding (a '+' is %2B)")
         parts[key] = _decode(text, value)
     return parts
 

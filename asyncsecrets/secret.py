@@ -12,12 +12,12 @@ by ``pytest -l``, error trackers and ``capture_locals``.
 from __future__ import annotations
 
 import hmac
-import json
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, Final, NoReturn, final
 
+from asyncsecrets import members
 from asyncsecrets.errors import DecodeError
 
 __all__ = ["MASK", "Payload", "Secret"]
@@ -68,7 +68,7 @@ class Secret:
         self._source = source
         self._clock = clock
         self._fetched_at = clock() if fetched_at is None else fetched_at
-        self.__members: dict[str, Any] | None = None
+        self.__members: members.Document | None = None
         if not isinstance(payload, str | bytes):
             kind = type(payload).__name__
             del payload
@@ -132,37 +132,61 @@ class Secret:
     def field(self, field: str) -> Secret:
         """Return one member of a JSON object payload as a Secret of its own.
 
-        The member must be text: a number or a boolean has no one text that is surely the stored one. Raises
-        ``DecodeError`` if the payload is not a JSON object, or has no such text member.
+        ``field`` is the member's name; or a path to a nested one, ``/db/port`` (RFC 6901); or ``json:`` and one of
+        these, for the JSON text of what is there, ``json:`` alone for the whole. See ``asyncsecrets.members``.
+
+        A number or a boolean is its JSON text, exactly as it stands in the payload: ``1.10``, ``true``. Null, lists and
+        objects have no text but the one that ``json:`` asks for. Raises ``DecodeError``, naming the members that there
+        are, if there is no such member or text, or the payload is not a JSON object.
         """
-        if not self.has_field(field):
-            raise DecodeError(f"{self._name!r} has no field {field!r}")
-        if not isinstance(self._document()[field], str):
-            kind = _kind(self._document()[field])
-            raise DecodeError(f"field {field!r} of {self._name!r} is {kind}, not text; store it as a JSON string")
-        return self.replace(self._document()[field])
+        return self._member(self._document().read(field))
+
+    def nested(self, field: str) -> Secret:
+        """Return a member whose own members are to be asked for: as ``field``, what has no text as its JSON text."""
+        return self._member(self._document().read_any(field))
 
     def has_field(self, field: str) -> bool:
-        """Whether the JSON object payload has this member, of whatever type.
+        """Whether there is a member where ``field`` leads, of whatever type: see ``field``.
 
         Raises ``DecodeError`` if the payload is not a JSON object.
         """
-        return field in self._document()
+        return self._document().has(field)
 
     def fields(self) -> list[str]:
         """Return the member names of a JSON object payload, or an empty list for any other payload."""
         try:
-            return list(self._document())
+            return self._document().names()
         except DecodeError:
             return []
 
-    def _document(self) -> dict[str, Any]:
+    def json(self) -> Any:
+        """Return what a JSON payload stands for: plain Python, made anew by each call, which shows itself everywhere.
+
+        Integers are ``int``, of any size that Python reads; other numbers are ``float``, with its precision: the digits
+        are what ``field`` has. Raises ``DecodeError`` for what is not JSON; names a member twice; holds ``NaN``, or a
+        number that ``int`` or ``float`` cannot hold; or is nested too deep.
+        """
+        found = members.plain(self.reveal())
+        if isinstance(found, members.Fault):
+            raise DecodeError(f"{self._name!r} {found.problem}")
+        return found
+
+    def _member(self, found: str | members.Fault) -> Secret:
+        if isinstance(found, members.Fault):
+            raise DecodeError(f"{self._name!r} {found.problem}")
+        return self.replace(found)
+
+    def _document(self) -> members.Document:
         # Parsed once: a secret of a thousand members is asked for each of them.
         if self.__members is None:
-            self.__members = _object(self.__payload)
-        if self.__members is None:
-            raise DecodeError(f"{self._name!r} is not a JSON object, so it has no fields")
+            found = members.parse(self._text() or "")
+            if isinstance(found, members.Fault):
+                raise DecodeError(f"{self._name!r} {found.problem}")
+            self.__members = found
         return self.__members
+
+    def _text(self) -> str | None:
+        return self.__payload if isinstance(self.__payload, str) else _decoded(self.__payload)
 
     def replace(self, payload: Payload | None = None, *, source: str | None = None) -> Secret:
         """Return this secret with another payload or source, and the same name, version and age."""
@@ -227,17 +251,3 @@ def _encoded(payload: str) -> bytes | None:
 
 def _comparable(payload: Payload) -> bytes:
     return payload if isinstance(payload, bytes) else payload.encode("utf-8", "surrogatepass")
-
-
-def _object(payload: Payload) -> dict[str, Any] | None:
-    text = payload if isinstance(payload, str) else _decoded(payload)
-    try:
-        document = json.loads(text) if text is not None else None
-    except (ValueError, RecursionError):  # JSONDecodeError holds the document
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _kind(value: object) -> str:
-    kinds = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return kinds.get(type(value), "null")

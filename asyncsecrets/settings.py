@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -46,11 +46,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key: its ``kind``, the environment variables that stand in for it, and the ``choices`` of a CHOICE."""
+    """One key: its ``kind``, the environment variables that stand in for it, and the ``choices`` of a CHOICE.
+
+    ``may_be_empty``: an empty text in a configuration is a value of it, not the same as leaving it out.
+    """
 
     kind: Kind = Kind.TEXT
     environ: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    may_be_empty: bool = False
 
     def check(self, value: object, where: str) -> Value:
         """Return ``value`` checked. Raises ConfigError with ``where`` and what is expected, never with the value."""
@@ -216,7 +220,7 @@ _VAULT: Final = {
     "refresh_interval": Setting(Kind.SECONDS, ("HCP_VAULT_REFRESH_INTERVAL", _REFRESH)),
     "renew_token": _vault("renew_token", Kind.BOOL),
     "revoke_on_close": _vault("revoke_on_close", Kind.BOOL),
-    "secret_field": _vault("secret_field"),
+    "secret_field": replace(_vault("secret_field"), may_be_empty=True),
     "secret_namespace": _vault("secret_namespace"),
     "tls_server_name": _vault("tls_server_name", tools="VAULT_TLS_SERVER_NAME"),
     "token": _vault("token", tools="VAULT_TOKEN"),

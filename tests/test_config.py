@@ -224,6 +224,21 @@ def test_an_empty_value_is_no_value():
     )
 
 
+@pytest.mark.parametrize(
+    "written", ['secret_field: ""', "secret_field: ''", "secret_field:", "secret_field: os.environ/X"]
+)
+def test_an_empty_secret_field_is_a_value(tmp_path: Path, written: str):
+    """It means the whole object, in a file as in a mapping; what the environment has for it does not count then."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"general_settings:\n  key_management_system: hashicorp_vault\n  key_management_settings:\n    {written}\n"
+    )
+    environ = {"X": "", "VAULT_ADDR": "http://127.0.0.1:1", "VAULT_TOKEN": "canary", "HCP_VAULT_SECRET_FIELD": "user"}
+    for source in (load_config(file, environ).sources["default"], config("hashicorp_vault", secret_field="")):
+        assert VaultSettings.from_mapping(source.settings, environ).default_field is None
+    assert VaultSettings.from_mapping(config("hashicorp_vault").settings, environ).default_field == "user"
+
+
 def test_an_empty_list_of_hosted_keys_hosts_nothing():
     """It is not the same as no list, which hosts every name."""
     assert config("env", hosted_keys=[]).hosted_keys == frozenset()

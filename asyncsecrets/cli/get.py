@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("name", metavar="NAME", help="a name, or a reference: secret://SOURCE/NAME?version=V&field=F")
     parser.add_argument("--version", metavar="V", dest="secret_version", help="this version instead of the current one")
-    parser.add_argument("--field", metavar="F", help="this member of a JSON object")
+    parser.add_argument("--field", metavar="F", help="a member of a JSON object: F, /PATH/TO/F, json:F")
     parser.add_argument("--reveal", action="store_true", help="print the value also on a terminal or with --json")
 
 

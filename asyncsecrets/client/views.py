@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.routing import ENVIRONMENT, Route
-from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError
+from asyncsecrets.errors import AsyncSecretsError, DecodeError, SecretNotFoundError
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.redaction import handed_out
 from asyncsecrets.secret import Secret
@@ -83,10 +83,8 @@ class Views:
         if route.member is not None:
             if not secret.has_field(route.member):  # raises for what is no JSON object: that is not absent, it is wrong
                 return self._absent_member(route)
-            member = secret.field(route.member)
-            return member if route.field is None else member.field(route.field)
-        field = route.field if route.field is not None else self._default_field()
-        return secret if field is None else secret.field(field)
+            return secret.field(route.member) if route.field is None else secret.nested(route.member).field(route.field)
+        return _chosen(secret, route.field, self._default_field())
 
     def _absent_member(self, route: Route) -> Secret:
         found = self.stand_in(route.name) if route.environment else None
@@ -153,6 +151,30 @@ class Views:
         if not routes:
             self._routes.pop(key, None)
         self._changed(reference, None)
+
+
+def _chosen(secret: Secret, field: str | None, default: str | None) -> Secret:
+    """The value, or the field of it that is asked for; ``default`` is the member of the payload that is the value.
+
+    Where that is all the payload has, its fields are those of the text in it, as at managers that store just the text.
+    """
+    if default is None:
+        return secret if field is None else secret.field(field)
+    if field is None:
+        return _value(secret, default)
+    if secret.fields() == [default] and not secret.has_field(field):
+        return secret.nested(default).field(field)
+    return secret.field(field)
+
+
+def _value(secret: Secret, default: str) -> Secret:
+    try:
+        return secret.field(default)
+    except DecodeError as error:
+        failure = str(error)
+    if not secret.has_field(default):  # raises for what is no JSON object
+        failure += f"; where none is named it is {default!r} (secret_field)"
+    raise DecodeError(failure)
 
 
 def remember(view: Secret) -> None:

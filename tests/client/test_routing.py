@@ -238,12 +238,6 @@ class TestPrimarySecret:
             with pytest.raises(DecodeError, match="'all' is not a JSON object"):
                 await client.get("A")
 
-    async def test_a_member_that_is_no_text_is_an_error(self) -> None:
-        """A number has no one text; it is neither converted nor absent."""
-        async with self.client(Manager({"all": self.PRIMARY}), {"NUMBER": "canary-env"}) as client:
-            with pytest.raises(DecodeError, match="a number"):
-                await client.get("NUMBER")
-
     async def test_hosted_members_have_no_stand_in(self) -> None:
         """hosted_keys and a member that is missing: not found, whatever the environment has."""
         client = self.client(Manager({"all": self.PRIMARY}), {"C": "canary-c"}, hosted_keys=frozenset({"C", "A"}))

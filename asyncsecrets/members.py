@@ -1,0 +1,270 @@
+"""The members of a JSON text: which of them a *field* means, and what its text is.
+
+=================  ==================================================================================================
+``port``           the member of this name
+``/db/port``       a path (RFC 6901): ``port`` of the member ``db``. ``/hosts/0`` is an item of a list; within a name
+                   ``~1`` is a slash and ``~0`` a tilde, so that ``/~1db`` is the member ``/db``
+``json:FIELD``     what FIELD means, as its JSON text, whatever it is; ``json:`` alone is the whole
+=================  ==================================================================================================
+
+Where a path, or what follows ``json:``, leads nowhere, the member that is called exactly so is meant. A text is itself,
+a number or a boolean its JSON text, digit for digit. Null, lists and objects have no text but the one that ``json:``
+asks for; it is a piece of the payload as it stands there.
+
+Nothing here raises: what is wrong comes back as a ``Fault``, so that no frame with a payload in it reaches a caller.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Final
+
+__all__ = ["Document", "Fault", "Number", "parse", "plain"]
+
+WHOLE: Final = "json:"
+"""What a field begins with that asks for JSON text."""
+
+_BOM: Final = "\ufeff"
+_MOST_NAMES: Final = 12
+_PRESENTABLE: Final = re.compile(r"[\w.:/@+ -]{1,40}")  # a longer name, or an odd one, may be a value itself
+_LONGEST_FIELD: Final = 80
+_POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
+_BLANKS: Final = re.compile(r"[ \t\n\r]*")
+_NOWHERE: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why there is no answer, to follow the secret's name in an error. Never a value."""
+
+    problem: str
+
+
+class Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+class _RefusedError(ValueError):
+    """What Python's decoder takes, and JSON has not."""
+
+
+class Document:
+    """A JSON object, and the ``text`` that it was read from."""
+
+    __slots__ = ("_root", "_text")
+
+    def __init__(self, root: dict[str, Any], text: str) -> None:
+        self._root = root
+        self._text = text
+
+    def names(self) -> list[str]:
+        """The members' names, in their order."""
+        return list(self._root)
+
+    def has(self, field: str) -> bool:
+        """Whether ``field`` leads to a member, of whatever kind."""
+        return self._find(field) is not None
+
+    def read(self, field: str) -> str | Fault:
+        """The text of what ``field`` means."""
+        found = self._root.get(field)  # nearly always it is the name of a text
+        if type(found) is str and not field.startswith(("/", WHOLE)):
+            return found
+        place = self._find(field)
+        if place is None:
+            return Fault(f"has no field {_shown(field)}{self._instead(field)}")
+        tokens, whole = place
+        if whole:
+            return _piece(self._text, tokens)
+        text = _text_of(_at(self._root, tokens))
+        return Fault(self._no_text(field, tokens)) if text is None else text
+
+    def read_any(self, field: str) -> str | Fault:
+        """The same, or the JSON text of what has no other."""
+        place = self._find(field)
+        if place is None or place[1] or _text_of(_at(self._root, place[0])) is not None:
+            return self.read(field)
+        return _piece(self._text, place[0])
+
+    def _find(self, field: str) -> tuple[tuple[str, ...], bool] | None:
+        """The way to what ``field`` means, and whether its JSON text is asked for."""
+        if field == WHOLE:
+            return (), True
+        if field.startswith(WHOLE) and (tokens := self._way(field.removeprefix(WHOLE))) is not None:
+            return tokens, True
+        tokens = self._way(field)
+        return None if tokens is None else (tokens, False)
+
+    def _way(self, field: str) -> tuple[str, ...] | None:
+        ways = (_tokens(field), (field,)) if _POINTER.fullmatch(field) else ((field,),)
+        return next((way for way in ways if _at(self._root, way) is not _NOWHERE), None)
+
+    def _instead(self, field: str) -> str:
+        """What there is in its place."""
+        field = field.removeprefix(WHOLE)
+        for path in (field.split("."), field.split("/")):
+            if _at(self._root, path) is not _NOWHERE:
+                return f"; did you mean {_shown(_pointer(path))}?"
+        way = _tokens(field) if _POINTER.fullmatch(field) else (field,)
+        while _at(self._root, way) is _NOWHERE:
+            way = way[:-1]
+        return f"; {_shown(_pointer(way)) if way else 'it'} {_content(_at(self._root, way))}"
+
+    def _no_text(self, field: str, tokens: tuple[str, ...]) -> str:
+        value = _at(self._root, tokens)
+        kind = "null" if value is None else "a list" if isinstance(value, list) else "an object"
+        inside = "0" if isinstance(value, list) else next(filter(_PRESENTABLE.fullmatch, value or ()), "")
+        path = f"; a member of it has a path, such as {_shown(_pointer((*tokens, inside)))}" if value and inside else ""
+        asked = WHOLE + (field if len(tokens) == 1 else _pointer(tokens))
+        return f"has no text in the field {_shown(field)}, but {kind}{path}; its JSON text is the field {_shown(asked)}"
+
+
+def parse(text: str) -> Document | Fault:
+    """Read a JSON object, one that begins with a byte order mark too."""
+    text = text.removeprefix(_BOM)
+    root = _attempt(_exact, text, _NO_OBJECT)
+    if isinstance(root, Fault):
+        return root
+    return Document(root, text) if isinstance(root, dict) else _NO_OBJECT
+
+
+def plain(text: str) -> Any:
+    """A JSON text as plain Python, or a Fault: whole numbers as ``int``, others as ``float``."""
+    return _attempt(_python, text.removeprefix(_BOM), _NO_JSON)
+
+
+_NO_OBJECT: Final = Fault("is not a JSON object, so it has no fields")
+_NO_JSON: Final = Fault("is not JSON")
+_TOO_DEEP: Final = Fault("is JSON that is nested too deep")
+
+
+def _attempt(decode: Callable[[str], Any], text: str, otherwise: Fault) -> Any:
+    try:
+        return decode(text)
+    except _RefusedError as refusal:
+        return Fault(f"is not proper JSON: {refusal}")
+    except RecursionError:
+        return _TOO_DEEP
+    except ValueError:  # JSONDecodeError holds the document
+        return otherwise
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _RefusedError(f"it has a member{' ' + _shown(twice) if _PRESENTABLE.fullmatch(twice) else ''} twice")
+    return members
+
+
+def _constant(_: str) -> Any:
+    raise _RefusedError("NaN and Infinity are no numbers of JSON")
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        raise _RefusedError("a number of it has more digits than Python reads") from None
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        raise _RefusedError("a number of it is more than a float can hold")
+    return number
+
+
+_exact: Final = json.JSONDecoder(
+    parse_int=Number, parse_float=Number, parse_constant=_constant, object_pairs_hook=_members
+).decode
+_python: Final = json.JSONDecoder(
+    parse_int=_integer, parse_float=_float, parse_constant=_constant, object_pairs_hook=_members
+).decode
+_next: Final = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
+
+
+def _tokens(pointer: str) -> tuple[str, ...]:
+    return tuple(token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:])
+
+
+def _pointer(tokens: Iterable[str]) -> str:
+    return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in tokens)
+
+
+def _at(value: Any, tokens: Sequence[str]) -> Any:
+    for token in tokens:
+        if isinstance(value, dict):
+            value = value.get(token, _NOWHERE)
+        elif isinstance(value, list) and _INDEX.fullmatch(token) and int(token) < len(value):
+            value = value[int(token)]
+        else:
+            return _NOWHERE
+    return value
+
+
+def _text_of(value: Any) -> str | None:
+    if isinstance(value, str):
+        return str(value)
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else None
+
+
+def _content(value: Any) -> str:
+    """What can be named in a value, for an error."""
+    if isinstance(value, dict):
+        return f"has {_listed(list(value))}"
+    if isinstance(value, list):
+        return f"is a list of {len(value)}"
+    return "is neither an object nor a list"
+
+
+def _listed(names: list[str]) -> str:
+    shown = [repr(name) for name in names if _PRESENTABLE.fullmatch(name)][:_MOST_NAMES]
+    rest = len(names) - len(shown)
+    if not names:
+        return "no members"
+    listed = ", ".join(shown) + (f"{' and ' if shown else ''}{rest}{' more' if shown else ' members'}" if rest else "")
+    return f"{listed} (name one by field=, --field or ?field=)"
+
+
+def _shown(field: str) -> str:
+    return repr(field if len(field) <= _LONGEST_FIELD else field[:_LONGEST_FIELD] + "...")
+
+
+def _piece(text: str, tokens: Iterable[str]) -> str | Fault:
+    """The piece of ``text``, which was parsed before, that ``tokens`` lead to."""
+    try:
+        at = _skip(text, 0)
+        for token in tokens:
+            at = _inside(text, at, token)
+        return text[at : _next(text, at)[1]]
+    except RecursionError:  # further down the stack than it was parsed at
+        return _TOO_DEEP
+
+
+def _inside(text: str, at: int, token: str) -> int:
+    """Where the member or item ``token`` begins of what begins at ``at``."""
+    is_list, index, name = text[at] == "[", 0, ""
+    at = _skip(text, at + 1)
+    while True:
+        if is_list:
+            name, index = str(index), index + 1
+        else:
+            name, at = _next(text, at)
+            at = _skip(text, _skip(text, at) + 1)  # the colon
+        if name == token:
+            return at
+        at = _skip(text, _skip(text, _next(text, at)[1]) + 1)  # the comma
+
+
+def _skip(text: str, at: int) -> int:
+    blanks = _BLANKS.match(text, at)
+    return blanks.end() if blanks else at

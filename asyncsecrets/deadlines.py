@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from contextvars import Context
 from types import TracebackType
 from typing import Self
 
@@ -82,7 +83,7 @@ class Deadline(threading.local):
         limit.due = loop.time() + self.seconds
         queue.append(limit)
         if self._timer is None:
-            self._timer = loop.call_at(limit.due, self._fire, loop)
+            self._timer = loop.call_at(limit.due, self._fire, loop, context=Context())
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop is not self._loop:
@@ -95,4 +96,4 @@ class Deadline(threading.local):
                 limit.expired = True
                 limit.task.cancel()
         if queue:
-            self._timer = loop.call_at(queue[0].due, self._fire, loop)
+            self._timer = loop.call_at(queue[0].due, self._fire, loop, context=Context())

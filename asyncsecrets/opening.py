@@ -10,6 +10,7 @@ from collections.abc import Callable
 from asyncsecrets import default
 from asyncsecrets.default import DefaultClient
 from asyncsecrets.errors import AsyncSecretsError, ClosedError
+from asyncsecrets.loops import in_thread, retrieve, running_loop, spawn
 
 __all__ = ["open_default"]
 
@@ -22,11 +23,10 @@ async def open_default(build: Callable[[], DefaultClient]) -> DefaultClient:
     Raises what ``build`` raises, for each caller an instance of its own, and ClosedError when the loop is shut down.
     """
     global _opening  # noqa: PLW0603
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     opening = _opening
     if opening is None or opening.done() or opening.get_loop() is not loop:
-        opening = _opening = loop.create_task(_open(build), name="asyncsecrets-open-default")
-        opening.add_done_callback(_retrieve)
+        opening = _opening = spawn(_open(build), name="asyncsecrets-open-default", loop=loop, done=_opened)
     await asyncio.wait({opening})  # not awaited directly: a cancelled caller would cancel it for everybody
     if opening.cancelled():
         raise ClosedError("the event loop was shut down while the default client was being opened")
@@ -37,13 +37,15 @@ async def open_default(build: Callable[[], DefaultClient]) -> DefaultClient:
 
 
 async def _open(build: Callable[[], DefaultClient]) -> DefaultClient:
-    client = await asyncio.to_thread(build)
+    client = await in_thread(build)
     return default.push_if_none(client)
 
 
-def _retrieve(opening: asyncio.Task[DefaultClient]) -> None:
-    if not opening.cancelled():
-        opening.exception()  # all who wanted to know may have been cancelled
+def _opened(opening: asyncio.Task[DefaultClient]) -> None:
+    global _opening  # noqa: PLW0603
+    if _opening is opening:
+        _opening = None  # it would keep the client
+    retrieve(opening)
 
 
 def _after_fork() -> None:

@@ -27,8 +27,8 @@ from asyncsecrets.cache.listener import Listener
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
-from asyncsecrets.cache.tasks import cancel_all, spawn
 from asyncsecrets.errors import ClosedError, UnsupportedOperationError
+from asyncsecrets.loops import cancel_all, running_loop, spawn
 
 __all__ = ["SingleFlightCache"]
 
@@ -196,7 +196,7 @@ class SingleFlightCache(Generic[K, V]):
         """End every task; whoever waits gets ClosedError. Harmless when closed already."""
         if self._closed:
             return
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self.owner not in (None, loop):
             raise UnsupportedOperationError(_ELSEWHERE)
         self._closed = True
@@ -239,8 +239,8 @@ class SingleFlightCache(Generic[K, V]):
         self._flights[key] = flight
         self._running.add(flight)
         self.stats.flights += 1
-        flight.task = spawn(self._fly(flight), name="asyncsecrets-flight", loop=loop)
-        flight.task.add_done_callback(partial(self._flown, flight))
+        end = partial(self._flown, flight)
+        flight.task = spawn(self._fly(flight), name="asyncsecrets-flight", loop=loop, done=end)
         return flight
 
     async def _fly(self, flight: Flight[K, V]) -> None:
@@ -343,7 +343,7 @@ class SingleFlightCache(Generic[K, V]):
         """Make sure that a renewer on the running loop vouches for what is hot, and return the loop."""
         if self._closed:
             raise ClosedError("the cache is closed")
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         renewer = self._renewer
         if renewer is None or renewer.loop is not loop or renewer.task.done():
             renewer = self._adopt(loop)

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from asyncsecrets.cache.guard import guard
 from asyncsecrets.cache.schedule import Event, Schedule
-from asyncsecrets.cache.tasks import spawn
+from asyncsecrets.loops import spawn
 
 __all__ = ["Renewer"]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import TypeVar
 
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.errors import ProviderError
+from asyncsecrets.loops import spawn
 from asyncsecrets.providers.base import BatchReader
 from asyncsecrets.retry import Retry, may_retry
 from asyncsecrets.secret import Secret
@@ -37,7 +39,7 @@ class Batcher:
         """Fetch the current version of ``name``, in company where there is any; retries included."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._depart)
+            loop.call_soon(self._depart, context=Context())
         answer: _Answer = loop.create_future()
         self._waiting.setdefault(name, []).append(answer)
         secret = await answer
@@ -64,9 +66,7 @@ class Batcher:
         size = self._provider.batch_size
         for start in range(0, len(names), size):
             chunk = {name: waiting[name] for name in names[start : start + size]}
-            task = asyncio.get_running_loop().create_task(self._travel(chunk), name="asyncsecrets-batch")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(spawn(self._travel(chunk), name="asyncsecrets-batch", done=self._tasks.discard))
 
     async def _travel(self, waiting: dict[str, list[_Answer]]) -> None:
         answers: dict[str, Secret | BaseException] = {}

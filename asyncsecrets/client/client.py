@@ -31,6 +31,7 @@ from asyncsecrets.errors import (
     SecretNotFoundError,
     UnsupportedOperationError,
 )
+from asyncsecrets.loops import running_loop
 from asyncsecrets.providers.base import Lister, Provider, VersionInfo, VersionLister
 from asyncsecrets.retry import Retry, RetryPolicy
 from asyncsecrets.secret import Payload, Secret
@@ -149,6 +150,7 @@ class SecretsClient(Administration):
         No secret is read: a manager that is down does not keep a program from starting. To insist, ``warm_up``.
         """
         self._check_open()
+        running_loop()
         try:
             await self._start_sources()
         except BaseException:
@@ -158,6 +160,7 @@ class SecretsClient(Administration):
     async def aclose(self) -> None:
         """Close everything this client opened, within two seconds; whoever waits gets ClosedError. Harmless when
         closed."""
+        running_loop()
         self._closed = True
         try:
             await asyncio.gather(*(source.home.run(source.aclose) for source in self._unique()))
@@ -375,6 +378,7 @@ class SecretsClient(Administration):
         given: builtins.list[Any] = [*names] if isinstance(names, Iterable) and not isinstance(names, str) else [None]
         if not all(isinstance(name, str) for name in given):
             raise ConfigError("several names are expected, as text, in a list or other iterable")
+        running_loop()
         wanted: builtins.list[str] = [*dict.fromkeys(given)]
         answers = await asyncio.gather(*(_attempt(read, name) for name in wanted))
         found = {name: answer for name, answer in zip(wanted, answers, strict=True) if isinstance(answer, Secret)}

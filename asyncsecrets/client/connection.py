@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.errors import ClosedError
+from asyncsecrets.loops import in_thread, retrieve, spawn
 from asyncsecrets.providers.base import Provider
 
 __all__ = ["CLOSE_WITHIN", "Connection"]
@@ -62,8 +63,7 @@ class Connection:
         if self._open_on is not loop:
             opening = self._opening
             if opening is None or opening.done() or opening.get_loop() is not loop:
-                opening = self._opening = loop.create_task(self._open(), name="asyncsecrets-open")
-                opening.add_done_callback(_retrieve)
+                opening = self._opening = spawn(self._open(), name="asyncsecrets-open", loop=loop, done=retrieve)
             await asyncio.wait({opening})  # not awaited directly: a cancelled caller would cancel it for everybody
             if opening.cancelled():
                 raise ClosedError(f"source {self._source!r} was closed while it was being opened")
@@ -76,7 +76,7 @@ class Connection:
 
     async def _open(self) -> None:
         if self._provider is None:  # importing its module, and with it an SDK, takes up to half a second
-            self._provider = await asyncio.to_thread(lambda: self.provider)
+            self._provider = await in_thread(lambda: self.provider)
         if self._open_on is not None:  # a loop that is gone
             self._open_on = None
             self._provider.abandon()
@@ -126,8 +126,3 @@ class Connection:
         for provider in (self._provider, self._companion):
             if provider is not None:
                 provider.abandon()
-
-
-def _retrieve(opening: asyncio.Task[None]) -> None:
-    if not opening.cancelled():
-        opening.exception()  # all who wanted to know may have been cancelled

@@ -12,7 +12,6 @@ under way on the old loop finds out that it is not at home any more before it to
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections import deque
@@ -20,8 +19,8 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from asyncsecrets.cache.tasks import spawn
 from asyncsecrets.errors import ClosedError, DeadlineExceededError, WriteOutcomeUnknownError
+from asyncsecrets.loops import running_loop, spawn, tell
 
 __all__ = ["Home", "cancel_elsewhere"]
 
@@ -69,7 +68,7 @@ class Home:
 
     def claim(self) -> bool:
         """Whether the running loop is home. It is, from now on, unless another one has that place and may still run."""
-        running = asyncio.get_running_loop()
+        running = running_loop()
         if self._loop is running:
             return True
         with self._lock:  # two threads may come at once
@@ -99,8 +98,7 @@ class Home:
         now, since = time.monotonic(), self._idle_since
         if since is None:
             since = self._idle_since = now
-            with contextlib.suppress(RuntimeError):  # closed a moment ago
-                loop.call_soon_threadsafe(self._not_idle)
+            tell(loop, self._not_idle)
         return now - since >= _IDLE_FOR
 
     def _not_idle(self) -> None:
@@ -144,8 +142,7 @@ class Home:
             if host is None or host is _running():
                 self._deliver()
                 return
-        with contextlib.suppress(RuntimeError):  # closed a moment ago: the next loop that comes does it first of all
-            host.call_soon_threadsafe(self._deliver_at, host)
+        tell(host, self._deliver_at, host)  # closed a moment ago: the next loop that comes does it first of all
 
     def _deliver_at(self, host: asyncio.AbstractEventLoop) -> None:
         with self._lock:
@@ -264,17 +261,14 @@ class _Visit:
     async def wait(self, host: asyncio.AbstractEventLoop, limit: float) -> asyncio.Future[Any] | None:
         """Return the done future of the operation, or None if it got no answer: ``too_late``, or its loop has
         ended, or is about to."""
-        try:
-            host.call_soon_threadsafe(self._receive, self)
-        except RuntimeError:  # that loop was closed a moment ago
+        if not tell(host, self._receive, self):  # that loop was closed a moment ago
             return None
         try:
             await self._answered(host, limit)
         finally:
             self.begun = not self._take_ticket()
             if not self._answer.done() and self.begun:
-                with contextlib.suppress(RuntimeError):
-                    host.call_soon_threadsafe(self._cancel)
+                tell(host, self._cancel)
         return self._answer if self._answer.done() and not self._turned_away else None
 
     def _take_ticket(self) -> bool:
@@ -292,8 +286,7 @@ class _Visit:
                 return
             if self._loop.time() - asked > limit / 4:  # it may be busy with this for long; is it alive?
                 asked = self._loop.time()
-                with contextlib.suppress(RuntimeError):
-                    host.call_soon_threadsafe(self._tell, self._hear)
+                tell(host, tell, self._loop, self._hear)
             await asyncio.wait({self._answer}, timeout=min(_LOOK_AFTER, limit / 4))
         self.too_late = not self._answer.done()
 
@@ -332,11 +325,7 @@ class _Visit:
         self._settle(partial(self._answer.set_result, None))
 
     def _settle(self, settle: Callable[[], None]) -> None:
-        self._tell(lambda: None if self._answer.done() else settle())
-
-    def _tell(self, callback: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop that wanted to know is gone
-            self._loop.call_soon_threadsafe(callback)
+        tell(self._loop, lambda: None if self._answer.done() else settle())
 
 
 def cancel_elsewhere(tasks: Collection[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop) -> None:
@@ -347,8 +336,7 @@ def cancel_elsewhere(tasks: Collection[asyncio.Task[Any]], loop: asyncio.Abstrac
             task.cancel()
 
     if tasks:
-        with contextlib.suppress(RuntimeError):  # it is closed
-            loop.call_soon_threadsafe(cancel)
+        tell(loop, cancel)
 
 
 def _retrieve(answer: asyncio.Future[Any]) -> None:

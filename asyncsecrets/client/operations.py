@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from asyncsecrets.errors import ClosedError
+from asyncsecrets.loops import retrieve, running_loop, spawn
 
 __all__ = ["Operations"]
 
@@ -53,9 +54,9 @@ class Operations:
     async def write(self, name: str, work: Work[T]) -> T:
         """Do something that runs on when its caller is cancelled, after what was begun before for the same name."""
         self._come_to_loop()
-        task = self._start(self._writes, _after(self._last_write.get(name), work))
+        work_after = _after(self._last_write.get(name), work)
+        task = self._start(self._writes, work_after, partial(self._written, name))
         self._last_write[name] = task
-        task.add_done_callback(partial(self._written, name))
         await asyncio.wait({task})
         return _result(task, f"{_CLOSED}; whether {name!r} was written is not known, so read it before you write again")
 
@@ -77,26 +78,29 @@ class Operations:
             await asyncio.wait(rest, timeout=within)
 
     def _come_to_loop(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._loop is not loop:
             self.abandon()
             self._loop = loop
 
-    def _start(self, tasks: set[asyncio.Task[Any]], work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work, name="asyncsecrets-operation")
+    def _start(
+        self,
+        tasks: set[asyncio.Task[Any]],
+        work: Coroutine[Any, Any, T],
+        written: Callable[[asyncio.Task[Any]], None] = lambda _: None,
+    ) -> asyncio.Task[T]:
+        def ended(task: asyncio.Task[T]) -> None:
+            tasks.discard(task)
+            written(task)
+            retrieve(task)
+
+        task = spawn(work, name="asyncsecrets-operation", loop=running_loop(), done=ended)
         tasks.add(task)
-        task.add_done_callback(partial(_ended, tasks))
         return task
 
     def _written(self, name: str, task: asyncio.Task[Any]) -> None:
         if self._last_write.get(name) is task:
             del self._last_write[name]
-
-
-def _ended(tasks: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:
-    tasks.discard(task)
-    if not task.cancelled():
-        task.exception()  # retrieved: the caller who wanted it may be gone
 
 
 async def _after(previous: asyncio.Task[Any] | None, work: Work[T]) -> T:

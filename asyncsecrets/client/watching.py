@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextvars import Context
 from hashlib import blake2b
 
 from asyncsecrets.errors import TransientError
+from asyncsecrets.loops import running_loop, tell
 from asyncsecrets.secret import Secret
 
 __all__ = ["OnChange", "Watchers"]
@@ -114,17 +115,19 @@ class _Follower:
     """One iterator that waits. Changes may come from the thread of another event loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         self.event = asyncio.Event()
 
     def wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # its loop is closed, and nobody waits any more
-            self._loop.call_soon_threadsafe(self.event.set)
+        tell(self._loop, self.event.set)  # if that loop is closed, nobody waits any more
 
     async def woken(self, within: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                await self.event.wait()
+        # A timer that is cancelled stays with the loop until its time, a day as a rule, and its context with it.
+        timer = self._loop.call_later(within, self.event.set, context=Context())
+        try:
+            await self.event.wait()
+        finally:
+            timer.cancel()
 
 
 def differs(old: Secret, new: Secret) -> bool:

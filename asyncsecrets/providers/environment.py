@@ -6,7 +6,6 @@ A variable that is set and empty is present: its value is the empty text. The en
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
+from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.dotenv import parse_dotenv
 from asyncsecrets.providers.files import WatchedFile
 from asyncsecrets.secret import Payload, Secret
@@ -105,7 +105,7 @@ class EnvironmentProvider:
         if self._file is None:
             return None
         try:
-            self._loaded = await asyncio.to_thread(self._file.read)
+            self._loaded = await in_thread(self._file.read)
         except FileNotFoundError:
             self._loaded = {}
         except ConfigError as error:

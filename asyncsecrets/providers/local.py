@@ -8,7 +8,6 @@ checkout is seen by the next call.
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
+from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.files import MAX_BYTES, WatchedFile, create_file, locked, read_regular, replace_file
 from asyncsecrets.providers.local_keys import (
@@ -115,7 +115,7 @@ class LocalProvider:
 
     async def open(self) -> None:
         """Load the encryption library and the key, and read the file. Raises ConfigError, MissingDependencyError."""
-        self._keys = await asyncio.to_thread(self._prepare)
+        self._keys = await in_thread(self._prepare)
 
     async def aclose(self) -> None:
         """Forget the key and refuse calls from now on."""
@@ -290,7 +290,7 @@ class LocalProvider:
     async def _in_thread(self, name: str | None, work: Callable[[], R]) -> R:
         """Run ``work`` in a thread, and make what the file system and the file say an error of ours."""
         try:
-            return await asyncio.to_thread(work)
+            return await in_thread(work)
         except ConfigError as error:
             problem: ProviderError = MalformedResponseError(f"local: {error}", provider=self.system, name=name)
         except PermissionError as error:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-__all__ = ["forget_session", "forget_task", "send_once"]
+__all__ = ["forget_session", "send_once"]
 
 # The process that each loop with a session of ours belongs to: a fork inherits loops, and shares what they poll with.
 _process_of: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -46,11 +46,6 @@ def forget_session(session: aiohttp.ClientSession) -> None:
     getattr(connector, "_conns", {}).clear()
     getattr(connector, "_acquired", set()).clear()
     connector._closed = True  # noqa: SLF001 - what its own close() sets; stops the finalizer
-
-
-def forget_task(task: Any) -> None:
-    """Let a task of a loop that will never run again be collected in silence."""
-    task._log_destroy_pending = False  # noqa: SLF001 - asyncio's own switch, as gather() uses it
 
 
 def _drop(transport: Any) -> None:

@@ -20,6 +20,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, UnavailableError
+from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.aws.codes import STALE
 from asyncsecrets.providers.aws.errors import Call, code_of, translate_chain
 
@@ -164,15 +165,13 @@ class SigningCredentials:
         if self._renewal is None:
             self._tried = self._clock()
             work = self._renew(because_rejected=because_rejected)
-            self._renewal = asyncio.get_running_loop().create_task(work, name="asyncsecrets-aws-credentials")
-            self._renewal.add_done_callback(self._ended)
+            self._renewal = spawn(work, name="asyncsecrets-aws-credentials", done=self._ended)
         return self._renewal
 
     def _ended(self, renewal: asyncio.Task[None]) -> None:
         if self._renewal is renewal:
             self._renewal = None
-        if not renewal.cancelled():
-            renewal.exception()  # retrieved: a renewal ahead of time has nobody who waits for it
+        retrieve(renewal)  # one ahead of time has nobody who waits for it
 
     async def _renew(self, *, because_rejected: bool) -> None:
         problem: AsyncSecretsError | None = None

@@ -17,6 +17,7 @@ from asyncsecrets.errors import (
     SecretNotFoundError,
     UnsupportedOperationError,
 )
+from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.aws.batch import BatchPermission, read_batch
 from asyncsecrets.providers.aws.documents import names_of, parameter_of, secret_of, version_id, versions_of
 from asyncsecrets.providers.aws.errors import REPLICATED, SCHEDULED
@@ -266,15 +267,13 @@ class AwsSecretsManagerProvider:
         """Take our stage from a version that did not become current, so that AWS lets go of it, if that can be done."""
         parameters = {"SecretId": name, "VersionStage": _STAGED, "RemoveFromVersionId": version}
         removal = self._call("UpdateSecretVersionStage", name, parameters, unless=_MOVED)
-        chore = asyncio.get_running_loop().create_task(removal, name="asyncsecrets-aws-unstage")
+        chore = spawn(removal, name="asyncsecrets-aws-unstage", done=self._chore_ended)
         self._chores.add(chore)
-        chore.add_done_callback(self._chore_ended)
         await asyncio.wait({chore})  # goes on when our caller is cancelled; if it fails, the conflict is what matters
 
     def _chore_ended(self, chore: asyncio.Task[Any]) -> None:
         self._chores.discard(chore)
-        if not chore.cancelled():
-            chore.exception()  # retrieved
+        retrieve(chore)
 
     def _extras(self) -> dict[str, Any]:
         settings = self.settings

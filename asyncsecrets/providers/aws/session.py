@@ -18,6 +18,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, ProviderError
+from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.aws.codes import STALE
 from asyncsecrets.providers.aws.credentials import configure, load_credentials
 from asyncsecrets.providers.aws.errors import NO_REGION, Call, code_of, translate
@@ -52,12 +53,13 @@ class Connection:
         """Make the client, in a thread, and the session. Nothing is sent. Raises ConfigError."""
         if self._transport.is_open:
             return
+        running_loop()
         leash = contextlib.ExitStack()
         leash.enter_context(_discreet())
         problem: AsyncSecretsError | None = None
         try:
             if self._client is None:
-                await asyncio.to_thread(self._make_client)
+                await in_thread(self._make_client)
             self._transport.open()
         except Exception as error:  # noqa: BLE001  # botocore raises ValueError and others for bad settings
             problem = self._misconfigured(error)

@@ -25,6 +25,7 @@ from yarl import URL
 
 from asyncsecrets.deadlines import Deadline
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
+from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.vault.errors import Answer, Call, TooLargeError, translate
 from asyncsecrets.providers.vault.idle import drop_idle
@@ -98,8 +99,9 @@ class Transport:
 
     async def open(self) -> None:
         """Read the TLS files (in a thread) and make the session. Raises ConfigError."""
+        running_loop()
         if self._secure:
-            self._options["ssl"] = await asyncio.to_thread(self._tls.load)
+            self._options["ssl"] = await in_thread(self._tls.load)
         settings = self._settings
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
@@ -198,7 +200,7 @@ class Transport:
         """Take up certificates that changed on disk; new connections use them. Returns whether any had."""
         if not self._secure:
             return False
-        context = await asyncio.to_thread(self._tls.reload)
+        context = await in_thread(self._tls.reload)
         if context is not None:
             self._options["ssl"] = context
         return context is not None

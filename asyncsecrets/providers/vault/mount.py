@@ -58,7 +58,7 @@ class Mount:
         self._engines: dict[int, KV1 | KV2] = {1: kv1, 2: kv2}
         self.likely: KV1 | KV2 = self._engines[configured or 2]
         self.verified = False
-        self._asking = SharedTask(self._ask)
+        self._asking = SharedTask(self._ask, "asyncsecrets-vault-mount")
         self._failure: AsyncSecretsError | None = None
         self._clock = clock
         self._found: set[str] = set()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from asyncsecrets.providers.sessions import forget_task
+from asyncsecrets.loops import spawn
 
 __all__ = ["SharedTask"]
 
@@ -14,8 +14,9 @@ __all__ = ["SharedTask"]
 class SharedTask:
     """At most one run of ``work`` at a time. ``work`` must not raise: it keeps its outcome where callers look."""
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         self._work = work
+        self._name = name
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -25,8 +26,7 @@ class SharedTask:
     def start(self) -> asyncio.Task[None]:
         """Start a run, or return the one under way."""
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work())
-            self._task.add_done_callback(self._done)
+            self._task = spawn(self._work(), name=self._name, done=self._done)
         return self._task
 
     async def join(self) -> None:
@@ -48,6 +48,4 @@ class SharedTask:
 
     def forget(self) -> None:
         """Let go of a run whose loop will never run again."""
-        task, self._task = self._task, None
-        if task is not None:
-            forget_task(task)
+        self._task = None

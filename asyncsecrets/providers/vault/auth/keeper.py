@@ -23,6 +23,7 @@ import copy
 import os
 import random
 from collections.abc import Callable
+from contextvars import Context
 
 from asyncsecrets.errors import (
     AsyncSecretsError,
@@ -73,8 +74,8 @@ class TokenKeeper:
         self._renew_given = renew
         self._revoke = revoke
         self._file_interval = file_interval
-        self._login = SharedTask(self._run_login)
-        self._upkeep = SharedTask(self._run_upkeep)
+        self._login = SharedTask(self._run_login, "asyncsecrets-vault-login")
+        self._upkeep = SharedTask(self._run_upkeep, "asyncsecrets-vault-upkeep")
         self.logins = 0
         self.renewals = 0
         self._closed = False
@@ -87,7 +88,7 @@ class TokenKeeper:
         self._refused = ""
         self._useless = 0  # tokens in a row that were refused before they served anybody
         self._in_vain = False  # the last login for a refused call did not help that call
-        self._checking = SharedTask(self._check)
+        self._checking = SharedTask(self._check, "asyncsecrets-vault-check")
         self._known: Token | None = None  # the token that the server knows although it refused it
         self._failure: AsyncSecretsError | None = None
         self._failures = 0
@@ -237,7 +238,8 @@ class TokenKeeper:
 
     def _schedule(self, delay: float) -> None:
         self._cancel_timer()
-        self._timer = asyncio.get_running_loop().call_later(max(0.05, delay), self._upkeep.start)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.05, delay), self._upkeep.start, context=Context())
 
     def _cancel_timer(self) -> None:
         timer, self._timer = self._timer, None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
+from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.vault.auth.tokens import Lease, TokenApi, token_text
 from asyncsecrets.providers.vault.paths import SYSTEM
 from asyncsecrets.providers.vault.settings import VaultSettings
@@ -185,7 +186,7 @@ async def read_credential(path: str, setting: str) -> str:
 
     Raises AuthenticationError.
     """
-    content = await asyncio.to_thread(_read, path)
+    content = await in_thread(partial(_read, path))
     if content is None:
         missing = f"{setting} {path!r} cannot be read: check that it exists and that this process may read it"
         raise _refused(missing + (_WAYS if Path(path).name == ".vault-token" else ""))

@@ -1,0 +1,121 @@
+"""What is asked of asyncio: the loop that runs, and tasks, timers and calls that belong to nobody.
+
+What asyncio starts takes along the context of whoever happened to start it: the trace, the session, the user of the
+first request. A flight serves many, a connection is kept for the next ones and a token for days; they would keep that
+request alive, and be counted to it. So all of them run in a context of their own, with nothing in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, NoReturn, TypeVar
+
+from asyncsecrets.errors import UnsupportedOperationError
+
+__all__ = ["LoopBound", "cancel_all", "in_thread", "is_asked_to_end", "retrieve", "running_loop", "spawn", "tell"]
+
+T = TypeVar("T")
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs. Raises UnsupportedOperationError where there is none, as under trio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    raise UnsupportedOperationError(
+        "asyncsecrets needs asyncio, and no asyncio event loop runs here; call it from a coroutine that asyncio.run() "
+        "or an asyncio framework runs (under anyio: its asyncio backend; under trio: in a thread, by asyncio.run())"
+    )
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do what would block the loop in a thread. Raises as ``running_loop`` does."""
+    running_loop()
+    return await asyncio.to_thread(work)
+
+
+def spawn(
+    coroutine: Coroutine[Any, Any, T],
+    *,
+    name: str,
+    loop: asyncio.AbstractEventLoop | None = None,
+    context: Context | None = None,
+    done: Callable[[asyncio.Task[T]], object] | None = None,
+) -> asyncio.Task[T]:
+    """Start ``coroutine`` on ``loop``, or the running one, at its next turn; hold on to the task, for asyncio does not.
+
+    It runs in ``context``, by default in an empty one, and so does ``done(task)`` when it has ended.
+
+    Not by ``loop.create_task``: an eager task factory would run a part of it before the caller has put on record that
+    it runs. A loop that is closed without ending its tasks cannot end this one either, and nothing is lost with it,
+    so its destruction is not reported.
+    """
+    context = Context() if context is None else context
+    loop = asyncio.get_running_loop() if loop is None else loop
+    task: asyncio.Task[T] = asyncio.Task(coroutine, loop=loop, name=name, context=context)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio's own gather() does
+    if done is not None:
+        task.add_done_callback(done, context=context)
+    return task
+
+
+def tell(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any) -> bool:
+    """Have ``callback(*args)`` called on ``loop``, from any thread; False if that loop is closed and never will."""
+    try:
+        loop.call_soon_threadsafe(callback, *args, context=Context())
+    except RuntimeError:
+        return False
+    return True
+
+
+async def cancel_all(tasks: set[asyncio.Task[None]], *, within: float | None) -> None:
+    """Cancel ``tasks`` and wait for their end, ``within`` seconds if given. Does not say how they ended."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=within)
+
+
+def is_asked_to_end() -> bool:
+    """Whether a CancelledError here is a cancellation of the task that runs, and not of something it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def retrieve(task: asyncio.Future[Any]) -> None:
+    """Take note of how ``task`` ended, so that asyncio does not: all who wanted to know may be gone.
+
+    An exception that is no ``Exception`` is for the program and not for them: the loop's handler hears of it, as it
+    hears of KeyboardInterrupt and SystemExit by itself.
+    """
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, Exception | KeyboardInterrupt | SystemExit):
+        report(error, task)
+
+
+def report(error: BaseException, task: asyncio.Future[Any]) -> None:
+    """Have the loop's exception handler hear of ``error``, which ended ``task`` and which nobody waits for."""
+    context = {"message": f"{type(error).__name__} ended a task of asyncsecrets", "exception": error, "task": task}
+    task.get_loop().call_exception_handler(context)
+
+
+class LoopBound:
+    """What belongs to one process, and there to one event loop at a time: it is neither copied nor pickled."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        kind = type(self).__name__
+        raise TypeError(
+            f"a {kind} can be neither copied nor pickled: its tasks, connections and locks belong to this process. "
+            f"Build one per process, from the same configuration"
+        )
+
+    def __copy__(self) -> NoReturn:
+        self.__reduce_ex__(4)
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        self.__reduce_ex__(4)

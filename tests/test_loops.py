@@ -1,0 +1,144 @@
+"""Without asyncio, with other loops than asyncio's own, and beside gevent."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import warnings
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import uvloop
+
+from asyncsecrets import SecretsClient, SingleFlightCache, get_secret, get_secret_bool
+from asyncsecrets.errors import UnsupportedOperationError
+from asyncsecrets.providers.aws import AwsSecretsManagerProvider
+from asyncsecrets.providers.environment import EnvironmentProvider
+from asyncsecrets.providers.local import LocalProvider
+from asyncsecrets.providers.vault import VaultProvider
+from tests.client.support import Manager, client_of
+
+
+async def fetch(key: str) -> str:
+    return key
+
+
+def cache() -> SingleFlightCache[str, str]:
+    return SingleFlightCache(fetch)
+
+
+def client() -> SecretsClient:
+    return client_of(Manager({"NAME": "canary"}))
+
+
+async def enter() -> None:
+    async with client():
+        pass
+
+
+async def follow() -> None:
+    await anext(client().watch("NAME"))
+
+
+async def put_into_a_cache() -> None:
+    cache().put("key", "value")
+
+
+ENTRIES: dict[str, Callable[[], Awaitable[Any]]] = {
+    "get_secret": lambda: get_secret("NAME"),
+    "get_secret with a default": lambda: get_secret("NAME", "canary-default"),
+    "get_secret_bool": lambda: get_secret_bool("NAME"),
+    "cache.get": lambda: cache().get("key"),
+    "cache.refresh": lambda: cache().refresh("key"),
+    "cache.aclose": lambda: cache().aclose(),
+    "cache.put": put_into_a_cache,
+    "async with": enter,
+    "start": lambda: client().start(),
+    "aclose": lambda: client().aclose(),
+    "get": lambda: client().get("NAME"),
+    "get of a version": lambda: client().get("NAME", version="1"),
+    "get_many": lambda: client().get_many(["NAME", "OTHER"]),
+    "warm_up": lambda: client().warm_up(["NAME"]),
+    "resolve": lambda: client().resolve({"key": "os.environ/NAME"}),
+    "refresh": lambda: client().refresh("NAME"),
+    "put": lambda: client().put("NAME", "canary-2"),
+    "delete": lambda: client().delete("NAME"),
+    "delete of a version": lambda: client().delete("NAME", versions=["1"]),
+    "restore": lambda: client().restore("NAME"),
+    "destroy": lambda: client().destroy("NAME"),
+    "list": lambda: client().list(),
+    "versions": lambda: client().versions("NAME"),
+    "watch": follow,
+    "vault": lambda: VaultProvider.from_settings(
+        {}, {"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_TOKEN": "canary"}
+    ).open(),
+    "aws": lambda: AwsSecretsManagerProvider.from_settings({"aws_region_name": "eu-west-1"}, {}).open(),
+    "local": lambda: LocalProvider("secrets.yaml").open(),
+    "env": lambda: EnvironmentProvider({}, dotenv=".env").open(),
+}
+
+
+def _under_trio(entry: Callable[[], Awaitable[Any]]) -> None:
+    trio.run(entry)
+
+
+def _under_nothing(entry: Callable[[], Awaitable[Any]]) -> None:
+    waiting = entry().__await__()
+    try:
+        next(waiting)
+    finally:
+        waiting.close()
+
+
+@pytest.mark.parametrize("run", [_under_trio, _under_nothing])
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_without_asyncio_there_is_one_clear_error(
+    entry: str, run: Callable[[Callable[[], Awaitable[Any]]], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ours, from everywhere, before anything is begun: no coroutine is left that was never awaited."""
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UnsupportedOperationError, match="needs asyncio"):
+            run(ENTRIES[entry])
+
+
+def test_every_operation_of_the_client_is_among_the_entries() -> None:
+    """A coroutine method that is new here has an entry above, or stands with those that go the same way."""
+    methods = {name for name, _ in inspect.getmembers(SecretsClient, inspect.iscoroutinefunction) if name[0] != "_"}
+    same_way = {"patch", "rotate", "metadata", "write_metadata", "encrypt"}  # by the same two functions as the rest
+    assert methods - same_way <= set(ENTRIES)
+
+
+def test_what_needs_no_loop_works_without_one() -> None:
+    """Looking at what is there."""
+    found = client()
+    assert found.peek("NAME") is None
+    found.invalidate("NAME")
+    assert found.health().state
+    assert found.explain("NAME").source == "default"
+    assert len(found.status()) == 2
+
+
+def test_uvloop_runs_it_all() -> None:
+    """Cold and warm, a write, another loop after it."""
+    found = client()
+
+    async def use(expected: str) -> None:
+        assert (await found.get("NAME")).reveal() == expected
+        assert await found.list() == ["NAME"]
+        await found.put("NAME", "canary-2")
+        assert (await found.get("NAME")).reveal() == "canary-2"
+
+    for expected in ("canary", "canary-2"):
+        with uvloop_runner() as runner:
+            runner.run(use(expected))
+    with uvloop_runner() as runner:
+        runner.run(found.aclose())
+
+
+def uvloop_runner() -> Any:
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)

@@ -2,7 +2,8 @@
 
 What asyncio starts takes along the context of whoever happened to start it: the trace, the session, the user of the
 first request. A flight serves many, a connection is kept for the next ones and a token for days; they would keep that
-request alive, and be counted to it. So all of them run in a context of their own, with nothing in it.
+request alive, and be counted to it. So all of them run in a context of their own, with nothing in it but the
+*errand* (``asyncsecrets.errands``) that they are part of.
 """
 
 from __future__ import annotations
@@ -12,9 +13,20 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, NoReturn, TypeVar
 
+from asyncsecrets.errands import carrying
 from asyncsecrets.errors import UnsupportedOperationError
 
-__all__ = ["LoopBound", "cancel_all", "in_thread", "is_asked_to_end", "retrieve", "running_loop", "spawn", "tell"]
+__all__ = [
+    "LoopBound",
+    "cancel_all",
+    "in_thread",
+    "is_asked_to_end",
+    "report",
+    "retrieve",
+    "running_loop",
+    "spawn",
+    "tell",
+]
 
 T = TypeVar("T")
 
@@ -47,13 +59,13 @@ def spawn(
 ) -> asyncio.Task[T]:
     """Start ``coroutine`` on ``loop``, or the running one, at its next turn; hold on to the task, for asyncio does not.
 
-    It runs in ``context``, by default in an empty one, and so does ``done(task)`` when it has ended.
+    It runs in ``context``, by default in one that is empty but for the errand; so does ``done(task)``, when it ended.
 
     Not by ``loop.create_task``: an eager task factory would run a part of it before the caller has put on record that
     it runs. A loop that is closed without ending its tasks cannot end this one either, and nothing is lost with it,
     so its destruction is not reported.
     """
-    context = Context() if context is None else context
+    context = carrying() if context is None else context
     loop = asyncio.get_running_loop() if loop is None else loop
     task: asyncio.Task[T] = asyncio.Task(coroutine, loop=loop, name=name, context=context)
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # as asyncio's own gather() does
@@ -88,16 +100,20 @@ def is_asked_to_end() -> bool:
 def retrieve(task: asyncio.Future[Any]) -> None:
     """Take note of how ``task`` ended, so that asyncio does not: all who wanted to know may be gone.
 
-    An exception that is no ``Exception`` is for the program and not for them: the loop's handler hears of it, as it
-    hears of KeyboardInterrupt and SystemExit by itself.
+    An exception that is no ``Exception`` is for the program and not for them: the loop's handler hears of it.
     """
     error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, Exception | KeyboardInterrupt | SystemExit):
+    if error is not None and not isinstance(error, Exception):
         report(error, task)
 
 
 def report(error: BaseException, task: asyncio.Future[Any]) -> None:
-    """Have the loop's exception handler hear of ``error``, which ended ``task`` and which nobody waits for."""
+    """Have the loop's exception handler hear of ``error``, which ended ``task`` and which nobody waits for.
+
+    Not of KeyboardInterrupt and SystemExit: asyncio hands these on by itself, to whoever runs the loop.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return
     context = {"message": f"{type(error).__name__} ended a task of asyncsecrets", "exception": error, "task": task}
     task.get_loop().call_exception_handler(context)
 

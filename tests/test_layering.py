@@ -16,6 +16,7 @@ PACKAGE = Path(asyncsecrets.__file__).parent
 FLOORS = {
     "asyncsecrets.errors": 0,
     "asyncsecrets.members": 0,
+    "asyncsecrets.errands": 0,
     "asyncsecrets.loops": 0,
     "asyncsecrets.secret": 0,
     "asyncsecrets.cache": 1,

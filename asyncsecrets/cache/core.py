@@ -27,8 +27,9 @@ from asyncsecrets.cache.listener import Listener
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
-from asyncsecrets.errors import ClosedError, UnsupportedOperationError
-from asyncsecrets.loops import cancel_all, running_loop, spawn
+from asyncsecrets.errands import set_out
+from asyncsecrets.errors import ClosedError, UnavailableError, UnsupportedOperationError
+from asyncsecrets.loops import cancel_all, report, running_loop, spawn
 
 __all__ = ["SingleFlightCache"]
 
@@ -36,7 +37,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _ELSEWHERE = "this cache is in use on another running event loop; ask there, or use peek() for what is warm"
-_CUT_SHORT = "the fetch was cancelled before it was answered"
+_MOVED = "the cache was closed, or went to another event loop, while this value was being fetched"
 _CLOSE_WITHIN = 2.0  # seconds that a flight may take to notice that it is cancelled
 
 
@@ -127,7 +128,7 @@ class SingleFlightCache(Generic[K, V]):
             flight = self._launch(key, loop)
         else:
             self.stats.joined += 1
-        flight.waiters.append(waiter)
+        flight.join(waiter)
         return waiter
 
     def peek(self, key: K) -> V | None:
@@ -152,7 +153,7 @@ class SingleFlightCache(Generic[K, V]):
         """
         loop = self._wake_up()
         waiter: asyncio.Future[V] = loop.create_future()
-        (self._in_the_air(key) or self._launch(key, loop)).waiters.append(waiter)
+        (self._in_the_air(key) or self._launch(key, loop)).join(waiter)
         return await waiter
 
     def put(self, key: K, value: V) -> None:
@@ -245,8 +246,13 @@ class SingleFlightCache(Generic[K, V]):
 
     async def _fly(self, flight: Flight[K, V]) -> None:
         # Returns nothing: a task's repr shows its result, and a debug log shows the task's repr.
+        set_out(flight)
         try:
             value = await self._confirmed(flight)
+        except asyncio.CancelledError:
+            if flight.task.cancelling():
+                raise
+            self._land_failure(flight, _cut_short())  # what it waited for was cancelled, and it was not
         except Exception as error:  # noqa: BLE001  # whatever fetch raises goes to whoever waits for it
             self._land_failure(flight, error)
         else:
@@ -269,11 +275,14 @@ class SingleFlightCache(Generic[K, V]):
 
     def _flown(self, flight: Flight[K, V], task: asyncio.Task[None]) -> None:
         """The task has ended. If it did so without landing, nobody may be left waiting, nor the entry unrenewed."""
+        is_ours = flight in self._running  # not if another loop has the cache by now
         self._running.discard(flight)
-        error = None if task.cancelled() else task.exception()  # asked for, so that asyncio does not log it
         if self._leave_record(flight):
             self._retry_later(flight.key)
-        flight.fail(error if isinstance(error, Exception) else ClosedError(_CUT_SHORT))
+        if task.cancelled():
+            flight.fail(_cut_short() if is_ours and not self._closed else ClosedError(_MOVED))
+        elif (error := task.exception()) is not None and not flight.fail(error):
+            report(error, task)
 
     def _land(self, flight: Flight[K, V], value: V) -> None:
         if self._leave_record(flight):
@@ -404,6 +413,10 @@ class SingleFlightCache(Generic[K, V]):
         if self._renewer is not None:
             self._renewer.detach()
         self._renewer, self._flights, self._running = None, {}, set()
+
+
+def _cut_short() -> UnavailableError:
+    return UnavailableError("the fetch was cancelled before it was answered", provider="cache")
 
 
 _caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()

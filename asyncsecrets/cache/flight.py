@@ -6,6 +6,8 @@ import asyncio
 import copy
 from typing import Generic, TypeVar
 
+from asyncsecrets.errands import Errand, wait_for, whose
+
 __all__ = ["Flight", "fresh"]
 
 K = TypeVar("K")
@@ -13,7 +15,7 @@ V = TypeVar("V")
 E = TypeVar("E", bound=BaseException)
 
 
-class Flight(Generic[K, V]):
+class Flight(Errand, Generic[K, V]):
     """The one fetch of ``key`` that is running.
 
     Callers wait on futures of their own, so a cancelled caller harms only itself. A flight is *on record* while the
@@ -21,13 +23,21 @@ class Flight(Generic[K, V]):
     already waited and is not stored.
     """
 
-    __slots__ = ("key", "task", "waiters")
+    __slots__ = ("waiters",)
 
+    key: K
     task: asyncio.Task[None]
 
     def __init__(self, key: K) -> None:
-        self.key = key
+        super().__init__(key)
         self.waiters: list[asyncio.Future[V]] = []
+
+    def join(self, waiter: asyncio.Future[V]) -> None:
+        """Have ``waiter`` told how it ends. Raises UnsupportedOperationError if it waits for who asks."""
+        asker = whose()
+        if asker is not None:
+            wait_for(self, waiter, asker)
+        self.waiters.append(waiter)
 
     def resolve(self, value: V) -> None:
         """Give ``value`` to every waiter that is still there."""
@@ -36,12 +46,13 @@ class Flight(Generic[K, V]):
                 waiter.set_result(value)
         self.waiters.clear()
 
-    def fail(self, error: BaseException) -> None:
-        """Give every waiter that is still there an instance of ``error`` of its own."""
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_exception(fresh(error))
+    def fail(self, error: BaseException) -> bool:
+        """Give every waiter that is still there an instance of ``error`` of its own; say whether there was any."""
+        waiting = [waiter for waiter in self.waiters if not waiter.done()]
+        for waiter in waiting:
+            waiter.set_exception(fresh(error))
         self.waiters.clear()
+        return bool(waiting)
 
 
 def fresh(error: E) -> E:

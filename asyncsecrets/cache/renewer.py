@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from asyncsecrets.cache.guard import guard
 from asyncsecrets.cache.schedule import Event, Schedule
-from asyncsecrets.loops import spawn
+from asyncsecrets.loops import retrieve, spawn
 
 __all__ = ["Renewer"]
 
@@ -65,10 +65,7 @@ class Renewer(Generic[K]):
         self._wake: asyncio.Future[None] | None = None
         self._wakes_at = float("inf")
         self.loop = asyncio.get_running_loop()
-        # In a context of its own: it must not keep what belongs to the request that happened to start it.
-        context = contextvars.Context()
-        self.task = spawn(self._run(), name="asyncsecrets-renewer", loop=self.loop, context=context)
-        self.task.add_done_callback(lambda _: self._finish(), context=context)  # also if it is cancelled at once
+        self.task = spawn(self._run(), name="asyncsecrets-renewer", loop=self.loop, context=Context(), done=self._ended)
 
     @property
     def alive(self) -> bool:
@@ -117,6 +114,10 @@ class Renewer(Generic[K]):
                 await self._sleep()
         finally:
             self._finish()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._finish()  # also if it is cancelled at once
+        retrieve(task)
 
     def _finish(self) -> None:
         self._ending = True  # whoever comes from another loop now need not wait for on_end

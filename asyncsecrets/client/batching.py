@@ -8,8 +8,9 @@ from contextvars import Context
 from typing import TypeVar
 
 from asyncsecrets.cache.flight import fresh
+from asyncsecrets.client.operations import cut_short
 from asyncsecrets.errors import ProviderError
-from asyncsecrets.loops import spawn
+from asyncsecrets.loops import is_asked_to_end, spawn
 from asyncsecrets.providers.base import BatchReader
 from asyncsecrets.retry import Retry, may_retry
 from asyncsecrets.secret import Secret
@@ -74,11 +75,17 @@ class Batcher:
             if len(waiting) > 1:  # one name alone is asked for in the plain way
                 answers.update(await self._attempts(lambda: self._provider.get_many(list(waiting))))
         except asyncio.CancelledError:
-            for futures in waiting.values():
-                _cancel(futures)
-            raise
+            if is_asked_to_end():
+                for futures in waiting.values():
+                    _cancel(futures)
+                raise
+            answers = dict.fromkeys(waiting, cut_short(self._provider.system, None))
         except Exception as error:  # noqa: BLE001  # goes to everybody who travelled
             answers = dict.fromkeys(waiting, error)
+        except BaseException as error:
+            for futures in waiting.values():
+                _settle(futures, error)
+            raise
         else:
             answers = {name: answer for name, answer in answers.items() if not _may_succeed_alone(answer)}
         for name, futures in waiting.items():

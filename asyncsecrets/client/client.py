@@ -207,7 +207,7 @@ class SecretsClient(Administration):
         except ClosedError:
             if self._closed:
                 raise
-            # Another loop is home now, or somebody cancelled every task there is.
+            # Another loop is home now.
             return await found.home.run(partial(found.read, route))
         else:
             return found.seen(secret, route)

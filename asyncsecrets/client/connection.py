@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from asyncsecrets.cache.flight import fresh
-from asyncsecrets.errors import ClosedError
-from asyncsecrets.loops import in_thread, retrieve, spawn
+from asyncsecrets.client.operations import cut_short
+from asyncsecrets.errands import Errand, set_out, wait_for, whose
+from asyncsecrets.errors import AsyncSecretsError, ClosedError
+from asyncsecrets.loops import in_thread, is_asked_to_end, retrieve, spawn
 from asyncsecrets.providers.base import Provider
 
 __all__ = ["CLOSE_WITHIN", "Connection"]
@@ -41,6 +43,8 @@ class Connection:
         self._at_home = at_home
         self._open_on: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._errand = Errand(f"opening of {source}")
+        self._ended: asyncio.Task[None] | None = None  # the last opening that close() cut short
         self.closed = False
 
     @property
@@ -64,9 +68,13 @@ class Connection:
             opening = self._opening
             if opening is None or opening.done() or opening.get_loop() is not loop:
                 opening = self._opening = spawn(self._open(), name="asyncsecrets-open", loop=loop, done=retrieve)
+                self._errand.task = opening
+            asker = whose()
+            if asker is not None:
+                wait_for(self._errand, opening, asker)
             await asyncio.wait({opening})  # not awaited directly: a cancelled caller would cancel it for everybody
             if opening.cancelled():
-                raise ClosedError(f"source {self._source!r} was closed while it was being opened")
+                raise self._cut_short(opening)
             error = opening.exception()
             if error is not None:
                 raise fresh(error)
@@ -74,7 +82,13 @@ class Connection:
                 raise ClosedError(f"source {self._source!r} was closed while it was being opened")
         return self.provider
 
+    def _cut_short(self, opening: asyncio.Task[None]) -> AsyncSecretsError:
+        if self.closed or opening is self._ended or not self._at_home():
+            return ClosedError(f"source {self._source!r} was closed while it was being opened")
+        return cut_short(getattr(self._provider, "system", self._source), None, sent=False)
+
     async def _open(self) -> None:
+        set_out(self._errand)
         if self._provider is None:  # importing its module, and with it an SDK, takes up to half a second
             self._provider = await in_thread(lambda: self.provider)
         if self._open_on is not None:  # a loop that is gone
@@ -98,6 +112,7 @@ class Connection:
         loop = asyncio.get_running_loop()
         opening, self._opening = self._opening, None
         if opening is not None and opening.get_loop() is loop and not opening.done():
+            self._ended = opening
             opening.cancel()
             await asyncio.wait({opening}, timeout=within)
         if self._open_on is loop:
@@ -109,11 +124,11 @@ class Connection:
         try:
             async with asyncio.timeout(within):
                 await provider.aclose()
-        except Exception:  # noqa: BLE001  # it is not usable any more, and whoever closes can do nothing about it
+        except BaseException as error:  # it is not usable any more
             provider.abandon()
-        except asyncio.CancelledError:
-            provider.abandon()
-            raise
+            # About an error, whoever closes can do nothing; and a cancellation may be that of what closing waited for.
+            if not isinstance(error, Exception | asyncio.CancelledError) or is_asked_to_end():
+                raise
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:

@@ -19,8 +19,11 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from asyncsecrets.cache.flight import fresh
+from asyncsecrets.client.operations import cut_short
+from asyncsecrets.errands import carrying
 from asyncsecrets.errors import ClosedError, DeadlineExceededError, WriteOutcomeUnknownError
-from asyncsecrets.loops import running_loop, spawn, tell
+from asyncsecrets.loops import is_asked_to_end, retrieve, running_loop, spawn, tell
 
 __all__ = ["Home", "cancel_elsewhere"]
 
@@ -182,7 +185,7 @@ class Home:
                     if self.here:
                         raise
             else:
-                visit = _Visit(operation, partial(self._receive, host), partial(self._is_home, host))
+                visit = _Visit(self._system, operation, partial(self._receive, host), partial(self._is_home, host))
                 answer = await visit.wait(host, self._limit)
                 if answer is not None:
                     return cast("T", answer.result())
@@ -241,14 +244,20 @@ class _Visit:
     """
 
     def __init__(
-        self, operation: Callable[[], Awaitable[Any]], receive: Callable[[_Visit], None], at_home: Callable[[], bool]
+        self,
+        system: str,
+        operation: Callable[[], Awaitable[Any]],
+        receive: Callable[[_Visit], None],
+        at_home: Callable[[], bool],
     ) -> None:
+        self._system = system
         self._operation = operation
         self._receive = receive
         self._at_home = at_home
+        self._context = carrying()
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[Any] = self._loop.create_future()
-        self._answer.add_done_callback(_retrieve)
+        self._answer.add_done_callback(retrieve)
         self._task: asyncio.Task[None] | None = None
         self._ticket = [self]  # taken by whoever is first: the other loop, to begin, or the caller, to give it up
         self._heard = self._loop.time()
@@ -301,14 +310,24 @@ class _Visit:
         """Carry it out on ``host``, the running loop, unless nobody waits for it any more."""
         if not self._take_ticket():
             return None
-        self._task = spawn(self._carry_out(), name="asyncsecrets-visit", loop=host)
-        self._task.add_done_callback(lambda task: self.turn_away() if task.cancelled() else None)
+        self._task = spawn(self._carry_out(), name="asyncsecrets-visit", loop=host, context=self._context)
+        self._task.add_done_callback(self._carried_out)
         return self._task
+
+    def _carried_out(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            self.turn_away()
+        elif (error := task.exception()) is not None:
+            self._settle(partial(self._answer.set_exception, fresh(error)))
 
     async def _carry_out(self) -> None:
         # Returns nothing: a task's repr shows its result, and a debug log shows the task's repr.
         try:
             result = await self._operation()
+        except asyncio.CancelledError:
+            if is_asked_to_end():
+                raise
+            self._settle(partial(self._answer.set_exception, cut_short(self._system, None)))
         except ClosedError as error:
             if self._at_home():
                 self._settle(partial(self._answer.set_exception, error))
@@ -337,11 +356,6 @@ def cancel_elsewhere(tasks: Collection[asyncio.Task[Any]], loop: asyncio.Abstrac
 
     if tasks:
         tell(loop, cancel)
-
-
-def _retrieve(answer: asyncio.Future[Any]) -> None:
-    if not answer.cancelled():
-        answer.exception()  # the caller who wanted it may be gone
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-from asyncsecrets.errors import ClosedError
+from asyncsecrets.cache.flight import fresh
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, UnavailableError, WriteOutcomeUnknownError
 from asyncsecrets.loops import retrieve, running_loop, spawn
 
-__all__ = ["Operations"]
+__all__ = ["Operations", "cut_short"]
 
 T = TypeVar("T")
 
@@ -26,7 +27,9 @@ class Operations:
     here and at the manager.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, system: str) -> None:
+        self._system = system
+        self._closed = False
         self.abandon()
 
     def abandon(self) -> None:
@@ -49,7 +52,7 @@ class Operations:
             await asyncio.wait({task})
         finally:
             task.cancel()  # if the caller is cancelled; else it has ended
-        return _result(task, _CLOSED)
+        return self._result(task)
 
     async def write(self, name: str, work: Work[T]) -> T:
         """Do something that runs on when its caller is cancelled, after what was begun before for the same name."""
@@ -58,7 +61,7 @@ class Operations:
         task = self._start(self._writes, work_after, partial(self._written, name))
         self._last_write[name] = task
         await asyncio.wait({task})
-        return _result(task, f"{_CLOSED}; whether {name!r} was written is not known, so read it before you write again")
+        return self._result(task, name)
 
     def begin(self, work: Work[None]) -> None:
         """Do something that nobody waits for. It ends with this, if not before."""
@@ -68,6 +71,7 @@ class Operations:
     async def close(self, within: float) -> None:
         """Wait up to ``within`` seconds for the writes under way, then end everything."""
         self._come_to_loop()
+        self._closed = True
         for task in self._reads:
             task.cancel()
         if self._writes:
@@ -98,6 +102,24 @@ class Operations:
         tasks.add(task)
         return task
 
+    def _result(self, task: asyncio.Task[T], written: str | None = None) -> T:
+        if task.cancelled():
+            raise self._cancelled(task, written)
+        error = task.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise fresh(error)
+        return task.result()
+
+    def _cancelled(self, task: asyncio.Task[Any], written: str | None) -> AsyncSecretsError:
+        """Why: by close(), because another loop has come home, or by whoever cancels all tasks that there are."""
+        unknown = f"; whether {written!r} was written is not known, so read it before you write again"
+        if self._closed or task.get_loop() is not self._loop:
+            return ClosedError(_CLOSED + (unknown if written is not None else ""))
+        if written is None:
+            return cut_short(self._system, None, sent=False)
+        message = f"{self._system}: the write was cancelled before it was answered{unknown}"
+        return WriteOutcomeUnknownError(message, provider=self._system, name=written, outcome_unknown=True)
+
     def _written(self, name: str, task: asyncio.Task[Any]) -> None:
         if self._last_write.get(name) is task:
             del self._last_write[name]
@@ -109,7 +131,11 @@ async def _after(previous: asyncio.Task[Any] | None, work: Work[T]) -> T:
     return await work()
 
 
-def _result(task: asyncio.Task[T], closed: str) -> T:
-    if task.cancelled():
-        raise ClosedError(closed)
-    return task.result()
+def cut_short(system: str, name: str | None, *, sent: bool = True) -> UnavailableError:
+    """The error of a call that ended with a cancellation which nobody asked for: of something that it waited for."""
+    return UnavailableError(
+        f"{system}: the call was cancelled before it was answered, by its provider or by something that this waits for",
+        provider=system,
+        name=name,
+        outcome_unknown=sent,
+    )

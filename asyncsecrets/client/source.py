@@ -16,10 +16,11 @@ from asyncsecrets.client.batching import Batcher
 from asyncsecrets.client.connection import CLOSE_WITHIN, Connection
 from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
-from asyncsecrets.client.operations import Operations
+from asyncsecrets.client.operations import Operations, cut_short
 from asyncsecrets.client.routing import Route
 from asyncsecrets.client.views import Changed, Key, Views
 from asyncsecrets.config import SourceConfig
+from asyncsecrets.errands import set_out, under
 from asyncsecrets.errors import (
     AccessDeniedError,
     AsyncSecretsError,
@@ -30,6 +31,7 @@ from asyncsecrets.errors import (
     ProviderError,
     SecretNotFoundError,
 )
+from asyncsecrets.loops import is_asked_to_end
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.retry import Retry
@@ -70,7 +72,7 @@ class Source:
         self.is_environment = config.system == "env"
         self.retry = retry
         self.last_error: type[AsyncSecretsError] | None = None
-        self.operations = Operations()
+        self.operations = Operations(config.system)
         self.home = Home(config.system, retry.policy.deadline + CLOSE_WITHIN, self._moved)
         self._keeps = config.freshness.cached and config.access_mode.reads
         self._environment = environment if config.hosted_keys is None and not self.is_environment else None
@@ -147,6 +149,7 @@ class Source:
         return secret.source != self.name and not route.environment and secret.age > self.config.freshness.negative_ttl
 
     async def _read_through(self, route: Route) -> Secret:
+        set_out(under(self, route.key))  # it is shared with nobody, and so has no flight
         try:
             return self.views.of(await self._fetch(route.key), route)
         except SecretNotFoundError as error:
@@ -226,12 +229,17 @@ class Source:
             provider = self._connection.here
             return attempt(provider) if provider is not None else self._open_and(attempt)
 
+        failure: AsyncSecretsError
         try:
             system = self.config.system
             result = await self.retry.run(once, provider=system, name=name, attempts=attempts, paged=paged)
+        except asyncio.CancelledError:
+            if is_asked_to_end():
+                raise
+            failure = cut_short(self.config.system, name)
         except AsyncSecretsError as error:
             # Without its traceback: the local variables of a provider's frames are headers, bodies and values.
-            failure: AsyncSecretsError = fresh(error)
+            failure = fresh(error)
         except Exception as error:  # noqa: BLE001  # a provider that breaks its contract; what it raised may hold a value
             failure = _foreign(error, self.config.system, name)
         else:

@@ -112,6 +112,7 @@ class CacheMachine(RuleBasedStateMachine):
     )
     def begin(self, seed: int, batch_size: int, **policy: Any) -> None:
         self.batch_size = batch_size
+        self.cut_short = False
         self.clock = WatchedClock()
         self.model = Model(self.clock)
         self.kept, renewer_module.guard = renewer_module.guard, VirtualGuard(self.clock)  # type: ignore[assignment]
@@ -204,6 +205,7 @@ class CacheMachine(RuleBasedStateMachine):
         for flight in self.cache._running:
             if flight.task.get_loop() is self.loop:
                 flight.task.cancel()
+                self.cut_short = True
         self.run(asyncio.sleep(0))
 
     @rule()
@@ -307,6 +309,8 @@ class CacheMachine(RuleBasedStateMachine):
             self.accept(read.key, read.task.result(), read.floor, read.done_at)
         elif isinstance(error, SecretNotFoundError):
             assert self.model.absent_at[read.key] >= read.known_at, f"{read.key} is there, and was not found"
+        elif "cancelled before it was answered" in str(error):
+            assert self.cut_short
         elif not isinstance(error, ClosedError):
             assert type(error) in {type(FAULTS[fault](read.key)) for fault in self.model.seen if fault != "None"}
         if error is not None:

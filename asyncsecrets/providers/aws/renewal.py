@@ -19,7 +19,7 @@ from typing import Any, Final
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, UnavailableError
+from asyncsecrets.errors import AsyncSecretsError, UnavailableError
 from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.aws.codes import STALE
 from asyncsecrets.providers.aws.errors import Call, code_of, translate_chain
@@ -153,7 +153,7 @@ class SigningCredentials:
                 "the service that gives them, hang?",
             )
         if renewal.cancelled():
-            raise self._call.error(AuthenticationError, "loading the AWS credentials was cut off")
+            raise self._call.error(UnavailableError, "loading the AWS credentials was cut off; they are loaded anew")
         error = renewal.exception()
         if error is not None:
             raise copy.copy(error)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from asyncsecrets.loops import spawn
+from asyncsecrets.loops import report, spawn
 
 __all__ = ["SharedTask"]
 
@@ -37,7 +37,7 @@ class SharedTask:
         if self._task is task:
             self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            raise error  # a bug of ours: the loop's exception handler reports it
+            report(error, task)  # a bug of ours, or the end of the program
 
     async def cancel(self) -> None:
         """End the run under way and wait until it has."""

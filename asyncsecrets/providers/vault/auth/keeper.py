@@ -33,6 +33,7 @@ from asyncsecrets.errors import (
     TransientError,
     UnavailableError,
 )
+from asyncsecrets.loops import is_asked_to_end
 from asyncsecrets.providers.vault.auth.methods import LoginMethod, TokenFile
 from asyncsecrets.providers.vault.auth.retired import RetiredTokens
 from asyncsecrets.providers.vault.auth.tokens import Lease, Token, TokenApi
@@ -255,6 +256,11 @@ class TokenKeeper:
             lease = await self._renewed(token)
         except (TransientError, MalformedResponseError):  # a proxy's page says nothing about the token
             self._schedule_again()
+            return
+        except asyncio.CancelledError:
+            if is_asked_to_end():
+                raise
+            self._schedule_again()  # what the call waited for was cancelled, such as a look-up that others share
             return
         except AsyncSecretsError:
             lease = None

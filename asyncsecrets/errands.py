@@ -1,0 +1,114 @@
+"""Which fetch waits for which, so that one that asks for itself is told so instead of waiting for ever.
+
+A fetch may ask for other keys on its way: a provider of somebody's own reads its credentials through a client. If
+``a`` asks for ``b``, and ``b`` for ``a``, each waits for the other. Who asks is in the context that the fetch runs in,
+so this costs a look at a context variable on a miss, and nothing on a hit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, ContextVar
+from typing import Any
+
+from asyncsecrets.errors import UnsupportedOperationError
+
+__all__ = ["Errand", "carrying", "set_out", "under", "wait_for", "whose"]
+
+
+class Errand:
+    """A fetch of ``key`` for ``owner``, or whatever else may be waited for: ``task``, and what that starts.
+
+    ``above`` is the errand that it is part of, where it is shared with nobody.
+    """
+
+    __slots__ = ("above", "key", "owner", "task", "waits")
+
+    task: asyncio.Future[Any]
+
+    def __init__(self, key: Any, owner: object = None, above: Errand | None = None) -> None:
+        self.key = key
+        self.owner = owner
+        self.above = above
+        self.waits: dict[asyncio.Future[Any], Errand] | None = None
+        """What it waits for, by the future of each that it has."""
+
+
+_current: ContextVar[Errand | None] = ContextVar("asyncsecrets-errand", default=None)
+
+
+def whose() -> Errand | None:
+    """The errand that the running code is part of, while it lasts."""
+    errand = _current.get()
+    return None if errand is None or errand.task.done() else errand
+
+
+def set_out(errand: Errand) -> None:
+    """Whatever runs in this context from now on is part of ``errand``."""
+    _current.set(errand)
+
+
+def carrying() -> Context:
+    """Return a context that is empty but for the errand that the running code is part of."""
+    context, errand = Context(), _current.get()
+    if errand is not None:
+        context.run(set_out, errand)
+    return context
+
+
+def wait_for(errand: Errand, waiter: asyncio.Future[Any], asker: Errand) -> None:
+    """Note that ``asker`` waits for ``errand``, until ``waiter`` is done.
+
+    Raises UnsupportedOperationError, which shows the way, where that one waits for ``asker`` already.
+    """
+    way = _way(errand, asker)
+    if way:
+        raise _cycle([asker, *way])
+    if asker.waits is None:
+        asker.waits = {}
+    asker.waits[waiter] = errand
+    waits = asker.waits
+    waiter.add_done_callback(lambda done: waits.pop(done, None))
+
+
+def under(owner: object, key: object) -> Errand:
+    """Return an errand of the running task that is shared with nobody, as part of the current one.
+
+    Raises UnsupportedOperationError where that is part, in the end, of one for the same ``owner`` and ``key``.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # it awaits what it fetches
+    above = whose()
+    errand = Errand(key, owner, above)
+    errand.task = task
+    if above is not None:
+        wait_for(errand, task, above)
+    way = [errand]
+    while above is not None and not above.task.done():
+        way.append(above)
+        if above.owner is owner and above.key == key:
+            raise _cycle(way[::-1])
+        above = above.above
+    return errand
+
+
+def _way(start: Errand, goal: Errand) -> list[Errand]:
+    """The errands from ``start`` to ``goal``, each of which waits for the next; none if there is no such way."""
+    seen, ways = {start}, [[start]]
+    while ways:
+        way = ways.pop()
+        if way[-1] is goal:
+            return way
+        for waiter, other in list((way[-1].waits or {}).items()):
+            if other not in seen and not waiter.done():
+                seen.add(other)
+                ways.append([*way, other])
+    return []
+
+
+def _cycle(way: list[Errand]) -> UnsupportedOperationError:
+    shown = " -> ".join(repr(errand.key)[:200] for errand in way)
+    return UnsupportedOperationError(
+        f"a fetch waits for itself, and would for ever: {shown}; a provider must not ask for what it is itself asked "
+        f"for on the way there"
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import subprocess
+import sys
 import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -142,3 +144,62 @@ def test_uvloop_runs_it_all() -> None:
 
 def uvloop_runner() -> Any:
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+# -- gevent, which replaces threads and locks by greenlets in a process that has imported us already
+
+_SERVED = """
+async def main():
+    async with SecretsClient.from_provider(MemoryProvider({"NAME": "canary"}), environ={}) as client:
+        assert (await client.get("NAME")).reveal() == "canary"
+        await client.put("NAME", "canary-2")
+        assert await get_secret("NAME") == "canary-2"
+    async def fetch(key):
+        calls.append(key)
+        return key
+    calls = []
+    cache = SingleFlightCache(fetch, CachePolicy(refresh_interval=0.1, max_stale=0.1), jitter=lambda: 1.0)
+    await cache.get("k")
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:  # blocks its loop, and all greenlets of its thread
+        pass
+    assert cache.peek("k") is None or not REAL
+    assert await cache.get("k") == "k"
+    assert len(calls) > 1 or not REAL
+    await cache.aclose()
+
+def serve():
+    asyncio.run(main())
+    asyncio.run(main())
+    print("served", flush=True)
+
+gevent.spawn(serve).join(timeout=20)
+"""
+
+_IMPORTS = """
+import asyncio, sys, time
+from asyncsecrets import CachePolicy, SecretsClient, SingleFlightCache, get_secret
+from asyncsecrets.providers.memory import MemoryProvider
+MADE_BEFORE = SecretsClient.from_provider(MemoryProvider({"NAME": "canary"}), environ={})
+"""
+
+_PATCH = """
+import gevent
+from gevent import monkey
+monkey.patch_all()
+"""
+
+
+@pytest.mark.parametrize("patched", ["before", "after", "after, and used before"])
+def test_beside_gevent(patched: str) -> None:
+    """Patched first or late, as a server does that loads the program before it forks: nothing waits for ever.
+
+    Patched late, the guard is still a thread, and holds a loop that blocks to its promises; patched first, it is a
+    greenlet like any other thread of the program.
+    """
+    used = "print(asyncio.run(MADE_BEFORE.list()))\n" if "used" in patched else ""
+    order = [_PATCH, _IMPORTS] if patched == "before" else [_IMPORTS, used, _PATCH]
+    program = "".join([*order, f"REAL = {patched != 'before'}\n", _SERVED])
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1:] == ["served"], done.stderr

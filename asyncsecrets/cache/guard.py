@@ -10,8 +10,11 @@ nothing in between; it ends with the last promise. On a hit it costs nothing at 
 from __future__ import annotations
 
 import os
-import threading
 import time
+
+# Taken from where threading takes them, when this is imported: gevent may replace threading's later. A greenlet could
+# not look after a loop that blocks its thread, and one that waits for a lock of this thread would wait for ever.
+from _thread import RLock, allocate_lock, start_new_thread
 from collections.abc import Callable
 
 __all__ = ["GRACE", "Guard", "guard"]
@@ -24,53 +27,59 @@ class Guard:
     """Promises by owner; one thread that holds them to it."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
+        # Reentrant, and nothing is iterated over in place: garbage that is collected in here may be a renewer that
+        # releases its promise.
+        self._lock = RLock()
+        self._look = allocate_lock()  # released when the thread is to look again before its time
+        self._look.acquire()
         self._promises: dict[object, tuple[float, Callable[[], None]]] = {}
-        self._thread: threading.Thread | None = None
+        self._runs = False
 
     def promise(self, owner: object, seconds: float, withdraw: Callable[[], None]) -> None:
         """Call ``withdraw`` from the guard's thread unless ``owner`` promises again, or is released, in time.
 
         ``withdraw`` must neither raise nor ask anything of the guard.
         """
-        with self._condition:
+        with self._lock:
             until = time.monotonic() + seconds + GRACE
-            earliest = min((at for at, _ in self._promises.values()), default=float("inf"))
+            earliest = min((at for at, _ in list(self._promises.values())), default=float("inf"))
             self._promises[owner] = (until, withdraw)
-            if self._thread is None:
-                self._start()
-            elif until < earliest:
-                self._condition.notify()
+            starts, self._runs = not self._runs, True
+            if not starts and until < earliest:
+                self._wake()
+        if starts:
+            self._start()
 
     def release(self, owner: object) -> None:
         """Forget ``owner``'s promise: it has nothing hot any more."""
-        with self._condition:
+        with self._lock:
             self._promises.pop(owner, None)
             if not self._promises:
-                self._condition.notify()
+                self._wake()
+
+    def _wake(self) -> None:
+        if self._look.locked():
+            self._look.release()
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="asyncsecrets-guard", daemon=True)
         try:
-            thread.start()
+            start_new_thread(self._run, ())  # nobody waits for its end, not even the interpreter
         except RuntimeError:  # an interpreter that shuts down starts no threads, and has no use for this one
-            return
-        self._thread = thread
+            self._runs = False
 
     def _run(self) -> None:
-        with self._condition:
-            while self._promises:
-                wait = min(at for at, _ in self._promises.values()) - time.monotonic()
-                if wait > 0:
-                    self._condition.wait(wait)
-                else:
-                    self._withdraw_broken()
-            self._thread = None
+        while (wait := self._held_to_promises()) is not None:
+            self._look.acquire(timeout=wait)
 
-    def _withdraw_broken(self) -> None:
-        now = time.monotonic()
-        for owner in [owner for owner, (at, _) in self._promises.items() if at <= now]:
-            self._promises.pop(owner)[1]()
+    def _held_to_promises(self) -> float | None:
+        """Withdraw what is broken; return how long there is nothing to do, or None if nothing is promised any more."""
+        with self._lock:
+            now = time.monotonic()
+            for owner, (at, withdraw) in list(self._promises.items()):
+                if at <= now and self._promises.pop(owner, None) is not None:
+                    withdraw()
+            self._runs = bool(self._promises)
+            return min((at for at, _ in list(self._promises.values())), default=now) - now if self._runs else None
 
 
 guard = Guard()

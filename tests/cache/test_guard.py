@@ -28,9 +28,10 @@ def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_broken_promise_is_withdrawn_once() -> None:
     """From the guard's thread; the thread then ends, for nothing is promised any more."""
     guard, threads = Guard(), []
-    guard.promise("owner", 0.01, lambda: threads.append(threading.current_thread().name))
-    assert until(lambda: threads == ["asyncsecrets-guard"])
-    assert until(lambda: guard._thread is None)
+    guard.promise("owner", 0.01, lambda: threads.append(threading.get_ident()))
+    assert until(lambda: bool(threads))
+    assert threads != [threading.get_ident()]
+    assert until(lambda: not guard._runs)
 
 
 def test_a_promise_renewed_in_time_is_kept() -> None:
@@ -41,14 +42,14 @@ def test_a_promise_renewed_in_time_is_kept() -> None:
     guard.promise("other", 0.1, lambda: broken.append("other"))
     assert until(lambda: broken == ["other"])
     guard.release("owner")
-    assert until(lambda: guard._thread is None)
+    assert until(lambda: not guard._runs)
 
 
 def test_an_earlier_promise_wakes_the_thread() -> None:
     """It does not sleep through it until the one that it waited for."""
     guard, broken = Guard(), []
     guard.promise("late", 3600.0, lambda: broken.append("late"))
-    assert until(lambda: bool(guard._condition._waiters))  # it is asleep
+    time.sleep(0.02)  # it is asleep
     guard.promise("soon", 0.01, lambda: broken.append("soon"))
     assert until(lambda: broken == ["soon"])
     guard.release("late")
@@ -61,20 +62,20 @@ def test_a_release_ends_the_thread() -> None:
         guard.promise("owner", 3600.0, lambda: broken.append("owner"))
         guard.release("owner")
         guard.release("owner")
-        assert until(lambda: guard._thread is None)
+        assert until(lambda: not guard._runs)
     assert broken == []
 
 
 def test_a_thread_that_cannot_be_started_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """As at the end of the interpreter; the next promise tries again."""
 
-    def refuse(_: threading.Thread) -> None:
+    def refuse(*_: object) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     guard, broken = Guard(), []
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(guard_module, "start_new_thread", refuse)
         guard.promise("owner", 0.0, lambda: broken.append("owner"))
-    assert guard._thread is None
+    assert not guard._runs
     guard.promise("owner", 0.0, lambda: broken.append("owner"))
     assert until(lambda: broken == ["owner"])

@@ -24,6 +24,7 @@ FLOORS = {
     "asyncsecrets.opening": 1,
     "asyncsecrets.default": 1,
     "asyncsecrets.documents": 1,
+    "asyncsecrets.journal": 1,
     "asyncsecrets.redaction": 1,
     "asyncsecrets.references": 1,
     "asyncsecrets.retry": 1,

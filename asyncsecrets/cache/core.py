@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 from asyncsecrets.cache.absent import AbsentKeys
 from asyncsecrets.cache.clock import boot_time
 from asyncsecrets.cache.flight import Flight
-from asyncsecrets.cache.listener import Listener
+from asyncsecrets.cache.listener import Listener, Observer
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
@@ -50,10 +50,10 @@ class SingleFlightCache(Generic[K, V]):
     flight off the record, so an older read never overwrites a newer write.
 
     ``classify`` says what a failure means (``Verdict``); ``stand_in`` may supply a value for
-    a key that the backend does not have; ``listener`` hears of every change; ``on_end`` is awaited when the loop that
-    the cache ran on is being shut down, to close what is bound to it. ``clock`` (seconds, never backwards) and
-    ``jitter`` (0 to 1) are arguments so that time can be moved; with a clock of your own, pass ``guarded=False``, for
-    the guard's thread waits in real time.
+    a key that the backend does not have; ``listener`` hears of every change, ``observer`` of what goes wrong;
+    ``on_end`` is awaited when the loop that the cache ran on is being shut down, to close what is bound to it.
+    ``clock`` (seconds, never backwards) and ``jitter`` (0 to 1) are arguments so that time can be moved; with a clock
+    of your own, pass ``guarded=False``, for the guard's thread waits in real time.
 
     A cache binds to no loop when it is made. It runs on the loop that uses it; when that loop is gone, on the next
     one, with its values. Using it from a second loop while the first one runs raises UnsupportedOperationError;
@@ -68,6 +68,7 @@ class SingleFlightCache(Generic[K, V]):
         classify: Callable[[BaseException], Verdict] = classify,
         stand_in: Callable[[K, BaseException], V | None] | None = None,
         listener: Listener[K, V] | None = None,
+        observer: Observer[K, V] | None = None,
         on_end: Callable[[], Awaitable[None]] | None = None,
         clock: Callable[[], float] = boot_time,
         jitter: Callable[[], float] = random.random,
@@ -82,6 +83,7 @@ class SingleFlightCache(Generic[K, V]):
         self._classify = classify
         self._stand_in = stand_in
         self._listener = listener
+        self._observer: Observer[K, V] = observer or Observer()
         self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
@@ -225,7 +227,8 @@ class SingleFlightCache(Generic[K, V]):
         return renewer.loop if renewer is not None and renewer.alive and renewer.loop.is_running() else None
 
     def states(self) -> dict[K, EntryState]:
-        """When each entry will be renewed next, in seconds from now, and how often renewing it failed. O(n)."""
+        """When each entry will be renewed next and when its life ends, in seconds from now, and how often renewing it
+        failed. O(n), from any thread."""
         return self._schedule.states(self._clock())
 
     # -- one flight
@@ -303,12 +306,18 @@ class SingleFlightCache(Generic[K, V]):
     def _remember_failure(self, key: K, verdict: Verdict, error: BaseException) -> None:
         self.stats.failures[verdict] += 1
         if verdict is Verdict.ABSENT:
+            self._observer.absent(key, error, self._entries.get(key))
             self._drop(key)
             self._absent.remember(key, error, self._clock())
-        elif verdict is Verdict.DENIED and self.policy.evict_denied:
+        elif verdict is Verdict.DENIED and self.policy.evict_denied and key in self._entries:
+            self._observer.failed(key, error, self._clock())
+            self._observer.expired(key)
             self._drop(key)
         else:
             self._retry_later(key, getattr(error, "retry_after", None) or 0.0)
+            ends = self._schedule.ends_at(key)
+            if ends is not None or key not in self._entries:
+                self._observer.failed(key, error, ends)
 
     def _retry_later(self, key: K, wait: float = 0.0) -> None:
         self._schedule.failed(key, self._clock(), min(wait, self.policy.longest_wait))
@@ -384,6 +393,7 @@ class SingleFlightCache(Generic[K, V]):
 
     def _expire(self, key: K) -> None:
         self.stats.expired += 1
+        self._observer.expired(key)
         self._drop(key)
 
     def _vouch(self) -> None:

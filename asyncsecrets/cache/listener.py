@@ -1,10 +1,10 @@
-"""Who hears of the changes in a cache."""
+"""Who hears of the changes in a cache, and of what goes wrong in it."""
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "Observer"]
 
 K_contra = TypeVar("K_contra", contravariant=True)
 V_contra = TypeVar("V_contra", contravariant=True)
@@ -25,3 +25,20 @@ class Listener(Protocol[K_contra, V_contra]):
 
     def withdrawn(self) -> None:
         """Nothing is vouched for any more. May be called from another thread."""
+
+
+class Observer(Generic[K_contra, V_contra]):
+    """Hears why an entry is not as it should be, in the same synchronous step. Must neither raise nor await.
+
+    Moments are readings of the cache's clock. This class makes nothing of it all.
+    """
+
+    def failed(self, key: K_contra, error: BaseException, ends: float | None) -> None:
+        """Fetching ``key`` failed. It has no value (None), or one that was due to be renewed, and lives until
+        ``ends``."""
+
+    def absent(self, key: K_contra, error: BaseException, previous: V_contra | None) -> None:
+        """The backend has no ``key``. Its value, if it had one, is about to be dropped."""
+
+    def expired(self, key: K_contra) -> None:
+        """The life of ``key``'s value has ended; it is about to be dropped."""

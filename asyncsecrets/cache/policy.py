@@ -93,8 +93,9 @@ class CacheStats:
 
 @dataclass(frozen=True, slots=True)
 class EntryState:
-    """Where one entry stands: seconds until its next renewal or retry (0 while one is due or under way), and how many
-    renewals have failed since its value was fetched."""
+    """Where one entry stands: seconds until its next renewal or retry (0 while one is due or under way), how many
+    renewals have failed since its value was fetched, and seconds until the value's life ends."""
 
     next_renewal: float
     failures: int
+    ends: float = field(default=math.inf, compare=False)

@@ -136,6 +136,11 @@ class Schedule(Generic[K]):
         overdue = self._overdue.get(key)
         return 0 if overdue is None else overdue.failures
 
+    def ends_at(self, key: K) -> float | None:
+        """When the life of ``key``'s value ends, if it is overdue."""
+        overdue = self._overdue.get(key)
+        return None if overdue is None else overdue.expires_at
+
     def next_at(self) -> float:
         """When ``pop`` next may have something to say; infinite when there is nothing."""
         wheel = self._wheel.next_at()
@@ -194,15 +199,20 @@ class Schedule(Generic[K]):
     def due_times(self) -> dict[K, float]:
         """When each entry will be renewed next, for status pages; infinite while a renewal is under way. O(n)."""
         times = self._wheel.due_times()
-        times.update({key: overdue.retry_at for key, overdue in self._overdue.items()})
+        times.update({key: overdue.retry_at for key, overdue in self._overdue.copy().items()})
         return times
 
     def states(self, now: float) -> dict[K, EntryState]:
-        """Where each entry stands, for status pages. O(n)."""
-        return {
-            key: EntryState(0.0 if when == _NEVER else max(0.0, when - now), self.failures(key))
-            for key, when in self.due_times().items()
+        """Where each entry stands, for status pages. O(n), and safe from any thread."""
+        life = self._policy.refresh_interval + self._policy.max_stale
+        found = {
+            key: EntryState(max(0.0, due - now), 0, max(0.0, born + life - now))
+            for key, (due, born) in self._wheel.times().items()
         }
+        for key, overdue in self._overdue.copy().items():
+            retry = 0.0 if overdue.retry_at == _NEVER else max(0.0, overdue.retry_at - now)
+            found[key] = EntryState(retry, overdue.failures, max(0.0, overdue.expires_at - now))
+        return found
 
     def _pop_scheduled(self, now: float) -> tuple[Event, K] | None:
         due = self._wheel.pop(now)

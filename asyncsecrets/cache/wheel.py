@@ -108,31 +108,41 @@ class Wheel(Generic[K]):
     def _put_back(self) -> None:
         """What is left of a bucket that was begun before its time must not stand in the way of earlier ones."""
         if self._coming:
-            self._coming.reverse()
             if self._coming_index not in self._buckets:
                 heapq.heappush(self._order, self._coming_index)
-            self._buckets[self._coming_index] = self._coming + self._buckets.get(self._coming_index, [])
+            self._buckets[self._coming_index] = self._coming[::-1] + self._buckets.get(self._coming_index, [])
             self._coming = []
 
     def due_times(self) -> dict[K, float]:
-        """When each live key is due: a snapshot for status pages, O(n)."""
-        dead = self._dead.copy()
-        times: dict[K, float] = {}
-        coming = [(self._coming_index * self._tick, reversed(self._coming[1::2]))]
-        for when, keys in coming + [(at * self._tick, iter(self._buckets[at][::2])) for at in sorted(self._buckets)]:
-            for key in keys:
+        """When each live key is due, as ``times`` has it."""
+        return {key: due for key, (due, _) in self.times().items()}
+
+    def times(self) -> dict[K, tuple[float, float]]:
+        """When each live key is due and when it was born: a snapshot for status pages, O(n).
+
+        Safe from any thread, for which ``_coming`` is never turned round where others see it; of a key that moves at
+        this moment it may have the old place, or none.
+        """
+        dead, buckets, coming = self._dead.copy(), self._buckets.copy(), self._coming[:]
+        times: dict[K, tuple[float, float]] = {}
+        # Where a key was taken out and its birth not yet, that birth is the last of the list, and zip leaves it out.
+        pairs = [(self._coming_index, list(zip(coming[1::2], coming[::2], strict=False))[::-1])]
+        pairs += [(at, list(zip(bucket[::2], bucket[1::2], strict=False))) for at, bucket in sorted(buckets.items())]
+        for at, bucket in pairs:
+            for key, born in bucket:
                 if dead.get(key):
                     dead[key] -= 1
                 else:
-                    times[key] = when
+                    times[key] = (at * self._tick, born)
         return times
 
     def _turn(self, now: float) -> bool:
         if not self._order or self._order[0] * self._tick > now:
             return False
         index = heapq.heappop(self._order)
-        self._coming = self._buckets.pop(index)
-        self._coming.reverse()
+        coming = self._buckets.pop(index)
+        coming.reverse()
+        self._coming = coming
         self._coming_index = index
         return True
 
@@ -148,9 +158,7 @@ class Wheel(Generic[K]):
 
     def _sweep(self) -> None:
         """Drop every dead membership: per key, the first ones to come out."""
-        self._coming.reverse()
-        self._coming = self._living(self._coming)
-        self._coming.reverse()
+        self._coming = self._living(self._coming[::-1])[::-1]
         swept = {index: self._living(self._buckets[index]) for index in sorted(self._buckets)}
         self._buckets = {index: bucket for index, bucket in swept.items() if bucket}
         self._order = list(self._buckets)  # sorted, and so a heap

@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -55,8 +56,8 @@ class SecretsClient(Administration):
 
     ``environ`` is the environment (default: the process's, with the ``.env`` file in the working directory);
     ``providers`` are made already, by source; ``retry`` is the retry policy of every source; ``jitter`` a source of
-    randomness from 0 to 1; ``cache_options`` go to every ``SingleFlightCache`` (clocks, for
-    tests).
+    randomness from 0 to 1; ``cache_options`` go to every ``SingleFlightCache`` (clocks, for tests);
+    ``wall_clock`` tells the Unix time that people read in logs and in ``status()``.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class SecretsClient(Administration):
         retry: RetryPolicy | None = None,
         jitter: Callable[[], float] = random.random,
         cache_options: dict[str, Any] | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._hot = Hot(default.rebind)
         self._watchers = Watchers()
@@ -80,6 +82,7 @@ class SecretsClient(Administration):
             retry=Retry(retry, jitter=jitter),
             changed=self._watchers.heard,
             cache_options={"jitter": jitter, **(cache_options or {})},
+            wall=wall_clock,
         )
         self._router = Router(self._sources)
 
@@ -218,9 +221,11 @@ class SecretsClient(Administration):
         return await self._all(names, self.get)
 
     async def warm_up(self, names: Iterable[str]) -> None:
-        """Fetch ``names`` now, so that the first reader does not wait. Raises ResolveError listing every one that
-        failed."""
-        await self.get_many(names)
+        """Fetch ``names`` now, so that the first reader does not wait; ``health()`` is down if one cannot be had.
+
+        Raises ResolveError listing every one that failed.
+        """
+        await self._all(names, self._get_required)
 
     async def resolve(self, document: Any) -> Any:
         """Return a copy of ``document`` with every reference replaced by its value: all, or ResolveError naming each
@@ -339,12 +344,17 @@ class SecretsClient(Administration):
         return self._watchers.on_change(callback, self._hot.secrets)
 
     def status(self) -> builtins.list[SourceStatus]:
-        """Describe every source and what is cached of it. Never a value."""
+        """Describe every source, what is cached of it, and what is wrong with it. Never a value; from any thread."""
         return [status_of(source) for source in self._unique()]
 
     def health(self) -> Health:
-        """Say whether everything served is fresh."""
-        return health_of(self.status())
+        """Say whether everything that is served is fresh, and can be served. No I/O; O(what is wrong); from any
+        thread.
+
+        It tells what the last answers told. A client that is ``down`` and that nobody asks stays so: let a readiness
+        probe ask, with ``warm_up``.
+        """
+        return health_of(self._unique())
 
     def explain(self, name: str) -> Explanation:
         """Say where ``name`` is read, by which rule, and what is cached of it. No I/O."""
@@ -368,6 +378,12 @@ class SecretsClient(Administration):
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("this SecretsClient is closed; open it with `async with`, or build a new one")
+
+    async def _get_required(self, name: str) -> Secret:
+        self._check_open()
+        route = self._router.route(name)
+        route.source.reporter.require(route.key)
+        return await self.get(name)
 
     async def _readable_text(self, name: str) -> Secret:
         secret = await self.get(name)

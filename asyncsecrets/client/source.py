@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asyncsecrets.cache import CachePolicy, SingleFlightCache, Verdict
+from asyncsecrets.cache import CachePolicy, SingleFlightCache, Verdict, boot_time
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.batching import Batcher
 from asyncsecrets.client.connection import CLOSE_WITHIN, Connection
 from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.operations import Operations, cut_short
+from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.routing import Route
 from asyncsecrets.client.views import Changed, Key, Views
 from asyncsecrets.config import SourceConfig
@@ -48,8 +50,8 @@ class Source:
     """One configured source. Made without I/O; its provider is opened when it is first needed.
 
     The provider is ``provider``, or made by ``build``; ``environment`` stands in for names that are absent here;
-    ``changed`` hears of every reference that becomes warm, is renewed, or is warm no longer. Everything but ``peek``
-    runs at ``home``.
+    ``changed`` hears of every reference that becomes warm, is renewed, or is warm no longer. ``reporter``
+    tells operators how it fares, by the ``wall`` clock. Everything but ``peek`` runs at ``home``.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Source:
         retry: Retry,
         changed: Changed,
         cache_options: dict[str, Any],
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.name = config.name
         self.config = config
@@ -71,7 +74,6 @@ class Source:
         self.primary_secret_name = config.primary_secret_name
         self.is_environment = config.system == "env"
         self.retry = retry
-        self.last_error: type[AsyncSecretsError] | None = None
         self.operations = Operations(config.system)
         self.home = Home(config.system, retry.policy.deadline + CLOSE_WITHIN, self._moved)
         self._keeps = config.freshness.cached and config.access_mode.reads
@@ -94,13 +96,24 @@ class Source:
             default_field=lambda: self.default_field,
             environment=self._environment,
         )
+        self.reporter = Reporter(
+            config.name,
+            config.system,
+            self.views,
+            held=lambda: len(self.cache),
+            clock=cache_options.get("clock", boot_time),
+            wall=wall,
+        )
+        for name in config.hosted_keys or ():
+            self.reporter.require(self.primary_secret_name or name if self.is_member(name) else name)
         self.cache: SingleFlightCache[Key, Secret] = SingleFlightCache(
             self._fetch,
             _policy(config),
             classify=verdict_of,
             # The members of one secret are stood in for one by one, when they are asked for.
             stand_in=self.views.stand_in_for if self.primary_secret_name is None else None,
-            listener=self.views,
+            listener=self.reporter,
+            observer=self.reporter,
             on_end=self._loop_ended,
             **cache_options,
         )
@@ -181,7 +194,8 @@ class Source:
             return secret
         self.forget_others(name)
         if self._keeps:
-            self.cache.put(name, secret)
+            with self.reporter.own_write():
+                self.cache.put(name, secret)
         return secret
 
     def forget(self, name: str) -> None:
@@ -191,6 +205,7 @@ class Source:
             return
         self.forget_others(name)
         self.cache.invalidate(name)
+        self.reporter.forget(name)
 
     def doubt(self, name: str) -> None:
         """Nobody knows whether ``name`` was written: serve what is cached, as in any outage, and ask as soon as
@@ -243,9 +258,10 @@ class Source:
         except Exception as error:  # noqa: BLE001  # a provider that breaks its contract; what it raised may hold a value
             failure = _foreign(error, self.config.system, name)
         else:
-            self.last_error = None
+            if not self.reporter.condition.at_ease:
+                self.reporter.answered()
             return result
-        self.last_error = type(failure)
+        self.reporter.call_failed(failure)
         raise failure
 
     async def _open_and(self, attempt: Callable[[Provider], Awaitable[T]]) -> T:
@@ -279,6 +295,7 @@ class Source:
 
     async def aclose(self) -> None:
         """Close everything, within two seconds. Whoever waits gets ClosedError."""
+        self.reporter.close()
         self._close_by = asyncio.get_running_loop().time() + CLOSE_WITHIN
         try:
             async with asyncio.timeout(CLOSE_WITHIN):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ def build_sources(
     retry: Retry,
     changed: Changed,
     cache_options: dict[str, Any],
+    wall: Callable[[], float],
 ) -> dict[str, Source]:
     """Return the sources of ``config`` by name, and the environment, which every client has.
 
@@ -52,6 +53,7 @@ def build_sources(
             retry=retry,
             changed=changed,
             cache_options=cache_options,
+            wall=wall,
         )
 
     own = SourceConfig(name=ENVIRONMENT, system="env", freshness=_FRESHNESS)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
+from asyncsecrets.cache import EntryState, Verdict
+from asyncsecrets.client.condition import State
+from asyncsecrets.client.rotations import label
 from asyncsecrets.client.routing import Route
 from asyncsecrets.client.source import Source
-from asyncsecrets.errors import (
-    AsyncSecretsError,
-    ConflictError,
-    InvalidNameError,
-    SecretNotFoundError,
-    UnsupportedOperationError,
-)
+from asyncsecrets.errors import AsyncSecretsError
+from asyncsecrets.journal import utc
 from asyncsecrets.secret import Secret
 
 __all__ = ["Explanation", "Health", "SecretStatus", "SourceStatus", "explain", "health_of", "status_of"]
@@ -21,8 +21,8 @@ __all__ = ["Explanation", "Health", "SecretStatus", "SourceStatus", "explain", "
 
 @dataclass(frozen=True, slots=True)
 class SecretStatus:
-    """One cached secret. ``age`` and ``next_renewal`` in seconds; ``failures``: renewals failed since it was
-    fetched."""
+    """One cached secret. ``age``, ``next_renewal`` and ``ends`` (when it is served no longer, unless it is renewed) in
+    seconds; ``failures``: renewals failed since it was fetched."""
 
     name: str
     version: str | None
@@ -30,6 +30,7 @@ class SecretStatus:
     age: float
     next_renewal: float | None
     failures: int
+    ends: float | None
 
     @property
     def state(self) -> Literal["fresh", "stale"]:
@@ -39,25 +40,44 @@ class SecretStatus:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source: its secrets, what it was asked so far, and the class of its last call's error."""
+    """One source: its secrets, what it was asked so far, and what is wrong with it.
+
+    ``state`` as in ``Health``, or ``unknown`` where nobody has asked it yet. While it is not well, ``last_error`` and
+    ``last_error_message`` are the class and the message of the last error, ``failing_since`` says since when,
+    ``values_end`` when the first of the stale values will be served no longer, and ``missing`` which secrets cannot be
+    served. Moments are in UTC, by the wall clock.
+    """
 
     name: str
     system: str
+    state: State
     secrets: tuple[SecretStatus, ...]
     calls: int
     joined: int
     renewals: int
     failures: int
     last_error: str | None
+    last_error_message: str | None
+    failing_since: datetime | None
+    values_end: datetime | None
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``ok``; ``degraded``: values are served that could not be renewed, or a source's last call failed. For readiness
-    probes: degraded is still able to serve."""
+    """Of all sources together, the worst.
 
-    state: Literal["ok", "degraded"]
+    ``fresh``; ``degraded``: everything that was served can be served, but some values are ``stale``, or a source's last
+    call failed; ``down``: secrets that were served, or are required, are ``missing``, or a source has never answered.
+    Required are ``hosted_keys`` and what was given to ``warm_up``. For probes: degraded is still able to serve.
+
+    A source that nobody has asked is no worse than fresh. What is wrong with a question (no such secret, no such name,
+    a conflict) says nothing of a source.
+    """
+
+    state: Literal["fresh", "degraded", "down"]
     stale: tuple[str, ...]
+    missing: tuple[str, ...]
     failing_sources: tuple[str, ...]
 
 
@@ -80,43 +100,48 @@ class Explanation:
 def status_of(source: Source) -> SourceStatus:
     """Describe ``source``. O(number of its secrets)."""
     states = source.cache.states()
-    rows = []
-    for key, secret in list(source.cache.hot.items()):
-        state = states.get(key)
-        rows.append(
-            SecretStatus(
-                name=secret.name,
-                version=secret.version,
-                answered_by=secret.source,
-                age=secret.age,
-                next_renewal=state.next_renewal if state is not None else None,
-                failures=state.failures if state is not None else 0,
-            ),
-        )
-    stats = source.cache.stats
+    rows = [_row(secret, states.get(key)) for key, secret in source.cache.hot.copy().items()]
+    stats, condition, reporter = source.cache.stats, source.reporter.condition, source.reporter
+    cause, trouble, first = condition.cause, condition.trouble, condition.first_end()
     return SourceStatus(
         name=source.name,
         system=source.config.system,
+        state=condition.state,
         secrets=tuple(sorted(rows, key=lambda row: (row.name, row.version or ""))),
         calls=stats.flights,
         joined=stats.joined,
         renewals=stats.renewals,
-        failures=sum(stats.failures.values()),
-        last_error=source.last_error.__name__ if source.last_error is not None else None,
+        failures=sum(stats.failures[verdict] for verdict in Verdict),
+        last_error=cause.error if cause is not None else None,
+        last_error_message=cause.message if cause is not None else None,
+        failing_since=utc(trouble.wall) if trouble is not None else None,
+        values_end=utc(reporter.wall_of(first)) if first is not None else None,
+        missing=tuple(map(label, condition.missing())),
     )
 
 
-# What is wrong with what was asked for, not with the source: callers choose the names they ask for.
-_HARMLESS = {
-    error.__name__ for error in (ConflictError, InvalidNameError, SecretNotFoundError, UnsupportedOperationError)
-}
+def _row(secret: Secret, state: EntryState | None) -> SecretStatus:
+    return SecretStatus(
+        name=secret.name,
+        version=secret.version,
+        answered_by=secret.source,
+        age=secret.age,
+        next_renewal=state.next_renewal if state is not None else None,
+        failures=state.failures if state is not None else 0,
+        ends=state.ends if state is not None else None,
+    )
 
 
-def health_of(sources: list[SourceStatus]) -> Health:
+def health_of(sources: Iterable[Source]) -> Health:
     """Sum up."""
-    stale = tuple(row.name for source in sources for row in source.secrets if row.state == "stale")
-    failing = tuple(source.name for source in sources if source.last_error not in {None, *_HARMLESS})
-    return Health(state="degraded" if stale or failing else "ok", stale=stale, failing_sources=failing)
+    conditions = [(source.name, source.reporter.condition) for source in sources]
+    states = {condition.state for _, condition in conditions}
+    return Health(
+        state="down" if "down" in states else "degraded" if "degraded" in states else "fresh",
+        stale=tuple(label(key) for _, condition in conditions for key in condition.stale.copy()),
+        missing=tuple(label(key) for _, condition in conditions for key in condition.missing()),
+        failing_sources=tuple(name for name, condition in conditions if condition.state in {"degraded", "down"}),
+    )
 
 
 def explain(reference: str, route: Route) -> Explanation:

@@ -170,7 +170,7 @@ async def test_opening_fails_for_every_caller_and_is_tried_again() -> None:
         async def open(self) -> None:
             await super().open()
             if self.wrong:
-                raise ConfigError("canary configuration is wrong")
+                raise ConfigError("the configuration is wrong")
 
     manager = FailsToOpen({"NAME": "canary", "OTHER": "canary"})
     client = client_of(manager)
@@ -385,17 +385,17 @@ async def test_health_is_of_sources_and_not_of_names() -> None:
     """Names that callers choose do not make a source look ill; a manager that cannot be asked does."""
     manager = Manager({"NAME": "canary"})
     async with client_of(manager, retry=ONCE) as client:
-        assert client.health().state == "ok"
+        assert client.health().state == "fresh"
         with pytest.raises(SecretNotFoundError):
             await client.get("OTHER")
-        assert client.health().state == "ok"
+        assert client.health().state == "fresh"
         manager.failure = down
         with pytest.raises(UnavailableError):
             await client.get("NAME")
         assert (client.health().state, client.health().failing_sources) == ("degraded", ("default",))
         manager.failure = None
         await client.get("NAME")
-        assert client.health().state == "ok"
+        assert client.health().state == "fresh"
         manager.failure = lambda name: AuthenticationError("memory: log in again", provider="memory", name=name)
         with pytest.raises(AuthenticationError):
             await client.list()

@@ -1,0 +1,252 @@
+"""What is known of the health of one source: which values could not be renewed, which names cannot be served, and why.
+
+Evidence comes from two sides. The cache tells how each entry fares; ``Source.call`` tells how each call went, also
+those that are for no entry. From both together, at any moment and without looking through anything:
+
+* ``down``: a name that was served, or is required, cannot be served; or the source has never answered, and failed.
+* ``degraded``: everything that was served can be served, but some of it is stale, or the last call failed.
+* ``fresh``: nothing of this is so. ``unknown``: nor has anybody asked yet.
+
+A name whose value has ended is *lost*. If nothing was answered while it failed, its trouble is the whole source's, and
+the first answer to anybody lifts it: it can be asked for again. If others were answered meanwhile, or it was denied,
+its trouble is its own, and only an answer about itself lifts it, or an hour in which nobody asked for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
+
+from asyncsecrets.client.views import Key
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AsyncSecretsError,
+    AuthenticationError,
+    ClosedError,
+    ConfigError,
+    ConflictError,
+    DecodeError,
+    InvalidNameError,
+    SecretNotFoundError,
+    TransientError,
+    UnsupportedOperationError,
+    WriteOutcomeUnknownError,
+)
+
+__all__ = ["Cause", "Condition", "Kind", "State", "Trouble"]
+
+State = Literal["unknown", "fresh", "degraded", "down"]
+Kind = Literal["unreachable", "credentials", "denied", "configuration", "nonsense"]
+
+_MOST: Final = 10_000  # names that are remembered of each sort; the oldest leave first
+_MISSED_FOR: Final = 3_600.0  # seconds after which nobody misses a name that nobody asks for
+
+# The manager has answered, and what was wrong was the question.
+_ANSWERS: Final = (SecretNotFoundError, ConflictError)
+# Nothing was sent, or nothing that says how the manager is.
+_SILENT: Final = (InvalidNameError, UnsupportedOperationError, DecodeError, ClosedError)
+
+
+class Cause(NamedTuple):
+    """Why something failed: not the exception, whose frames would live as long as the trouble."""
+
+    kind: Kind
+    error: str
+    message: str
+
+
+class Trouble(NamedTuple):
+    """Since when a source is not well: a reading of the clock, and of the wall clock for people."""
+
+    since: float
+    wall: float
+
+
+class Fault:
+    """One entry that is not as it should be. ``ends`` is when its value's life ends, in readings of the clock."""
+
+    __slots__ = ("cause", "confirmed", "ends", "failures", "last")
+
+    def __init__(self, now: float, ends: float) -> None:
+        self.cause: Cause | None = None
+        self.last = now
+        self.ends = ends
+        self.failures = 0
+        self.confirmed = math.inf
+        """When it failed for the second time. One failure may be of the moment in which a whole source fell silent."""
+
+    def again(self, cause: Cause, now: float) -> None:
+        """It has failed once more."""
+        self.cause, self.last = cause, now
+        self.failures += 1
+        if self.failures == 2:
+            self.confirmed = now
+
+
+class Condition:
+    """See the module. ``clock`` is the cache's, in seconds; ``wall`` Unix time, for people.
+
+    Changed on the source's event loop, in one synchronous step each time; may be read from any thread.
+    """
+
+    def __init__(self, clock: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._answered_at = -math.inf
+        self._look_through_at = -math.inf
+        self._required: dict[Key, None] = {}
+        self.stale: dict[Key, Fault] = {}
+        """Entries whose renewal fails, and whose old value is served."""
+        self.lost: dict[Key, Fault] = {}
+        """Names that cannot be served as long as the source does not answer anybody."""
+        self.own: dict[Key, Fault] = {}
+        """Names that cannot be served although the source answers others."""
+        self._ended: dict[Key, Fault] = {}  # names that were served once, and of which nothing worse is known
+        self.call: Cause | None = None
+        """Why the last call failed, if it did."""
+        self.cause: Cause | None = None
+        """The last thing that went wrong in the present trouble."""
+        self.trouble: Trouble | None = None
+        self.refused_again = False
+        """Whether in the present trouble the manager refused something, and refused it again when it was asked anew."""
+        self.at_ease = False
+        """Whether there is nothing that an answer would change."""
+
+    @property
+    def state(self) -> State:
+        """See the module."""
+        answered = self._answered_at > -math.inf
+        if self.lost or self.own or (self.call is not None and not answered):
+            return "down"
+        if self.stale or self.call is not None:
+            return "degraded"
+        return "fresh" if answered else "unknown"
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the source has ever answered."""
+        return self._answered_at > -math.inf
+
+    def missing(self) -> list[Key]:
+        """Which names cannot be served."""
+        return [*self.lost.copy(), *self.own.copy()]
+
+    def first_end(self) -> float | None:
+        """When the first of the stale values ends, in readings of the clock; None if nothing is stale."""
+        return min((fault.ends for fault in self.stale.copy().values()), default=None)
+
+    def require(self, key: Key) -> None:
+        """Without ``key`` this program cannot do."""
+        if len(self._required) < _MOST:
+            self._required[key] = None
+
+    # -- what calls tell
+
+    def answered(self) -> None:
+        """A call was answered."""
+        now = self._answered_at = self._clock()
+        self.call = None
+        if self.lost:
+            for key, fault in self.lost.items():
+                _remember(self._ended, key, fault)
+            self.lost = {}
+        if self.own and now >= self._look_through_at:
+            self._look_through_at = now + 60.0
+            self.own = {key: fault for key, fault in self.own.items() if now - fault.last < _MISSED_FOR}
+        self._settle()
+
+    def call_failed(self, error: AsyncSecretsError) -> None:
+        """A call ended with ``error``."""
+        if isinstance(error, _ANSWERS):
+            self.answered()
+        elif not isinstance(error, _SILENT):
+            self.call = self.cause = cause_of(error)
+            self._settle()
+
+    # -- what the cache tells
+
+    def forget(self, key: Key) -> None:
+        """``key`` has a new value, or is rightly gone."""
+        for faults in (self.stale, self.lost, self.own, self._ended):
+            faults.pop(key, None)
+        self._settle()
+
+    def dropped(self, key: Key) -> None:
+        """``key``'s value was taken out of the cache."""
+        self.stale.pop(key, None)
+        self._settle()
+
+    def failed(self, key: Key, error: BaseException, ends: float | None) -> None:
+        """Fetching ``key`` failed; its old value is served until ``ends``, or it has none."""
+        if isinstance(error, (*_ANSWERS, *_SILENT)) and ends is None:
+            return
+        cause, now = cause_of(error), self._clock()
+        if ends is not None:
+            fault = self.stale.setdefault(key, Fault(now, ends))
+            fault.ends = ends
+        elif (missed := self._missed(key, now)) is not None:
+            fault = missed
+        else:
+            return
+        before, refusals = fault.cause, {"denied", "credentials"}
+        self.refused_again |= before is not None and before.kind in refusals and cause.kind in refusals
+        fault.again(cause, now)
+        if ends is None:
+            self._lose(key, fault)
+        self.cause = cause
+        self._settle()
+
+    def expired(self, key: Key) -> None:
+        """The life of ``key``'s value has ended."""
+        now, fault = self._clock(), self.stale.pop(key, None)
+        if fault is None:  # nobody has asked: perhaps there is nothing wrong with it
+            _remember(self._ended, key, Fault(now, now))
+        else:
+            self._lose(key, fault)
+        self._settle()
+
+    def _missed(self, key: Key, now: float) -> Fault | None:
+        """``key`` has no value and could not be had. It matters if it had one before, or is required."""
+        for faults in (self.lost, self.own, self._ended):
+            fault = faults.pop(key, None)
+            if fault is not None and now - fault.last < _MISSED_FOR:
+                return fault
+            if fault is not None:
+                return Fault(now, now)
+        return Fault(now, now) if key in self._required else None
+
+    def _lose(self, key: Key, fault: Fault) -> None:
+        denied = fault.cause is not None and fault.cause.kind == "denied"
+        own = denied or self._answered_at > fault.confirmed
+        _remember(self.own if own else self.lost, key, fault)
+
+    def _settle(self) -> None:
+        well = self.state in {"fresh", "unknown"}
+        if well:
+            self.trouble = self.cause = None
+            self.refused_again = False
+        elif self.trouble is None:
+            self.trouble = Trouble(self._clock(), self._wall())
+        self.at_ease = well and self.has_answered and not self._ended
+
+
+def _remember(faults: dict[Key, Fault], key: Key, fault: Fault) -> None:
+    faults[key] = fault
+    if len(faults) > _MOST:
+        del faults[next(iter(faults))]
+
+
+def cause_of(error: BaseException) -> Cause:
+    """What to keep of ``error``."""
+    return Cause(_kind(error), type(error).__name__, str(error))
+
+
+def _kind(error: BaseException) -> Kind:
+    if isinstance(error, TransientError | WriteOutcomeUnknownError):
+        return "unreachable"
+    if isinstance(error, AuthenticationError):
+        return "credentials"
+    if isinstance(error, AccessDeniedError):
+        return "denied"
+    return "configuration" if isinstance(error, ConfigError) else "nonsense"

@@ -1,0 +1,136 @@
+"""How a line for operators is put."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+
+import pytest
+
+from asyncsecrets.journal import SOURCE, Seldom, Soon, duration, few, moment, one_line, say
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min"),
+        (125, "2 min 5 s"),
+        (3_600, "1 h"),
+        (3_605, "1 h"),
+        (86_399, "23 h 59 min"),
+        (2 * 86_400 + 3_700, "2 d 1 h"),
+    ],
+)
+def test_a_duration_is_in_its_two_largest_units(seconds: float, text: str) -> None:
+    """As somebody would say it."""
+    assert duration(seconds) == text
+
+
+def test_a_moment_is_in_utc_and_says_so() -> None:
+    """Whoever reads may be anywhere; and no value keeps a line from being said."""
+    assert moment(1_800_000_000.9) == "2027-01-15 08:00:00Z"
+    assert moment(float("inf")).startswith("9999-12-31")
+
+
+def test_a_few_names_stand_for_all() -> None:
+    """With how many there are beside them."""
+    assert few(["A"], 1) == "A"
+    assert few(["A", "B", "C"], 3) == "A, B, C"
+    assert few(iter(["A", "B", "C", "D"]), 20) == "A, B, C and 17 more"
+
+
+def test_what_would_begin_a_line_is_escaped() -> None:
+    """Line ends of every alphabet, and what moves a terminal's cursor."""
+    assert one_line("a\r\nb\u2028c\x1b[2Jd\x85é") == r"a\r\nb\u2028c\x1b[2Jd\x85é"
+
+
+def test_seldom_passes_once_in_its_time() -> None:
+    """And then again."""
+    now = [0.0]
+    seldom = Seldom(60.0, lambda: now[0])
+    passed = []
+    for now[0] in (0.0, 1.0, 59.0, 60.0, 61.0, 200.0):
+        passed.append(seldom.passes())
+    assert passed == [True, False, False, True, False, True]
+
+
+def test_a_broken_filter_does_not_reach_whoever_says_something() -> None:
+    """A handler's own faults are logging's; a filter's are nobody's."""
+
+    def broken(record: logging.LogRecord) -> bool:
+        raise RuntimeError(record.levelname)
+
+    SOURCE.addFilter(broken)
+    try:
+        say(SOURCE, logging.ERROR, "%s", "heard by nobody")
+    finally:
+        SOURCE.removeFilter(broken)
+
+
+class _Teller:
+    def __init__(self, apart: float = 0.0) -> None:
+        self.told = 0
+        self.soon = Soon(self.tell, apart)
+
+    def tell(self) -> None:
+        self.told += 1
+
+
+async def test_soon_is_once_at_the_end_of_the_turn() -> None:
+    """However often it is asked for; and afterwards not before its time."""
+    teller = _Teller(apart=0.05)
+    for _ in range(100):
+        teller.soon()
+    assert teller.told == 0
+    await asyncio.sleep(0)
+    assert teller.told == 1
+    teller.soon()
+    await asyncio.sleep(0)
+    assert teller.told == 1
+    await asyncio.sleep(0.06)
+    assert teller.told == 2
+
+
+def test_soon_needs_no_loop_and_outlives_one() -> None:
+    """Without a loop at once; what a loop took with it, the next one does."""
+    teller = _Teller()
+    teller.soon()
+    assert teller.told == 1
+
+    loop = asyncio.new_event_loop()
+    with pytest.raises(RuntimeError):
+        loop.run_until_complete(_stops(teller))
+    loop.close()
+
+    async def again() -> None:
+        teller.soon()
+        await asyncio.sleep(0)
+
+    before = teller.told
+    asyncio.run(again())
+    assert teller.told == before + 1
+
+
+async def _stops(teller: _Teller) -> None:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0)
+    teller.soon()
+    await asyncio.sleep(3600)
+
+
+async def test_soon_keeps_nothing_alive() -> None:
+    """Whoever is gone has nothing to say."""
+    teller = _Teller(apart=3_600.0)
+    teller.soon()
+    await asyncio.sleep(0)
+    teller.soon()
+    gone = weakref.ref(teller)
+    del teller
+    gc.collect()
+    assert gone() is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import os
 import re
 import sys
@@ -42,6 +43,8 @@ COMMANDS: Final = (
 )
 """Every command, in the order of ``--help``: the modules of this package with these names."""
 
+_QUIET: Final = logging.NullHandler()
+
 _EPILOG: Final = """\
 exit codes: 0 ok, 1 internal error, 2 command line or configuration, 3 not found, 4 denied, 5 unavailable,
 6 conflict, 7 refused or unsupported, 8 unusable data, 9 output not written, 130 interrupted; `run` ends as its
@@ -73,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     options = words[: words.index("--")] if "--" in words else words
     console = Console(as_json="--json" in options, debug="--debug" in options)
+    # The command itself says what went wrong. Without any handler Python would print it once more.
+    logging.getLogger("asyncsecrets").addHandler(_QUIET)
     try:
         return _run(words, console)
     except KeyboardInterrupt:

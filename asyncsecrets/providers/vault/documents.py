@@ -28,6 +28,7 @@ __all__ = [
     "numbers_are_exact",
     "object_text",
     "payload_object",
+    "versioned_data_of",
 ]
 
 
@@ -49,7 +50,22 @@ def confirm(call: Call, answer: Answer) -> None:
 
 def data_of(call: Call, answer: Answer) -> dict[str, Any]:
     """The ``data`` object of an answer."""
+    return _data_in(call, document_of(answer.body))
+
+
+def versioned_data_of(call: Call, answer: Answer) -> dict[str, Any] | None:
+    """The ``data`` object of a secret of KV v2, or None where the answer is not of that kind.
+
+    A secret of KV v1 may be a copy of one, member by member. But what answers for it has the lease of its mount, or one
+    that the secret sets itself; KV v2 never has any.
+    """
     document = document_of(answer.body)
+    data = _data_in(call, document)
+    leased = bool((document or {}).get("lease_duration")) or not data.keys().isdisjoint({"ttl", "lease"})
+    return data if isinstance(data.get("metadata"), dict) and "data" in data and not leased else None
+
+
+def _data_in(call: Call, document: dict[str, Any] | None) -> dict[str, Any]:
     data = document.get("data") if document is not None else None
     if not isinstance(data, dict):
         raise malformed(call, "the answer is not a Vault document")

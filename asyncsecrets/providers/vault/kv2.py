@@ -10,7 +10,13 @@ from typing import Any, Final
 
 from yarl import URL
 
-from asyncsecrets.errors import AsyncSecretsError, ConfigError, ConflictError, SecretNotFoundError
+from asyncsecrets.errors import (
+    AsyncSecretsError,
+    ConfigError,
+    ConflictError,
+    MalformedResponseError,
+    SecretNotFoundError,
+)
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.arguments import patch_body
 from asyncsecrets.providers.vault.client import VaultClient
@@ -23,6 +29,7 @@ from asyncsecrets.providers.vault.documents import (
     metadata_of,
     moment,
     object_text,
+    versioned_data_of,
 )
 from asyncsecrets.providers.vault.errors import Answer, Call, Operation, errors_in, translate
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths
@@ -53,8 +60,8 @@ class KV2:
         self._now = now
         self._clock = clock
 
-    async def get(self, name: str, version: str | None = None) -> Secret:
-        """Read the current version, or a given one."""
+    async def get(self, name: str, version: str | None = None) -> Secret | None:
+        """Read the current version, or a given one. None for an answer that is not of KV v2's kind."""
         call = self._read(name, version)
         answer = await self._client.call(call)
         if version is not None and _absent(answer):
@@ -65,24 +72,32 @@ class KV2:
         if common is not None:
             text, created, number = common
             return Secret(text, name=name, version=number, created=moment(created), clock=self._clock)
-        data = data_of(call, answer)
-        metadata = data.get("metadata")
-        if not isinstance(metadata, dict) or "data" not in data:
-            raise malformed(call, "the answer is not a KV v2 secret")
-        return self._secret(call, data["data"], metadata)
+        data = versioned_data_of(call, answer)
+        return self._secret(call, data["data"], data["metadata"]) if data is not None else None
 
-    async def put(self, name: str, members: Mapping[str, Any], cas: str | None = None) -> Secret:
-        """Write a version. Where the mount requires CAS and none is given, the current version is looked up."""
+    async def put(self, name: str, members: Mapping[str, Any], cas: str | None = None) -> Secret | None:
+        """Write a version. Where the mount requires CAS and none is given, the current version is looked up.
+
+        None where it was ``misplaced``.
+        """
         answer, call = await self._with_cas(lambda cas: self._write(name, members, cas), name, cas)
         if answer.status == 204:
-            # So does KV v1 answer, where the path is that of a secret: the mount was replaced since it was asked.
-            raise ConfigError(
-                f"{SYSTEM}: {name!r}: the mount answers as one of KV version 1, which it was not before: what was "
-                f"written is not at {name!r}, but lies at {call.path!r} as a secret of its own; remove it there"
-            )
+            return None  # so does KV v1 answer, to which the path is that of a secret
         if answer.status != 200:
             raise translate(call, answer)
         return self._secret(call, members, data_of(call, answer))
+
+    def other_kind(self, name: str) -> MalformedResponseError:
+        """The error for a read whose answer is not of this kind, on a mount that is."""
+        return malformed(self._read(name), "the answer is not a KV v2 secret")
+
+    def misplaced(self, name: str) -> ConfigError:
+        """The error for a ``put`` on a mount that is of KV v1 now."""
+        path = self._call("write", "POST", name, "data").path
+        return ConfigError(
+            f"{SYSTEM}: {name!r}: the mount answers as one of KV version 1, which it was not before: what was "
+            f"written is not at {name!r}, but lies at {path!r} as a secret of its own; remove it there"
+        )
 
     async def patch(self, name: str, changes: Mapping[str, Any], cas: str | None = None) -> str:
         """Merge members into the current version (``None`` removes one), CAS as for `put`; return the new version."""

@@ -2,10 +2,12 @@
 
 Asked as KV v2, a KV v1 mount calls every secret absent (or forbidden, by a policy made for KV v1) and takes writes in
 the wrong place. So before the first write, delete or list, and before the first *absent* or *forbidden* is believed,
-the mount itself is asked. A read that finds a KV v2 secret needs no asking.
+the mount itself is asked. A read that finds a KV v2 secret needs no asking. Where the mount may not be asked, a read at
+the path of KV v1 tells: KV v2 says that the path is none of its own.
 
 A mount may be replaced by one of the other version while a program runs. So what was learnt is doubted when a secret
-that was found before is absent, and when an answer is of the other version's kind.
+that was found before is absent, when an answer is of the other version's kind, and after a while. One question settles
+all doubts that came from calls begun before it.
 """
 
 from __future__ import annotations
@@ -13,32 +15,57 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from asyncsecrets.errors import (
     AccessDeniedError,
     AsyncSecretsError,
-    ClosedError,
     ConfigError,
     MalformedResponseError,
     ProviderError,
-    UnsupportedOperationError,
+    SecretNotFoundError,
 )
 from asyncsecrets.providers.vault.client import VaultClient
-from asyncsecrets.providers.vault.documents import data_of
-from asyncsecrets.providers.vault.errors import Answer, Call, translate
+from asyncsecrets.providers.vault.documents import data_of, malformed
+from asyncsecrets.providers.vault.errors import Answer, Call, document_of, errors_in, translate
 from asyncsecrets.providers.vault.kv1 import KV1
 from asyncsecrets.providers.vault.kv2 import KV2
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths
 from asyncsecrets.providers.vault.shared import SharedTask
 
-__all__ = ["Mount"]
+__all__ = ["BELIEVED_FOR", "Mount"]
 
 _MOST_FOUND = 10_000  # names; of more than these a mount that was replaced is noticed by one of these
-_UNTOLD_FOR = 1.0  # seconds; so long no refused read asks again what was not told, as a thousand may be refused at once
+# Seconds that one answer stands for: to refused reads, when the mount does not tell, as a thousand may be refused at
+# once; and to secrets that are gone, when it did tell, as a thousand may be deleted at once.
+_AT_ONCE = 1.0
+BELIEVED_FOR = 60.0
+"""Seconds, after which the mount is asked again before it is written to, or is believed to lack an unknown name."""
+# Paths of KV v2 itself, at which a read does not tell the versions apart.
+_OWN_OF_VERSION_2 = frozenset({"config", "data", "delete", "destroy", "metadata", "subkeys", "undelete"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What a question led to: an engine, or a failure; ``untold``: it was answered, but not with a version."""
+
+    number: int
+    outcome: KV1 | KV2 | AsyncSecretsError
+    untold: bool = False
+
+    def engine(self, name: str | None) -> KV1 | KV2:
+        """The engine. Raises the failure, for one of those who waited."""
+        if not isinstance(self.outcome, AsyncSecretsError):
+            return self.outcome
+        error = copy.copy(self.outcome)
+        if isinstance(error, ProviderError) and error.name is None and name is not None:
+            error.name = name
+            error.message += f" (wanted for {name!r})"
+        raise error
 
 
 class Mount:
-    """``configured`` is the ``kv_version`` setting. It is checked where the token may ask, and believed where not.
+    """``configured`` is the ``kv_version`` setting. It is checked where the mount tells, and believed where not.
 
     ``clock`` is in monotonic seconds.
     """
@@ -58,12 +85,17 @@ class Mount:
         self._engines: dict[int, KV1 | KV2] = {1: kv1, 2: kv2}
         self.likely: KV1 | KV2 = self._engines[configured or 2]
         self.verified = False
-        self._asking = SharedTask(self._ask, "asyncsecrets-vault-mount")
-        self._failure: AsyncSecretsError | None = None
+        self.questions = 0
+        """How many have been asked: what a call notes when it begins, to tell which questions came after it."""
+        self._asking: SharedTask[_Verdict] = SharedTask(self._ask, "asyncsecrets-vault-mount")
+        self._wanted_for: str | None = None
         self._clock = clock
+        self._learnt = clock()
+        self._answered = 0  # the number of the last question that was answered with a version
         self._found: set[str] = set()
-        self._untold = False  # the last question was answered, but not with a version
-        self._untold_until = float("-inf")
+        self._proven = False  # `likely` has been known for sure, although it may be doubted now
+        self._doubted = False
+        self._untold_until = self._settled_until = float("-inf")
 
     def found(self, name: str) -> None:
         """Note that ``likely`` found this secret: the mount is of that engine."""
@@ -71,109 +103,145 @@ class Mount:
         if len(self._found) < _MOST_FOUND:
             self._found.add(name)
 
-    def doubt(self, name: str) -> None:
-        """Have the mount asked again if this secret, which is absent now, was found before."""
-        if name in self._found:
-            self._found.discard(name)
-            self.verified = False
+    def doubts(self, name: str, since: int) -> bool:
+        """Whether the mount is to be asked before it is believed that ``name`` is absent.
 
-    async def engine(self, name: str | None = None) -> KV1 | KV2:
+        A secret that was found before tells of a mount that was replaced; any other one, only after a while.
+        ``since`` is what ``questions`` was when the call began.
+        """
+        if not self.verified:
+            return True
+        if self._answered > since:
+            self._found.discard(name)
+            return False
+        now = self._clock()
+        if now < self._settled_until or (name not in self._found and now - self._learnt <= BELIEVED_FOR):
+            return False
+        self._found.discard(name)
+        self.verified, self._proven, self._doubted = False, True, True
+        return True
+
+    async def engine(self, name: str | None = None, *, believed_for: float = BELIEVED_FOR) -> KV1 | KV2:
         """The engine, for sure. Raises ConfigError if the mount is no KV mount, or not the configured version.
 
-        ``name`` is the secret that it is wanted for: errors name it.
+        ``name`` is the secret that it is wanted for: errors name it. ``believed_for``: the seconds for which an answer
+        of the mount stands.
         """
-        if not self.verified:
-            await self._asking.join()
-        if not self.verified:
-            raise ClosedError("the Vault provider is closed") if self._failure is None else _wanted(self._failure, name)
-        return self.likely
+        if self.verified and self._clock() - self._learnt <= believed_for:
+            return self.likely
+        return (await self._asked(0, name)).engine(name)
 
-    async def instead_of(self, engine: KV1 | KV2, refusal: ProviderError) -> KV1 | KV2:
-        """The engine to read with after ``engine``, which was likely but not verified, met a refusal of the server's.
+    async def engine_now(self, since: int, name: str | None = None) -> KV1 | KV2:
+        """The engine, after an answer that blames the version of the mount, to a call that began at ``since``."""
+        if self.verified and self._answered > since:
+            return self.likely
+        return (await self._asked(since, name)).engine(name)
 
-        Raises ``refusal`` where the mount is of that engine, and, if it is an AccessDeniedError, where the mount does
+    async def instead_of(self, engine: KV1 | KV2, refusal: ProviderError, since: int) -> KV1 | KV2:
+        """The engine to read with after ``engine``, which was likely, met a refusal of the server's.
+
+        Raises ``refusal`` where the mount is of that engine, and, if it is no SecretNotFoundError, where the mount does
         not tell; else as ``engine``.
         """
-        denied = isinstance(refusal, AccessDeniedError)
-        if denied and self._clock() < self._untold_until:
+        telling = not isinstance(refusal, SecretNotFoundError)
+        if telling and self._clock() < self._untold_until:
             raise refusal
-        try:
-            found = await self.engine(refusal.name)
-        except AsyncSecretsError:
-            if not (denied and self._untold):
-                raise
-        else:
-            if found is not engine:
-                return found
-        raise refusal
+        verdict = await self._asked(since, refusal.name)
+        if verdict.outcome is engine or (verdict.untold and telling):
+            raise refusal
+        return verdict.engine(refusal.name)
 
-    async def versioned(self, name: str, operation: str) -> KV2:
-        """The engine where only KV v2 will do. Raises UnsupportedOperationError."""
-        engine = await self.engine(name)
-        if isinstance(engine, KV2):
-            return engine
-        raise UnsupportedOperationError(
-            f"{SYSTEM}: mount {self._paths.mount!r} is KV version 1, which has no {operation}"
-        )
+    # -- asking
 
-    async def _ask(self) -> None:
-        self._failure, self._untold, self._untold_until = None, False, float("-inf")
+    async def _asked(self, since: int, name: str | None) -> _Verdict:
+        """The outcome of a question that was begun after ``since``: one under way may have been answered before."""
+        self._wanted_for = name
+        verdict = await self._asking.join()
+        return verdict if verdict.number > since else await self._asking.join()
+
+    async def _ask(self) -> _Verdict:
+        self.questions += 1
+        number = self.questions
+        self._proven, doubted = self._proven or self.verified, self._doubted
+        self._untold_until = float("-inf")
+        verdict = await self._verdict(number, self._wanted_for)
+        if verdict.untold and self._proven:  # nothing says that it is not what it was
+            verdict = _Verdict(number, self.likely)
+        now = self._clock()
+        if not isinstance(verdict.outcome, AsyncSecretsError):
+            self.likely, self.verified, self._proven = verdict.outcome, True, True
+            self._learnt, self._answered = now, number
+            self._doubted, self._settled_until = False, now + _AT_ONCE if doubted else self._settled_until
+        elif verdict.untold:
+            self._untold_until = now + _AT_ONCE
+        return verdict
+
+    async def _verdict(self, number: int, name: str | None) -> _Verdict:
         call = Call("mount", "GET", self._paths.mount_info())
         try:
             answer = await self._client.call(call)
         except AsyncSecretsError as error:  # of the login, or of the network: it says itself what is wrong
-            self._failure = error
-            return
+            return _Verdict(number, error.with_traceback(None))
         try:
-            self._settle(*self._told(call, answer))
-        except AccessDeniedError:
-            # Only a token that may not ask has the setting believed. Any other answer is asked for again.
-            self.verified = self._configured is not None
-            if not self.verified:
-                self._not_told(await self._why_denied())
-        except (ConfigError, MalformedResponseError):
-            self._not_told(self._unknown())
+            return self._settled(number, *self._told(call, answer))
+        except (AccessDeniedError, ConfigError) as error:
+            denied = isinstance(error, AccessDeniedError)
+        except MalformedResponseError:
+            return _Verdict(number, self._unknown(), untold=True)
         except AsyncSecretsError as error:
-            self._failure = error
+            return _Verdict(number, error.with_traceback(None))
+        return await self._not_told(number, name, denied=denied)
 
-    def _not_told(self, failure: AsyncSecretsError) -> None:
-        self._failure, self._untold = failure, True
-        self._untold_until = self._clock() + _UNTOLD_FOR
+    async def _not_told(self, number: int, name: str | None, *, denied: bool) -> _Verdict:
+        version, failure = await self._look(name)
+        if version is not None:
+            return self._settled(number, version, self._paths.mount)
+        if denied and self._configured is not None:  # only a token that may not ask has the setting believed
+            return _Verdict(number, self._engines[self._configured])
+        return _Verdict(number, failure if denied and failure is not None else self._unknown(), untold=True)
 
-    def _settle(self, version: int | None, path: str) -> None:
+    def _settled(self, number: int, version: int | None, path: str) -> _Verdict:
         mount = self._paths.mount
         if version is None:
-            self._failure = ConfigError(f"mount {mount!r} is not a KV mount; check mount_name")
+            failure = ConfigError(f"mount {mount!r} is not a KV mount; check mount_name")
         elif version == 2 and path != mount:
             # With `secret/data` for `secret` everything would go one level too deep, and nothing be where it is.
-            self._failure = ConfigError(
+            failure = ConfigError(
                 f"{mount!r} is a path within the mount {path!r}: set mount_name to that, and path_prefix to what the "
                 f"names of secrets begin with (the API's data/ is no part of either)"
             )
         elif self._configured not in {None, version}:
-            self._failure = ConfigError(
-                f"mount {mount!r} is KV version {version}, but kv_version says {self._configured}"
-            )
+            failure = ConfigError(f"mount {mount!r} is KV version {version}, but kv_version says {self._configured}")
         else:
-            self.likely = self._engines[version]
-            self.verified = True
+            return _Verdict(number, self._engines[version])
+        self.verified = self._proven = False
+        return _Verdict(number, failure)
 
     def _unknown(self) -> AsyncSecretsError:
         remedy = "check addr, namespace and mount_name" + ("" if self._configured else ", or set kv_version")
         return ConfigError(f"the server does not tell the KV version of mount {self._paths.mount!r}: {remedy}")
 
-    async def _why_denied(self) -> AsyncSecretsError:
-        """Whether the token has no right on the mount, or the mount is missing: the question tells the two not apart.
+    async def _look(self, name: str | None) -> tuple[int | None, AsyncSecretsError | None]:
+        """The version by what lies below the mount, or why that does not tell it either.
 
-        Reading below it does, where the policy lets the token so far: to what is no mount there is no route.
+        Reading at a path of KV v1 tells, where the policy lets the token so far; and to what is no mount there is no
+        route, which the refused question does not tell apart from a token without rights.
         """
+        calls = [Call("list", "GET", self._paths.folder("", "", "list=true&limit=1"))]
+        if name is not None and f"{self._paths.prefix}/{name}".strip("/").partition("/")[0] not in _OWN_OF_VERSION_2:
+            calls.insert(0, Call("mount", "GET", self._paths.secret(name, "")))
+        for call in calls:
+            try:
+                answer = await self._client.call(call)
+            except AsyncSecretsError as error:
+                return None, error.with_traceback(None)
+            if (version := _version_by(answer)) is not None:
+                return version, None
+        return None, self._why_denied(translate(call, answer))
+
+    def _why_denied(self, refusal: AsyncSecretsError) -> AsyncSecretsError:
         mount = self._paths.mount
-        call = Call("list", "GET", self._paths.folder("", "", "list=true&limit=1"))
-        try:
-            answer = await self._client.call(call)
-        except AsyncSecretsError as error:
-            return error
-        if isinstance(translate(call, answer), AccessDeniedError):
+        if isinstance(refusal, AccessDeniedError):
             return AccessDeniedError(
                 f"{SYSTEM}: the token's policy allows nothing in mount {mount!r}, or there is no such mount: check the "
                 f"policy, mount_name and namespace",
@@ -189,7 +257,9 @@ class Mount:
         if answer.status != 200:
             raise translate(call, answer)
         data = data_of(call, answer)
-        if data.get("type") not in {"kv", "generic"}:
+        if not isinstance(data.get("type"), str):
+            raise malformed(call, "the answer is not about a mount")
+        if data["type"] not in {"kv", "generic"}:
             return None, ""
         options, path = data.get("options"), data.get("path")
         version = 2 if isinstance(options, dict) and options.get("version") == "2" else 1
@@ -204,10 +274,13 @@ class Mount:
         self._asking.forget()
 
 
-def _wanted(failure: AsyncSecretsError, name: str | None) -> AsyncSecretsError:
-    """The failure for one of those who waited."""
-    error = copy.copy(failure)
-    if isinstance(error, ProviderError) and error.name is None and name is not None:
-        error.name = name
-        error.message += f" (wanted for {name!r})"
-    return error
+def _version_by(answer: Answer) -> int | None:
+    """The version of a mount that answers so at a path of KV v1, or None where that does not tell."""
+    document = document_of(answer.body) or {}
+    if answer.status == 404 and errors_in(answer.body) == []:
+        return 1
+    if answer.status == 404 and any("versioned" in str(warning) for warning in document.get("warnings") or ()):
+        return 2
+    data = document.get("data")
+    found = isinstance(data, dict) and (document.get("lease_duration") or isinstance(data.get("keys"), list))
+    return 1 if answer.status == 200 and found else None

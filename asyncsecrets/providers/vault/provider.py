@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from asyncsecrets.errors import (
     AccessDeniedError,
+    AsyncSecretsError,
     ClosedError,
     ConfigError,
     MalformedResponseError,
+    ProviderError,
     SecretNotFoundError,
     UnsupportedOperationError,
 )
@@ -28,7 +30,7 @@ from asyncsecrets.providers.vault.http import Transport
 from asyncsecrets.providers.vault.kv1 import KV1
 from asyncsecrets.providers.vault.kv2 import KV2
 from asyncsecrets.providers.vault.listing import folder_of, list_names
-from asyncsecrets.providers.vault.mount import Mount
+from asyncsecrets.providers.vault.mount import BELIEVED_FOR, Mount
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths, encode_name
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.secret import Payload, Secret
@@ -40,8 +42,10 @@ Versions = list[VersionInfo]  # within the class, `list` is the method
 
 T = TypeVar("T")
 
+_SURE = 1.0  # seconds that the version of a mount is believed before something is done that would not be told
 
-async def _bare(call: Coroutine[Any, Any, T]) -> T:
+
+async def _bare(call: Awaitable[T]) -> T:
     """What ``call`` returns; an error about a nonsensical answer leaves the frames behind that hold the answer."""
     try:
         return await call
@@ -87,8 +91,8 @@ class VaultProvider:
         )
         self._client = VaultClient(self._transport, self.tokens, self._paths.login_namespace)
         kv1 = KV1(self._client, self._paths, clock=clock)
-        kv2 = KV2(self._client, self._paths, now=now, clock=clock)
-        self._mount = Mount(self._client, self._paths, kv1, kv2, settings.kv_version, clock)
+        self._kv2 = KV2(self._client, self._paths, now=now, clock=clock)
+        self._mount = Mount(self._client, self._paths, kv1, self._kv2, settings.kv_version, clock)
 
     @classmethod
     def from_settings(
@@ -105,42 +109,46 @@ class VaultProvider:
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Read one secret: see ``Provider``."""
-        engine = self._mount.likely
+        mount = self._mount
+        engine, since = mount.likely, mount.questions
         if isinstance(engine, KV2):
+            secret: Secret | None = None
+            refusal: ProviderError | None = None
             try:
                 secret = await engine.get(name, version)
             except (SecretNotFoundError, AccessDeniedError) as error:
                 refusal = error
             except MalformedResponseError as error:
                 raise error.with_traceback(None) from None  # its frames hold the answer
-            else:
-                self._mount.found(name)
+            if secret is not None:
+                mount.found(name)
                 return secret
-            absent = getattr(refusal, "reason", "absent") == "absent"
-            if absent and version is None:
-                self._mount.doubt(name)
-            if self._mount.verified or not absent:
-                raise refusal
-            await self._mount.instead_of(engine, refusal)
-        return await self._get_unversioned(name, version)
+            await self._look_elsewhere(engine, name, refusal, since)
+        return await self._with(name, lambda engine: self._read(engine, name, version), believed_for=math.inf)
 
-    async def _get_unversioned(self, name: str, version: str | None) -> Secret:
-        engine = await self._engine(name)
+    async def _look_elsewhere(self, engine: KV2, name: str, refusal: ProviderError | None, since: int) -> None:
+        """Find out that the mount is of another engine than it was read with. Raises ``refusal`` if it is not.
+
+        No ``refusal``: the answer was not of that engine's kind.
+        """
+        if refusal is None:
+            refusal = engine.other_kind(name)
+        elif isinstance(refusal, SecretNotFoundError):
+            if refusal.reason != "absent" or not self._mount.doubts(name, since):
+                raise refusal
+        elif self._mount.verified:
+            raise refusal
+        await self._mount.instead_of(engine, refusal, since)
+
+    async def _read(self, engine: KV1 | KV2, name: str, version: str | None) -> Secret:
         if isinstance(engine, KV2):
-            return await _bare(engine.get(name, version))
+            secret = await engine.get(name, version)
+            if secret is None:
+                raise engine.other_kind(name)
+            return secret
         if version is not None:
             raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: the mount is KV version 1, which keeps no versions")
-        with self._doubting():
-            return await _bare(engine.get(name))
-
-    @contextlib.contextmanager
-    def _doubting(self) -> Iterator[None]:
-        """Have the mount asked again after an error that blames its version."""
-        try:
-            yield
-        except ConfigError:
-            self._mount.verified = False
-            raise
+        return await engine.get(name)
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002 - Vault has no idempotency tokens
         """Write one secret: see ``Writer``.
@@ -148,28 +156,41 @@ class VaultProvider:
         The whole object is replaced; ``patch`` keeps its other members. Raises UnsupportedOperationError for bytes.
         """
         members = payload_object(payload, name, self.default_field)
-        engine = await self._engine(name)
+        secret = await self._with(name, lambda engine: self._write(engine, name, members, cas))
+        if secret is None:
+            self._mount.verified = False
+            raise self._kv2.misplaced(name)
+        return secret
+
+    async def _write(self, engine: KV1 | KV2, name: str, members: Mapping[str, Any], cas: str | None) -> Secret | None:
         if isinstance(engine, KV2):
-            with self._doubting():
-                secret = await _bare(engine.put(name, members, cas))
-            self._mount.found(name)
+            secret = await engine.put(name, members, cas)
+            if secret is not None:
+                self._mount.found(name)
             return secret
         if cas is not None:
             raise UnsupportedOperationError(
                 f"{SYSTEM}: {name!r}: the mount is KV version 1, which has no compare-and-set"
             )
-        with self._doubting():
-            return await engine.put(name, members)
+        return await engine.put(name, members)
 
     async def delete(self, name: str) -> None:
         """Delete the current version (KV v2: ``restore`` brings it back) or the secret (KV v1, for good)."""
-        await (await self._engine(name)).delete(name)
+        await self._with(name, lambda engine: engine.delete(name), believed_for=_SURE)
 
     async def list(self, prefix: str = "") -> list[str]:
         """Return the names below the configured prefix that start with ``prefix``, deleted ones included."""
         folder_of(prefix, self._paths)  # before any I/O
-        self._check_open()
-        return await list_names(self._client, self._paths, await self._mount.engine(), prefix)
+
+        async def names(engine: KV1 | KV2) -> list[str]:
+            found = await list_names(self._client, self._paths, engine, prefix)
+            # Where one engine has nothing the other may have something.
+            if not found and (other := await self._mount.engine_now(since)) is not engine:
+                return await list_names(self._client, self._paths, other, prefix)
+            return found
+
+        since = self._mount.questions
+        return await self._with(None, names)
 
     async def versions(self, name: str) -> Versions:
         """Return what is known of each version, oldest first. KV v2 only.
@@ -177,7 +198,7 @@ class VaultProvider:
         A version with ``delete_version_after`` is ``deleted`` once its time has come by the server's clock, to the
         second (by ours, where a proxy leaves out the ``Date`` header).
         """
-        return await (await self._versioned(name, "versions")).versions(name)
+        return await self._with_versions(name, "versions", lambda kv2: kv2.versions(name))
 
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Bring back deleted versions, by default the current one; KV v2 only. One that is not deleted stays as it is.
@@ -187,32 +208,33 @@ class VaultProvider:
         """
         if versions is not None:
             given(versions)
-        await _bare((await self._versioned(name, "restore")).restore(name, versions))
+        await self._with_versions(name, "restore", lambda kv2: kv2.restore(name, versions), believed_for=_SURE)
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
         """Delete given versions; ``restore`` brings them back. KV v2 only."""
         given(versions)
-        await (await self._versioned(name, "versions")).delete_versions(name, versions)
+        await self._with_versions(name, "versions", lambda kv2: kv2.delete_versions(name, versions), believed_for=_SURE)
 
     async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Remove the data of given versions for good (KV v2 only), or the secret with its versions and metadata.
 
         Raises ConfigError for an empty sequence, which never means everything.
         """
-        if versions is not None:
-            given(versions)
-            engine: KV1 | KV2 = await self._versioned(name, "versions")
-        else:
-            engine = await self._engine(name)
-        await (engine.destroy(name, versions) if isinstance(engine, KV2) else engine.delete(name))
+        if versions is None:
+            await self._with(
+                name, lambda kv: kv.destroy(name, None) if isinstance(kv, KV2) else kv.delete(name), believed_for=_SURE
+            )
+            return
+        given(versions)
+        await self._with_versions(name, "versions", lambda kv2: kv2.destroy(name, versions), believed_for=_SURE)
 
     async def patch(self, name: str, changes: Mapping[str, Any], *, cas: str | None = None) -> str:
         """Merge members into the current version (None removes one); return the new version. KV v2 only."""
-        return await _bare((await self._versioned(name, "patch")).patch(name, changes, cas))
+        return await self._with_versions(name, "patch", lambda kv2: kv2.patch(name, changes, cas))
 
     async def metadata(self, name: str) -> SecretMetadata:
         """Return a secret's metadata, custom metadata included. KV v2 only."""
-        return await (await self._versioned(name, "metadata")).metadata(name)
+        return await self._with_versions(name, "metadata", lambda kv2: kv2.metadata(name))
 
     async def write_metadata(
         self,
@@ -229,7 +251,7 @@ class VaultProvider:
         bytes, with values of 1 to 512 bytes.
         """
         document = metadata_document(custom, delete_version_after, max_versions, cas_required)
-        await (await self._versioned(name, "metadata")).write_metadata(name, document)
+        await self._with_versions(name, "metadata", lambda kv2: kv2.write_metadata(name, document), believed_for=_SURE)
 
     async def aclose(self) -> None:
         """Stop renewing, revoke the token if so configured and it is our own, close the session."""
@@ -245,16 +267,46 @@ class VaultProvider:
         self._mount.abandon()
         self._transport.abandon()
 
-    async def _engine(self, name: str) -> KV1 | KV2:
-        encode_name(name, self._paths.prefix)  # before any I/O
-        self._check_open()
-        return await self._mount.engine(name)
+    async def _with(
+        self, name: str | None, work: Callable[[KV1 | KV2], Awaitable[T]], *, believed_for: float = BELIEVED_FOR
+    ) -> T:
+        """Do ``work`` with the mount's engine, and again with the other one where the mount turns out to be of that.
 
-    async def _versioned(self, name: str, operation: str) -> KV2:
-        encode_name(name, self._paths.prefix)
-        self._check_open()
-        return await self._mount.versioned(name, operation)
-
-    def _check_open(self) -> None:
+        An answer that blames the version of the mount says that nothing was done. ``believed_for`` is less where
+        something would be done, and not be told.
+        """
+        if name is not None:
+            encode_name(name, self._paths.prefix)  # before any I/O
         if not self._transport.is_open:
             raise ClosedError("the Vault provider is not open")
+        since = self._mount.questions
+        engine = await self._mount.engine(name, believed_for=believed_for)
+        try:
+            return await _bare(work(engine))
+        except (ConfigError, SecretNotFoundError, UnsupportedOperationError) as error:
+            refusal = error
+        if not self._blames_version(engine, refusal, since):
+            raise refusal
+        other = await self._mount.engine_now(since, name)
+        if other is engine:
+            raise refusal
+        return await _bare(work(other))
+
+    def _blames_version(self, engine: KV1 | KV2, refusal: AsyncSecretsError, since: int) -> bool:
+        if isinstance(refusal, UnsupportedOperationError):
+            return isinstance(engine, KV1)
+        if isinstance(refusal, SecretNotFoundError):
+            absent = refusal.reason == "absent" and isinstance(engine, KV2)
+            return absent and self._mount.doubts(refusal.name or "", since)
+        return True
+
+    async def _with_versions(
+        self, name: str, operation: str, work: Callable[[KV2], Awaitable[T]], *, believed_for: float = BELIEVED_FOR
+    ) -> T:
+        def work_with(engine: KV1 | KV2) -> Awaitable[T]:
+            if isinstance(engine, KV2):
+                return work(engine)
+            mount = self._paths.mount
+            raise UnsupportedOperationError(f"{SYSTEM}: mount {mount!r} is KV version 1, which has no {operation}")
+
+        return await self._with(name, work_with, believed_for=believed_for)

@@ -15,6 +15,7 @@ from asyncsecrets.errors import (
     MalformedResponseError,
     SecretNotFoundError,
     UnavailableError,
+    UnsupportedOperationError,
 )
 from asyncsecrets.testing.vault_server import VaultServer
 from benchmarks.vault_wire import Wire
@@ -187,20 +188,155 @@ async def test_a_mount_that_was_replaced_by_kv1(site, provider_at):
 
 
 async def test_a_mount_that_was_replaced_by_kv2(site, provider_at):
-    """On what was a KV v1 mount the first call is a configuration error, and the second does what it should."""
+    """On what was a KV v1 mount every call does what it should at once: KV v2 does nothing at a path of KV v1."""
     await site.enable_kv(1)
-    async with (
-        provider_at(site.url, token=site.token, mount_name=site.mount) as provider,
-        provider_at(site.url, token=site.token, mount_name=site.mount) as writer,
-    ):
-        await provider.get("app/x")
-        await writer.put("app/x", "canary-2")
+    calls = (
+        lambda provider: provider.get("app/x"),
+        lambda provider: provider.put("app/x", "canary-2"),
+        lambda provider: provider.delete("app/x"),
+        lambda provider: provider.list("app/"),
+        lambda provider: provider.versions("app/x"),
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        here = {"token": site.token, "mount_name": site.mount}
+        providers = [await stack.enter_async_context(provider_at(site.url, **here)) for _ in calls]
+        for provider in providers:
+            await provider.get("app/x")
         await site.enable_kv(2)
-        for call in (lambda: provider.get("app/x"), lambda: writer.put("app/x", "canary-3")):
-            with pytest.raises(ConfigError, match="KV version"):
-                await call()
-        assert (await provider.get("app/x")).version == "1"
-        assert (await writer.put("app/x", "canary-3")).version == "2"
+        read, written, _, names, versions = [
+            await call(provider) for call, provider in zip(calls, providers, strict=True)
+        ]
+    assert (read.version, written.version, names) == ("1", "2", ["app/x"])
+    assert [version.state for version in versions] == ["enabled", "deleted"]
+
+
+async def test_what_kv1_does_not_have_is_said_of_a_mount_that_was_replaced(site, provider_at):
+    """Nor is a secret called absent, or a folder empty, that KV v1 keeps elsewhere."""
+    await site.enable_kv(2)
+    async with contextlib.AsyncExitStack() as stack:
+        here = {"token": site.token, "mount_name": site.mount}
+        providers = [await stack.enter_async_context(provider_at(site.url, **here)) for _ in range(4)]
+        for provider in providers:
+            await provider.put("app/x", "canary-2")
+        await site.enable_kv(1)
+        metadata, restore, patch, lister = providers
+        for call in (metadata.metadata("app/x"), restore.restore("app/x"), patch.patch("app/x", {"a": "b"})):
+            with pytest.raises(UnsupportedOperationError, match="KV version 1"):
+                await call
+        assert await lister.list("app/") == ["app/x"]
+
+
+async def test_what_was_learnt_of_a_mount_gets_old(site, provider_at):
+    """A mount is asked again before it is written to, calls a name absent that nobody knows, or deletes."""
+    now = [0.0]
+    await site.enable_kv(2)
+    async with contextlib.AsyncExitStack() as stack:
+        here = {"token": site.token, "mount_name": site.mount, "clock": lambda: now[0]}
+        providers = [await stack.enter_async_context(provider_at(site.url, **here)) for _ in range(3)]
+        for provider in providers:
+            await provider.put("app/y", "canary-1")
+        await site.enable_kv(1)
+        writer, reader, remover = providers
+        now[0] = 2.0
+        await remover.delete("app/x")
+        with pytest.raises(ValueError, match="404"):
+            await site("GET", site.path(1, "app/x"))
+        await site("POST", site.path(1, "app/x"), {"key": "canary-1"})
+        now[0] = 61.0
+        assert (await reader.get("app/x")).field("key").equals("canary-1")
+        await writer.put("app/x", "canary-2")
+        assert (await site("GET", site.path(1, "app/x")))["data"] == {"key": "canary-2"}
+
+
+async def test_a_secret_of_kv1_that_looks_like_one_of_kv2(site, provider_at):
+    """What somebody wrote with a tool for KV v2 lies beside the secret, and is not taken for it."""
+    await site.enable_kv(1)
+    whole = {"data": {"key": "canary-copy"}, "metadata": {"version": 7, "created_time": "2024-01-01T00:00:00Z"}}
+    for name, copied in (
+        ("bare", {"data": {"key": "canary-copy"}, "options": {}}),
+        ("whole", whole),
+        ("exact", {**whole, "metadata": {**whole["metadata"], "custom_metadata": None, "deletion_time": ""}}),
+        ("unleased", {**whole, "ttl": "0s"}),
+    ):
+        await site("POST", site.path(1, name), {"key": "canary-right"})
+        for there in (name, f"lonely-{name}"):
+            await site("POST", site.path(1, f"data/{there}"), copied)
+        for version in (None, 1):
+            async with provider_at(site.url, token=site.token, mount_name=site.mount, kv_version=version) as provider:
+                assert (await provider.get(name)).field("key").equals("canary-right")
+                with pytest.raises(SecretNotFoundError):
+                    await provider.get(f"lonely-{name}")
+
+
+DENIED = "1 error occurred:\n\t* permission denied\n\n"
+
+
+@pytest.mark.parametrize("status", [403, 404, 405])
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_mount_that_may_not_be_asked(provider_at, version, status):
+    """Then what it answers at a path of KV v1 tells its version: no secret is called absent that is there."""
+    async with VaultServer(root_token="canary-root") as server:
+        site = Site(server.url, "canary-root")
+        await site.enable_kv(version)
+        server.faults.status(status, DENIED, prefix="/v1/sys/internal/")
+        for first in ("get", "put", "list"):
+            async with provider_at(server.url, mount_name=site.mount) as provider:
+                if first == "get":
+                    with pytest.raises(SecretNotFoundError):
+                        await provider.get("app/absent")
+                elif first == "put":
+                    await provider.put("app/x", "canary-2")
+                else:
+                    assert await provider.list("app/") == ["app/x"]
+                assert (await provider.get("app/x")).version == (
+                    None if version == 1 else "1" if first == "get" else "2"
+                )
+
+
+async def test_a_setting_that_is_wrong_is_found_out(provider_at):
+    """Also where the mount may not be asked: the secret is not absent, the setting is wrong."""
+    async with VaultServer(root_token="canary-root") as server:
+        site = Site(server.url, "canary-root")
+        server.faults.status(403, DENIED, prefix="/v1/sys/internal/")
+        for version, said in ((1, 2), (2, 1)):
+            await site.enable_kv(version)
+            async with provider_at(server.url, mount_name=site.mount, kv_version=said) as provider:
+                with pytest.raises(ConfigError, match=f"is KV version {version}, but kv_version says {said}"):
+                    await provider.get("app/x")
+
+
+async def test_a_secret_that_is_gone_on_a_mount_that_may_not_be_asked(provider_at):
+    """It is absent: nothing says that the mount is not what it was, and asking is for the first one only."""
+    async with VaultServer(root_token="canary-root") as server, Wire(server.url) as wire:
+        site = Site(server.url, "canary-root")
+        await site.enable_kv(2)
+        token = await site.allowed(f"{site.mount}/data/*")
+        server.faults.status(403, DENIED, prefix="/v1/sys/internal/")
+        async with provider_at(wire.url, token=token, mount_name=site.mount) as provider:
+            await provider.get("app/x")
+            await site("DELETE", f"{site.mount}/metadata/app/x")
+            for _ in range(3):
+                with pytest.raises(SecretNotFoundError):
+                    await provider.get("app/x")
+            assert wire.count("GET", "/v1/sys/internal/") == 1
+
+
+async def test_many_secrets_that_are_gone_cost_one_question(provider_at):
+    """Each of many that were removed at once is absent to who asks for it, however their answers are spread."""
+    names = [f"app/{number}" for number in range(120)]
+    async with VaultServer(root_token="canary-root") as server, Wire(server.url) as wire:
+        for attempt in range(2):  # the second time each one's answer comes when another question may be under way
+            async with provider_at(wire.url, max_connections=60) as provider:
+                await asyncio.gather(*(provider.put(name, "canary") for name in names))
+                site = Site(server.url, "canary-root")
+                for name in names:
+                    await site("DELETE", f"secret/metadata/{name}")
+                for last in range(10) if attempt else ():
+                    server.faults.latency(0.01 * last, prefix="/v1/secret/data/", method="GET", skip=last * 7, times=7)
+                before = wire.count("GET", "/v1/sys/internal/")
+                answers = await asyncio.gather(*(provider.get(name) for name in names), return_exceptions=True)
+                assert {type(answer) for answer in answers} == {SecretNotFoundError}
+                assert wire.count("GET", "/v1/sys/internal/") - before == 1
 
 
 async def test_a_secret_that_was_destroyed_is_asked_about_once(site, provider_at):

@@ -31,7 +31,6 @@ from asyncsecrets.errors import (
     ClosedError,
     MalformedResponseError,
     TransientError,
-    UnavailableError,
 )
 from asyncsecrets.loops import is_asked_to_end
 from asyncsecrets.providers.vault.auth.methods import LoginMethod, TokenFile
@@ -90,7 +89,6 @@ class TokenKeeper:
         self._useless = 0  # tokens in a row that were refused before they served anybody
         self._in_vain = False  # the last login for a refused call did not help that call
         self._checking = SharedTask(self._check, "asyncsecrets-vault-check")
-        self._known: Token | None = None  # the token that the server knows although it refused it
         self._failure: AsyncSecretsError | None = None
         self._failures = 0
         self._not_before = float("-inf")
@@ -107,11 +105,8 @@ class TokenKeeper:
         """A token, after a login if need be. Raises AuthenticationError, TransientError, ClosedError ..."""
         if self._token is not None and self._clock() < self._expires:
             await self._look_at_file()
-        token = self._unexpired()
-        while token is None:
-            await self._log_in()
-            token = self._token  # not checked against the clock: of a fresh token the server is the judge
-        return token
+        # Not checked against the clock: of a fresh token the server is the judge.
+        return self._unexpired() or await self._log_in()
 
     async def replace(self, refused: Token) -> Token:
         """Another token than the one the server just refused, or that one if another would be refused as well.
@@ -119,8 +114,8 @@ class TokenKeeper:
         Raises AuthenticationError if there is none.
         """
         if self._token is refused and self._in_vain and not self._method.local:
-            await self._checking.join()
-            if self._known is refused and self._token is refused:
+            known = await self._checking.join()
+            if known is refused and self._token is refused:
                 return refused
         if self._token is refused:
             self._refuse(refused)
@@ -130,13 +125,13 @@ class TokenKeeper:
         """Note whether the call that ``replace`` was asked for got past the server's check of its new token."""
         self._in_vain = not useful
 
-    async def _check(self) -> None:
-        self._known, token = None, self._token
+    async def _check(self) -> Token | None:
+        """The token of now, if the server knows it although it refused it."""
+        token = self._token
         try:
-            if token is not None and await self._api.knows(token.text):
-                self._known = token
+            return token if token is not None and await self._api.knows(token.text) else None
         except AsyncSecretsError:
-            return  # not known to be good: replaced, as ever
+            return None  # not known to be good: replaced, as ever
 
     def _unexpired(self) -> Token | None:
         return self._token if self._clock() < self._expires else None
@@ -156,34 +151,32 @@ class TokenKeeper:
         if token is not None and token.served:
             self._useless = 0
 
-    async def _log_in(self) -> None:
+    async def _log_in(self) -> Token:
         if self._closed:
             raise ClosedError("the Vault provider is closed")
         if not self._login.running and self._failure is not None and self._clock() < self._not_before:
             raise self._last_failure(self._failure)
-        await self._login.join()
-        if self._failure is not None:
-            raise self._last_failure(self._failure)
-        if self._closed:
-            raise ClosedError("the Vault provider is closed")
-        if self._token is None:
-            raise UnavailableError(f"{SYSTEM}: the login was interrupted", provider=SYSTEM)
+        outcome = await self._login.join()
+        if isinstance(outcome, Token):
+            return outcome
+        raise self._last_failure(outcome)
 
-    async def _run_login(self) -> None:
+    async def _run_login(self) -> Token | AsyncSecretsError:
         since = self._clock()
         refused, self._refused = self._refused, ""
         try:
             lease = await self._method.login(self._api, refused)
         except AsyncSecretsError as error:
             self._fail(error.with_traceback(None))
-            return
+            return error
         self.logins += 0 if self._method.local else 1
-        self._accept(lease, since)
+        return self._accept(lease, since)
 
-    def _accept(self, lease: Lease, since: float) -> None:
+    def _accept(self, lease: Lease, since: float) -> Token:
         self._judge(self._token)
         self._retire()
-        self._token, self._process = Token(lease.token), os.getpid()
+        token = self._token = Token(lease.token)
+        self._process = os.getpid()
         self._granted = lease.duration
         self._next_look = since + self._file_interval if isinstance(self._method, TokenFile) else float("inf")
         self._failure, self._looks = None, 0
@@ -192,6 +185,7 @@ class TokenKeeper:
         self._extend(lease, since)
         if self._method.given and self._renew_given:
             self._schedule(_LOOK_UP_AFTER)
+        return token
 
     def _retire(self) -> None:
         if self._process != os.getpid():  # a fork uses its parent's tokens, and does not own them
@@ -289,7 +283,7 @@ class TokenKeeper:
         if self._method.local:
             return
         if self._clock() >= self._not_before:
-            await self._login.join()
+            await asyncio.wait([self._login.start()])
         if self._failure is not None:
             self._schedule_again()
 

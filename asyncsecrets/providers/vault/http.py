@@ -2,9 +2,10 @@
 
 A connection that breaks or falls silent takes the idle ones with it, so that the next attempt is made over a new one.
 
-A token is sent to the configured origin and, when a standby answers 307 or 308 with the same path on an origin of
-``cluster_addrs``, once to that one. Proxy variables and ``.netrc`` are ignored: a secrets client must not be steered
-by the environment of its process.
+A token is sent to the node of ``addr`` and to those of ``cluster_addrs``, and nowhere else: when a standby answers 307
+or 308 with the same path on one of them, and when a node cannot be reached, or says that it cannot serve. A request
+that somebody may have taken up is not sent to another node. Proxy variables and ``.netrc`` are ignored: a secrets
+client must not be steered by the environment of its process.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
 from urllib.parse import unquote_to_bytes
 
 import aiohttp
@@ -24,12 +26,15 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from asyncsecrets.deadlines import Deadline
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, InsecureTransportError
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, UnavailableError
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.sessions import forget_session, send_once
-from asyncsecrets.providers.vault.errors import Answer, Call, TooLargeError, translate
+from asyncsecrets.providers.vault.calls import Answer, Call, TooLargeError, make
+from asyncsecrets.providers.vault.errors import cannot_serve, translate
+from asyncsecrets.providers.vault.failures import is_tls
 from asyncsecrets.providers.vault.idle import drop_idle
-from asyncsecrets.providers.vault.paths import is_loopback, split_address
+from asyncsecrets.providers.vault.nodes import Nodes
+from asyncsecrets.providers.vault.paths import is_address, is_loopback, split_address
 from asyncsecrets.providers.vault.replicas import Replicas
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.providers.vault.tls import TlsFiles
@@ -41,6 +46,9 @@ _BASE_HEADERS: Final = {
     "Accept-Encoding": "identity",
     "User-Agent": "asyncsecrets",
 }
+
+
+_ACTIVE_IS_GONE: Final = "the node that a standby calls the active one could not be reached a moment ago"
 
 
 class Sender:
@@ -62,9 +70,16 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True)
-class _Origins:
-    own: str
-    allowed: tuple[str, ...]
+class _Way:
+    """The way of a call to an answer: the node that is asked now, and what was met before.
+
+    ``forward`` has a replica that is behind hand the call on to the active node.
+    """
+
+    node: str
+    redirected: bool = False
+    forward: bool = False
+    tried: tuple[str, ...] = ()
 
 
 class _Options(TypedDict):
@@ -81,11 +96,17 @@ class Transport:
     Raises ConfigError at once for an address that would send a token in clear over a network.
     """
 
-    def __init__(self, settings: VaultSettings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        settings: VaultSettings,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._now = now
         self._settings = settings
         self._origins = _origins(settings)
-        self._secure = any(origin.startswith("https:") for origin in self._origins.allowed)
+        self._nodes = Nodes(self._origins, clock)
+        self._secure = any(origin.startswith("https:") for origin in self._origins)
         self._tls = TlsFiles(settings)
         self._options: _Options = {
             "allow_redirects": False,
@@ -119,45 +140,55 @@ class Transport:
     def is_open(self) -> bool:
         return self._session is not None
 
-    async def send(self, call: Call, sender: Sender, url: URL | None = None, *, forward: bool = False) -> Answer:
-        """Make one attempt; return whatever the server answers. ``url`` is where a redirect led.
+    async def send(self, call: Call, sender: Sender, way: _Way | None = None) -> Answer:
+        """Make one attempt; return whatever the server answers.
 
-        ``forward`` has a replica that is behind hand the call on to the active node.
         Raises the translation of every transport failure; UnavailableError for a timeout.
         """
+        if way is None:
+            way = _Way(self._nodes.choose())
+        outcome = await self._exchange(call, sender, way)
+        if isinstance(outcome, _Failure):
+            return await self._failed(call, sender, way, outcome)
+        answer, location = outcome
+        if answer.status < 300:
+            self._nodes.served(way.node)
+            return answer
+        return await self._refused(call, sender, way, answer, location)
+
+    async def _exchange(self, call: Call, sender: Sender, way: _Way) -> tuple[Answer, str] | _Failure:
         session = self._session
         if session is None:
             raise ClosedError("the Vault provider is not open")
-        failure: AsyncSecretsError | None = None
+        url = call.url if way.node == self._nodes.first else URL(way.node + call.url.raw_path_qs, encoded=True)
         await self._slots.acquire()  # before the time starts: who waits for a connection has sent nothing yet
+        failure: _Failure | None = None
         try:
             with self._deadline.limit():
                 async with session.request(
                     call.method,
-                    url or call.url,
-                    headers=self._headers(sender, call.method, forward=forward),  # never in a local: frames are printed
+                    url,
+                    headers=self._headers(
+                        sender, call.method, forward=way.forward
+                    ),  # never in a local: frames are printed
                     data=call.body,
                     **self._options,
                 ) as response:
                     answer = await self._answer(call, response)
-                    if answer.status < 300:
-                        return answer
-                    location = response.headers.get("Location", "")
+                    return answer, "" if answer.status < 300 else response.headers.get("Location", "")
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             if _was_connected(error):
                 drop_idle(session)  # they are as old as the one that failed, or older: the next attempt takes a new one
-            # Translated here, raised below: the original may hold headers, and must not follow ours as its context.
-            failure = translate(call if url is None else replace(call, url=url), error)
+            # Translated here, raised elsewhere: the original may hold headers, and must not follow ours as its context.
+            failure = _Failure(translate(call if url is call.url else replace(call, url=url), error), _reach(error))
         except RuntimeError:
             if not session.closed:
                 raise
         finally:
             self._slots.release()
-        if session.closed:
+        if failure is None or session.closed:
             raise ClosedError("the Vault provider was closed meanwhile")
-        if failure is not None:
-            return await self._failed(call, sender, url, failure)
-        return await self._redirected(call, sender, url, answer, location, forward=forward)
+        return failure
 
     async def _answer(self, call: Call, response: aiohttp.ClientResponse) -> Answer:
         length = response.content_length
@@ -174,27 +205,45 @@ class Transport:
         headers = sender.headers(method)
         return self._replicas.headers(headers) if forward or self._replicas else headers
 
-    async def _failed(self, call: Call, sender: Sender, url: URL | None, failure: AsyncSecretsError) -> Answer:
+    async def _failed(self, call: Call, sender: Sender, way: _Way, failure: _Failure) -> Answer:
         # A server that refuses our certificate may be right: ours may have expired, and its successor be on disk. Some
         # servers refuse by hanging up, which looks like any broken connection, and then a write must not be repeated.
-        unsent = isinstance(failure, InsecureTransportError) or not call.writes
-        if unsent and await self.reload_tls():
-            return await self.send(call, sender, url)
-        raise failure
+        if (failure.reach == "none" or not call.writes) and await self.reload_tls():
+            return await self.send(call, sender, way)
+        if failure.reach == "none":
+            return await self._elsewhere(call, sender, way, failure.error)
+        if failure.reach == "mute" and not call.writes:
+            self._nodes.failed(way.node)  # the next attempt is made elsewhere; of a write, it is read back here
+        raise failure.error
 
-    async def _redirected(
-        self, call: Call, sender: Sender, url: URL | None, answer: Answer, location: str, *, forward: bool
-    ) -> Answer:
-        if answer.status == 412 and not forward:
-            return await self.send(call, sender, url, forward=True)  # a 412 is given before anything is done
+    async def _elsewhere(self, call: Call, sender: Sender, way: _Way, outcome: Answer | AsyncSecretsError) -> Answer:
+        """Send a call, which nobody has taken up, to another node. ``outcome`` is what there is if there is none."""
+        self._nodes.failed(way.node)
+        tried = (*way.tried, way.node)
+        other = self._nodes.other(tried) if not way.redirected else None
+        if other is not None:
+            return await self.send(call, sender, _Way(other, tried=tried))
+        if isinstance(outcome, Answer):
+            return outcome
+        raise outcome
+
+    async def _refused(self, call: Call, sender: Sender, way: _Way, answer: Answer, location: str) -> Answer:
+        if answer.status == 412 and not way.forward:
+            return await self.send(call, sender, replace(way, forward=True))  # a 412 is given before anything is done
         if answer.status == 412:
             self._replicas.forget()  # an index that even the active node does not know is another cluster's
         if answer.status >= 400:
+            if self._nodes.several and cannot_serve(answer):
+                return await self._elsewhere(call, sender, way, answer)
+            self._nodes.served(way.node)
             return answer
-        target = None if url is not None else self._redirect(call, answer.status, location)
+        target = None if way.redirected else self._redirect(call, answer.status, location)
         if target is None:
+            answer.standby = self._is_of_a_standby(call, answer.status, location)
             raise translate(call, answer)
-        return await self.send(call, sender, target, forward=forward)
+        if self._nodes.is_left_out(target):
+            raise make(UnavailableError, _ACTIVE_IS_GONE, call)
+        return await self.send(call, sender, replace(way, node=target, redirected=True))
 
     async def reload_tls(self) -> bool:
         """Take up certificates that changed on disk; new connections use them. Returns whether any had."""
@@ -205,19 +254,24 @@ class Transport:
             self._options["ssl"] = context
         return context is not None
 
-    def _redirect(self, call: Call, status: int, location: str) -> URL | None:
+    def _redirect(self, call: Call, status: int, location: str) -> str | None:
         """The one place a redirect may lead: where we would ask ourselves, at an origin of the cluster.
 
         A server writes the location anew from the path that it decoded, so it encodes other characters than we do.
         What is sent is our own spelling at the origin as configured: in the location there is nothing to be fooled by.
         """
-        found = _LOCATION.fullmatch(location) if status in {307, 308} else None
-        own = call.url.raw_path_qs
-        if found is None or _decoded(found["target"]) != _decoded(own):
+        found = _same_place(call, location) if status in {307, 308} else None
+        if found is None:
             return None
-        wanted = _without_default_port(found["origin"])
-        origin = next((known for known in self._origins.allowed if _without_default_port(known) == wanted), None)
-        return URL(origin + own, encoded=True) if origin is not None else None
+        wanted = _without_default_port(found)
+        return next((known for known in self._origins if _without_default_port(known) == wanted), None)
+
+    def _is_of_a_standby(self, call: Call, status: int, location: str) -> bool:
+        """Whether a redirect that is not followed is one that a standby gives: to the same place at another address."""
+        found = _same_place(call, location) if status == 307 else None
+        if found is None or not is_address(found):
+            return False
+        return found.lower().startswith("https:") or not self._nodes.first.startswith("https:")
 
     async def aclose(self) -> None:
         """Close the session. Harmless when closed already."""
@@ -230,6 +284,20 @@ class Transport:
         session, self._session = self._session, None
         if session is not None:
             forget_session(session)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """That there was no answer. ``reach``: how far the request came: to no server, to a mute one, or out of sight."""
+
+    error: AsyncSecretsError
+    reach: Literal["none", "mute", "sent"]
+
+
+def _reach(error: BaseException) -> Literal["none", "mute", "sent"]:
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) or is_tls(error):
+        return "none"
+    return "mute" if isinstance(error, TimeoutError) else "sent"
 
 
 def _was_connected(error: BaseException) -> bool:
@@ -276,6 +344,12 @@ def _seconds(retry_after: str, now: Callable[[], datetime]) -> float | None:
     return max(0.0, (date - now()).total_seconds()) if date is not None else None
 
 
+def _same_place(call: Call, location: str) -> str | None:
+    """The origin of a location that names the path and query of the call, or None."""
+    found = _LOCATION.fullmatch(location)
+    return found["origin"] if found and _decoded(found["target"]) == _decoded(call.url.raw_path_qs) else None
+
+
 _LOCATION: Final = re.compile(r"(?P<origin>https?://[^/?#]+)(?P<target>/[^#]*)", re.IGNORECASE)
 _DEFAULT_PORT: Final = re.compile(r"(https://[^/]*):443|(http://[^/]*):80")
 
@@ -290,7 +364,7 @@ def _without_default_port(origin: str) -> str:
     return (match[1] or match[2]) if match else origin.lower()
 
 
-def _origins(settings: VaultSettings) -> _Origins:
+def _origins(settings: VaultSettings) -> tuple[str, ...]:
     own, _ = split_address(settings.addr)
     nodes = [split_address(address, "cluster_addrs")[0] for address in settings.cluster_addrs]
     loopback = own.startswith("http:") and is_loopback(own)
@@ -305,4 +379,4 @@ def _origins(settings: VaultSettings) -> _Origins:
             raise ConfigError(
                 "cluster_addrs must be https; http only where addr is http too, on loopback or with allow_insecure_http"
             )
-    return _Origins(own, (own, *nodes))
+    return own, *nodes

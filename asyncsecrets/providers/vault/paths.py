@@ -18,7 +18,7 @@ from yarl import URL
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.providers.vault.settings import VaultSettings
 
-__all__ = ["MAX_NAME_BYTES", "SYSTEM", "Paths", "encode_name"]
+__all__ = ["MAX_NAME_BYTES", "SYSTEM", "Paths", "encode_name", "is_address", "is_loopback", "split_address"]
 
 SYSTEM: Final = "hashicorp_vault"
 
@@ -171,6 +171,11 @@ def split_address(address: str, setting: str = "addr") -> tuple[str, str]:
         )
     port = f":{int(match['port'])}" if match["port"] else ""
     return f"{match['scheme']}://{match['host']}{port}".lower(), match["base"]
+
+
+def is_address(text: str) -> bool:
+    """Whether this can be the address of a server."""
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def is_loopback(origin: str) -> bool:

@@ -80,7 +80,7 @@ class VaultProvider:
         self.settings = settings
         self.default_field: str | None = settings.default_field
         self._paths = Paths(settings)
-        self._transport = Transport(settings, now)
+        self._transport = Transport(settings, now, clock)
         self.tokens = TokenKeeper(
             login_method(settings),
             TokenApi(self._transport, self._paths),

@@ -178,7 +178,7 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
     if "missing client token" in text:
         return make(AuthenticationError, "no Vault token was sent; set HCP_VAULT_TOKEN or a login", call)
     if call.operation == "login":
-        refused = _ROLE_ID_ALONE if "missing secret_id" in text else _REFUSED_LOGIN
+        refused = next((why for part, why in _LOGINS.items() if part in text), _REFUSED_LOGIN)
         return make(AuthenticationError, refused, call)
     known = next((error for part, error in _BAD_REQUESTS.items() if part in text), None)
     if known is not None:
@@ -192,6 +192,16 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
     return None
 
 
+_LOGINS: Final = {
+    "missing secret_id": (
+        "Vault refused the login: the role wants a secret id, and none was sent; set approle_secret_id "
+        "(HCP_VAULT_APPROLE_SECRET_ID) or approle_secret_id_file"
+    ),
+    "certificate": (
+        "Vault refused the login: it does not accept the client certificate; check that it has not expired, that a "
+        "role trusts its CA, and cert_role"
+    ),
+}
 _REFUSED_LOGIN: Final = "Vault refused the login: check the role and its credentials"
 _CHARACTERS: Final = (InvalidNameError, "the server does not accept the characters of this name")
 _BAD_REQUESTS: Final[dict[str, tuple[type[AsyncSecretsError], str]]] = {
@@ -210,10 +220,6 @@ _BAD_REQUESTS: Final[dict[str, tuple[type[AsyncSecretsError], str]]] = {
     "relative paths not supported": _CHARACTERS,
     "parent references": _CHARACTERS,
 }
-_ROLE_ID_ALONE: Final = (
-    "Vault refused the login: the role wants a secret id, and none was sent; set approle_secret_id "
-    "(HCP_VAULT_APPROLE_SECRET_ID) or approle_secret_id_file"
-)
 
 
 def _forbidden(call: Call, answer: Answer) -> AsyncSecretsError:

@@ -17,7 +17,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.vault.calls import Call, TooLargeError, make
 
-__all__ = ["from_exception", "is_tls"]
+__all__ = ["EXPIRED", "from_exception", "hung_up", "is_tls"]
 
 
 def from_exception(call: Call, error: BaseException) -> AsyncSecretsError:
@@ -50,6 +50,8 @@ def _connection_fault(error: BaseException) -> str:
         return "it was refused; check that the server runs there, and the port of addr"
     return "the network does not lead there; check addr, routes and the network"
 
+
+EXPIRED: Final = "the server ended the connection, and the certificate in client_cert has expired: replace it"
 
 _TLS_REMEDY: Final = "check ca_cert, tls_server_name, the client certificate, and that addr is the right one"
 _CERTIFICATE_FAULTS: Final = {
@@ -95,6 +97,15 @@ def _tls_failure(call: Call, error: BaseException) -> AsyncSecretsError:
 def _tls_cause(error: BaseException) -> BaseException:
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error.__cause__
     return inner or error
+
+
+def hung_up(error: BaseException) -> bool:
+    """Whether the server ended the connection, within the handshake or later, rather than there being none."""
+    if isinstance(error, TimeoutError):
+        return False
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError | ssl.SSLError)
+    return isinstance(error, aiohttp.ClientConnectionError | OSError)
 
 
 def is_tls(error: BaseException) -> bool:

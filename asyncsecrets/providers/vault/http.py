@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final, Literal, TypedDict
 from urllib.parse import unquote_to_bytes
 
@@ -26,12 +27,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from asyncsecrets.deadlines import Deadline
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, UnavailableError
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError, UnavailableError
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.vault.calls import Answer, Call, TooLargeError, make
 from asyncsecrets.providers.vault.errors import cannot_serve, translate
-from asyncsecrets.providers.vault.failures import is_tls
+from asyncsecrets.providers.vault.failures import EXPIRED, hung_up, is_tls
 from asyncsecrets.providers.vault.idle import drop_idle
 from asyncsecrets.providers.vault.nodes import Nodes
 from asyncsecrets.providers.vault.paths import is_address, is_loopback, split_address
@@ -180,7 +181,8 @@ class Transport:
             if _was_connected(error):
                 drop_idle(session)  # they are as old as the one that failed, or older: the next attempt takes a new one
             # Translated here, raised elsewhere: the original may hold headers, and must not follow ours as its context.
-            failure = _Failure(translate(call if url is call.url else replace(call, url=url), error), _reach(error))
+            meant = translate(call if url is call.url else replace(call, url=url), error)
+            failure = _Failure(meant, _reach(error), hung_up(error))
         except RuntimeError:
             if not session.closed:
                 raise
@@ -210,6 +212,8 @@ class Transport:
         # servers refuse by hanging up, which looks like any broken connection, and then a write must not be repeated.
         if (failure.reach == "none" or not call.writes) and await self.reload_tls():
             return await self.send(call, sender, way)
+        if failure.hung_up and await self._has_expired():
+            raise make(AuthenticationError, EXPIRED, call, outcome_unknown=call.writes and failure.reach != "none")
         if failure.reach == "none":
             return await self._elsewhere(call, sender, way, failure.error)
         if failure.reach == "mute" and not call.writes:
@@ -244,6 +248,14 @@ class Transport:
         if self._nodes.is_left_out(target):
             raise make(UnavailableError, _ACTIVE_IS_GONE, call)
         return await self.send(call, sender, replace(way, node=target, redirected=True))
+
+    async def _has_expired(self) -> bool:
+        """Whether the client certificate has: a reason to be hung up on that not every server gives."""
+        return (
+            self._secure
+            and bool(self._settings.client_cert)
+            and await in_thread(partial(self._tls.expired, self._now()))
+        )
 
     async def reload_tls(self) -> bool:
         """Take up certificates that changed on disk; new connections use them. Returns whether any had."""
@@ -288,10 +300,14 @@ class Transport:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """That there was no answer. ``reach``: how far the request came: to no server, to a mute one, or out of sight."""
+    """That there was no answer. ``reach``: how far the request came: to no server, to a mute one, or out of sight.
+
+    ``hung_up``: the server ended the connection, within the handshake or later.
+    """
 
     error: AsyncSecretsError
     reach: Literal["none", "mute", "sent"]
+    hung_up: bool
 
 
 def _reach(error: BaseException) -> Literal["none", "mute", "sent"]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import ssl
+from datetime import datetime
 from pathlib import Path
 
 from asyncsecrets.errors import ConfigError
@@ -39,6 +41,16 @@ class TlsFiles:
         except ConfigError:
             self._signature = ()  # look again next time
             return None
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the client certificate is not valid any more. False where nobody can tell."""
+        # Python can decode a certificate that a server sent, and has no public function for one in a file.
+        decode = getattr(getattr(ssl, "_ssl", None), "_test_decode_cert", None)
+        try:
+            ends = ssl.cert_time_to_seconds(decode(self._settings.client_cert)["notAfter"]) if decode else math.inf
+        except (OSError, ValueError, KeyError):
+            return False
+        return now.timestamp() > ends
 
     def _trust(self, context: ssl.SSLContext) -> None:
         settings = self._settings

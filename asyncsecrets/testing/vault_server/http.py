@@ -304,7 +304,7 @@ def _about_itself(target: str) -> bool:
 
 def _standby(active: str, target: str) -> Reply:
     if not active:
-        return errors_reply(503, "no active Vault instance found")
+        return errors_reply(500, "local node not active but active cluster node not found")
     path, query = split_target(target)
     # Written anew from the decoded path, in which Go escapes less than clients do.
     path = quote(unquote_to_bytes(path), safe="$&+,/:;=@")

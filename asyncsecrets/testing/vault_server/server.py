@@ -37,7 +37,7 @@ class VaultServer:
     ``clock`` gives seconds since the epoch and rules every lifetime; ``sleep`` carries out latency and drip.
     ``tls`` serves https with a throw-away CA (`ca_file`) and asks clients for a certificate. ``token_review`` stands in
     for the Kubernetes cluster: it takes a token and the audiences, and gives the status of a TokenReview.
-    ``standby_for`` makes a node that redirects (307) to that address, or with ``""`` knows no active node (503).
+    ``standby_for`` makes a node that redirects (307) to that address, or with ``""`` knows no active node (500).
 
     Raises:
         ValueError: ``host`` is not a loopback address.

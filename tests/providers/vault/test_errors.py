@@ -18,6 +18,7 @@ from asyncsecrets.providers.vault.errors import Answer, Call, blames_token, erro
 
 CANARY = "canary-body"
 KEY = ConnectionKey("h", 1, True, True, None, None, None)
+FAILED = "1 error occurred:\n\t* {}\n\n"
 POLICY = "1 error occurred:\n\t* permission denied\n\n"
 
 
@@ -101,6 +102,30 @@ def test_read(status, body, kind):
         (413, texts("http: request body too large"), errors.UnsupportedOperationError, False),
         (429, b"", errors.RateLimitedError, False),
         (473, b"", errors.UnavailableError, False),
+        (400, texts("request body too large"), errors.UnsupportedOperationError, False),
+        (400, texts("refused JSON input: exceeded maximum number of strings"), errors.UnsupportedOperationError, False),
+        (408, b"", errors.UnavailableError, False),
+        (413, b"<html></html>", errors.UnsupportedOperationError, False),
+        (414, b"<html></html>", errors.InvalidNameError, False),
+        (425, b"", errors.UnavailableError, False),
+        (431, b"431 Request Header Fields Too Large", errors.ConfigError, False),
+        (500, texts(FAILED.format("put failed due to value being too large")), errors.UnsupportedOperationError, False),
+        (500, texts(FAILED.format("put failed due to key being too large")), errors.InvalidNameError, False),
+        (500, texts("local node not active but active cluster node not found"), errors.UnavailableError, False),
+        (500, texts("Vault is in standby mode"), errors.UnavailableError, False),
+        (503, texts("no active Vault instance found"), errors.UnavailableError, False),
+        (503, texts("node is not active"), errors.UnavailableError, False),
+        (503, texts("namespace is sealed"), errors.UnavailableError, False),
+        (
+            503,
+            texts("API access to this namespace has been locked by an administrator"),
+            errors.UnavailableError,
+            False,
+        ),
+        (503, texts(FAILED.format("locked namespace")), errors.UnavailableError, False),
+        (503, b"Vault is sealed", errors.UnavailableError, True),
+        (500, texts("leadership lost while committing log"), errors.UnavailableError, True),
+        (500, texts("internal error"), errors.UnavailableError, True),
         (500, b"", errors.UnavailableError, True),
         (502, b"", errors.UnavailableError, True),
         (503, texts("Vault is sealed"), errors.UnavailableError, False),
@@ -132,6 +157,22 @@ def test_write(status, body, kind, unknown):
 def test_login(status, body, kind):
     """A refused login is about the credentials; a server in trouble is not."""
     assert type(translate(call("login", "POST"), Answer(status, body))) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "standby", "kind"),
+    [
+        (307, True, errors.UnavailableError),
+        (307, False, errors.InsecureTransportError),
+        (301, False, errors.InsecureTransportError),
+    ],
+)
+def test_a_redirect_that_was_not_followed(status, standby, kind):
+    """One such as a standby gives passes with the failover; each says what to set, and that nothing was written."""
+    error = translate(call("write", "POST"), Answer(status, b"", standby=standby))
+    assert type(error) is kind
+    assert "cluster_addrs" in str(error)
+    assert not error.outcome_unknown
 
 
 @pytest.mark.parametrize(
@@ -187,6 +228,39 @@ def tls_refused():
     error = aiohttp.ClientOSError(1, CANARY)
     error.__cause__ = ssl.SSLError(1, CANARY)
     return error
+
+
+def refused_with(reason):
+    """A client certificate that the server refuses with an alert, at the first read and within the handshake."""
+    alert = ssl.SSLError(1, CANARY)
+    alert.reason = reason
+    late = aiohttp.ClientOSError(1, CANARY)
+    late.__cause__ = alert
+    return [late, aiohttp.ClientConnectorSSLError(KEY, alert)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "it has expired"),
+        ("SSLV3_ALERT_BAD_CERTIFICATE", "not valid any more"),
+        ("SSLV3_ALERT_CERTIFICATE_REVOKED", "it was revoked"),
+        ("SSLV3_ALERT_CERTIFICATE_UNKNOWN", "cannot verify it"),
+        ("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "not made for clients"),
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "none was sent"),
+        ("TLSV1_ALERT_UNKNOWN_CA", "its CA"),
+        ("TLSV1_ALERT_ACCESS_DENIED", "let its bearer in"),
+    ],
+)
+def test_a_client_certificate_that_is_refused(reason, why):
+    """It is who we are that the server does not accept, and the request was not read: no write is in doubt."""
+    for fault in refused_with(reason):
+        error = translate(call("write", "POST"), fault)
+        assert type(error) is errors.AuthenticationError
+        assert why in str(error)
+        assert "client_cert" in str(error)
+        assert not error.outcome_unknown
+        assert CANARY not in repr((error.args, vars(error)))
 
 
 EXCEPTIONS = [

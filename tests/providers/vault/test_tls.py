@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import shutil
 import ssl
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from asyncsecrets.errors import ConfigError, InsecureTransportError, UnavailableError
+from asyncsecrets.errors import AuthenticationError, ConfigError, InsecureTransportError, UnavailableError
 from asyncsecrets.providers.vault import VaultSettings
 from asyncsecrets.providers.vault.tls import TlsFiles
 from asyncsecrets.testing.vault_server import VaultServer
@@ -44,9 +45,9 @@ def serving(authority, *names, client=False):
     return context
 
 
-def issued(authority, folder, name="client", password=None):
+def issued(authority, folder, name="client", password=None, **more):
     """A client certificate and key as files."""
-    certificate = authority.issue_cert(f"{name}@canary.test", common_name=name)
+    certificate = authority.issue_cert(f"{name}@canary.test", common_name=name, **more)
     cert, key = folder / "client.pem", folder / "client.key"
     cert.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
     pem = certificate.private_key_pem.bytes()
@@ -91,8 +92,6 @@ async def test_tls_failure_sends_nothing(provider_at, authority, trusted, fault)
     elif fault == "other name":
         context = serving(authority, "other.canary.test")
     elif fault == "expired":
-        import datetime as dt
-
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
         authority.issue_cert("127.0.0.1", not_after=yesterday).configure_cert(context)
@@ -130,11 +129,27 @@ async def test_client_certificate_rotates(provider_at, authority, trusted, tmp_p
         RawServer(ssl=serving(authority, "127.0.0.1", client=True)) as server,
         provider_at(server.url, ca_cert=str(trusted), auth_method="token", token="canary", **login) as provider,
     ):
-        with pytest.raises((InsecureTransportError, UnavailableError)):
+        with pytest.raises((AuthenticationError, UnavailableError)):
             await provider.get("name")
         issued(authority, tmp_path)
         await provider.get("name")
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_client_certificate_that_has_expired(provider_at, authority, trusted, tmp_path, version):
+    """Be it that the server says so or only hangs up: it is our credential that is wrong, and not the network."""
+    ended = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    login = issued(authority, tmp_path, not_after=ended)
+    context = serving(authority, "127.0.0.1", client=True)
+    context.maximum_version = version
+    settings = {"ca_cert": str(trusted), "auth_method": "token", "token": "canary", **login}
+    async with RawServer(ssl=context) as server, provider_at(server.url, **settings) as provider:
+        for call in (lambda: provider.get("name"), lambda: provider.put("name", "canary"), provider.list):
+            with pytest.raises(AuthenticationError, match=r"client_cert.* expired"):
+                await call()
+        issued(authority, tmp_path)
+        await provider.get("name")
 
 
 async def test_encrypted_key(provider_at, authority, trusted, tmp_path):

@@ -134,7 +134,7 @@ async def test_namespaces_are_made_with_a_mount_each() -> None:
 
 
 async def test_a_standby_redirects_or_knows_no_active_node(server: VaultServer) -> None:
-    """307 to the active node with the path as Go spells it, or 503; about itself it answers."""
+    """307 to the active node with the path as Go spells it, or 500; about itself it answers."""
     async with aiohttp.ClientSession() as session:
         async with VaultServer(standby_for=server.url) as standby:
             ask = Client(standby, session)
@@ -147,7 +147,7 @@ async def test_a_standby_redirects_or_knows_no_active_node(server: VaultServer) 
             assert (await ask("GET", "sys/leader"))[1]["leader_address"] == server.url
         async with VaultServer(standby_for="") as lonely:
             status, body = await Client(lonely, session)("GET", "secret/data/a")
-            assert (status, body) == (503, {"errors": ["no active Vault instance found"]})
+            assert (status, body) == (500, {"errors": ["local node not active but active cluster node not found"]})
 
 
 async def test_a_refused_call_from_python_is_an_error_without_values(server: VaultServer) -> None:

@@ -18,41 +18,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-__all__ = ["Document", "Fault", "Number", "parse", "plain"]
+from asyncsecrets import exact
+from asyncsecrets.exact import PRESENTABLE, TOO_DEEP, Fault
+
+__all__ = ["Document", "parse"]
 
 WHOLE: Final = "json:"
 """What a field begins with that asks for JSON text."""
 
-_BOM: Final = "\ufeff"
 _MOST_NAMES: Final = 12
-_PRESENTABLE: Final = re.compile(r"[\w.:/@+ -]{1,40}")  # a longer name, or an odd one, may be a value itself
 _LONGEST_FIELD: Final = 80
 _POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 _NOWHERE: Final = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why there is no answer, to follow the secret's name in an error. Never a value."""
-
-    problem: str
-
-
-class Number(str):
-    """A number as it was written."""
-
-    __slots__ = ()
-
-
-class _RefusedError(ValueError):
-    """What Python's decoder takes, and JSON has not."""
 
 
 class Document:
@@ -120,7 +102,7 @@ class Document:
     def _no_text(self, field: str, tokens: tuple[str, ...]) -> str:
         value = _at(self._root, tokens)
         kind = "null" if value is None else "a list" if isinstance(value, list) else "an object"
-        inside = "0" if isinstance(value, list) else next(filter(_PRESENTABLE.fullmatch, value or ()), "")
+        inside = "0" if isinstance(value, list) else next(filter(PRESENTABLE.fullmatch, value or ()), "")
         path = f"; a member of it has a path, such as {_shown(_pointer((*tokens, inside)))}" if value and inside else ""
         asked = WHOLE + (field if len(tokens) == 1 else _pointer(tokens))
         return f"has no text in the field {_shown(field)}, but {kind}{path}; its JSON text is the field {_shown(asked)}"
@@ -128,67 +110,13 @@ class Document:
 
 def parse(text: str) -> Document | Fault:
     """Read a JSON object, one that begins with a byte order mark too."""
-    text = text.removeprefix(_BOM)
-    root = _attempt(_exact, text, _NO_OBJECT)
-    if isinstance(root, Fault):
-        return root
-    return Document(root, text) if isinstance(root, dict) else _NO_OBJECT
-
-
-def plain(text: str) -> Any:
-    """A JSON text as plain Python, or a Fault: whole numbers as ``int``, others as ``float``."""
-    return _attempt(_python, text.removeprefix(_BOM), _NO_JSON)
+    root = exact.read(text)
+    if isinstance(root, dict):
+        return Document(root, text.removeprefix(exact.BOM))
+    return root if isinstance(root, Fault) and root is not exact.NO_JSON else _NO_OBJECT
 
 
 _NO_OBJECT: Final = Fault("is not a JSON object, so it has no fields")
-_NO_JSON: Final = Fault("is not JSON")
-_TOO_DEEP: Final = Fault("is JSON that is nested too deep")
-
-
-def _attempt(decode: Callable[[str], Any], text: str, otherwise: Fault) -> Any:
-    try:
-        return decode(text)
-    except _RefusedError as refusal:
-        return Fault(f"is not proper JSON: {refusal}")
-    except RecursionError:
-        return _TOO_DEEP
-    except ValueError:  # JSONDecodeError holds the document
-        return otherwise
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _RefusedError(f"it has a member{' ' + _shown(twice) if _PRESENTABLE.fullmatch(twice) else ''} twice")
-    return members
-
-
-def _constant(_: str) -> Any:
-    raise _RefusedError("NaN and Infinity are no numbers of JSON")
-
-
-def _integer(digits: str) -> int:
-    try:
-        return int(digits)
-    except ValueError:
-        raise _RefusedError("a number of it has more digits than Python reads") from None
-
-
-def _float(digits: str) -> float:
-    number = float(digits)
-    if not isfinite(number):
-        raise _RefusedError("a number of it is more than a float can hold")
-    return number
-
-
-_exact: Final = json.JSONDecoder(
-    parse_int=Number, parse_float=Number, parse_constant=_constant, object_pairs_hook=_members
-).decode
-_python: Final = json.JSONDecoder(
-    parse_int=_integer, parse_float=_float, parse_constant=_constant, object_pairs_hook=_members
-).decode
 _next: Final = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
 
@@ -227,7 +155,7 @@ def _content(value: Any) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    shown = [repr(name) for name in names if _PRESENTABLE.fullmatch(name)][:_MOST_NAMES]
+    shown = [repr(name) for name in names if PRESENTABLE.fullmatch(name)][:_MOST_NAMES]
     rest = len(names) - len(shown)
     if not names:
         return "no members"
@@ -247,7 +175,7 @@ def _piece(text: str, tokens: Iterable[str]) -> str | Fault:
             at = _inside(text, at, token)
         return text[at : _next(text, at)[1]]
     except RecursionError:  # further down the stack than it was parsed at
-        return _TOO_DEEP
+        return TOO_DEEP
 
 
 def _inside(text: str, at: int, token: str) -> int:

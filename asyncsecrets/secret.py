@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, Final, NoReturn, final
 
-from asyncsecrets import members
+from asyncsecrets import exact, members
 from asyncsecrets.errors import DecodeError
 
 __all__ = ["MASK", "Payload", "Secret"]
@@ -166,13 +166,13 @@ class Secret:
         are what ``field`` has. Raises ``DecodeError`` for what is not JSON; names a member twice; holds ``NaN``, or a
         number that ``int`` or ``float`` cannot hold; or is nested too deep.
         """
-        found = members.plain(self.reveal())
-        if isinstance(found, members.Fault):
+        found = exact.plain(self.reveal())
+        if isinstance(found, exact.Fault):
             raise DecodeError(f"{self._name!r} {found.problem}")
         return found
 
-    def _member(self, found: str | members.Fault) -> Secret:
-        if isinstance(found, members.Fault):
+    def _member(self, found: str | exact.Fault) -> Secret:
+        if isinstance(found, exact.Fault):
             raise DecodeError(f"{self._name!r} {found.problem}")
         return self.replace(found)
 
@@ -180,7 +180,7 @@ class Secret:
         # Parsed once: a secret of a thousand members is asked for each of them.
         if self.__members is None:
             found = members.parse(self._text() or "")
-            if isinstance(found, members.Fault):
+            if isinstance(found, exact.Fault):
                 raise DecodeError(f"{self._name!r} {found.problem}")
             self.__members = found
         return self.__members

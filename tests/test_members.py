@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsecrets import members
+from asyncsecrets import exact, members
 from asyncsecrets.errors import DecodeError
 from asyncsecrets.secret import Secret
 
@@ -339,7 +339,7 @@ def test_a_payload_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     parse = members.parse
 
-    def counted(text: str) -> members.Document | members.Fault:
+    def counted(text: str) -> members.Document | exact.Fault:
         read.append(text)
         return parse(text)
 

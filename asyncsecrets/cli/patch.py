@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 from typing import Any
 
+from asyncsecrets import exact
 from asyncsecrets.cli import values
 from asyncsecrets.cli.console import Console, printable
 from asyncsecrets.cli.sources import read_config, using
@@ -33,16 +32,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _changes(text: str) -> dict[str, Any]:
-    document: Any = None
-    with contextlib.suppress(ValueError, RecursionError):  # which hold what was typed
-        document = json.loads(text, object_pairs_hook=_without_repetition)
-    if not isinstance(document, dict):
-        raise ConfigError('the changes are not a JSON object with each member once, such as {"password": "…"}')
-    return document
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError
-    return members
+    document = exact.read(text)
+    if isinstance(document, dict) and not all(map(exact.is_double, exact.numbers_in(document))):
+        raise ConfigError("the changes hold a number with more digits than a 64-bit float has; write it as text")
+    changes = exact.plain(text)
+    if isinstance(document, dict) and isinstance(changes, dict):
+        return changes
+    raise ConfigError('the changes are not a JSON object with each member once, such as {"password": "…"}')

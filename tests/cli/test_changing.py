@@ -97,6 +97,15 @@ def test_patch(config: Path, vault: VaultServer, cli: Run) -> None:
     assert cli("patch", "NEVER_THERE", stdin=b'{"a": "canary"}').code == 3
 
 
+def test_patch_numbers(config: Path, vault: VaultServer, cli: Run) -> None:
+    """As many digits as the server keeps, and not one less without a word."""
+    assert cli("patch", "DB_PASSWORD", stdin=b'\xef\xbb\xbf{"port": 5432, "ratio": 1.10, "on": true}').code == 0
+    assert vault.read_secret("DB_PASSWORD") == {"key": VALUE, "port": 5432, "ratio": 1.1, "on": True}
+    for number in (b"12345678901234567890.5", b"3.14159265358979323846", b"9007199254740993", b"1e400"):
+        outcome = cli("patch", "DB_PASSWORD", stdin=b'{"a": [%b]}' % number)
+        assert (outcome.code, "more digits" in outcome.err, number.decode() in outcome.err) == (2, True, False)
+
+
 def test_patch_prompt(config: Path, vault: VaultServer) -> None:
     """On a terminal the changes are asked for, and not echoed."""
     code, seen = on_terminal(["patch", "DB_PASSWORD"], b'{"key": "canary-typed"}\n', after=b"JSON object: ")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
+from asyncsecrets import exact
 from asyncsecrets.errors import DecodeError, MalformedResponseError, UnsupportedOperationError
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.errors import Answer, Call, document_of
@@ -18,6 +17,7 @@ from asyncsecrets.secret import Payload
 
 __all__ = [
     "INEXACT",
+    "as_kept",
     "body_of",
     "common_secret",
     "confirm",
@@ -28,6 +28,8 @@ __all__ = [
     "numbers_are_exact",
     "object_text",
     "payload_object",
+    "secret_body",
+    "stored_in",
     "versioned_data_of",
 ]
 
@@ -54,15 +56,20 @@ def data_of(call: Call, answer: Answer) -> dict[str, Any]:
 
 
 def versioned_data_of(call: Call, answer: Answer) -> dict[str, Any] | None:
-    """The ``data`` object of a secret of KV v2, or None where the answer is not of that kind.
+    """The ``data`` object of a secret of KV v2, or None where the answer is not of that kind; numbers as ``stored_in``.
 
     A secret of KV v1 may be a copy of one, member by member. But what answers for it has the lease of its mount, or one
     that the secret sets itself; KV v2 never has any.
     """
-    document = document_of(answer.body)
+    document = _exact_document_of(answer.body)
     data = _data_in(call, document)
-    leased = bool((document or {}).get("lease_duration")) or not data.keys().isdisjoint({"ttl", "lease"})
+    leased = (document or {}).get("lease_duration") not in (None, "0") or not data.keys().isdisjoint({"ttl", "lease"})
     return data if isinstance(data.get("metadata"), dict) and "data" in data and not leased else None
+
+
+def stored_in(call: Call, answer: Answer) -> dict[str, Any]:
+    """The ``data`` object of an answer to a read, its numbers as the server wrote them."""
+    return _data_in(call, _exact_document_of(answer.body))
 
 
 def _data_in(call: Call, document: dict[str, Any] | None) -> dict[str, Any]:
@@ -72,21 +79,28 @@ def _data_in(call: Call, document: dict[str, Any] | None) -> dict[str, Any]:
     return data
 
 
-def object_text(call: Call, members: Any) -> str:
-    """A secret's object as JSON text, its members as they are. ``null``, which Vault lets one write, has no members."""
+def _exact_document_of(body: bytes) -> dict[str, Any] | None:
     try:
-        text = _encode({} if members is None else members)
+        document = exact.read(body.decode())
+    except UnicodeDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def object_text(call: Call, members: Any) -> str:
+    """A secret's object as JSON text, its members as they are. ``null``, which Vault lets one write, has no members.
+
+    Keys are sorted, as the server sorts them: what put() returns and a later read are the same text then.
+    """
+    try:
+        text = exact.written({} if members is None else members)
         if not text.isascii():
             text.encode()
-    except ValueError:  # NaN by overflow, a lone surrogate: the exception quotes the value
+    except (ValueError, RecursionError):  # a lone surrogate, or deep below: the exception quotes the value
         members = False
-    if members is None or isinstance(members, dict):
+    if members is None or (isinstance(members, dict) and all(map(exact.double, exact.numbers_in(members)))):
         return text
     raise malformed(call, "the secret is not a JSON object of text")
-
-
-# Keys are sorted, as the server sorts them: what put() returns and a later read are the same text then.
-_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
 
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
@@ -176,31 +190,55 @@ def payload_object(payload: Payload, name: str, field_name: str | None) -> dict[
         raise DecodeError(f"{name!r}: the value is not text that UTF-8 can express")
     if field_name is not None:
         return {field_name: payload}
-    document = document_of(payload.encode())
-    if document is None:
-        raise DecodeError(f"{name!r}: secret_field is empty, so the value must be the text of a JSON object")
-    if not numbers_are_exact(payload):
-        raise DecodeError(f"{name!r}: the value holds {INEXACT}")
-    return document
+    document = exact.read(payload)
+    if isinstance(document, dict) and (fault := _unfit(document)):
+        document = fault
+    if isinstance(document, dict):
+        return document
+    why = document.problem if isinstance(document, exact.Fault) else "is not one"
+    raise DecodeError(
+        f"{name!r}: secret_field is empty, so the value must be the text of a JSON object, and this {why}"
+    )
 
+
+def _unfit(document: dict[str, Any]) -> exact.Fault | None:
+    """Why no KV engine keeps an object, if so."""
+    level: list[Any] = [document]
+    for _ in range(_DEEPEST):
+        level = [inside for value in level if isinstance(value, dict | list) for inside in exact.inside(value)]
+    if level:
+        return exact.TOO_DEEP
+    if not _encodable(exact.written(document)):
+        return exact.Fault("has lone surrogates, which are not text")
+    fits = all(map(exact.double, exact.numbers_in(document)))
+    return None if fits else exact.Fault(f"holds {INEXACT}")
+
+
+_DEEPEST: Final = 256  # levels; far from where the interpreter itself gives up
 
 INEXACT: Final = "a number with more digits than Vault keeps (it makes 64-bit floats of them); write it as text"
 
 
+def as_kept(name: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A secret's members as KV v2 gives them back, numbers as 64-bit floats. Raises DecodeError where those differ."""
+    numbers = list(exact.numbers_in(members))
+    if not all(map(exact.is_double, numbers)):
+        raise DecodeError(f"{name!r}: the value holds {INEXACT}")
+    kept: Mapping[str, Any] = _kept(members) if numbers else members
+    return kept
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, exact.Number):
+        return exact.double(value)
+    if isinstance(value, dict):
+        return {name: _kept(inside) for name, inside in value.items()}
+    return [_kept(inside) for inside in value] if isinstance(value, list) else value
+
+
 def numbers_are_exact(text: str) -> bool:
     """Whether every number of a JSON text comes back as the same number: not 2**53 + 1, and not pi to 30 places."""
-    exact = True
-
-    def look(digits: str) -> None:
-        nonlocal exact
-        number = float(digits)
-        exact = exact and math.isfinite(number) and Decimal(repr(number)) == Decimal(digits)
-
-    try:
-        json.loads(text, parse_int=look, parse_float=look)
-    except ArithmeticError:  # an exponent beyond even Decimal
-        return False
-    return exact
+    return all(map(exact.is_double, exact.numbers_in(exact.read(text))))
 
 
 def _encodable(text: str) -> bool:
@@ -212,5 +250,13 @@ def _encodable(text: str) -> bool:
 
 
 def body_of(document: Mapping[str, Any]) -> bytes:
-    """A request body."""
+    """A request body of plain Python."""
     return _encode(document).encode()
+
+
+def secret_body(document: Mapping[str, Any]) -> bytes:
+    """A request body that holds a secret's members, numbers as they were written."""
+    return exact.written(document).encode()
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode

@@ -9,7 +9,7 @@ from typing import Any
 from yarl import URL
 
 from asyncsecrets.providers.vault.client import VaultClient
-from asyncsecrets.providers.vault.documents import body_of, confirm, data_of, object_text
+from asyncsecrets.providers.vault.documents import confirm, object_text, secret_body, stored_in
 from asyncsecrets.providers.vault.errors import Call, Operation, translate
 from asyncsecrets.providers.vault.paths import Paths
 from asyncsecrets.secret import Secret
@@ -33,11 +33,11 @@ class KV1:
         answer = await self._client.call(call)
         if answer.status != 200:
             raise translate(call, answer)
-        return Secret(object_text(call, data_of(call, answer)), name=name, clock=self._clock)
+        return Secret(object_text(call, stored_in(call, answer)), name=name, clock=self._clock)
 
     async def put(self, name: str, members: Mapping[str, Any]) -> Secret:
         """Write a secret, whatever was there."""
-        call = self._call("write", "POST", name, body_of(members))
+        call = self._call("write", "POST", name, secret_body(members))
         await self._done(call)
         return Secret(object_text(call, dict(members)), name=name, clock=self._clock)
 

@@ -17,10 +17,12 @@ from asyncsecrets.errors import (
     MalformedResponseError,
     SecretNotFoundError,
 )
+from asyncsecrets.exact import Number
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.arguments import patch_body
 from asyncsecrets.providers.vault.client import VaultClient
 from asyncsecrets.providers.vault.documents import (
+    as_kept,
     body_of,
     common_secret,
     confirm,
@@ -29,6 +31,7 @@ from asyncsecrets.providers.vault.documents import (
     metadata_of,
     moment,
     object_text,
+    secret_body,
     versioned_data_of,
 )
 from asyncsecrets.providers.vault.errors import Answer, Call, Operation, errors_in, translate
@@ -80,12 +83,13 @@ class KV2:
 
         None where it was ``misplaced``.
         """
-        answer, call = await self._with_cas(lambda cas: self._write(name, members, cas), name, cas)
+        kept = as_kept(name, members)
+        answer, call = await self._with_cas(lambda cas: self._write(name, kept, cas), name, cas)
         if answer.status == 204:
             return None  # so does KV v1 answer, to which the path is that of a secret
         if answer.status != 200:
             raise translate(call, answer)
-        return self._secret(call, members, data_of(call, answer))
+        return self._secret(call, kept, data_of(call, answer))
 
     def other_kind(self, name: str) -> MalformedResponseError:
         """The error for a read whose answer is not of this kind, on a mount that is."""
@@ -168,7 +172,7 @@ class KV2:
         return self._paths.folder(folder, "metadata", query)
 
     async def _write(self, name: str, members: Mapping[str, Any], cas: str | None) -> tuple[Answer, Call]:
-        call = self._call("write", "POST", name, "data", body_of({"data": members, **_options(name, cas)}))
+        call = self._call("write", "POST", name, "data", secret_body({"data": members, **_options(name, cas)}))
         return await self._client.call(call), call
 
     async def _patch(self, name: str, changes: Mapping[str, Any], cas: str | None) -> tuple[Answer, Call]:
@@ -280,6 +284,7 @@ def _says(answer: Answer, refusal: str) -> bool:
 
 def _version_in(call: Call, metadata: Mapping[str, Any]) -> str:
     version = metadata.get("version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+    number = str(version) if isinstance(version, int | Number) else ""
+    if not _VERSION.fullmatch(number):
         raise malformed(call, "the answer names no version")
-    return str(version)
+    return number

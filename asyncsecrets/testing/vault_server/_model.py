@@ -6,14 +6,13 @@ Nothing here knows of sockets: the HTTP layer makes calls out of requests and by
 from __future__ import annotations
 
 import json
-import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Literal
 
+from asyncsecrets import exact
 from asyncsecrets.testing.vault_server._durations import parse_duration
 
 Operation = Literal["read", "list", "create", "update", "patch", "delete"]
@@ -40,11 +39,19 @@ class Call:
     namespace: str = ""  # as the header says, not yet resolved
     content_type: str = JSON
     wrap_ttl: int | None = None
+    content: bytes = field(default=b"", repr=False)  # what ``body`` was read from
     certificate: bytes | None = field(default=None, repr=False)  # the client's, DER
     remote: str = "127.0.0.1"
 
     def __repr__(self) -> str:  # bodies hold secrets
         return f"Call({self.method} {self.path!r})"
+
+    def stored(self) -> dict[str, Any]:
+        """The body as a store is to keep it, of its own and with its numbers as they were written."""
+        kept: Any = exact.read(self.content.decode("utf-8", "replace"))
+        if not isinstance(kept, dict):  # of a form, or with a member that is there twice
+            kept = exact.read(json.dumps(self.body))
+        return dict(kept)
 
     def value(self, name: str, default: Any = None) -> Any:
         """A parameter from the body, or else from the query."""
@@ -269,21 +276,7 @@ def through_floats(value: Any) -> Any:
             return {key: through_floats(value[key]) for key in sorted(value)}
         case list():
             return [through_floats(item) for item in value]
-        case bool():
-            return value
-        case int() | float():
-            return _through_float(value)
+        case exact.Number():
+            return exact.double(value)
         case _:
             return value
-
-
-def _through_float(number: float) -> int | float:
-    try:
-        as_float = float(number)
-    except OverflowError:
-        as_float = math.inf
-    if math.isinf(as_float):
-        raise Refused(400, "failed to decode JSON input: a number is out of the range of a float64")
-    if as_float.is_integer() and abs(as_float) < 1e21:
-        return int(Decimal(repr(as_float)))  # the shortest digits that mean this float, then zeros
-    return as_float

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import copy
+import json
 
+from asyncsecrets import exact
 from asyncsecrets.testing.vault_server._model import (
     Call,
     Refused,
@@ -52,7 +53,7 @@ class FlatEngine(Engine):
             case "create" | "update":
                 if not call.body:
                     raise Refused(400, "missing data fields")
-                entries[path] = copy.deepcopy(call.body)
+                entries[path] = call.stored()
             case "delete":
                 entries.pop(path, None)
             case _:
@@ -64,7 +65,7 @@ class FlatEngine(Engine):
         if data is None:
             raise absent()
         try:
-            told = Call("", "read", "", 0, body=data)
+            told = Call("", "read", "", 0, body=json.loads(exact.written(data)))
             lease = told.seconds("ttl", told.seconds("lease", DEFAULT_LEASE))
         except Refused:
             lease = DEFAULT_LEASE

@@ -24,6 +24,7 @@ from aiohttp.http_parser import HttpRequestParserPy
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
+from asyncsecrets import exact
 from asyncsecrets.errors import MissingDependencyError
 from asyncsecrets.testing.vault_server._model import Clock, Refused, Reply, errors_reply
 from asyncsecrets.testing.vault_server.core import Core
@@ -286,7 +287,7 @@ def _bytes(reply: Reply) -> bytes:
         return b""
     if isinstance(reply.body, bytes):
         return reply.body
-    text = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED)
+    text = exact.written(reply.body, sort=False).translate(_ESCAPED)
     # A name may hold bytes that are no UTF-8; like the real server, show them as replacement characters.
     return (text + "\n").encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Callable
@@ -279,7 +278,7 @@ def payload(call: Call) -> tuple[dict[str, Any] | None, dict[str, Any]]:
             raise Refused.conversion(name, "map[string]interface {}", found)
     if "data" not in call.body:
         raise Refused(400, "no data provided")
-    return copy.deepcopy(call.body["data"]), call.body.get("options") or {}
+    return call.stored()["data"], call.body.get("options") or {}
 
 
 def _before_validation(act: Callable[[], Reply]) -> Reply:

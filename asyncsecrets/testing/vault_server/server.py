@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import ipaddress
+import json
 import secrets
 import ssl
 import threading
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
+from asyncsecrets import exact
 from asyncsecrets.testing.vault_server._crypto import Authority, ClientCertificate
 from asyncsecrets.testing.vault_server._model import Call, Clock, Operation, Pending, Reply
 from asyncsecrets.testing.vault_server.auth_kubernetes import TokenReview
@@ -222,12 +223,13 @@ class VaultServer:
         Raises:
             ValueError: the server refused; the message holds the status and the server's errors.
         """
-        call = Call("CALL", operation, path, self._clock(), body or {}, namespace=namespace)
+        content = json.dumps(body or {}).encode()
+        call = Call("CALL", operation, path, self._clock(), body or {}, namespace=namespace, content=content)
         call.token = token or self.root_token
         reply = self.core.answer(call)
         if isinstance(reply, Pending) or reply.status >= 400:
             raise ValueError(f"{operation} {path} was refused: {_refusal(reply)}")
-        return reply.body if isinstance(reply.body, dict) else {}
+        return json.loads(exact.written(reply.body)) if isinstance(reply.body, dict) else {}
 
     def create_namespace(self, path: str) -> None:
         """Create a namespace (and its parents where they are missing), each with a KV v2 mount ``secret/``."""
@@ -256,7 +258,7 @@ class VaultServer:
             reply = self.call("read", name, {"version": version}, namespace=namespace)
         except ValueError:
             return None
-        data: dict[str, Any] | None = copy.deepcopy(reply["data"]["data"])
+        data: dict[str, Any] | None = reply["data"]["data"]
         return data
 
     def delete_secret(self, path: str, *, mount: str = "secret", namespace: str = "") -> None:

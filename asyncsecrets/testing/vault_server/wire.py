@@ -104,6 +104,7 @@ def build_call(
         path=path if operation != "list" or path.endswith("/") else path + "/",
         now=now,
         body=_body(operation, content_type, body),
+        content=body,
         query=query,
         token=_token(headers),
         namespace=headers.get("X-Vault-Namespace", ""),
@@ -172,7 +173,7 @@ def _body(operation: Operation, content_type: str, body: bytes) -> dict[str, Any
 def _json_object(body: bytes) -> dict[str, Any]:
     problem = ""
     try:
-        parsed = json.loads(body, parse_float=_finite)
+        parsed = json.loads(body, parse_float=_finite, parse_int=_whole, parse_constant=_constant)
     except json.JSONDecodeError as error:
         problem = _json_problem(error)
     except OverflowError as error:
@@ -197,6 +198,15 @@ def _json_problem(error: json.JSONDecodeError) -> str:
     if wanted == _KEY and offender != "}":
         wanted = ""
     return f"invalid character '{offender}' {wanted}".rstrip()
+
+
+def _constant(_: str) -> float:
+    raise ValueError
+
+
+def _whole(digits: str) -> int:
+    _finite(digits)
+    return int(digits)
 
 
 def _finite(text: str) -> float:

@@ -17,7 +17,10 @@ path "secret/metadata/*" { capabilities = ["list", "read"] }
 
 
 class Backend:
-    """`await backend("POST", "sys/auth/approle", {...})` with the root token; raises what the server refuses."""
+    """`await backend("POST", "sys/auth/approle", {...})` with the root token; raises what the server refuses.
+
+    A body of bytes is sent as it is.
+    """
 
     def __init__(self, url, token, ssl=True):
         self.url = url
@@ -26,9 +29,11 @@ class Backend:
 
     async def __call__(self, method, path, body=None, namespace="", token=None):
         headers = {"X-Vault-Token": token or self.token} | ({"X-Vault-Namespace": namespace} if namespace else {})
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
         async with (
             aiohttp.ClientSession(headers=headers) as session,
-            session.request(method, f"{self.url}/v1/{path}", json=body, ssl=self.ssl) as answer,
+            session.request(method, f"{self.url}/v1/{path}", data=body, ssl=self.ssl) as answer,
         ):
             text = await answer.text()
             if answer.status >= 400:

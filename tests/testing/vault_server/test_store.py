@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncsecrets import exact
 from asyncsecrets.testing.vault_server._durations import format_duration, parse_duration
 from asyncsecrets.testing.vault_server._model import Refused, through_floats
 from asyncsecrets.testing.vault_server.store import VersionedStore, children, merge_patch, subkeys
@@ -92,9 +93,7 @@ def test_what_is_no_duration_is_refused(text: object) -> None:
 
 def test_numbers_pass_through_floats() -> None:
     """As on the real server, a large integer comes back with other digits."""
-    assert through_floats({"n": 12345678901234567890, "f": 1.5, "i": 2.0, "b": True}) == {
-        "b": True,
-        "f": 1.5,
-        "i": 2,
-        "n": 12345678901234567000,
-    }
+    written = '{"n":[12345678901234567890,-0,-0.0],"f":[1.50,1e5,1e22,1e-05,1.5e-07],"i":2.0,"b":true}'
+    assert exact.written(through_floats(exact.read(written))) == (
+        '{"b":true,"f":[1.5,100000,1e+22,0.00001,1.5e-7],"i":2,"n":[12345678901234567000,-0,-0]}'
+    )

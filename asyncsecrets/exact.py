@@ -1,0 +1,162 @@
+"""JSON whose numbers stay as they were written, where Python's own reading would change their digits.
+
+Nothing here raises for what is in a text: what is wrong comes back as a ``Fault``, so that no frame with a payload in
+it reaches a caller.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from math import isfinite
+from typing import Any, Final
+
+__all__ = [
+    "BOM",
+    "NO_JSON",
+    "PRESENTABLE",
+    "TOO_DEEP",
+    "Fault",
+    "Number",
+    "double",
+    "inside",
+    "is_double",
+    "numbers_in",
+    "plain",
+    "read",
+    "written",
+]
+
+PRESENTABLE: Final = re.compile(r"[\w.:/@+ -]{1,40}")
+"""A member's name that may be shown: a longer one, or an odd one, may be a value itself."""
+
+BOM: Final = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why there is no answer, to follow the secret's name in an error. Never a value."""
+
+    problem: str
+
+
+TOO_DEEP: Final = Fault("is JSON that is nested too deep")
+NO_JSON: Final = Fault("is not JSON")
+
+
+class Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+class _RefusedError(ValueError):
+    """What Python's decoder takes, and JSON has not."""
+
+
+def read(text: str) -> Any:
+    """A JSON text with a ``Number`` for each number, or a Fault. It may begin with a byte order mark."""
+    return _attempt(_exact, text)
+
+
+def plain(text: str) -> Any:
+    """A JSON text as plain Python, or a Fault: whole numbers as ``int``, others as ``float``."""
+    return _attempt(_python, text)
+
+
+def written(value: Any, *, sort: bool = True) -> str:
+    """``value`` as JSON text without blanks, a ``Number`` as it is. Raises as ``json.dumps``, for what JSON has not."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, Mapping):
+        items = sorted(value.items()) if sort else value.items()
+        return "{" + ",".join([f"{_encode(str(name))}:{written(inside, sort=sort)}" for name, inside in items]) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join([written(inside, sort=sort) for inside in value]) + "]"
+    return _encode(value)
+
+
+def double(number: str) -> Number | None:
+    """A number as Go and JavaScript write the 64-bit float that is nearest to it; None where it is beyond them all."""
+    value = float(number)
+    if not isfinite(value):
+        return None
+    if value and not 1e-6 <= abs(value) < 1e21:
+        return Number(re.sub(r"e-0", "e-", repr(value)))
+    text = format(Decimal(repr(value)), "f")
+    return Number(text.removesuffix(".0"))
+
+
+def is_double(number: str) -> bool:
+    """Whether a 64-bit float is this very number: not 2**53 + 1, and not pi to 30 places."""
+    nearest = double(number)
+    try:
+        return nearest is not None and Decimal(nearest) == Decimal(number)
+    except ArithmeticError:  # an exponent beyond even Decimal
+        return False
+
+
+def numbers_in(value: Any) -> Iterator[Number]:
+    """Every number in what ``read`` made."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, Number):
+            yield value
+        elif isinstance(value, dict | list):
+            left.extend(inside(value))
+
+
+def inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    """What an object or a list holds."""
+    return value.values() if isinstance(value, dict) else value
+
+
+def _attempt(decode: Callable[[str], Any], text: str) -> Any:
+    try:
+        return decode(text.removeprefix(BOM))
+    except _RefusedError as refusal:
+        return Fault(f"is not proper JSON: {refusal}")
+    except RecursionError:
+        return TOO_DEEP
+    except ValueError:  # JSONDecodeError holds the document
+        return NO_JSON
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _RefusedError(f"it has a member{' ' + repr(twice) if PRESENTABLE.fullmatch(twice) else ''} twice")
+    return members
+
+
+def _constant(_: str) -> Any:
+    raise _RefusedError("NaN and Infinity are no numbers of JSON")
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        raise _RefusedError("a number of it has more digits than Python reads") from None
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        raise _RefusedError("a number of it is more than a float can hold")
+    return number
+
+
+_exact: Final = json.JSONDecoder(
+    parse_int=Number, parse_float=Number, parse_constant=_constant, object_pairs_hook=_members
+).decode
+_python: Final = json.JSONDecoder(
+    parse_int=_integer, parse_float=_float, parse_constant=_constant, object_pairs_hook=_members
+).decode
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode

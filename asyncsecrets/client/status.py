@@ -154,13 +154,19 @@ def explain(reference: str, route: Route) -> Explanation:
         source=route.source.name,
         system=route.source.config.system,
         entry=route.entry,
-        field=".".join(part for part in (route.member, field) if part is not None) or None,
+        field=_place(route.member, field),
         rule=route.rule,
         warm=view is not None,
         answered_by=view.source if view is not None else None,
         version=view.version if view is not None else None,
         age=view.age if view is not None else None,
     )
+
+
+def _place(member: str | None, field: str | None) -> str | None:
+    if member is None or field is None:
+        return member if field is None else field
+    return f"{member}{field}" if field.startswith("/") else f"{member}.{field}"
 
 
 def _view(entry: Secret | None, route: Route) -> Secret | None:

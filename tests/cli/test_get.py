@@ -86,7 +86,22 @@ def test_absent(config: Path, cli: Run) -> None:
 
 def test_no_such_field(config: Path, cli: Run) -> None:
     """A payload that is not what was asked for is exit code 8."""
-    assert cli("get", "DB_PASSWORD", "--field", "nope").code == 8
+    outcome = cli("get", "DB_PASSWORD", "--field", "nope")
+    assert (outcome.code, outcome.out) == (8, "")
+
+
+def test_members_of_an_object_of_somebody_elses(config: Path, vault: VaultServer, cli: Run) -> None:
+    """The error says which there are and how to name one; each is printed as it stands in the payload."""
+    vault.write_secret("REAL", {"user": "canary-user", "port": 5432, "db": {"on": True, "hosts": ["canary-host"]}})
+    outcome = cli("get", "REAL")
+    assert (outcome.code, outcome.out) == (8, "")
+    assert "it has 'db', 'port', 'user' (name one by field=, --field or ?field=)" in outcome.err
+    assert cli("get", "REAL", "--field", "port").out == "5432"
+    assert cli("get", "REAL", "--field", "/db/on").out == "true"
+    assert cli("get", "REAL", "--field", "json:/db/hosts").out == '["canary-host"]'
+    assert cli("get", "secret:///REAL?field=/db/hosts/0").out == "canary-host"
+    outcome = cli("get", "REAL", "--field", "db")
+    assert (outcome.code, "such as '/db/hosts'" in outcome.err, "canary" in outcome.err) == (8, True, False)
 
 
 def test_denied(workdir: Path, vault: VaultServer, cli: Run) -> None:

@@ -16,7 +16,35 @@ from asyncsecrets.errors import (
 from asyncsecrets.secret import Payload
 from asyncsecrets.testing.conformance.harness import CANARY
 
-__all__ = ["BODIES", "FAULT_ERRORS", "HOSTILE_NAMES", "PAYLOADS", "REFUSED", "UNANSWERED"]
+__all__ = [
+    "BODIES",
+    "FAULT_ERRORS",
+    "HOSTILE_NAMES",
+    "JSON_MEMBERS",
+    "JSON_OBJECT",
+    "PAYLOADS",
+    "REFUSED",
+    "UNANSWERED",
+]
+
+JSON_OBJECT: Final = (
+    f'{{"user": "{CANARY}", "port": 5432, "tls": true, "ratio": 1.10, "big": 12345678901234567890, "zero": -0,\n'
+    f' "db": {{"hosts": ["{CANARY}-1", 1e5]}}, "a/b": null}}'
+)
+
+JSON_MEMBERS: Final[Mapping[str, str]] = {
+    "user": CANARY,
+    "port": "5432",
+    "tls": "true",
+    "ratio": "1.10",
+    "big": "12345678901234567890",
+    "zero": "-0",
+    "/db/hosts/0": f"{CANARY}-1",
+    "/db/hosts/1": "1e5",
+    "json:/db/hosts": f'["{CANARY}-1", 1e5]',
+    "json:/a~1b": "null",
+}
+"""Fields of ``JSON_OBJECT``, and their texts."""
 
 PAYLOADS: Final[Mapping[str, Payload]] = {
     "empty": "",

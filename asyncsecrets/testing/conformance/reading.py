@@ -13,7 +13,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.base import BatchReader
 from asyncsecrets.secret import Secret
-from asyncsecrets.testing.conformance.cases import HOSTILE_NAMES, PAYLOADS
+from asyncsecrets.testing.conformance.cases import HOSTILE_NAMES, JSON_MEMBERS, JSON_OBJECT, PAYLOADS
 from asyncsecrets.testing.conformance.harness import CANARY, ProviderHarness
 from asyncsecrets.testing.conformance.steps import (
     expect_absent,
@@ -68,6 +68,15 @@ class Reading:
         await expect_value(harness, name, CANARY)
         await harness.remove(name)
         await expect_absent(harness, name)
+
+    @scenario
+    async def test_members(self, harness: ProviderHarness) -> None:
+        """A value that is a JSON object has its members as fields, and not a digit of them is changed."""
+        name = harness.name("Members")
+        await harness.seed(name, JSON_OBJECT)
+        value = harness.value(await expect_value(harness, name, JSON_OBJECT))
+        for field, text in JSON_MEMBERS.items():
+            expect(value.field(field).equals(text), f"the field {field!r} has another text")
 
     @pytest.mark.parametrize("kind", PAYLOADS)
     @scenario

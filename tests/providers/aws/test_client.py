@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncsecrets import SecretsClient
+from asyncsecrets import SecretsClient, get_secret, get_secret_bool
 from asyncsecrets.errors import (
     AccessDeniedError,
     AccessModeError,
@@ -153,6 +153,20 @@ async def test_fields_are_one_call(aws, client):
         assert user.equals("canary-u")
         assert password.equals("canary-p")
     assert aws.calls == ["GetSecretValue"]
+
+
+async def test_members_that_are_no_text(aws, client):
+    """Numbers and booleans as AWS makes them are their JSON text, as fields and as members of a primary secret."""
+    await aws.store("rds", '{"username":"canary-u","port":3306,"tls":true,"ratio":1.10,"big":12345678901234567890}')
+    texts = {"port": "3306", "tls": "true", "ratio": "1.10", "big": "12345678901234567890"}
+    async with client(config()) as secrets:
+        for field, text in texts.items():
+            assert (await secrets.get("rds", field=field)).equals(text)
+    async with client(config(primary_secret_name="rds")) as secrets:
+        for name, text in texts.items():
+            assert await get_secret(name) == text
+        assert await get_secret_bool("tls") is True
+    assert aws.calls == ["GetSecretValue", "GetSecretValue"]
 
 
 async def test_resolve_in_one_batch(aws, client):

@@ -79,7 +79,8 @@ class Freshness:
     ``refresh_interval``: the age from which a value is fetched anew. ``max_stale``: how much longer an old value is
     served while fetching fails. ``negative_ttl``: how long *absent* is believed. ``max_entries``: how many values are
     kept. ``on_denied``: whether a value that may no longer be read is kept for ``max_stale`` or evicted. ``cached``:
-    False asks the manager for every read.
+    False asks the manager for every read. ``read_your_writes``: how long after a change of ours, or after a value was
+    served, an answer that is older is not believed; 0 believes everything.
     """
 
     refresh_interval: float = 86_400.0
@@ -88,6 +89,7 @@ class Freshness:
     max_entries: int = 10_000
     on_denied: Literal["keep", "evict"] = "keep"
     cached: bool = True
+    read_your_writes: float = 60.0
 
 
 class ProviderSettings(dict[str, Value]):
@@ -317,10 +319,12 @@ def _freshness(given: Mapping[str, Any], system: str) -> Freshness:
         "negative_ttl": float,
         "max_entries": int,
         "on_denied": str,
+        "read_your_writes": float,
     }
     chosen = {key: kind(given[key]) for key, kind in kinds.items() if key in given}
     if system == "local":  # a file that has not changed costs one stat to ask
         chosen.setdefault("refresh_interval", _LOCAL_REFRESH)
+        chosen.setdefault("read_your_writes", 0.0)  # a file is never behind itself
     return Freshness(**chosen, cached=given.get("always_read_secret_manager") != "true")
 
 

@@ -34,6 +34,7 @@ failed flight gets an instance of its own.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
 __all__ = [
@@ -140,14 +141,24 @@ class SecretNotFoundError(ProviderError, LookupError):
     """The manager answered that there is no such secret, or no such version.
 
     ``reason``: ``absent`` (never existed), ``deleted`` (can be restored), ``destroyed``, ``disabled`` or
-    ``pending_deletion``.
+    ``pending_deletion``. ``version`` and ``created`` are those of the version that cannot be read, where the manager
+    tells them.
     """
 
     def __init__(
-        self, message: str, *, provider: str, name: str | None = None, reason: NotFoundReason = "absent"
+        self,
+        message: str,
+        *,
+        provider: str,
+        name: str | None = None,
+        reason: NotFoundReason = "absent",
+        version: str | None = None,
+        created: datetime | None = None,
     ) -> None:
         super().__init__(message, provider=provider, name=name)
         self.reason: NotFoundReason = reason
+        self.version = version
+        self.created = created
 
 
 class InvalidNameError(ProviderError, ValueError):

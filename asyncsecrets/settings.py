@@ -156,6 +156,7 @@ COMMON: Final[Mapping[str, Setting]] = {
     "on_denied": Setting(Kind.CHOICE, choices=("keep", "evict")),
     "prefix_for_stored_virtual_keys": Setting(),
     "primary_secret_name": Setting(),
+    "read_your_writes": Setting(Kind.SECONDS_OR_ZERO),
     "refresh_interval": Setting(Kind.SECONDS, (_REFRESH,)),
     "store_virtual_keys": Setting(Kind.BOOL),
 }

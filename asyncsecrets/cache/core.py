@@ -140,6 +140,10 @@ class SingleFlightCache(Generic[K, V]):
         except KeyError:
             return None
 
+    def recall(self, key: K) -> V | None:
+        """Return the value of ``key``, also one that nobody vouches for just now, else None."""
+        return self._entries.get(key)
+
     def __contains__(self, key: K) -> bool:
         return key in self._entries
 
@@ -307,12 +311,12 @@ class SingleFlightCache(Generic[K, V]):
         self.stats.failures[verdict] += 1
         if verdict is Verdict.ABSENT:
             self._observer.absent(key, error, self._entries.get(key))
-            self._drop(key)
+            self._drop(key, error)
             self._absent.remember(key, error, self._clock())
         elif verdict is Verdict.DENIED and self.policy.evict_denied and key in self._entries:
             self._observer.failed(key, error, self._clock())
             self._observer.expired(key)
-            self._drop(key)
+            self._drop(key, error)
         else:
             self._retry_later(key, getattr(error, "retry_after", None) or 0.0)
             ends = self._schedule.ends_at(key)
@@ -348,12 +352,12 @@ class SingleFlightCache(Generic[K, V]):
             self._listener.stored(key, value, previous)
         self._reschedule()
 
-    def _drop(self, key: K) -> None:
+    def _drop(self, key: K, why: BaseException | None = None) -> None:
         if key in self._entries:
             previous = self._entries.pop(key)
             self._schedule.end(key)
             if self._listener is not None:
-                self._listener.dropped(key, previous)
+                self._listener.dropped(key, previous, why)
 
     # -- who vouches
 

@@ -20,8 +20,8 @@ class Listener(Protocol[K_contra, V_contra]):
     def stored(self, key: K_contra, value: V_contra, previous: V_contra | None) -> None:
         """``value`` is now the value of ``key``."""
 
-    def dropped(self, key: K_contra, previous: V_contra) -> None:
-        """``key`` has no value any more."""
+    def dropped(self, key: K_contra, previous: V_contra, why: BaseException | None) -> None:
+        """``key`` has no value any more: because of the failure ``why``, if it was that the backend took it back."""
 
     def withdrawn(self) -> None:
         """Nothing is vouched for any more. May be called from another thread."""

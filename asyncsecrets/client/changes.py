@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from asyncsecrets.client.known import Known
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.views import remember
 from asyncsecrets.client.writes import is_undecided, sealed, undecided
@@ -119,7 +120,7 @@ async def delete_versions(source: Source, name: str, versions: Sequence[str]) ->
             raise _cannot(provider, VersionDeleter, "cannot delete versions one by one; delete the secret as a whole")
         await provider.delete_versions(name, versions)
 
-    await _forgotten(source, name, remove)
+    await _forgotten(source, name, remove, lambda known: known.versions_removed(name, versions))
 
 
 async def restore(source: Source, name: str, versions: Sequence[str] | None) -> None:
@@ -130,7 +131,7 @@ async def restore(source: Source, name: str, versions: Sequence[str] | None) -> 
             raise _cannot(provider, Restorer, "cannot restore what was deleted")
         await provider.restore(name, versions)
 
-    await _forgotten(source, name, bring_back)
+    await _forgotten(source, name, bring_back, lambda known: known.restored(name, versions))
 
 
 async def destroy(source: Source, name: str, versions: Sequence[str] | None) -> None:
@@ -141,7 +142,13 @@ async def destroy(source: Source, name: str, versions: Sequence[str] | None) -> 
             raise _cannot(provider, Destroyer, "cannot destroy secrets beyond deleting them")
         await provider.destroy(name, versions)
 
-    await _forgotten(source, name, remove)
+    def note(known: Known) -> None:
+        if versions is None:
+            known.removed(name, for_good=True)
+        else:
+            known.versions_removed(name, versions)
+
+    await _forgotten(source, name, remove, note)
 
 
 async def rotate(source: Source, name: str) -> str:
@@ -183,18 +190,18 @@ async def patch(source: Source, name: str, changes: Secret, cas: str | None) -> 
         try:
             version = await _made(source, name, merge, again=cas is None)
         except ConflictError:
-            source.forget(name)  # whoever reads again to decide anew must not get the old value
+            source.changed(name, lambda known: known.lost(name, cas))  # whoever reads again must not get the old value
             raise
-        source.forget(name)
+        source.changed(name, lambda known: known.written(name, version))
         return source.written(name, await _patched(source, name, version))
 
     return await source.operations.write(name, change)
 
 
 async def _patched(source: Source, name: str, version: str) -> Secret:
-    """Read back what a patch made. A failure says that the patch itself is done."""
+    """Read back what a patch made, and nothing else. A failure says that the patch itself is done."""
     try:
-        secret = await source.call(name, lambda provider: provider.get(name))
+        secret = await source.current((name, version))
     except ProviderError as error:
         error.message = f"{name!r} was patched (version {version}) and then could not be read: {error.message}"
         raise
@@ -236,12 +243,14 @@ async def encrypt(source: Source, value: Secret) -> str:
     return await source.operations.run(partial(source.call, None, ask))
 
 
-async def _forgotten(source: Source, name: str, work: Callable[[Provider], Awaitable[None]]) -> None:
-    """Make a change after which nothing that was known of ``name`` holds."""
+async def _forgotten(
+    source: Source, name: str, work: Callable[[Provider], Awaitable[None]], note: Callable[[Known], None]
+) -> None:
+    """Make a change after which nothing that is cached of ``name`` holds; ``note`` tells what is known of it now."""
 
     async def change() -> None:
         await _made(source, name, work)
-        source.forget(name)  # no await since it was made: the next read sees it
+        source.changed(name, note)  # no await since it was made: the next read sees it
 
     await source.operations.write(name, change)
 
@@ -257,7 +266,8 @@ async def _made(source: Source, name: str, work: Callable[[Provider], Awaitable[
                 raise
             error = failure  # at the second time, whatever it is says nothing of the first
     if source.peek(name) is None:
-        source.forget(name)  # there is no value to serve meanwhile, and that it was absent is not believed any more
+        # There is no value to serve meanwhile, and that it was absent is not believed any more.
+        source.changed(name, lambda known: known.undecided(name))
     else:
         source.doubt(name)
     raise undecided(source, name, error)

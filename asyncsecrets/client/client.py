@@ -104,6 +104,7 @@ class SecretsClient(Administration):
         max_stale: float = 86_400.0,
         negative_ttl: float = 5.0,
         max_entries: int = 10_000,
+        read_your_writes: float = 60.0,
         access_mode: str = "read_and_write",
         hosted_keys: Iterable[str] | None = None,
         **options: Any,
@@ -125,6 +126,7 @@ class SecretsClient(Administration):
                 max_stale=max_stale,
                 negative_ttl=negative_ttl,
                 max_entries=max_entries,
+                read_your_writes=read_your_writes,
             ),
         )
         return cls(Config(sources={DEFAULT_SOURCE: source}), providers={DEFAULT_SOURCE: provider}, **options)

@@ -115,9 +115,9 @@ class Reporter(Observer[Key, Secret]):
         if previous is not None:
             self._rotations.stored(key, value, previous)
 
-    def dropped(self, key: Key, previous: Secret) -> None:
+    def dropped(self, key: Key, previous: Secret, why: BaseException | None) -> None:
         """``key`` has none any more."""
-        self._views.dropped(key, previous)
+        self._views.dropped(key, previous, why)
         if self.condition.stale:
             self.condition.dropped(key)
             self._look_soon()

@@ -6,40 +6,33 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
-from asyncsecrets.cache import CachePolicy, SingleFlightCache, Verdict, boot_time
+from asyncsecrets.cache import CachePolicy, SingleFlightCache, boot_time
 from asyncsecrets.cache.flight import fresh
+from asyncsecrets.client.asking import Asking
 from asyncsecrets.client.batching import Batcher
 from asyncsecrets.client.connection import CLOSE_WITHIN, Connection
 from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
+from asyncsecrets.client.known import Known
 from asyncsecrets.client.operations import Operations, cut_short
 from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.routing import Route
+from asyncsecrets.client.verdicts import checked, foreign, verdict_of
 from asyncsecrets.client.views import Changed, Key, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under
-from asyncsecrets.errors import (
-    AccessDeniedError,
-    AsyncSecretsError,
-    AuthenticationError,
-    ClosedError,
-    DecodeError,
-    MalformedResponseError,
-    ProviderError,
-    SecretNotFoundError,
-)
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, SecretNotFoundError
 from asyncsecrets.loops import is_asked_to_end
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.retry import Retry
 from asyncsecrets.secret import Secret
 
-__all__ = ["Source", "verdict_of"]
+__all__ = ["Source"]
 
 T = TypeVar("T")
 
@@ -106,13 +99,21 @@ class Source:
         )
         for name in config.hosted_keys or ():
             self.reporter.require(self.primary_secret_name or name if self.is_member(name) else name)
+        self.known = Known(
+            config.freshness.read_your_writes,
+            self.reporter,
+            entry=lambda key: self.cache.recall(key),  # noqa: PLW0108  # as above
+            spellings=self._spellings,
+            clock=cache_options.get("clock", boot_time),
+        )
+        self._asking = Asking(self.known)
         self.cache: SingleFlightCache[Key, Secret] = SingleFlightCache(
             self._fetch,
             _policy(config),
             classify=verdict_of,
             # The members of one secret are stood in for one by one, when they are asked for.
             stand_in=self.views.stand_in_for if self.primary_secret_name is None else None,
-            listener=self.reporter,
+            listener=self.known,
             observer=self.reporter,
             on_end=self._loop_ended,
             **cache_options,
@@ -192,20 +193,27 @@ class Source:
         if not self.home.here:  # what was written since, by whoever is at home now, nobody here knows
             self.home.post(partial(self.forget, name))
             return secret
+        self.known.written(name, secret.version, secret.created)
         self.forget_others(name)
         if self._keeps:
             with self.reporter.own_write():
                 self.cache.put(name, secret)
         return secret
 
-    def forget(self, name: str) -> None:
-        """Forget what is cached for ``name``, in every version."""
+    def changed(self, name: str, note: Callable[[Known], None] = lambda _: None) -> None:
+        """Forget what is cached for ``name``, in every version, after a change of which ``note`` tells what is known
+        now."""
         if not self.home.here:
-            self.home.post(partial(self.forget, name))
+            self.home.post(partial(self.changed, name, note))
             return
+        note(self.known)
         self.forget_others(name)
         self.cache.invalidate(name)
         self.reporter.forget(name)
+
+    def forget(self, name: str) -> None:
+        """Forget what is cached for ``name``, in every version."""
+        self.changed(name)
 
     def doubt(self, name: str) -> None:
         """Nobody knows whether ``name`` was written: serve what is cached, as in any outage, and ask as soon as
@@ -215,6 +223,10 @@ class Source:
             return
         self.forget_others(name)
         self.cache.renew_soon(name)
+
+    def _spellings(self, name: str) -> Collection[str]:
+        spelled = getattr(self._connection.provider, "spellings", None)
+        return (name,) if spelled is None else spelled(name)
 
     def forget_others(self, name: str) -> None:
         """Forget what else is cached of the secret ``name``: the versions that were asked for, for a version can be a
@@ -256,7 +268,7 @@ class Source:
             # Without its traceback: the local variables of a provider's frames are headers, bodies and values.
             failure = fresh(error)
         except Exception as error:  # noqa: BLE001  # a provider that breaks its contract; what it raised may hold a value
-            failure = _foreign(error, self.config.system, name)
+            failure = foreign(error, self.config.system, name)
         else:
             if not self.reporter.condition.at_ease:
                 self.reporter.answered()
@@ -274,11 +286,35 @@ class Source:
                 secret = await self._ask(name, version)
             else:  # one deadline for opening and asking
                 secret = await self.call(name, lambda _: self._ask(name, version), attempts=1)
-        except SecretNotFoundError:
-            if self._environment is not None:
-                await self._environment.open()  # looks whether the .env file has changed
+            secret = self._checked(name, secret)
+            if self.known.doubt(key, secret) is None:
+                return secret
+        except SecretNotFoundError as error:
+            if self.known.doubt(key, error) is None:
+                await self._missed(key, error)
+                raise
+        try:
+            return await self.current(key)
+        except SecretNotFoundError as error:
+            await self._missed(key, error)
             raise
-        return _checked(secret, self.config.system, name).replace(source=self.name)
+
+    async def _missed(self, key: Key, error: SecretNotFoundError) -> None:
+        if self.cache.recall(key) is None:  # else it is asked for twice, and the cache tells what it believes
+            self.known.missed(key, error)
+        if self._environment is not None:
+            await self._environment.open()  # looks whether the .env file has changed
+
+    async def current(self, key: Key) -> Secret:
+        """Ask for what is the truth now, whatever is cached: of the place that takes the writes, where that can be.
+
+        Raises UnavailableError while the answers are behind what is known.
+        """
+        name = key if isinstance(key, str) else key[0]
+        return self._checked(name, await self.call(name, lambda provider: self._asking.current(provider, key)))
+
+    def _checked(self, name: str, secret: Secret) -> Secret:
+        return checked(secret, self.config.system, name).replace(source=self.name)
 
     def _ask(self, name: str, version: str | None) -> Awaitable[Secret]:
         batcher = self._batcher
@@ -341,45 +377,6 @@ class Source:
         self.operations.abandon()
         self._connection.abandon()
         self._batcher = None
-
-
-def verdict_of(error: BaseException) -> Verdict:
-    """What a failure says about a secret (DESIGN §3): the errors' own classes, for the cache."""
-    if isinstance(error, SecretNotFoundError):
-        return Verdict.ABSENT
-    if isinstance(error, AccessDeniedError | AuthenticationError):
-        return Verdict.DENIED
-    return Verdict.TRANSIENT if getattr(error, "transient", False) else Verdict.POISONED
-
-
-def _checked(secret: Secret, system: str, name: str) -> Secret:
-    """Refuse what no provider may return: nobody could use it, and a good value must not be replaced by it."""
-    if not isinstance(secret, Secret):
-        kind = type(secret).__name__
-        del secret
-        raise MalformedResponseError(f"{system} returned {kind} for {name!r}, not a Secret", provider=system, name=name)
-    try:
-        secret.reveal_bytes()
-    except DecodeError as error:
-        problem = error.message
-    else:
-        return secret
-    raise MalformedResponseError(f"{system}: {problem}", provider=system, name=name)
-
-
-def _foreign(error: Exception, system: str, name: str | None) -> ProviderError:
-    """What to say of an exception that is not one of ours: which and where. Its own text may hold a value."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f" in {Path(place.tb_frame.f_code.co_filename).name}, line {place.tb_lineno}" if place is not None else ""
-    return ProviderError(
-        f"the provider {system!r} failed with {type(error).__name__}{where}; that is a bug in it, for a provider "
-        f"translates what its SDK raises into asyncsecrets.errors",
-        provider=system,
-        name=name,
-        outcome_unknown=True,
-    )
 
 
 def _policy(config: SourceConfig) -> CachePolicy:

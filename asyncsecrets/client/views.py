@@ -135,7 +135,7 @@ class Views:
             self._hot.publish(reference, view, lambda: self._peek(key) is value)
             self._changed(reference, view)
 
-    def dropped(self, key: Key, previous: Secret) -> None:  # noqa: ARG002  # the protocol's
+    def dropped(self, key: Key, previous: Secret, why: BaseException | None) -> None:  # noqa: ARG002  # the protocol's
         """No view of ``key`` is warm any more."""
         for reference in list(self._routes.get(key, ())):
             self._forget(key, reference)

@@ -129,7 +129,8 @@ async def _put(source: Source, write: Put, lost: bool) -> Secret:
     try:
         written = await _decided(source, write, lost)
     except ConflictError:
-        source.forget(name)  # somebody else wrote: whoever reads again to decide anew must not get the old value
+        # Somebody else wrote: whoever reads again to decide anew must not get the old value.
+        source.changed(name, lambda known: known.lost(name, write.expected))
         raise
     written = source.written(name, cast("Secret", written))  # no await since the write returned: the next read sees it
     if write.made_again and write.is_known_again:
@@ -139,7 +140,7 @@ async def _put(source: Source, write: Put, lost: bool) -> Secret:
 
 async def _delete(source: Source, write: Delete, lost: bool) -> None:
     await _decided(source, write, lost)
-    source.forget(write.name)
+    source.changed(write.name, lambda known: known.removed(write.name, for_good=False))
 
 
 async def _decided(source: Source, write: Put | Delete, lost: bool) -> Secret | None:

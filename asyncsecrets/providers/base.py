@@ -31,6 +31,7 @@ from asyncsecrets.secret import Payload, Secret
 
 __all__ = [
     "BatchReader",
+    "CurrentReader",
     "Destroyer",
     "Encrypter",
     "Lister",
@@ -75,7 +76,8 @@ class Writer(Provider, Protocol):
     """A provider that writes.
 
     One at which a secret has several names (such as a name and an ARN) offers ``same_secret(name, other) -> bool``,
-    whether two of them may be the same secret, cheap and without I/O: a write is then seen under each of them.
+    whether two of them may be the same secret, cheap and without I/O: a write is then seen under each of them. It also
+    offers ``spellings(name) -> Collection[str]``: two names that may be the same secret have one of these in common.
 
     One whose manager may apply a request long after it was given up, and has no idempotency tokens, but compare-and-set
     for nothing, sets ``guards_writes = True``: then ``put`` is given the version that a write replaces, where it is
@@ -227,3 +229,17 @@ class BatchReader(Provider, Protocol):
 
         A name that the mapping leaves out was not answered for: it is asked for on its own.
         """
+
+
+@runtime_checkable
+class CurrentReader(Provider, Protocol):
+    """A provider whose manager can be asked for more than what any of its nodes happens to know."""
+
+    async def get_current(self, name: str, version: str | None = None) -> Secret:
+        """Fetch one secret from where writes are made, or in the state that they left: one attempt.
+
+        As ``Provider.get``, and nothing more than that where the manager cannot be told so.
+        """
+
+    async def may_lag(self) -> bool:
+        """Whether ``get_current`` may still be answered by a node that is behind an acknowledged write."""

@@ -134,6 +134,14 @@ class LocalProvider:
         keys = self._check(name)
         return await self._in_thread(name, lambda: self._secret(keys, self._file.read(), name, version))
 
+    async def get_current(self, name: str, version: str | None = None) -> Secret:
+        """As ``get``: there is one file."""
+        return await self.get(name, version)
+
+    async def may_lag(self) -> bool:
+        """No: see ``get_current``."""
+        return False
+
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # a put is applied in one step, or not at all
         """Encrypt a new version. ``cas`` must be the current version, ``"0"`` where there is none or it is gone."""
         keys = self._check(name)

@@ -89,6 +89,14 @@ class MemoryProvider:
             raise self._not_found(name, version, stored.state)
         return Secret(stored.payload, name=name, version=str(index + 1), created=stored.created)
 
+    async def get_current(self, name: str, version: str | None = None) -> Secret:
+        """As ``get``: there is one place that answers."""
+        return await self.get(name, version)
+
+    async def may_lag(self) -> bool:
+        """No: see ``get_current``."""
+        return False
+
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # no retry can apply a put twice here
         """Add a version. ``cas`` must be the current version, ``"0"`` where there is none or it is gone."""
         await self._begin("put", name)

@@ -309,7 +309,7 @@ async def test_a_renewer_that_fails_is_replaced(world: World, caplog: pytest.Log
     starts another. The log names the error's class, not its message, which might quote a value."""
 
     class Broken(Recorder):
-        def dropped(self, key: str, previous: str) -> None:
+        def dropped(self, key: str, previous: str, why: BaseException | None) -> None:
             raise ValueError(f"canary {previous}")
 
     cache = await world.warm(max_stale=0.0, listener=Broken())

@@ -114,7 +114,7 @@ class Recorder:
     def stored(self, key: str, value: str, previous: str | None) -> None:
         self.heard.append(("stored", key, value, previous))
 
-    def dropped(self, key: str, previous: str) -> None:
+    def dropped(self, key: str, previous: str, why: BaseException | None) -> None:
         self.heard.append(("dropped", key, previous))
 
     def withdrawn(self) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "is_prefix",
     "is_version_id",
     "may_be_same",
+    "plain_names",
     "refusal_of",
     "region_of",
     "usable_token",
@@ -118,14 +119,14 @@ def may_be_same(name: str, other: str) -> bool:
     """
     if name == other:
         return True
-    return (is_arn(name) or is_arn(other)) and not _plain(name).isdisjoint(_plain(other))
+    return (is_arn(name) or is_arn(other)) and not plain_names(name).isdisjoint(plain_names(other))
 
 
-def _plain(name: str) -> set[str]:
+def plain_names(name: str) -> frozenset[str]:
     """The plain names that the secret may have."""
     plain = name.rpartition(":")[2]
     has_suffix = plain != name and plain[-_SUFFIX : -_SUFFIX + 1] == "-"
-    return {plain, plain[:-_SUFFIX]} if has_suffix else {plain}
+    return frozenset({plain, plain[:-_SUFFIX]} if has_suffix else {plain})
 
 
 def usable_token(token: str) -> str:

@@ -30,6 +30,7 @@ from asyncsecrets.providers.aws.names import (
     is_prefix,
     is_version_id,
     may_be_same,
+    plain_names,
     refusal_of,
     usable_token,
     version_of,
@@ -98,6 +99,10 @@ class AwsSecretsManagerProvider:
     def same_secret(self, name: str, other: str) -> bool:
         """Whether ``name`` and ``other`` may be two spellings of one secret's name: plain, full ARN, partial ARN."""
         return may_be_same(name, other)
+
+    def spellings(self, name: str) -> frozenset[str]:
+        """What the plain name may be: two spellings of one secret's name have one of these in common."""
+        return plain_names(name)
 
     # -- reading
 

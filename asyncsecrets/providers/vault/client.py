@@ -10,6 +10,7 @@ from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.tokens import Token
 from asyncsecrets.providers.vault.errors import Answer, Call, blames_token, errors_in
 from asyncsecrets.providers.vault.http import Transport
+from asyncsecrets.providers.vault.leader import Leader
 
 __all__ = ["VaultClient"]
 
@@ -17,18 +18,21 @@ __all__ = ["VaultClient"]
 class VaultClient:
     """Sends calls with a valid token. A 403 that blames the token is answered by one login and one more attempt.
 
-    ``namespace`` is that of the login.
+    ``namespace`` is that of the login. With a ``leader`` it asks the active node, as far as that can be asked.
     """
 
-    def __init__(self, transport: Transport, tokens: TokenKeeper, namespace: str = "") -> None:
+    def __init__(
+        self, transport: Transport, tokens: TokenKeeper, namespace: str = "", leader: Leader | None = None
+    ) -> None:
         self.transport = transport
         self.tokens = tokens
         self.namespace = namespace
+        self._leader = leader
 
     async def call(self, call: Call) -> Answer:
         """Return the server's answer, whatever its status. Raises what transport and login raise."""
         token = self.tokens.current() or await _for(call, self.tokens.obtain())
-        answer = await self.transport.send(call, token)
+        answer = await self._send(call, token)
         if answer.status < 300:
             token.served = True
             return answer
@@ -42,10 +46,15 @@ class VaultClient:
         if token is refused:
             answer.token_is_good = True
             return answer
-        answer = await self.transport.send(call, token)
+        answer = await self._send(call, token)
         token.served = token.served or answer.status < 300 or _accepts_token(answer)
         self.tokens.helped(answer.status != 403 or not blames_token(answer))
         return answer
+
+    async def _send(self, call: Call, token: Token) -> Answer:
+        if self._leader is None:
+            return await self.transport.send(call, token)
+        return await self.transport.send(call, token, node=await self._leader.node())
 
 
 def _accepts_token(answer: Answer) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from asyncsecrets import exact
 from asyncsecrets.errors import DecodeError, MalformedResponseError, UnsupportedOperationError
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
 from asyncsecrets.providers.vault.errors import Answer, Call, document_of
+from asyncsecrets.providers.vault.facts import moment
 from asyncsecrets.providers.vault.paths import SYSTEM
 from asyncsecrets.secret import Payload
 
@@ -125,15 +126,6 @@ def common_secret(body: bytes) -> tuple[str, str, str] | None:
         return match[1].decode(), match[2][1:-1].decode(), match[3].decode()
     except UnicodeDecodeError:
         return None
-
-
-def moment(value: Any) -> datetime | None:
-    """A time of Vault's, or None where it is absent. One without a time zone is UTC, as all that Vault writes."""
-    try:
-        time = datetime.fromisoformat(value) if isinstance(value, str) and value else None
-    except ValueError:
-        return None
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 def keys_of(call: Call, answer: Answer) -> list[str]:

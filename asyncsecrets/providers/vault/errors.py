@@ -38,6 +38,7 @@ from asyncsecrets.providers.vault.calls import (
     errors_in,
     make,
 )
+from asyncsecrets.providers.vault.facts import told_of
 from asyncsecrets.providers.vault.failures import from_exception
 from asyncsecrets.providers.vault.paths import SYSTEM
 
@@ -278,13 +279,14 @@ def _unreadable_version(call: Call, document: dict[str, Any]) -> AsyncSecretsErr
     if not isinstance(metadata, dict) or "version" not in metadata:
         return make(ConfigError, "the mount is not of the KV version that was asked for: check kv_version", call)
     if metadata.get("destroyed") is True:
-        return _gone(call, "this version is destroyed and cannot be restored", "destroyed")
-    return _gone(call, "this version is deleted; restore() or `asyncsecrets restore NAME` brings it back", "deleted")
+        return _gone(call, "this version is destroyed and cannot be restored", "destroyed", metadata)
+    message = "this version is deleted; restore() or `asyncsecrets restore NAME` brings it back"
+    return _gone(call, message, "deleted", metadata)
 
 
-def _gone(call: Call, message: str, reason: NotFoundReason) -> AsyncSecretsError:
+def _gone(call: Call, message: str, reason: NotFoundReason, of: dict[str, Any] | None = None) -> AsyncSecretsError:
     text = f"{SYSTEM}: {call.subject}: {message}"
-    return SecretNotFoundError(text, provider=SYSTEM, name=call.name, reason=reason)
+    return SecretNotFoundError(text, provider=SYSTEM, name=call.name, reason=reason, **told_of(of or {}))
 
 
 def _throttled(call: Call, answer: Answer) -> AsyncSecretsError:

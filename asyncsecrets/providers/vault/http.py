@@ -141,13 +141,13 @@ class Transport:
     def is_open(self) -> bool:
         return self._session is not None
 
-    async def send(self, call: Call, sender: Sender, way: _Way | None = None) -> Answer:
-        """Make one attempt; return whatever the server answers.
+    async def send(self, call: Call, sender: Sender, way: _Way | None = None, *, node: str | None = None) -> Answer:
+        """Make one attempt; return whatever the server answers. ``node`` is asked first of all.
 
         Raises the translation of every transport failure; UnavailableError for a timeout.
         """
         if way is None:
-            way = _Way(self._nodes.choose())
+            way = _Way(node or self._nodes.choose())
         outcome = await self._exchange(call, sender, way)
         if isinstance(outcome, _Failure):
             return await self._failed(call, sender, way, outcome)
@@ -202,6 +202,11 @@ class Transport:
             return Answer(response.status, body)
         self._replicas.note(call.method, response.headers)
         return Answer(response.status, body, date=_date(response) if call.operation == "metadata" else None)
+
+    @property
+    def has_index(self) -> bool:
+        """Whether the server said in which state it was after our last write, and takes that back with a read."""
+        return bool(self._replicas)
 
     def _headers(self, sender: Sender, method: str, *, forward: bool) -> CIMultiDict[str]:
         headers = sender.headers(method)
@@ -275,8 +280,7 @@ class Transport:
         found = _same_place(call, location) if status in {307, 308} else None
         if found is None:
             return None
-        wanted = _without_default_port(found)
-        return next((known for known in self._origins if _without_default_port(known) == wanted), None)
+        return self.trusted(found)
 
     def _is_of_a_standby(self, call: Call, status: int, location: str) -> bool:
         """Whether a redirect that is not followed is one that a standby gives: to the same place at another address."""
@@ -284,6 +288,19 @@ class Transport:
         if found is None or not is_address(found):
             return False
         return found.lower().startswith("https:") or not self._nodes.first.startswith("https:")
+
+    def trusted(self, address: str) -> str | None:
+        """The origin of the cluster, as configured, that ``address`` is, or None."""
+        wanted = _without_default_port(address.rstrip("/"))
+        return next((known for known in self._origins if _without_default_port(known) == wanted), None)
+
+    def at(self, path: str) -> URL:
+        """The URL of a path at the configured address."""
+        return URL(self._nodes.first + path, encoded=True)
+
+    def is_left_out(self, node: str) -> bool:
+        """Whether ``node`` could not be reached a moment ago."""
+        return self._nodes.is_left_out(node)
 
     async def aclose(self) -> None:
         """Close the session. Harmless when closed already."""

@@ -29,6 +29,7 @@ from asyncsecrets.providers.vault.documents import payload_object
 from asyncsecrets.providers.vault.http import Transport
 from asyncsecrets.providers.vault.kv1 import KV1
 from asyncsecrets.providers.vault.kv2 import KV2
+from asyncsecrets.providers.vault.leader import Leader
 from asyncsecrets.providers.vault.listing import folder_of, list_names
 from asyncsecrets.providers.vault.mount import BELIEVED_FOR, Mount
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths, encode_name
@@ -93,6 +94,12 @@ class VaultProvider:
         kv1 = KV1(self._client, self._paths, clock=clock)
         self._kv2 = KV2(self._client, self._paths, now=now, clock=clock)
         self._mount = Mount(self._client, self._paths, kv1, self._kv2, settings.kv_version, clock)
+        self._leader = Leader(self._transport, clock)
+        asking = VaultClient(self._transport, self.tokens, self._paths.login_namespace, self._leader)
+        self._current: dict[int, KV1 | KV2] = {
+            1: KV1(asking, self._paths, clock=clock),
+            2: KV2(asking, self._paths, now=now, clock=clock),
+        }
 
     @classmethod
     def from_settings(
@@ -125,6 +132,15 @@ class VaultProvider:
                 return secret
             await self._look_elsewhere(engine, name, refusal, since)
         return await self._with(name, lambda engine: self._read(engine, name, version), believed_for=math.inf)
+
+    async def get_current(self, name: str, version: str | None = None) -> Secret:
+        """Read one secret from the cluster's active node, or in the state that our last write left: see
+        ``CurrentReader``."""
+        return await self._with(name, lambda engine: self._read(self._current[engine.version], name, version))
+
+    async def may_lag(self) -> bool:
+        """Whether ``get_current`` may be answered by a standby that does not know of every write."""
+        return not (self._transport.has_index or await self._leader.answers_for_all())
 
     async def _look_elsewhere(self, engine: KV2, name: str, refusal: ProviderError | None, since: int) -> None:
         """Find out that the mount is of another engine than it was read with. Raises ``refusal`` if it is not.

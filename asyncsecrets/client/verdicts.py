@@ -1,0 +1,57 @@
+"""What an answer of a provider, or a failure of one, means to a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asyncsecrets.cache import Verdict
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    DecodeError,
+    MalformedResponseError,
+    ProviderError,
+    SecretNotFoundError,
+)
+from asyncsecrets.secret import Secret
+
+__all__ = ["checked", "foreign", "verdict_of"]
+
+
+def verdict_of(error: BaseException) -> Verdict:
+    """What a failure says about a secret (DESIGN §3): the errors' own classes, for the cache."""
+    if isinstance(error, SecretNotFoundError):
+        return Verdict.ABSENT
+    if isinstance(error, AccessDeniedError | AuthenticationError):
+        return Verdict.DENIED
+    return Verdict.TRANSIENT if getattr(error, "transient", False) else Verdict.POISONED
+
+
+def checked(secret: Secret, system: str, name: str) -> Secret:
+    """Refuse what no provider may return: nobody could use it, and a good value must not be replaced by it."""
+    if not isinstance(secret, Secret):
+        kind = type(secret).__name__
+        del secret
+        raise MalformedResponseError(f"{system} returned {kind} for {name!r}, not a Secret", provider=system, name=name)
+    try:
+        secret.reveal_bytes()
+    except DecodeError as error:
+        problem = error.message
+    else:
+        return secret
+    raise MalformedResponseError(f"{system}: {problem}", provider=system, name=name)
+
+
+def foreign(error: Exception, system: str, name: str | None) -> ProviderError:
+    """What to say of an exception that is not one of ours: which and where. Its own text may hold a value."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" in {Path(place.tb_frame.f_code.co_filename).name}, line {place.tb_lineno}" if place is not None else ""
+    return ProviderError(
+        f"the provider {system!r} failed with {type(error).__name__}{where}; that is a bug in it, for a provider "
+        f"translates what its SDK raises into asyncsecrets.errors",
+        provider=system,
+        name=name,
+        outcome_unknown=True,
+    )

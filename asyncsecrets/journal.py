@@ -90,20 +90,22 @@ def one_line(text: str) -> str:
 
 
 class Seldom:
-    """One line every ``every`` seconds at most. ``clock`` is monotonic seconds."""
+    """``most`` lines in ``every`` seconds at most. ``clock`` is monotonic seconds."""
 
-    def __init__(self, every: float, clock: Callable[[], float]) -> None:
+    def __init__(self, every: float, clock: Callable[[], float], most: int = 1) -> None:
         self._every = every
         self._clock = clock
-        self._again_at = -math.inf
+        self._most = most
+        self._said = 0
+        self._since = -math.inf
 
     def passes(self) -> bool:
-        """Whether a line may be said now. If so, it is the last one for a while."""
+        """Whether a line may be said now, which then counts as said."""
         now = self._clock()
-        if now < self._again_at:
-            return False
-        self._again_at = now + self._every
-        return True
+        if now >= self._since + self._every:
+            self._since, self._said = now, 0
+        self._said += 1
+        return self._said <= self._most
 
 
 class Soon:

@@ -120,8 +120,8 @@ class Wheel(Generic[K]):
     def times(self) -> dict[K, tuple[float, float]]:
         """When each live key is due and when it was born: a snapshot for status pages, O(n).
 
-        Safe from any thread, for which ``_coming`` is never turned round where others see it; of a key that moves at
-        this moment it may have the old place, or none.
+        Safe from any thread: no list is turned round or cut that others may be looking at. Of a key that moves at this
+        moment it may have the old place, or none.
         """
         dead, buckets, coming = self._dead.copy(), self._buckets.copy(), self._coming[:]
         times: dict[K, tuple[float, float]] = {}
@@ -140,9 +140,7 @@ class Wheel(Generic[K]):
         if not self._order or self._order[0] * self._tick > now:
             return False
         index = heapq.heappop(self._order)
-        coming = self._buckets.pop(index)
-        coming.reverse()
-        self._coming = coming
+        self._coming = self._buckets.pop(index)[::-1]
         self._coming_index = index
         return True
 

@@ -94,6 +94,14 @@ def virtual_client(clock: VirtualClock, manager: MemoryProvider, **options: Any)
     return client_of(manager, cache_options=cache_options, jitter=lambda: 0.5, **options)
 
 
+NOON = 1_800_000_000.0 - 1_000.0  # Unix time; a virtual clock begins a thousand seconds later, 2027-01-15 08:00:00Z
+
+
+def watched_client(clock: VirtualClock, manager: MemoryProvider, **options: Any) -> SecretsClient:
+    """A client that goes by ``clock`` also where people read the time."""
+    return virtual_client(clock, manager, wall_clock=lambda: NOON + clock.boot_time(), **options)
+
+
 async def settled() -> None:
     """Let everything run that can run."""
     for _ in range(20):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+import sys
+import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -24,8 +28,19 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
 )
 from asyncsecrets.testing.virtual_time import VirtualClock
-from tests.client.operators import Log, listening, watched_client
-from tests.client.support import ONCE, Failure, Manager, client_of, denied, down, in_virtual_time, settled, value
+from tests.client.support import (
+    ONCE,
+    Failure,
+    Manager,
+    client_of,
+    denied,
+    down,
+    in_virtual_time,
+    settled,
+    value,
+    watched_client,
+)
+from tests.operators import Log, listening
 
 INTERVAL, STALE = 600.0, 3_000.0
 NAMES = [f"K{i}" for i in range(20)]
@@ -532,3 +547,47 @@ def test_a_line_is_said_in_no_requests_context() -> None:
 
     played(story)
     assert seen == ["none"]
+
+
+def test_what_a_client_says_of_itself_may_be_asked_from_any_thread() -> None:
+    """While entries come and go, are renewed, fail and end: no answer is an exception, nor an impossible one."""
+    wrong: list[str] = []
+    ended = threading.Event()
+    switching = sys.getswitchinterval()
+
+    def ask(client: SecretsClient) -> None:
+        while not ended.is_set():
+            try:
+                if client.health().state not in {"fresh", "degraded", "down"}:
+                    wrong.append("a state that there is not")
+                rows = status_of(client).secrets
+                wrong.extend("a value that ended long ago" for row in rows if row.ends is not None and row.ends < 0)
+                client.explain("K1")
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is wrong
+                wrong.append(f"{type(error).__name__}: {error}")
+
+    async def main() -> None:
+        manager = Partly({f"K{i}": "canary" for i in range(600)})
+        async with client_of(manager, refresh_interval=0.05, max_stale=0.1, max_entries=400, retry=ONCE) as client:
+            threads = [threading.Thread(target=ask, args=(client,)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            try:
+                until = time.monotonic() + 2.0
+                while time.monotonic() < until:
+                    manager.failure = down if manager.failure is None else None
+                    names = random.sample(range(600), 60)
+                    await asyncio.gather(*(client.get(f"K{i}") for i in names), return_exceptions=True)
+                    client.invalidate(f"K{names[0]}")
+                    await asyncio.sleep(0.01)
+            finally:
+                ended.set()
+                for thread in threads:
+                    thread.join()
+
+    sys.setswitchinterval(1e-5)
+    try:
+        asyncio.run(main())
+    finally:
+        sys.setswitchinterval(switching)
+    assert wrong == []

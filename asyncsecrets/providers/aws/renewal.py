@@ -13,6 +13,7 @@ import copy
 import logging
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -20,12 +21,14 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from asyncsecrets.errors import AsyncSecretsError, UnavailableError
+from asyncsecrets.journal import AUTH, Seldom, duration, one_line, say
 from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.aws.codes import STALE
 from asyncsecrets.providers.aws.errors import Call, code_of, translate_chain
 
 __all__ = ["SigningCredentials", "terse_renewals"]
 
+_TWO_DAYS: Final = 2 * 86_400
 _AHEAD: Final = 15 * 60.0
 _AT_LEAST: Final = 60.0
 _APART: Final = 60.0
@@ -89,6 +92,8 @@ class SigningCredentials:
         self._in_vain = 0
         self._resume = 0.0
         self._threads = 0
+        self._news = Seldom(60.0, clock, most=5)
+        self._warnings = Seldom(300.0, clock)
 
     def get_deferred_property(self, _: str) -> Callable[[], None]:
         """None, when asked: what botocore puts into some services' endpoints, and not into ours."""
@@ -175,15 +180,31 @@ class SigningCredentials:
 
     async def _renew(self, *, because_rejected: bool) -> None:
         problem: AsyncSecretsError | None = None
+        before = self._frozen
         try:
             await self._in_thread()
         except Exception as error:  # noqa: BLE001  # a chain of credentials may raise anything
             problem = translate_chain(self._call, error)
         self._problem = copy.copy(problem)
+        self._tell(before, problem)
         if problem is not None or because_rejected:
             self._has_been_in_vain()
         if problem is not None:
             raise problem
+
+    def _tell(self, before: Any, problem: AsyncSecretsError | None) -> None:
+        """Say that there are other credentials than ``before``, or that there are none although the end is near."""
+        found, left = self._frozen, _seconds_left(self._found)
+        system, good = self._call.system, "" if left is None else f"; they are good for {duration(left)}"
+        if problem is None and found != before:
+            if (before is not None or good) and self._news.passes():
+                what = "found" if before is None else "renewed"
+                say(AUTH, logging.INFO, "%s: AWS credentials were %s%s", system, what, good)
+        elif left is not None and found is not None and self._warnings.passes():
+            why = "" if problem is None else f": {type(problem).__name__}: {one_line(str(problem)).rstrip('.')}"
+            what = "the AWS credentials could not be renewed ahead of their end"
+            then = f"They are good for another {duration(left)}; it is tried again every minute"
+            say(AUTH, logging.WARNING, "%s: %s%s. %s", system, what, why, then)
 
     def _has_been_in_vain(self) -> None:
         """Until AWS takes what was loaded, count: one renewal more has led to nothing."""
@@ -243,3 +264,12 @@ class SigningCredentials:
                 raise
             return False
         return True
+
+
+def _seconds_left(found: Any) -> float | None:
+    """For how long credentials are good, to the second; None where they have no end, or none within two days."""
+    ends_within = getattr(found, "refresh_needed", None)
+    if ends_within is None:
+        return None
+    left = bisect_left(range(_TWO_DAYS), True, key=ends_within)  # botocore tells no more than that
+    return None if left == _TWO_DAYS else float(max(0, left - 1))

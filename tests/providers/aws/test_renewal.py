@@ -14,6 +14,7 @@ from botocore.credentials import Credentials, DeferredRefreshableCredentials
 from asyncsecrets.errors import AuthenticationError, UnavailableError
 from asyncsecrets.providers.aws.errors import Call
 from asyncsecrets.providers.aws.renewal import SigningCredentials
+from tests.operators import listening
 
 
 class Chain:
@@ -256,3 +257,40 @@ async def test_cancelled_waiter():
     release.append(True)
     assert (await second).access_key == "AKIA"
     assert first.cancelled()
+
+
+async def test_operators_hear_of_renewals():
+    """That there are others, and for how long; and ahead of their end, that there are none."""
+    chain = Chain()
+    credentials = SigningCredentials(chain.load, Call("aws_secret_manager", "credentials"), clock=chain.clock)
+    with listening() as log:
+        await credentials.get_frozen_credentials()
+        found = "aws_secret_manager: AWS credentials were found; they are good for 1 h"
+        assert log.take("asyncsecrets.auth") == [("INFO", found)]
+        chain.now += 3600 - 10 * 60
+        await credentials.get_frozen_credentials()
+        await settle(credentials)
+        renewed = "aws_secret_manager: AWS credentials were renewed; they are good for 1 h"
+        assert log.take("asyncsecrets.auth") == [("INFO", renewed)]
+        chain.fail = True
+        chain.now += 3600 - 14 * 60
+        for _ in range(5):  # five minutes
+            await credentials.get_frozen_credentials()
+            await settle(credentials)
+            chain.now += 60
+        ((level, text),) = log.take("asyncsecrets.auth")
+        assert (level, "could not be renewed ahead of their end" in text) == ("WARNING", True)
+        assert text.endswith("They are good for another 14 min; it is tried again every minute")
+    await credentials.aclose()
+
+
+async def test_credentials_without_an_end_are_no_news():
+    """A key pair from a file or the environment, until there is another."""
+    keys = iter(["AKIA1", "AKIA2"])
+    credentials = SigningCredentials(lambda: Credentials(next(keys), "canary"), Call("s", "credentials"))
+    with listening() as log:
+        frozen = await credentials.get_frozen_credentials()
+        assert log.take("asyncsecrets.auth") == []
+        assert await credentials.renew(frozen)
+        assert log.take("asyncsecrets.auth") == [("INFO", "s: AWS credentials were renewed")]
+    await credentials.aclose()

@@ -17,12 +17,14 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.tokens import Lease
+from tests.operators import listening
 
 
 class Method:
     """A login that gives a new token each time, or fails as told."""
 
     local = given = False
+    way = "a way"
 
     def __init__(self, duration=0.0, renewable=True):
         self.duration = duration
@@ -84,8 +86,8 @@ def bench():
     return Bench()
 
 
-REFUSED = AuthenticationError("canary", provider="hashicorp_vault")
-DOWN = UnavailableError("canary", provider="hashicorp_vault")
+REFUSED = AuthenticationError("no such login", provider="hashicorp_vault")
+DOWN = UnavailableError("nobody answers", provider="hashicorp_vault")
 
 
 async def attempts(bench, seconds, step=0.25):
@@ -272,7 +274,7 @@ async def test_nonsense_for_a_renewal_keeps_the_token():
     """A proxy's page instead of a renewal is no end of the lease: it is tried again, without a login."""
     bench = Bench(duration=60.0)
     token = await bench.keeper.obtain()
-    bench.api.outcomes = iter([MalformedResponseError("canary", provider="hashicorp_vault"), 60.0])
+    bench.api.outcomes = iter([MalformedResponseError("a page of a proxy", provider="hashicorp_vault"), 60.0])
     for _ in range(2):
         bench.now += 20
         await bench.upkeep()
@@ -431,3 +433,79 @@ async def test_repr_shows_no_token(bench):
     """Tokens and leases do not show what they carry."""
     token = await bench.keeper.obtain()
     assert "canary" not in repr(token) + repr(Lease("canary", 1.0))
+
+
+def told(log):
+    """What operators hear of tokens."""
+    return log.take("asyncsecrets.auth")
+
+
+async def test_operators_hear_of_logins(bench):
+    """Of each, and why another one was made; a role whose tokens last for seconds is told of five times a minute."""
+    with listening() as log:
+        await bench.keeper.obtain()
+        assert told(log) == [("INFO", "hashicorp_vault: logged in by a way; the token has no end")]
+        bench.method.duration = 3_600.0
+        token = await bench.keeper.obtain()
+        token.served = True
+        await bench.keeper.replace(token)
+        ((_, text),) = told(log)
+        assert text.endswith("logged in again by a way, because the last token was refused; the token is good for 1 h")
+        bench.now += 3_600.0
+        await bench.keeper.obtain()
+        ((_, text),) = told(log)
+        assert ", because the last token had ended; " in text
+        for _ in range(20):
+            await bench.keeper.replace(bench.keeper.current())
+            bench.keeper._useless = 0
+        assert len(told(log)) == 4
+
+
+@pytest.mark.parametrize("failure", [DOWN, MalformedResponseError("a page of a proxy", provider="hashicorp_vault")])
+async def test_operators_hear_of_a_token_that_is_not_renewed(failure):
+    """Ahead of its end, how long it is good for still; and not each time that it is tried."""
+    bench = Bench(duration=3_600.0)
+    await bench.keeper.obtain()
+    bench.now += 2_400.0
+    bench.api.outcomes = iter([failure, failure, failure])
+    with listening() as log:
+        await bench.upkeep()
+        await bench.upkeep()
+        ((level, text),) = told(log)
+        assert level == "WARNING"
+        assert (
+            f"the token (a way) was not renewed: {type(failure).__name__}: {failure}. It is good for another 20 min"
+            in text
+        )
+        bench.now += 300.0
+        await bench.upkeep()
+        assert len(told(log)) == 1
+    await bench.keeper.aclose()
+
+
+async def test_operators_hear_of_a_login_that_fails_ahead_of_the_end():
+    """Nobody waits for it yet, and nobody else would say so."""
+    bench = Bench(duration=3_600.0, renewable=False)
+    await bench.keeper.obtain()
+    bench.now += 2_400.0
+    bench.method.failure = REFUSED
+    with listening() as log:
+        await bench.upkeep()
+        ((_, text),) = told(log)
+        assert "was not renewed: AuthenticationError: no such login. It is good for another 20 min" in text
+    await bench.keeper.aclose()
+
+
+async def test_operators_hear_of_a_given_token_that_will_end():
+    """There is no login to fall back on: somebody has to put another one in its place."""
+    bench = Bench(duration=3_600.0, renewable=False)
+    bench.method.given = bench.method.local = True
+    with listening() as log:
+        await bench.keeper.obtain()
+        assert told(log) == []  # taking a token that is given is no login
+        bench.now += 2_400.0
+        await bench.upkeep()
+        ((level, text),) = told(log)
+        assert level == "WARNING"
+        assert "the token (a way) cannot be renewed. It is good for another 20 min; put another" in text
+    await bench.keeper.aclose()

@@ -34,6 +34,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.loops import is_asked_to_end
 from asyncsecrets.providers.vault.auth.methods import LoginMethod, TokenFile
+from asyncsecrets.providers.vault.auth.news import LoginNews
 from asyncsecrets.providers.vault.auth.retired import RetiredTokens
 from asyncsecrets.providers.vault.auth.tokens import Lease, Token, TokenApi
 from asyncsecrets.providers.vault.paths import SYSTEM
@@ -93,6 +94,7 @@ class TokenKeeper:
         self._failures = 0
         self._not_before = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
+        self._news = LoginNews(method.way, clock)
         self._looks = 0  # for the lease of a given token, in vain
         self._next_look = float("inf")
 
@@ -169,8 +171,18 @@ class TokenKeeper:
         except AsyncSecretsError as error:
             self._fail(error.with_traceback(None))
             return error
-        self.logins += 0 if self._method.local else 1
+        if not self._method.local:
+            self.logins += 1
+            self._news.logged_in(self._because(refused), lease.duration)
         return self._accept(lease, since)
+
+    def _because(self, refused: str) -> str:
+        """Why another login was made than the first."""
+        if self.logins == 1:
+            return ""
+        if refused:
+            return "because the last token was refused"
+        return "because the last token is about to end" if self._unexpired() else "because the last token had ended"
 
     def _accept(self, lease: Lease, since: float) -> Token:
         self._judge(self._token)
@@ -229,6 +241,7 @@ class TokenKeeper:
         token = self._token
         found = await self._method.changed(token.text) if token is not None else None
         if found is not None and self._token is token:
+            self._news.taken_up()
             self._accept(Lease(found), self._clock())
 
     def _schedule(self, delay: float) -> None:
@@ -248,7 +261,8 @@ class TokenKeeper:
             return
         try:
             lease = await self._renewed(token)
-        except (TransientError, MalformedResponseError):  # a proxy's page says nothing about the token
+        except (TransientError, MalformedResponseError) as error:  # a proxy's page says nothing about the token
+            self._news.not_renewed(error, self._expires - self._clock())
             self._schedule_again()
             return
         except asyncio.CancelledError:
@@ -281,10 +295,12 @@ class TokenKeeper:
 
     async def _upkeep_login(self) -> None:
         if self._method.local:
+            self._news.not_renewed(None, self._expires - self._clock())
             return
         if self._clock() >= self._not_before:
             await asyncio.wait([self._login.start()])
         if self._failure is not None:
+            self._news.not_renewed(self._failure, self._expires - self._clock())
             self._schedule_again()
 
     def _schedule_again(self) -> None:

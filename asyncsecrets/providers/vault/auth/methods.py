@@ -29,11 +29,12 @@ class LoginMethod(Protocol):
     """One way to a token.
 
     ``local``: a login asks nobody but this machine, so it needs no backoff, and its token is not ours to revoke.
-    ``given``: the token was handed to us and its lease is unknown until looked up.
+    ``given``: the token was handed to us and its lease is unknown until looked up. ``way`` is what people call it.
     """
 
     local: bool
     given: bool
+    way: str
 
     async def login(self, api: TokenApi, refused: str) -> Lease:
         """Return a lease. ``refused`` is the token that the server no longer accepts, or empty."""
@@ -44,6 +45,7 @@ class GivenToken:
 
     local = True
     given = True
+    way = "the token of the settings"
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -67,6 +69,7 @@ class TokenFile:
     def __init__(self, path: str, *, given: bool = False) -> None:
         self._path = path
         self.given = given
+        self.way = f"the file {path!r}"
 
     async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - asks nobody
         token = token_text(await read_credential(self._path, "token_file"), "token_file")
@@ -90,6 +93,7 @@ class AppRole:
     """
 
     local = given = False
+    way = "AppRole"
 
     def __init__(self, settings: VaultSettings) -> None:
         self._settings = settings
@@ -136,6 +140,7 @@ class Certificate:
     """The TLS client certificate of the connection, read anew if it was rotated on disk."""
 
     local = given = False
+    way = "TLS certificate"
 
     def __init__(self, settings: VaultSettings) -> None:
         self._settings = settings
@@ -156,6 +161,7 @@ class TokenFromFile:
         self._path = path
         self._mount = mount
         self._role = role
+        self.way = "Kubernetes service account" if setting == "kubernetes_token_file" else "JWT"
 
     async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - a login makes another token
         jwt = token_text(await read_credential(self._path, self._setting), self._setting)

@@ -1,18 +1,10 @@
-"""What an operator reads: the lines of asyncsecrets' loggers, and a client whose clocks both move with virtual time."""
+"""What an operator reads: the lines of asyncsecrets' loggers."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import Any
-
-from asyncsecrets.client import SecretsClient
-from asyncsecrets.providers.memory import MemoryProvider
-from asyncsecrets.testing.virtual_time import VirtualClock
-from tests.client.support import client_of
-
-NOON = 1_800_000_000.0 - 1_000.0  # of Unix time, when a virtual clock begins; 2027-01-15 08:00:00Z
 
 
 class Log(logging.Handler):
@@ -47,14 +39,3 @@ def listening() -> Iterator[Log]:
     finally:
         logger.removeHandler(log)
         logger.setLevel(before)
-
-
-def watched_client(clock: VirtualClock, manager: MemoryProvider, **options: Any) -> SecretsClient:
-    """A client that goes by ``clock``, the wall clock included, with every jitter at its middle."""
-    return client_of(
-        manager,
-        cache_options={"clock": clock.boot_time, "guarded": False},
-        jitter=lambda: 0.5,
-        wall_clock=lambda: NOON + clock.boot_time(),
-        **options,
-    )

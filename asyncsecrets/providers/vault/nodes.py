@@ -10,11 +10,10 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from asyncsecrets.journal import NODE, say
 from asyncsecrets.providers.vault.paths import SYSTEM
 
 __all__ = ["Nodes"]
-
-logger = logging.getLogger("asyncsecrets.node")
 
 _FIRST_WAIT = 5.0  # seconds; doubled with each failure in a row
 _LONGEST_WAIT = 60.0
@@ -73,9 +72,23 @@ class Nodes:
             return
         before, self._in_use = self._in_use, origin
         if origin == self.first:
-            logger.info("%s: %s answers again, and is asked again in the place of %s", SYSTEM, origin, before)
+            say(
+                NODE,
+                logging.INFO,
+                "%s: %s answers again, and is asked again in the place of %s",
+                SYSTEM,
+                origin,
+                before,
+            )
         else:
-            logger.info("%s: %s cannot be reached or cannot serve; %s is asked in its place", SYSTEM, before, origin)
+            say(
+                NODE,
+                logging.INFO,
+                "%s: %s cannot be reached or cannot serve; %s is asked in its place",
+                SYSTEM,
+                before,
+                origin,
+            )
 
     def _leave_out(self, origin: str) -> None:
         wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (self._failures[origin] - 1))

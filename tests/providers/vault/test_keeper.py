@@ -507,5 +507,11 @@ async def test_operators_hear_of_a_given_token_that_will_end():
         await bench.upkeep()
         ((level, text),) = told(log)
         assert level == "WARNING"
-        assert "the token (a way) cannot be renewed. It is good for another 20 min; put another" in text
+        assert "the token (a way) cannot be renewed. It ends in 20 min, if not before; put another one" in text
+        bench.now += 300.0
+        bench.keeper._lease = Lease("canary", 3_600.0, True)
+        bench.api.outcomes = iter([REFUSED])
+        await bench.upkeep()
+        ((_, text),) = told(log)
+        assert "was not renewed: AuthenticationError: no such login. It ends in 15 min, if not before" in text
     await bench.keeper.aclose()

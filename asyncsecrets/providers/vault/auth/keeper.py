@@ -259,6 +259,7 @@ class TokenKeeper:
         token, since = self._token, self._clock()
         if token is None or self._closed:
             return
+        refusal: AsyncSecretsError | None = None
         try:
             lease = await self._renewed(token)
         except (TransientError, MalformedResponseError) as error:  # a proxy's page says nothing about the token
@@ -270,12 +271,14 @@ class TokenKeeper:
                 raise
             self._schedule_again()  # what the call waited for was cancelled, such as a look-up that others share
             return
-        except AsyncSecretsError:
-            lease = None
+        except AsyncSecretsError as error:
+            refusal, lease = error.with_traceback(None), None
         if self._token is not token or self._closed:
             return
         if lease is not None:
             self._extend(lease, since)
+        elif self._method.local:
+            self._news.will_end(refusal, self._expires - self._clock())
         else:
             await self._upkeep_login()
 
@@ -294,9 +297,6 @@ class TokenKeeper:
         return lease
 
     async def _upkeep_login(self) -> None:
-        if self._method.local:
-            self._news.not_renewed(None, self._expires - self._clock())
-            return
         if self._clock() >= self._not_before:
             await asyncio.wait([self._login.start()])
         if self._failure is not None:

@@ -38,14 +38,24 @@ class LoginNews:
         if self._logins.passes():
             say(AUTH, logging.INFO, "%s: took up a new token from %s", SYSTEM, self._way)
 
-    def not_renewed(self, why: AsyncSecretsError | None, left: float) -> None:
-        """The token, good for another ``left`` seconds, could not be renewed, nor another one had, ahead of its end."""
-        if math.isinf(left) or not self._warnings.passes():
-            return
-        what = "cannot be renewed" if why is None else f"was not renewed: {type(why).__name__}: {one_line(str(why))}"
-        what = what.rstrip(".")
-        then = "it is tried again before that"
-        if why is None:
-            then = "put another one in its place before that"
-        say(AUTH, logging.WARNING, "%s: the token (%s) %s. It is good for another %s; %s",
-            SYSTEM, self._way, what, duration(left), then)  # fmt: skip
+    def not_renewed(self, why: AsyncSecretsError, left: float) -> None:
+        """The token, good for another ``left`` seconds, was not renewed, nor another one had, ahead of its end."""
+        if self._may_warn(left):
+            then = f"It is good for another {duration(left)}, and it is tried again before that"
+            self._warn(f"was not renewed: {_told(why)}. {then}")
+
+    def will_end(self, why: AsyncSecretsError | None, left: float) -> None:
+        """The token ends in ``left`` seconds, or was refused already (``why``), and there is no other."""
+        if self._may_warn(left):
+            what = "cannot be renewed" if why is None else f"was not renewed: {_told(why)}"
+            self._warn(f"{what}. It ends in {duration(left)}, if not before; put another one in its place")
+
+    def _may_warn(self, left: float) -> bool:
+        return not math.isinf(left) and self._warnings.passes()
+
+    def _warn(self, text: str) -> None:
+        say(AUTH, logging.WARNING, "%s: the token (%s) %s", SYSTEM, self._way, text)
+
+
+def _told(why: AsyncSecretsError) -> str:
+    return f"{type(why).__name__}: {one_line(str(why)).rstrip('.')}"

@@ -20,12 +20,19 @@ from typing import Any, ClassVar, Final, NoReturn, final
 from asyncsecrets import exact, members
 from asyncsecrets.errors import DecodeError
 
-__all__ = ["MASK", "Payload", "Secret"]
+__all__ = ["MASK", "Payload", "Secret", "on_member"]
 
 MASK: Final = "**********"
 
 Payload = str | bytes
 """What a secret manager stores: text, or bytes where it keeps binary secrets."""
+
+_listeners: list[Callable[[Payload], None]] = []
+
+
+def on_member(listener: Callable[[Payload], None]) -> None:
+    """Have ``listener`` called with every payload that is taken from another one, for it to be masked in logs."""
+    _listeners.append(listener)
 
 
 @final
@@ -190,6 +197,9 @@ class Secret:
 
     def replace(self, payload: Payload | None = None, *, source: str | None = None) -> Secret:
         """Return this secret with another payload or source, and the same name, version and age."""
+        if payload is not None:
+            for listener in _listeners:
+                listener(payload)
         return Secret(
             self.__payload if payload is None else payload,
             name=self._name,

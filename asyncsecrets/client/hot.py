@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from asyncsecrets.errors import DecodeError
+from asyncsecrets.redaction import holds_secrets
 from asyncsecrets.secret import Secret
 
 __all__ = ["Hot"]
@@ -20,12 +21,13 @@ class Hot:
     """References that are warm, with their secrets and their texts. ``replaced`` is called when the dicts are new
     ones."""
 
-    __slots__ = ("_replaced", "secrets", "texts")
+    __slots__ = ("__weakref__", "_replaced", "secrets", "texts")
 
     def __init__(self, replaced: Callable[[], None]) -> None:
         self.secrets: dict[str, Secret] = {}
         self.texts: dict[str, str] = {}
         self._replaced = replaced
+        holds_secrets(self)
 
     def publish(self, reference: str, secret: Secret, vouched: Callable[[], bool]) -> bool:
         """Make ``reference`` warm if ``vouched()``, and say whether it is."""

@@ -179,5 +179,4 @@ def _value(secret: Secret, default: str) -> Secret:
 
 def remember(view: Secret) -> None:
     """Have a value masked in logs, if anything masks."""
-    if not view.is_binary:
-        handed_out(view.reveal())
+    handed_out(view.reveal_bytes() if view.is_binary else view.reveal())

@@ -1,0 +1,24 @@
+"""Keeping values out of logs: a filter that masks every value handed out, and a leash for SDKs that log secrets.
+
+Nothing here is a licence to log secrets. The filter is a net below everything else::
+
+    handler.addFilter(RedactionFilter())
+
+Put it on *handlers*: a filter on a logger does not see the records of the loggers below it. From the moment the
+first one is made, every value that a client hands out is remembered (the newest 10,000 of them, rotated-out ones among
+them), and those that are warm at that moment as well. Known with a value are the members of a JSON payload, each long
+line of one that has several, and the value without the blanks around it.
+
+``plain`` brings text to a form in which all ways of escaping look alike, ``known`` finds values in it, ``spelling``
+finds the place of a found value in the text as it is, ``leaves`` goes through whatever a record carries, ``errors``
+through exceptions, ``records`` puts it together. ``leash`` keeps chatty SDK loggers quiet.
+"""
+
+from __future__ import annotations
+
+from asyncsecrets.redaction.known import handed_out, holds_secrets
+from asyncsecrets.redaction.leash import contain, contain_new
+from asyncsecrets.redaction.leaves import mask
+from asyncsecrets.redaction.records import RedactionFilter
+
+__all__ = ["RedactionFilter", "contain", "contain_new", "handed_out", "holds_secrets", "mask"]

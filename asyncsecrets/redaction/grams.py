@@ -1,0 +1,163 @@
+"""Which of many strings are in a text, in time that depends on the text alone.
+
+A text is cut into grams of a few bytes, most often without overlap, and each is looked up in one dict: the interpreter
+does that in a single call, for a megabyte in some milliseconds. A string is found whatever its place, since a stretch
+of it is indexed at each of the places where a cut can fall.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Final, Generic, Literal, TypeVar
+
+__all__ = ["Grams", "Needle"]
+
+_FEW: Final = 8
+_MONOTONOUS: Final = 1_000_000  # worse than any crowd: rules and padding are full of it
+
+
+class Needle:
+    """A string to be found. ``window`` is where the stretch begins by which it is recognised."""
+
+    __slots__ = ("data", "window")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.window = 0
+
+
+N = TypeVar("N", bound=Needle)
+
+
+class _Crowd(Generic[N]):
+    """Needles that share a gram: by how far into them it is and how long they are, and by themselves. However many
+    there are, those that are at some place are looked up, not tried one by one."""
+
+    __slots__ = ("count", "places")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.places: dict[tuple[int, int], dict[bytes, tuple[N, ...]]] = {}
+
+    def add(self, needle: N, gram: bytes) -> None:
+        alike = self.places.setdefault(_place(needle, gram), {})
+        alike[needle.data] = (*alike.get(needle.data, ()), needle)
+        self.count += 1
+
+    def remove(self, needle: N, gram: bytes) -> None:
+        place = _place(needle, gram)
+        rest = tuple(other for other in self.places[place].pop(needle.data) if other is not needle)
+        if rest:
+            self.places[place][needle.data] = rest
+        elif not self.places[place]:
+            del self.places[place]
+        self.count -= 1
+
+    def found(self, text: bytes, gram: bytes) -> Iterator[N]:
+        places = list(self.places.items())
+        at = text.find(gram)
+        while at >= 0:
+            for (offset, size), alike in places:
+                if at >= offset:
+                    yield from alike.get(text[at - offset : at - offset + size], ())
+            at = text.find(gram, at + 1)
+
+
+def _place(needle: Needle, gram: bytes) -> tuple[int, int]:
+    return needle.data.find(gram, needle.window), len(needle.data)
+
+
+class Grams(Generic[N]):
+    """Needles of at least ``width + stride - 1`` bytes, by the grams of ``width`` bytes in their windows.
+
+    ``stride`` is the distance between the cuts. Written to by one thread at a time; read by any meanwhile.
+    """
+
+    def __init__(self, width: Literal[4, 8], stride: int) -> None:
+        self._width = width
+        self._stride = stride
+        self._format: Literal["I", "Q"] = "Q" if width == 8 else "I"
+        self.shortest = width + stride - 1
+        self._owners: dict[int, N | _Crowd[N]] = {}
+        self._few: tuple[N, ...] = ()  # all, as long as they are so few that it is sooner to look for each
+        self._count = 0
+
+    def add(self, needle: N) -> None:
+        """Have ``needle`` found."""
+        needle.window = self._window(needle.data)
+        for gram in self._grams(needle.data, needle.window):
+            self._add(gram, needle)
+        self._count += 1
+        self._few = (*self._few, needle) if self._count <= _FEW else ()
+
+    def _add(self, gram: int, needle: N) -> None:
+        owner = self._owners.get(gram)
+        if owner is None:
+            self._owners[gram] = needle
+            return
+        written = self._bytes(gram)
+        if isinstance(owner, _Crowd):
+            owner.add(needle, written)
+            return
+        crowd = _Crowd[N]()
+        crowd.add(owner, written)
+        crowd.add(needle, written)
+        self._owners[gram] = crowd
+
+    def remove(self, needle: N) -> None:
+        """``needle`` is not looked for any more."""
+        self._count -= 1
+        self._few = tuple(other for other in self._few if other is not needle)
+        for gram in self._grams(needle.data, needle.window):
+            owner = self._owners[gram]
+            if isinstance(owner, _Crowd):
+                owner.remove(needle, self._bytes(gram))
+            if not isinstance(owner, _Crowd) or not owner.count:
+                del self._owners[gram]
+
+    def found(self, text: bytes) -> Iterator[N]:
+        """Every needle that is in ``text``; some more than once."""
+        few = self._few
+        if few or not self._owners:
+            yield from (needle for needle in few if needle.data in text)
+            return
+        for start in range(0, self._width, self._stride):
+            end = len(text) - (len(text) - start) % self._width
+            cut = memoryview(text)[start:end].cast(self._format)
+            for gram in self._owners.keys() & cut:  # of any iterable, in one call
+                yield from self._at(gram, text)
+
+    def _at(self, gram: int, text: bytes) -> Iterator[N]:
+        owner = self._owners.get(gram)
+        if isinstance(owner, _Crowd):
+            yield from owner.found(text, self._bytes(gram))
+        elif owner is not None and owner.data in text:
+            yield owner
+
+    def _window(self, data: bytes) -> int:
+        """Where few others have the grams; preferably not at an end, where what stands beside may change them."""
+        last = len(data) - self.shortest
+        best, fewest = 0, sys.maxsize
+        for window in (last // 2, last // 4, last, 0):
+            shared = max(self._crowded(data[at : at + self._width]) for at in range(window, window + self._stride))
+            if shared < fewest:
+                best, fewest = window, shared
+            if shared < _FEW:
+                break
+        return best
+
+    def _crowded(self, gram: bytes) -> int:
+        if len(set(gram)) <= self._width // 4:
+            return _MONOTONOUS
+        owner = self._owners.get(int.from_bytes(gram, sys.byteorder))
+        return owner.count if isinstance(owner, _Crowd) else int(owner is not None)
+
+    def _grams(self, data: bytes, window: int) -> set[int]:
+        return {self._gram(data, at) for at in range(window, window + self._stride)}
+
+    def _gram(self, data: bytes, at: int) -> int:
+        return int.from_bytes(data[at : at + self._width], sys.byteorder)
+
+    def _bytes(self, gram: int) -> bytes:
+        return gram.to_bytes(self._width, sys.byteorder)

@@ -1,0 +1,238 @@
+"""The values to be masked, and the text without them.
+
+A value that is handed out is remembered with all that may be taken from it: see ``parts``. Each part is found by its
+plain form and by its base64; where it stands is looked up only once it is found (``spelling``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Protocol, TypeVar
+
+from asyncsecrets.redaction import spelling
+from asyncsecrets.redaction.grams import Grams, Needle
+from asyncsecrets.redaction.parts import SHORTEST, parts
+from asyncsecrets.redaction.plain import encoded, flat, plain, plains
+from asyncsecrets.secret import MASK, Payload, Secret, on_member
+
+__all__ = ["Known", "handed_out", "holds_secrets", "known", "watch"]
+
+_LIMIT: Final = 10_000
+_PARTS: Final = 4  # parts that are remembered per value, on an average
+_BOTH_WAYS: Final = 1 << 16  # bytes of text up to which what escapes seem to swallow is looked for as well
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+_ESCAPE: Final = re.compile(rb"[%\\&]")
+
+Text = TypeVar("Text", str, bytes)
+
+
+class _Spelled(Needle):
+    """A form of a part: its plain form, or a core of its base64; ``base64`` is that core."""
+
+    __slots__ = ("base64", "part")
+
+    def __init__(self, data: bytes, part: _Part, base64: bytes | None = None) -> None:
+        super().__init__(data)
+        self.part = part
+        self.base64 = base64
+
+    def pattern(self) -> re.Pattern[bytes]:
+        """What finds the places."""
+        patterns = self.part.patterns
+        if self.base64 not in patterns:
+            made = spelling.pattern(self.part.value) if self.base64 is None else spelling.base64_pattern(self.base64)
+            patterns[self.base64] = made
+        return patterns[self.base64]
+
+
+class _Part:
+    """Something to be masked, and for how many of the remembered values."""
+
+    __slots__ = ("forms", "patterns", "users", "value")
+
+    def __init__(self, value: Payload) -> None:
+        self.value = value
+        self.users = 0
+        self.patterns: dict[bytes | None, re.Pattern[bytes]] = {}
+        core = value.strip()
+        self.forms = [_Spelled(data, self) for data in plains(core)]
+        for written in spelling.base64_cores(encoded(core)):
+            alphabets = {written, written.translate(_URL_SAFE)}
+            self.forms += [_Spelled(plain(data), self, written) for data in alphabets]
+
+
+class Known:
+    """The newest values that were handed out. Written to under a lock by any thread; read without one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Know nothing, and remember nothing until the next filter is made."""
+        self.watching = False
+        self._values: dict[Payload, list[_Part]] = {}
+        self._parts: dict[Payload, _Part] = {}
+        self._grams: list[Grams[_Spelled]] = [Grams(8, 8), Grams(4, 4), Grams(4, 2)]  # by the length that they ask for
+        self._odd: tuple[_Spelled, ...] = ()  # next to nothing but escapes
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, value: Payload) -> None:
+        """Remember ``value``; it is the newest."""
+        with self.lock:
+            if value in self._values:
+                self._values[value] = self._values.pop(value)
+                return
+            self._values[value] = [self._part(part) for part in parts(value)]
+            while len(self._values) > _LIMIT or len(self._parts) > _PARTS * _LIMIT:
+                self._forget(next(iter(self._values)))
+
+    def _part(self, value: Payload) -> _Part:
+        part = self._parts.get(value)
+        if part is None:
+            part = self._parts[value] = _Part(value)
+            for form in part.forms:
+                self._index(form)
+        part.users += 1
+        return part
+
+    def _index(self, form: _Spelled) -> None:
+        grams = self._grams_for(form)
+        if grams is not None:
+            grams.add(form)
+        elif form.base64 is None:
+            self._odd = (*self._odd, form)
+
+    def _forget(self, value: Payload) -> None:
+        for part in self._values.pop(value):
+            part.users -= 1
+            if not part.users:
+                del self._parts[part.value]
+                for form in part.forms:
+                    self._unindex(form)
+
+    def _unindex(self, form: _Spelled) -> None:
+        grams = self._grams_for(form)
+        if grams is not None:
+            grams.remove(form)
+        else:
+            self._odd = tuple(other for other in self._odd if other is not form)
+
+    def _grams_for(self, form: _Spelled) -> Grams[_Spelled] | None:
+        size = len(form.data)
+        return None if size < SHORTEST else next(grams for grams in self._grams if size >= grams.shortest)
+
+    def found(self, text: str | bytes) -> set[_Spelled]:
+        """Return the forms of values that are in ``text``."""
+        if not self._parts or len(text) < SHORTEST:
+            return set()
+        data = encoded(text)
+        found = {form for view in _views(data) for grams in self._grams for form in grams.found(view)}
+        return found | {form for form in self._odd if form.pattern().search(data)} if self._odd else found
+
+    def mask(self, text: Text) -> Text:
+        """Return ``text``, the very object if there is no value in it, with every form of every value masked;
+        overlapping ones as one."""
+        found = self.found(text)
+        if not found:
+            return text
+        data = encoded(text)
+        masked = _masked(data, found)
+        if masked == data:
+            return text
+        return (
+            masked
+            if isinstance(text, bytes)
+            else masked.decode("utf-8", "replace" if b"\xef" in data else "surrogatepass")
+        )
+
+
+def _views(data: bytes) -> Iterator[bytes]:
+    """What is looked through: the plain form; in text of a usual size also the form in which no escape is undone, for
+    what looks like one may be none: the first letter of a value after a backslash."""
+    form = plain(data)
+    yield form
+    if len(data) <= _BOTH_WAYS and (raw := flat(data)) != form:
+        yield raw
+
+
+def _masked(data: bytes, found: Iterable[_Spelled]) -> bytes:
+    spans: list[tuple[int, int]] = []
+    for form in found:
+        places = list(_places(form.pattern(), data))
+        if not places and _ESCAPE.search(data):  # escaped in a way that the pattern does not know
+            return MASK.encode()
+        spans += places
+    return _without(data, spans)
+
+
+def _places(pattern: re.Pattern[bytes], data: bytes) -> Iterator[tuple[int, int]]:
+    match = pattern.search(data)
+    while match is not None:
+        yield match.span()
+        match = pattern.search(data, match.start() + 1)  # they may overlap
+
+
+def _without(data: bytes, spans: list[tuple[int, int]]) -> bytes:
+    pieces: list[bytes] = []
+    shown = 0
+    for start, end in sorted(spans):
+        if start > shown or not pieces:
+            pieces += [data[shown:start], MASK.encode()]
+        shown = max(shown, end)
+    return b"".join([*pieces, data[shown:]])
+
+
+known = Known()
+
+
+class Holder(Protocol):
+    """What has secrets that are warm, by reference."""
+
+    @property
+    def secrets(self) -> Mapping[str, Secret]: ...
+
+
+_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+
+
+def holds_secrets(holder: Holder) -> None:
+    """Have the secrets that ``holder`` then has masked as well when the first filter is made. It is held weakly."""
+    _holders.add(holder)
+
+
+def watch() -> None:
+    """Remember values from now on, beginning with those that are warm."""
+    if not known.watching:
+        known.watching = True
+        for holder in list(_holders):
+            for secret in list(holder.secrets.values()):
+                handed_out(taken(secret))
+
+
+def taken(secret: Secret) -> Payload:
+    """Return the payload, as it is stored."""
+    return secret.reveal_bytes() if secret.is_binary else secret.reveal()
+
+
+def handed_out(value: Payload) -> None:
+    """Remember a value, if any filter is there to mask it. Clients call this when they make a value ready to read."""
+    if known.watching and len(value) >= SHORTEST:
+        known.add(value)
+
+
+on_member(handed_out)
+
+
+def _after_fork() -> None:
+    known.lock = threading.Lock()  # a thread that stayed in the parent may have held the old one
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

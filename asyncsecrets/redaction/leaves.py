@@ -1,0 +1,266 @@
+"""Masking whatever a record may carry, leaf by leaf: shapes stay, and what holds no value is left alone."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, Self, TypeVar, cast
+
+from asyncsecrets.redaction import errors
+from asyncsecrets.redaction.known import known
+from asyncsecrets.secret import Secret
+
+__all__ = ["Shown", "can_be_shown", "mask", "refilled", "text_of"]
+
+T = TypeVar("T")
+
+_DEEPEST: Final = 40
+_SIMPLE: Final = frozenset({int, float, bool, type(None)})
+_SILENT: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.TracebackType, Secret)
+
+
+class Shown(str):  # noqa: SLOT000  # a str has no room for slots that are named
+    """The masked text of an object that showed a value, in its place; ``repr`` shows what the object's did, masked."""
+
+    shown: str
+
+    def __new__(cls, text: str, shown: str) -> Self:
+        made = super().__new__(cls, text)
+        made.shown = shown
+        return made
+
+    def __reduce__(self) -> tuple[type[Shown], tuple[str, str]]:
+        return Shown, (self[:], self.shown)
+
+    def __repr__(self) -> str:
+        return self.shown
+
+
+def mask(value: T) -> T:
+    """Return ``value`` with every value that was handed out masked; the very object if there is none in it.
+
+    Dicts, lists, tuples, sets, dataclasses and exceptions keep their shape and type, and are copied where something in
+    them is masked. Another object that shows a value in its ``str`` or ``repr`` is replaced by that text. For
+    structlog, loguru, error trackers and whatever else is no ``logging.Handler``. Never raises.
+    """
+    if type(value) is str:
+        return known.mask(value)  # type: ignore[type-var]  # the one T that there is here
+    if type(value) in _SIMPLE and not known.found(str(value)):
+        return value
+    return cast("T", _Walk().of(value)) if len(known) and _may_show(value) else value
+
+
+def text_of(value: object) -> str:
+    """Return ``str(value)``, or a placeholder where that fails."""
+    return _try(str, value)
+
+
+def can_be_shown(value: object) -> bool:
+    """Whether ``str(value)`` does not fail."""
+    try:
+        str(value)
+    except Exception:  # noqa: BLE001  # somebody's object, somebody's str
+        return False
+    return True
+
+
+def _repr_of(value: object) -> str:
+    return _try(repr, value)
+
+
+def _try(show: Callable[[object], str], value: object) -> str:
+    try:
+        return show(value)
+    except Exception:  # noqa: BLE001  # somebody's object, somebody's str
+        return f"<{type(value).__name__}>"
+
+
+# -- whether there is anything to mask: everything written down in one go, by the interpreter's own encoder
+
+
+def _may_show(value: object) -> bool:
+    try:
+        return bool(known.found(_written(value)))
+    except Exception:  # noqa: BLE001  # keys that JSON has not, circles, depths: whoever goes through it will see
+        return True
+
+
+def _opened(value: object) -> object:
+    """What there is to see in an object that JSON does not know."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return repr(bytes(value))
+    if isinstance(value, Mapping):
+        return [[key, item] for key, item in value.items()]
+    if isinstance(value, AbstractSet | deque):
+        return list(value)
+    if isinstance(value, BaseException):
+        return errors.texts(value)
+    if _is_silent(value):
+        return None
+    return [text_of(value), _repr_of(value), _attributes(value) if _is_record(value) else None]
+
+
+_written: Final = json.JSONEncoder(ensure_ascii=False, default=_opened).encode
+
+
+def _is_silent(value: object) -> bool:
+    """Whether it is of a kind that shows nothing but its name and address."""
+    kind = type(value)
+    return isinstance(value, _SILENT) or (kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__)
+
+
+def _is_record(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def _attributes(value: Any) -> dict[str, object]:
+    names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+    return {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in names}}
+
+
+# -- and masking it
+
+
+class _Walk:
+    """One way through one value. What stands in itself, or too deep, is not gone into."""
+
+    def __init__(self) -> None:
+        self._inside: set[int] = set()
+
+    def of(self, value: object) -> object:
+        """Return ``value`` masked."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, int | float):
+            return known.mask(str(value)) if known.found(str(value)) else value
+        if isinstance(value, bytes | bytearray | memoryview):
+            return _bytes(value)
+        if id(value) in self._inside or len(self._inside) > _DEEPEST:
+            return "..."
+        self._inside.add(id(value))
+        try:
+            return self._inner(value)
+        finally:
+            self._inside.discard(id(value))
+
+    def _text(self, value: str) -> str:
+        bare = str.__str__(value)
+        masked = known.mask(bare)
+        return value if masked is bare and _show_alike(value) else masked
+
+    def _inner(self, value: object) -> object:
+        if isinstance(value, Mapping):
+            return self._mapping(value)
+        if isinstance(value, tuple):
+            return self._tuple(value)
+        if isinstance(value, list | AbstractSet | deque):
+            items = self._each(value)
+            return value if items is None else _rebuilt(value, items)
+        if isinstance(value, BaseException):
+            return errors.masked(value, self.of)
+        return self._object(value)
+
+    def _each(self, items: Iterable[object]) -> list[object] | None:
+        """The items masked, or None if none of them had to be."""
+        before = list(items)
+        after = [self.of(item) for item in before]
+        return after if any(new is not old for new, old in zip(after, before, strict=True)) else None
+
+    def _mapping(self, value: Mapping[Any, Any]) -> object:
+        keys, items = self._each(value.keys()), self._each(value.values())
+        if keys is None and items is None:
+            return value
+        return refilled(value, list(zip(keys or value.keys(), items or value.values(), strict=True)))
+
+    def _tuple(self, value: tuple[Any, ...]) -> object:
+        if _is_raised(value):
+            error = cast("BaseException", self.of(value[1]))
+            items = None if error is value[1] else [type(error), error, error.__traceback__]
+        else:
+            items = self._each(value)
+        if items is None:
+            return value
+        if type(value) is tuple:
+            return tuple(items)
+        try:
+            make = getattr(type(value), "_make", None)
+            return make(items) if make else tuple.__new__(type(value), items)
+        except Exception:  # noqa: BLE001  # of somebody's class
+            return tuple(items)
+
+    def _object(self, value: object) -> object:
+        if _is_silent(value):
+            return value
+        if _is_record(value):
+            value = self._record(value)
+        text, shown = text_of(value), _repr_of(value)
+        masked, masked_repr = known.mask(text), known.mask(shown)
+        return value if masked is text and masked_repr is shown else Shown(masked, masked_repr)
+
+    def _record(self, value: object) -> object:
+        before = _attributes(value)
+        after = {name: self.of(item) for name, item in before.items()}
+        if all(after[name] is before[name] for name in before):
+            return value
+        try:
+            made = object.__new__(type(value))
+            for name, item in after.items():
+                object.__setattr__(made, name, item)
+        except Exception:  # noqa: BLE001  # of somebody's class
+            return value
+        return made
+
+
+def _is_raised(value: tuple[Any, ...]) -> bool:
+    """Whether it is what ``sys.exc_info()`` returns."""
+    return len(value) == 3 and isinstance(value[0], type) and isinstance(value[1], BaseException)
+
+
+def _bytes(value: bytes | bytearray | memoryview) -> object:
+    bare = bytes(value)
+    masked = known.mask(bare)
+    if masked is bare:
+        return value
+    return bytearray(masked) if isinstance(value, bytearray) else masked
+
+
+def _show_alike(value: str) -> bool:
+    """Whether a str of a kind of its own shows no value in a way of its own."""
+    return type(value) is str or not (known.found(text_of(value)) or known.found(_repr_of(value)))
+
+
+def _rebuilt(value: Any, items: list[object]) -> object:
+    """The same kind of collection with these items."""
+    if isinstance(value, deque):
+        return deque(items, value.maxlen)
+    if isinstance(value, AbstractSet):
+        return set(items) if isinstance(value, set) else frozenset(items)
+    if type(value) is not list:
+        try:
+            made = copy.copy(value)
+            made[:] = items
+        except Exception:  # noqa: BLE001  # of somebody's class
+            return items
+        return made
+    return items
+
+
+def refilled(value: Mapping[Any, Any], items: list[tuple[Any, Any]]) -> object:
+    """The same kind of mapping with these items."""
+    if type(value) is dict or not isinstance(value, dict):
+        return dict(items)
+    try:
+        made = copy.copy(value)
+        made.clear()
+        for key, item in items:
+            made[key] = item
+    except Exception:  # noqa: BLE001  # of somebody's class
+        return dict(items)
+    return made

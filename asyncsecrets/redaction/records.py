@@ -1,0 +1,143 @@
+"""The filter: a record keeps its shape, and loses its values."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from asyncsecrets.redaction import errors
+from asyncsecrets.redaction.known import known, watch
+from asyncsecrets.redaction.leaves import can_be_shown, mask, refilled, text_of
+from asyncsecrets.secret import MASK
+
+__all__ = ["RedactionFilter"]
+
+_OURS: Final = frozenset(logging.makeLogRecord({}).__dict__) - {"exc_text", "stack_info"} | {"asctime"}
+_LARGE: Final = 1 << 15
+_MARGIN: Final = 1 << 13
+
+
+class RedactionFilter(logging.Filter):
+    """Masks every value handed out, also those that are warm when it is made. It drops no record and never raises.
+
+    What a formatter reads stays what it was: ``args`` a tuple of as many or a mapping of the same keys, ``msg`` the
+    event dict of structlog, ``exc_info`` an exception of the same class with the same traceback.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        watch()  # values are process-wide, as handlers are
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask ``record`` in place and let it pass."""
+        if len(known):
+            try:
+                _mask(record)
+            except Exception:  # noqa: BLE001  # rather without its contents than lost, or shown
+                _conceal(record)
+        return True
+
+
+def _mask(record: logging.LogRecord) -> None:
+    for name, value in list(record.__dict__.items()):
+        if name not in _OURS:
+            masked = mask(value)
+            if masked is not value:
+                record.__dict__[name] = masked
+    _mask_error(record)
+    _mask_message(record)
+
+
+def _conceal(record: logging.LogRecord) -> None:
+    for name in set(record.__dict__) - _OURS:
+        record.__dict__[name] = MASK if record.__dict__[name] else record.__dict__[name]
+    record.msg, record.args, record.exc_info = MASK, (), None
+
+
+class _Template(str):
+    """A message that is not lost where its arguments do not fit: they were wrong, or are masked where a number was."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self
+
+    def __mod__(self, arguments: Any) -> str:
+        try:
+            return super().__mod__(arguments)
+        except Exception:  # noqa: BLE001  # logging itself would print message and arguments to stderr
+            return f"{self[:]} {text_of(arguments)}"
+
+
+def _mask_message(record: logging.LogRecord) -> None:
+    record.msg = mask(record.msg)
+    if not isinstance(record.msg, str | dict) and not can_be_shown(record.msg):
+        record.msg = text_of(record.msg)
+    if not record.args:
+        return
+    record.args = _arguments(record.args)
+    message = _message(_shortened(record))
+    if message is None:
+        record.msg = _Template(text_of(record.msg))
+    elif known.found(message):  # it takes both, it and an argument, to make the value
+        record.args = _none_of(record.args)
+        if known.found(message := _message(record) or ""):
+            record.msg, record.args = known.mask(message), ()
+
+
+def _message(record: logging.LogRecord) -> str | None:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001  # wrong arguments, or none for getMessage
+        return None
+
+
+def _arguments(arguments: Any) -> Any:
+    if type(arguments) is not tuple:
+        return mask(arguments)
+    masked = tuple(mask(argument) for argument in arguments)
+    return masked if any(new is not old for new, old in zip(masked, arguments, strict=True)) else arguments
+
+
+def _none_of(arguments: Any) -> Any:
+    """The arguments, all masked but for numbers."""
+    if isinstance(arguments, Mapping):
+        return refilled(arguments, [(key, _nothing_of(value)) for key, value in arguments.items()])
+    return tuple(_nothing_of(argument) for argument in arguments)
+
+
+def _nothing_of(argument: Any) -> Any:
+    return argument if isinstance(argument, int | float) else MASK
+
+
+def _shortened(record: logging.LogRecord) -> logging.LogRecord:
+    """The record without the middle of long arguments: they have been looked through, and only where they meet the
+    message may there be anything else."""
+    if type(record.args) is not tuple or all(len(_long(argument)) < _LARGE for argument in record.args):
+        return record
+    short = copy.copy(record)
+    short.args = tuple(_ends(argument) if _long(argument) else argument for argument in record.args)
+    return short
+
+
+def _long(argument: object) -> str:
+    return argument if isinstance(argument, str) and len(argument) >= _LARGE else ""
+
+
+def _ends(text: Any) -> str:
+    return f"{text[:_MARGIN]}\0{text[-_MARGIN:]}"
+
+
+def _mask_error(record: logging.LogRecord) -> None:
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if error is None:
+        return
+    stand_in = errors.masked(error, mask)
+    written = errors.trace(stand_in)
+    if known.found(written):  # in a line of source: whoever formats the exception anew gets it without these
+        record.exc_text = record.exc_text or known.mask(written)
+        stand_in = errors.stand_in(error, mask, frames=False)
+    if stand_in is not error:
+        record.exc_info = type(stand_in), stand_in, stand_in.__traceback__

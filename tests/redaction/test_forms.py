@@ -1,0 +1,270 @@
+"""Every form of a value in every place of a record, through every formatter: none is left. ``-s`` shows the table."""
+
+from __future__ import annotations
+
+import base64
+import collections
+import dataclasses
+import html
+import io
+import json
+import logging
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+import structlog
+import yarl
+from loguru import logger as loguru
+from uvicorn.logging import AccessFormatter, DefaultFormatter
+
+from asyncsecrets.redaction import RedactionFilter, handed_out
+from asyncsecrets.secret import MASK
+
+VALUE = 'canary/ab+cd=ef~gh&ij "quo\'ted" \\ é\n<x> canary-end 😀'
+PLAIN = "canary-token-0123456789"
+
+
+def _lower(text: str) -> str:
+    return re.sub("%..", lambda escape: escape[0].lower(), text)
+
+
+def _query(value: str) -> str:
+    return yarl.URL("https://h/p").with_query({"k": value}).raw_query_string[2:]
+
+
+def _userinfo(value: str) -> str:
+    return yarl.URL.build(scheme="https", user="u", password=value, host="h").raw_password or ""
+
+
+def _base64(before: str, *, safe: bool = False) -> Callable[[str], str]:
+    """The value after ``before``, so that it begins in one of the three phases."""
+    encode = base64.urlsafe_b64encode if safe else base64.b64encode
+    return lambda value: encode((before + value).encode()).decode()
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "stripped": lambda value: value.strip(),
+    "quote()": quote,
+    "quote, nothing safe": lambda value: quote(value, safe=""),
+    "quote, much safe": lambda value: quote(value, safe="/:?#[]@!$&'()*+,;=~"),
+    "quote_plus": quote_plus,
+    "urlencode": lambda value: urlencode({"k": value}),
+    "lower-case percent": lambda value: _lower(quote(value, safe="")),
+    "quoted twice": lambda value: quote(quote(value, safe=""), safe=""),
+    "yarl query": _query,
+    "yarl userinfo": _userinfo,
+    "yarl path": lambda value: yarl.URL.build(scheme="https", host="h", path=f"/p/{value}").raw_path,
+    "yarl fragment": lambda value: yarl.URL("https://h/").with_fragment(value).raw_fragment,
+    "JSON": json.dumps,
+    "JSON, not ASCII": lambda value: json.dumps(value, ensure_ascii=False),
+    "JSON in JSON": lambda value: json.dumps(json.dumps({"k": value})),
+    "JSON in JSON in JSON": lambda value: json.dumps(json.dumps(json.dumps([value], ensure_ascii=False))),
+    "escaped slashes": lambda value: json.dumps(value).replace("/", "\\/"),
+    "repr": repr,
+    "repr of repr": lambda value: repr(repr(value)),
+    "repr of bytes": lambda value: repr(value.encode()),
+    "ascii()": ascii,
+    "HTML": html.escape,
+    "JSON, quoted": lambda value: quote(json.dumps(value)),
+    "base64, phase 0": _base64(""),
+    "base64, phase 1": _base64("a"),
+    "base64, phase 2": _base64("user:"),
+    "base64, URL-safe": _base64("", safe=True),
+    "base64, URL-safe, phase 1": _base64("u:bc", safe=True),
+    "base64, quoted": lambda value: quote(_base64("a:")(value), safe=""),
+    "base64, not padded": lambda value: _base64("x")(value).rstrip("="),
+}
+
+
+class Point(NamedTuple):
+    """A named tuple."""
+
+    name: str
+    at: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """A dataclass that does not show its password."""
+
+    host: str
+    password: str = dataclasses.field(repr=False)
+
+
+class Shows:
+    """An object whose str shows a value."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"it is {self.text}"
+
+
+def _cause(text: str) -> Exception:
+    error = RuntimeError("outer")
+    error.__cause__ = _raised(ValueError(text))[1]
+    return error
+
+
+def _noted(text: str) -> Exception:
+    error = ValueError("noted")
+    error.add_note(text)
+    return error
+
+
+PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "message": lambda text: {"msg": text.replace("%", "%%") + " %d", "args": (1,)},
+    "message without arguments": lambda text: {"msg": text},
+    "argument": lambda text: {"args": (text,)},
+    "mapping": lambda text: {"msg": "%(x)s", "args": {"x": text}},
+    "list": lambda text: {"args": ([1, [text]],)},
+    "set": lambda text: {"args": ({text},)},
+    "tuple in dict": lambda text: {"args": ([{"k": (text, 1)}],)},
+    "key": lambda text: {"args": ([{text: 1}],)},
+    "named tuple": lambda text: {"args": (Point(text, 1),)},
+    "dataclass": lambda text: {"args": (Settings("h", text),), "key": Settings("h", text)},
+    "deque": lambda text: {"args": (collections.deque([text]),)},
+    "object": lambda text: {"args": (Shows(text),)},
+    "bytes": lambda text: {"args": (text.encode(),)},
+    "bytearray": lambda text: {"args": (bytearray(text.encode()),)},
+    "exception as argument": lambda text: {"args": (ValueError("a", text),)},
+    "exception": lambda text: {"exc_info": _raised(ValueError(text))},
+    "OSError": lambda text: {"exc_info": _raised(OSError(2, "no such", text))},
+    "KeyError": lambda text: {"exc_info": _raised(KeyError(text))},
+    "cause": lambda text: {"exc_info": _raised(_cause(text))},
+    "group": lambda text: {"exc_info": _raised(ExceptionGroup("several", [ValueError(text)]))},
+    "note": lambda text: {"exc_info": _raised(_noted(text))},
+    "exc_text": lambda text: {"exc_text": f"Traceback: {text}"},
+    "stack_info": lambda text: {"stack_info": f"Stack: {text}"},
+    "extra": lambda text: {"key": text},
+    "nested extra": lambda text: {"key": {"a": [{"b": text}]}},
+    "object as extra": lambda text: {"key": Shows(text)},
+    "event dict": lambda text: {"msg": {"event": "login", "user_id": 7, "token": text}},
+}
+
+
+def _raised(error: Exception) -> Any:
+    try:
+        raise error  # noqa: TRY301  # for its traceback
+    except Exception as raised:  # noqa: BLE001  # whatever was given
+        return type(raised), raised, raised.__traceback__
+
+
+class JSONFormatter(logging.Formatter):
+    """What such formatters do: the record's dict, dataclasses as dicts, the rest as text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document = {**record.__dict__, "message": record.getMessage()}
+        if record.exc_info:
+            document["exc_info"] = self.formatException(record.exc_info)
+        return json.dumps(document, default=self.default, skipkeys=True)
+
+    @staticmethod
+    def default(value: Any) -> Any:
+        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else f"{value} {value!r}"
+
+
+def _structlog(exceptions: Any) -> logging.Formatter:
+    stdlib = structlog.stdlib.ProcessorFormatter
+    return stdlib(
+        processors=[stdlib.remove_processors_meta, exceptions, structlog.processors.JSONRenderer(default=repr)],
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), structlog.stdlib.PositionalArgumentsFormatter()],
+    )
+
+
+FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {
+    "logging": lambda: logging.Formatter("%(message)s %(key)s", defaults={"key": ""}),
+    "uvicorn": lambda: DefaultFormatter("%(levelprefix)s %(message)s", use_colors=True),
+    "JSON": JSONFormatter,
+    "structlog": lambda: _structlog(structlog.processors.format_exc_info),
+    "structlog with locals": lambda: _structlog(structlog.processors.dict_tracebacks),
+}
+
+
+class Intercepts(logging.Handler):
+    """Hands records on to loguru, as its documentation shows."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        loguru.opt(exception=record.exc_info).log(record.levelname, "{}", record.getMessage())
+
+
+def _printed(formatter: str, record: logging.LogRecord) -> str:
+    out = io.StringIO()
+    if formatter == "loguru":
+        sink = loguru.add(out, format="{message}\n{exception}", diagnose=True, backtrace=True, catch=False)
+        handler: logging.Handler = Intercepts()
+    else:
+        handler = logging.StreamHandler(out)
+        handler.setFormatter(FORMATTERS[formatter]())
+    handler.addFilter(RedactionFilter())
+    handler.handle(record)
+    if formatter == "loguru":
+        loguru.remove(sink)
+    return out.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _no_other_sinks() -> None:
+    loguru.remove()
+
+
+def _record(place: str, text: str) -> logging.LogRecord:
+    return logging.makeLogRecord({"msg": "a %s b", "levelname": "ERROR", "levelno": 40, **PLACES[place](text)})
+
+
+def _leaks(printed: str, value: str, written: str) -> bool:
+    return written in printed or "canary" in printed or base64.b64encode(value[:9].encode()).decode() in printed
+
+
+VALUES = {"special": VALUE, "plain": PLAIN, "blanks": f"\n {PLAIN}\t "}
+
+
+@pytest.mark.parametrize(
+    ("formatter", "kind"), [*((formatter, kind) for formatter in FORMATTERS for kind in VALUES), ("loguru", "special")]
+)
+def test_no_form_is_left_in_any_place(formatter: str, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The record is printed once, with a mask where the value was, and nothing of it is left."""
+    value = VALUES[kind]
+    RedactionFilter()
+    handed_out(value)
+    leaks, lost = [], []
+    for form, write in FORMS.items():
+        for place in PLACES:
+            written = write(value)
+            printed = _printed(formatter, _record(place, f"x {written} y"))
+            if _leaks(printed, value, written):
+                leaks.append((form, place))
+            shown = formatter in {"JSON", "logging"} or place not in {"extra", "nested extra", "object as extra"}
+            hidden = {"dataclass"} | ({"exc_text", "stack_info"} if formatter not in {"JSON", "logging"} else set())
+            if not printed or (shown and place not in hidden and MASK not in printed):
+                lost.append((form, place))
+    assert (leaks, lost) == ([], [])
+    assert "Error" not in capfd.readouterr().err
+    print(f"{formatter}: {len(FORMS)} forms x {len(PLACES)} places, 0 leaks")
+
+
+def test_the_forms_and_places_would_leak() -> None:
+    """Unmasked, each of them shows the value: the tests above can fail."""
+    for form, write in FORMS.items():
+        assert _leaks(write(PLAIN), PLAIN, write(PLAIN)), form
+    for place in set(PLACES) - {"dataclass"}:
+        record = _record(place, f"x {PLAIN} y")
+        assert PLAIN in JSONFormatter().format(record), place
+
+
+def test_uvicorn_has_its_five_arguments() -> None:
+    """The access log prints address, masked path and status."""
+    RedactionFilter()
+    handed_out(PLAIN)
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.addFilter(RedactionFilter())
+    handler.setFormatter(AccessFormatter('%(client_addr)s "%(request_line)s" %(status_code)s', use_colors=False))
+    arguments = ("127.0.0.1:5", "GET", f"/cb?token={PLAIN}", "1.1", 200)
+    handler.handle(logging.makeLogRecord({"msg": '%s - "%s %s HTTP/%s" %d', "args": arguments}))
+    assert out.getvalue() == f'127.0.0.1:5 "GET /cb?token={MASK} HTTP/1.1" 200 OK\n'

@@ -62,8 +62,8 @@ def test_a_payload_is_left_as_it_is() -> None:
 
 
 NESTED = """{"db": {"port": 5432, "hosts": ["h1", {"name": "canary", "tls": true}], "a/b": "slash", "m~n": "tilde",
-  "": "empty", "01": "digits"}, "db.port": "dotted", "/db/user": "literal", "json:x": "prefixed", "x": "x",
-  "": {"": "deep"}}"""
+  "~1": "escape", "": "empty", "01": "digits"}, "db.port": "dotted", "/db/user": "literal", "json:x": "prefixed",
+  "x": "x", "": {"": "deep"}}"""
 
 PATHS = {
     "/db/port": "5432",
@@ -72,6 +72,7 @@ PATHS = {
     "/db/hosts/1/tls": "true",
     "/db/a~1b": "slash",
     "/db/m~0n": "tilde",
+    "/db/~01": "escape",
     "/db/": "empty",
     "/db/01": "digits",
     "//": "deep",

@@ -149,6 +149,8 @@ def test_only_the_two_written_forms_are_references(text: str, expected: bool):
         (Reference("NAME", "vault"), "secret://vault/NAME"),
         (Reference("a b/c", "vault", "3", "user name"), "secret://vault/a%20b/c?version=3&field=user%20name"),
         (Reference("NAME", field="x"), "secret:///NAME?field=x"),
+        (Reference("NAME", field="json:/a~1b/c d"), "secret:///NAME?field=json:/a~1b/c%20d"),
+        (Reference("NAME", version="a/b:c"), "secret:///NAME?version=a%2Fb%3Ac"),
     ],
 )
 def test_rendering_is_the_shortest_written_form(reference: Reference, text: str):

@@ -59,7 +59,12 @@ class Retry:
         self._deadline = Deadline(self.policy.deadline)
         self._paged = Deadline(_PAGED * self.policy.deadline)
         self._jitter = jitter
-        self._sleep = sleep
+        self.sleep = sleep
+
+    async def pause(self, number: int) -> None:
+        """Wait as before the ``number``-th retry of what failed."""
+        first, longest = self.policy.backoff
+        await self.sleep(self._jitter() * min(longest, first * 2.0 ** (number - 1)))
 
     async def run(
         self,
@@ -125,7 +130,7 @@ class Retry:
             retry=retry_if_exception(may_retry),
             wait=self._wait,
             stop=too_late,
-            sleep=self._sleep,
+            sleep=self.sleep,
             reraise=True,
         )
         try:

@@ -16,9 +16,12 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from asyncsecrets.client.known import Known
+from asyncsecrets.client.outcomes import is_undecided, undecided
+from asyncsecrets.client.patches import Patch
 from asyncsecrets.client.source import Source
+from asyncsecrets.client.swaps import swapped
 from asyncsecrets.client.views import remember
-from asyncsecrets.client.writes import is_undecided, sealed, undecided
+from asyncsecrets.client.writes import sealed
 from asyncsecrets.errors import (
     ConfigError,
     ConflictError,
@@ -182,13 +185,14 @@ async def patch(source: Source, name: str, changes: Secret, cas: str | None) -> 
     """Merge ``changes`` into the secret, and return it as it then is."""
 
     async def merge(provider: Provider) -> str:
-        if not isinstance(provider, Patcher):
-            raise _cannot(provider, Patcher, "cannot change single members; put the whole object instead")
-        return await provider.patch(name, json.loads(changes.reveal()), cas=cas)
+        return await _patcher(provider).patch(name, json.loads(changes.reveal()))
 
     async def change() -> Secret:
         try:
-            version = await _made(source, name, merge, again=cas is None)
+            if cas is None:
+                version = await _made(source, name, merge)
+            else:
+                version = await swapped(source, Patch(name, changes, cas, _patcher))
         except ConflictError:
             source.changed(name, lambda known: known.lost(name, cas))  # whoever reads again must not get the old value
             raise
@@ -271,6 +275,12 @@ async def _made(source: Source, name: str, work: Callable[[Provider], Awaitable[
     else:
         source.doubt(name)
     raise undecided(source, name, error)
+
+
+def _patcher(provider: Provider) -> Patcher:
+    if not isinstance(provider, Patcher):
+        raise _cannot(provider, Patcher, "cannot change single members; put the whole object instead")
+    return provider
 
 
 def _keeper(provider: Provider) -> MetadataKeeper:

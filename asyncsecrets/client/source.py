@@ -125,6 +125,15 @@ class Source:
         """The member of a JSON payload that is a secret's value here, or None. Builds the provider."""
         return self._connection.provider.default_field
 
+    @property
+    def previous_version(self) -> str | None:
+        """The label of the version that was current before, where the manager has one."""
+        return getattr(self._connection.provider, "previous_version", None)
+
+    def arrives_within(self, default: float) -> float:
+        """How many seconds after it was given up a request may still arrive: those of the attempt's deadline."""
+        return float(getattr(self._connection.provider, "attempt_timeout", default))
+
     def is_member(self, name: str) -> bool:
         """Whether ``name`` is not a secret of its own here but a member of the primary one."""
         primary = self.primary_secret_name

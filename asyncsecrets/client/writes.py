@@ -5,7 +5,8 @@ leaves it to finish, because a write that is cut off half-way is one whose outco
 where it cannot have been applied. Where it may have been (sent, and never answered), a manager that knows a write again
 by its token is given it again. Otherwise the current value is read back: if that is ours the write is done; if the
 version that was current before is still current the write is made again, under the same token; otherwise
-WriteOutcomeUnknownError says so.
+WriteOutcomeUnknownError says so. A compare-and-set is decided by itself (``asyncsecrets.client.swaps``): an equal value
+may be somebody else's.
 
 What is written goes through here as a ``Secret``, for the sake of tracebacks that show local
 variables.
@@ -18,21 +19,21 @@ from functools import partial
 from typing import cast
 
 from asyncsecrets.cache.flight import fresh
+from asyncsecrets.client.outcomes import is_undecided, left_open, undecided
 from asyncsecrets.client.source import Source
+from asyncsecrets.client.swaps import Applied, swapped
 from asyncsecrets.client.views import remember
 from asyncsecrets.errors import (
     ConflictError,
-    DeadlineExceededError,
     DecodeError,
     ProviderError,
     SecretNotFoundError,
     UnsupportedOperationError,
-    WriteOutcomeUnknownError,
 )
 from asyncsecrets.providers.base import Encrypter, Provider, Writer
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["Delete", "Put", "delete", "is_undecided", "put", "sealed", "undecided"]
+__all__ = ["Delete", "Put", "delete", "put", "sealed"]
 
 
 async def put(source: Source, write: Put, *, lost: bool = False) -> Secret:
@@ -66,40 +67,47 @@ class Put:
 
     def __init__(self, name: str, value: Secret, cas: str | None) -> None:
         self.name = name
+        self.cas = cas or ""
+        self.token = secrets.token_hex(16)
+        self.is_guarded = cas is not None
         self._value = value
-        self._cas = cas
-        self._token = secrets.token_hex(16)
-        self._before: str | None = None
-        self.expected = cas
+        self.expected: str | None = None
         self.is_known_again = False
         self.made_again = False
 
     def begin(self, source: Source) -> None:
         """Remember what it replaces, where that is known."""
-        self._before = self._before or _version(source.peek(self.name))
-        self.expected = self._cas if self._cas is not None else self._before
+        self.expected = self.expected or _version(source.peek(self.name))
 
     async def make(self, provider: Provider, *, again: bool) -> Secret:
         """One attempt."""
         writer = _writer(provider)
-        self.is_known_again = self._cas is None and getattr(provider, "idempotent_writes", False)
+        if self.is_guarded:
+            return await writer.put(self.name, _payload(self._value), cas=self.cas, token=self.token)
+        self.is_known_again = getattr(provider, "idempotent_writes", False)
         self.made_again = again
         # A try that is never answered may be applied at any later time. Given the version that it replaces, it is
         # applied to that one or not at all: neither twice, nor over a later write of ours.
-        guard = self._before if self._cas is None and getattr(provider, "guards_writes", False) else self._cas
+        guard = self.expected if getattr(provider, "guards_writes", False) else None
         try:
-            return await writer.put(self.name, _payload(self._value), cas=guard, token=self._token)
+            return await writer.put(self.name, _payload(self._value), cas=guard, token=self.token)
         except ConflictError:
-            if again or guard == self._cas:
+            if again or guard is None:
                 raise
         # Somebody else wrote since we read, and our caller asked for no compare-and-set: the last one wins.
-        return await writer.put(self.name, _payload(self._value), token=self._token)
+        return await writer.put(self.name, _payload(self._value), token=self.token)
 
     def is_applied(self, source: Source, current: Secret | None) -> bool:
-        """Whether ``current`` is what it wrote."""
-        # A compare-and-set that was applied has made a version of its own, also of the value that was there before.
-        ours = current is not None and _holds(source, current, self._value)
-        return ours and (self._cas is None or _version(current) != self._cas)
+        """Whether ``current`` is as good as what it wrote."""
+        return current is not None and _holds(source, current, self._value)
+
+    async def may_be(self, source: Source, secret: Secret) -> bool:
+        """Whether ``secret`` holds what it writes."""
+        return _holds(source, secret, self._value)
+
+    def as_version(self, version: str) -> Secret:
+        """What it wrote, as the version that it is."""
+        return Secret(_payload(self._value), name=self.name, version=version)
 
 
 class Delete:
@@ -125,16 +133,33 @@ class Delete:
 
 
 async def _put(source: Source, write: Put, lost: bool) -> Secret:
+    if write.is_guarded:
+        return await _swap(source, write, lost)
     name = write.name
     try:
         written = await _decided(source, write, lost)
     except ConflictError:
-        # Somebody else wrote: whoever reads again to decide anew must not get the old value.
-        source.changed(name, lambda known: known.lost(name, write.expected))
+        source.forget(name)  # somebody else wrote
         raise
     written = source.written(name, cast("Secret", written))  # no await since the write returned: the next read sees it
     if write.made_again and write.is_known_again:
         source.doubt(name)  # the first try may have been applied long ago, and somebody else's write since then
+    return written
+
+
+async def _swap(source: Source, write: Put, lost: bool) -> Secret:
+    name = write.name
+    try:
+        return source.written(name, await swapped(source, write, lost=lost))
+    except ConflictError:
+        # Somebody else wrote: whoever reads again to decide anew must not get the old value.
+        source.changed(name, lambda known: known.lost(name, write.cas))
+        raise
+    except Applied as applied:
+        version, replaced = applied.version, applied.replaced
+    written = source.written(name, write.as_version(version))
+    if replaced:
+        source.changed(name, lambda known: known.lost(name, version))
     return written
 
 
@@ -172,18 +197,8 @@ async def _decided(source: Source, write: Put | Delete, lost: bool) -> Secret | 
         # Is it still the one that was current before? Then making the write again cannot undo anybody else's.
         if last_try or write.expected != (_version(current) if current is not None else "0"):
             break
-    if current is None:
-        source.forget(name)
-    else:
-        source.written(name, current)  # it is what there is, whoever wrote it
-        source.doubt(name)  # and may not be for long: our write may still be applied
+    left_open(source, name, current)
     raise undecided(source, name, why)
-
-
-def is_undecided(error: ProviderError) -> bool:
-    """Whether a write that failed so may have been applied. A deadline of ours that ran out says nothing of what the
-    manager did."""
-    return error.outcome_unknown or isinstance(error, DeadlineExceededError)
 
 
 async def _read_back(source: Source, name: str, why: ProviderError | None) -> Secret | None:
@@ -212,21 +227,6 @@ def _version(secret: Secret | None) -> str | None:
 
 def _payload(value: Secret) -> Payload:
     return value.reveal_bytes() if value.is_binary else value.reveal()
-
-
-def undecided(source: Source, name: str, why: ProviderError | None) -> WriteOutcomeUnknownError:
-    """The error that says so; ``why`` is what the write ended with."""
-    system = source.config.system
-    if why is not None and not is_undecided(why):
-        happened = f"the write of {name!r} was sent to {system} and not answered; made again it failed: {why.message}"
-    else:
-        happened = why.message if why is not None else f"the write of {name!r} to {system} was not answered"
-    return WriteOutcomeUnknownError(
-        f"{happened}; whether it was applied could not be decided; refresh {name!r} before writing it again",
-        provider=system,
-        name=name,
-        outcome_unknown=True,
-    )
 
 
 def _writer(provider: Provider) -> Writer:

@@ -83,6 +83,10 @@ class Writer(Provider, Protocol):
     for nothing, sets ``guards_writes = True``: then ``put`` is given the version that a write replaces, where it is
     known, although nobody asked for a compare-and-set. One whose manager knows a write again by its token sets
     ``idempotent_writes = True``: then a ``put`` without ``cas`` whose outcome is unknown is made again as it is.
+
+    A ``put`` with ``cas`` that was not answered is decided by the version that followed: where versions are no numbers,
+    ``previous_version`` names the label of the one that was current before, and a version that is the write's token
+    is ours. ``attempt_timeout`` is how many seconds after it was begun a request may still arrive.
     """
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:

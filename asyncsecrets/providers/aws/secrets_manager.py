@@ -63,9 +63,11 @@ class AwsSecretsManagerProvider:
     system: ClassVar[str] = SYSTEM
     batch_size: ClassVar[int] = 20
     idempotent_writes: ClassVar[bool] = True
+    previous_version: ClassVar[str] = "AWSPREVIOUS"
 
     def __init__(self, settings: AwsSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
+        self.attempt_timeout = settings.attempt_timeout
         self.default_field: str | None = None
         self._connection = Connection("secretsmanager", SYSTEM, settings)
         self._batches = BatchPermission(clock)

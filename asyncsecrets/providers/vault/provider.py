@@ -79,6 +79,7 @@ class VaultProvider:
         token_file_interval: float = 1.0,
     ) -> None:
         self.settings = settings
+        self.attempt_timeout = settings.attempt_timeout
         self.default_field: str | None = settings.default_field
         self._paths = Paths(settings)
         self._transport = Transport(settings, now, clock)

@@ -1,0 +1,39 @@
+"""Writes whose outcome is unknown: which those are, and how that is said."""
+
+from __future__ import annotations
+
+from asyncsecrets.client.source import Source
+from asyncsecrets.errors import DeadlineExceededError, ProviderError, WriteOutcomeUnknownError
+from asyncsecrets.secret import Secret
+
+__all__ = ["is_undecided", "left_open", "undecided"]
+
+
+def is_undecided(error: ProviderError) -> bool:
+    """Whether a write that failed so may have been applied. A deadline of ours that ran out says nothing of what the
+    manager did."""
+    return error.outcome_unknown or isinstance(error, DeadlineExceededError)
+
+
+def undecided(source: Source, name: str, why: ProviderError | None) -> WriteOutcomeUnknownError:
+    """The error that says so; ``why`` is what the write ended with."""
+    system = source.config.system
+    if why is not None and not is_undecided(why):
+        happened = f"the write of {name!r} was sent to {system} and not answered; made again it failed: {why.message}"
+    else:
+        happened = why.message if why is not None else f"the write of {name!r} to {system} was not answered"
+    return WriteOutcomeUnknownError(
+        f"{happened}; whether it was applied could not be decided; refresh {name!r} before writing it again",
+        provider=system,
+        name=name,
+        outcome_unknown=True,
+    )
+
+
+def left_open(source: Source, name: str, current: Secret | None) -> None:
+    """Serve what was found while looking what became of a write, and ask again soon: it may still be applied."""
+    if current is None:
+        source.forget(name)
+    else:
+        source.written(name, current)  # it is what there is, whoever wrote it
+        source.doubt(name)

@@ -1,0 +1,52 @@
+"""One logical patch, and whether a version is what it made."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from asyncsecrets.client.source import Source
+from asyncsecrets.errors import AsyncSecretsError
+from asyncsecrets.providers.base import Patcher, Provider
+from asyncsecrets.secret import Secret
+
+__all__ = ["Patch"]
+
+
+class Patch:
+    """Changes of members under a compare-and-set (``asyncsecrets.client.swaps.Swap``). ``patcher`` returns the provider
+    as one that patches, or raises."""
+
+    def __init__(self, name: str, changes: Secret, cas: str, patcher: Any) -> None:
+        self.name = name
+        self.cas = cas
+        self.token = secrets.token_hex(16)
+        self._changes = changes
+        self._patcher = patcher
+
+    async def make(self, provider: Provider, *, again: bool) -> str:  # noqa: ARG002  # the guard makes it once
+        """One attempt."""
+        patcher: Patcher = self._patcher(provider)
+        return await patcher.patch(self.name, json.loads(self._changes.reveal()), cas=self.cas)
+
+    async def may_be(self, source: Source, secret: Secret) -> bool:
+        """Whether it is what the patch made of the version that it was for, or that cannot be told."""
+        try:
+            before = await source.current((self.name, self.cas))
+            return bool(_merged(before.json(), json.loads(self._changes.reveal())) == secret.json())
+        except AsyncSecretsError:
+            return True
+
+
+def _merged(target: Any, changes: Any) -> Any:
+    """RFC 7396: what ``changes`` make of ``target``."""
+    if not isinstance(changes, dict):
+        return changes
+    result = dict(target) if isinstance(target, dict) else {}
+    for member, change in changes.items():
+        if change is None:
+            result.pop(member, None)
+        else:
+            result[member] = _merged(result.get(member), change)
+    return result

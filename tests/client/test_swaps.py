@@ -1,0 +1,282 @@
+"""A compare-and-set is acknowledged only for our own write, and what became of one that was not answered is decided."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from asyncsecrets.client import SecretsClient
+from asyncsecrets.errors import AccessDeniedError, ConflictError, UnavailableError, WriteOutcomeUnknownError
+from asyncsecrets.retry import RetryPolicy
+from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.testing.virtual_time import VirtualClock
+from tests.client.able import Able
+from tests.client.support import client_of, denied, in_virtual_time, virtual_client
+
+OURS, THEIRS, BEFORE = '{"n": 2}', '{"n": 3}', '{"n": 1}'
+
+Step = Callable[["Contested", Callable[[], Awaitable[Any]]], Awaitable[Any]]
+
+
+def _unanswered(name: str) -> UnavailableError:
+    return UnavailableError("memory: no answer", provider="memory", name=name, outcome_unknown=True)
+
+
+class Contested(Able):
+    """A manager to which others write. ``script``: what happens to each of our tries, in letters.
+
+    ``a``: it is applied (or refused); ``t``: others write another value; ``e``: others write an equal one; ``d``: it is
+    denied; ``l``: it is applied three seconds later. Nothing of this is answered, but a refusal and ``ok``.
+    """
+
+    def __init__(self, *script: str) -> None:
+        super().__init__(NAME=BEFORE)
+        self.tries = list(script)
+        self.tokens: list[str] = []
+        self.late: set[asyncio.Task[Any]] = set()
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
+        self.tokens.append(token)
+        make = super().put
+        return await self._try(name, lambda: make(name, payload, cas=cas, token=token))
+
+    async def patch(self, name: str, changes: Mapping[str, Any], *, cas: str | None = None) -> str:
+        make = super().patch
+        return str(await self._try(name, lambda: make(name, changes, cas=cas)))
+
+    async def _try(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+        tried = self.tries.pop(0) if self.tries else "ok"
+        if tried == "ok":
+            return await make()
+        for letter in tried:
+            if letter == "a":
+                await make()
+            elif letter == "d":
+                raise denied(name)
+            elif letter == "l":
+                self.late.add(asyncio.ensure_future(self._late(make)))
+            elif letter in "te":
+                self.set(name, THEIRS if letter == "t" else OURS)
+        raise _unanswered(name)
+
+    async def _late(self, make: Callable[[], Awaitable[Any]]) -> None:
+        await asyncio.sleep(3)
+        await make()
+
+
+WAYS: dict[str, Callable[[SecretsClient], Awaitable[Secret]]] = {
+    "put": lambda client: client.put("NAME", OURS, cas="1"),
+    "patch": lambda client: client.patch("NAME", {"n": 2}, cas="1"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("script", [("-",), ("-", "-"), ("", "-")])
+async def test_it_is_made_again(way: str, script: tuple[str, ...]) -> None:
+    """Under the same cas, which makes it once, and the same token."""
+    manager = Contested(*script)
+    async with client_of(manager) as client:
+        assert (await WAYS[way](client)).version == "2"
+    assert len(set(manager.tokens)) <= 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("t", ConflictError),  # theirs is in the place of ours
+        ("te", ConflictError),  # and so it is when another one follows, whatever that holds
+        ("tt", ConflictError),
+        ("e", WriteOutcomeUnknownError),  # who could tell it from ours?
+        ("a", WriteOutcomeUnknownError),  # nor ours from theirs
+        ("at", WriteOutcomeUnknownError),
+        ("et", WriteOutcomeUnknownError),
+    ],
+)
+async def test_what_is_there_decides(way: str, script: str, expected: type[Exception]) -> None:
+    manager = Contested(script)
+    async with client_of(manager) as client:
+        with pytest.raises(expected, match="'NAME'") as caught:
+            await WAYS[way](client)
+        assert "canary" not in str(caught.value)
+        current = json.loads((await client.get("NAME")).reveal())
+        assert current == json.loads((await manager.get("NAME")).reveal())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_cannot_arrive_any_more_was_not_applied(way: str) -> None:
+    """The version is unchanged when the deadline of the last try has passed: it may be made again."""
+    manager = Contested("-", "-", "-")
+
+    async def main(clock: VirtualClock) -> None:
+        async with virtual_client(clock, manager) as client:
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(UnavailableError, match="was not applied: version 1 is still current") as caught:
+                await WAYS[way](client)
+            assert not caught.value.outcome_unknown
+            assert caught.value.transient
+            assert 5 <= asyncio.get_running_loop().time() - began < 10
+            assert (await WAYS[way](client)).version == "2"
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("last", ["-", "d"])
+def test_what_arrives_late_is_waited_for(way: str, last: str) -> None:
+    """Also where the try after it is refused for a reason of its own."""
+    manager = Contested("l", last, "-")
+
+    async def main(clock: VirtualClock) -> None:
+        async with virtual_client(clock, manager) as client:
+            with pytest.raises(WriteOutcomeUnknownError):
+                await WAYS[way](client)
+
+    in_virtual_time(main)
+    assert len(manager._secrets["NAME"]) == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_is_refused_at_first_is_refused(way: str) -> None:
+    manager = Contested("d")
+    async with client_of(manager) as client:
+        with pytest.raises(AccessDeniedError):
+            await WAYS[way](client)
+    assert len(manager.tries) == 0
+
+
+async def test_that_nobody_may_read_leaves_it_unknown() -> None:
+    manager = Contested("t")
+
+    async def before(operation: str, name: str) -> None:
+        if operation == "get":
+            raise denied(name)
+
+    manager.before = before
+    async with client_of(manager, retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(WriteOutcomeUnknownError):
+            await client.put("NAME", OURS, cas="1")
+
+
+async def test_of_a_secret_that_is_not_there() -> None:
+    """Cas "0": somebody else made it, with another value or an equal one."""
+    for script, expected in [("t", ConflictError), ("e", WriteOutcomeUnknownError)]:
+        manager = Contested(script)
+        manager.remove("NAME")
+        async with client_of(manager) as client:
+            with pytest.raises(expected):
+                await client.put("NAME", OURS, cas="0")
+
+
+class Tokens(Contested):
+    """One whose versions bear the tokens of their writes, and which knows what was current before."""
+
+    previous_version = "PREVIOUS"
+
+    def __init__(self, *script: str) -> None:
+        super().__init__(*script)
+        self.ids = ["1"]
+
+    def set(self, name: str, payload: Payload) -> str:
+        super().set(name, payload)
+        if len(self._secrets[name]) > 1:
+            self.ids.append(f"theirs-{len(self._secrets[name])}")
+        return self._current(name)
+
+    def _current(self, name: str) -> str:
+        return self.ids[-1] if hasattr(self, "ids") else "1"
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
+        async def make() -> Secret:
+            if token == self.ids[-1]:
+                return await self.get(name)
+            if cas != self.ids[-1]:
+                raise ConflictError("tokens: lost", provider="memory", name=name)
+            self.set(name, payload)
+            self.ids[-1] = token
+            return await self.get(name)
+
+        self.tokens.append(token)
+        written: Secret = await self._try(name, make)
+        return written
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        index = {None: -1, "PREVIOUS": -2}.get(version) or self.ids.index(str(version))
+        return Secret(self._secrets[name][index].payload, name=name, version=self.ids[index])
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("a", None),  # repeated, it is known again
+        ("at", None),  # it was applied, and others have written since
+        ("t", ConflictError),
+        ("e", WriteOutcomeUnknownError),
+        ("att", WriteOutcomeUnknownError),
+        ("tt", WriteOutcomeUnknownError),
+    ],
+)
+async def test_a_token_proves_it(script: str, expected: type[Exception] | None) -> None:
+    manager = Tokens(script)
+    async with client_of(manager) as client:
+        if expected is None:
+            written = await client.put("NAME", OURS, cas="1")
+            assert (written.version, written.reveal()) == (manager.tokens[0], OURS)
+        else:
+            with pytest.raises(expected):
+                await client.put("NAME", OURS, cas="1")
+        assert (await client.get("NAME")).equals(await manager.get("NAME"))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_counting(seed: int) -> None:
+    """Eight writers count, and a tenth of their requests is lost, applied without an answer, or applied late."""
+    dice = random.Random(seed)
+    counts = dict.fromkeys(("acknowledged", "unknown", "refused"), 0)
+
+    class Lossy(Contested):
+        async def _try(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+            self.tries = [dice.choice(["-", "a", "l"]) if dice.random() < 0.1 else "ok"]
+            await asyncio.sleep(dice.random() / 100)
+            answer = await super()._try(name, make)
+            await asyncio.sleep(dice.random() / 100)
+            return answer
+
+        async def _late(self, make: Callable[[], Awaitable[Any]]) -> None:
+            await asyncio.sleep(3)
+            try:
+                await make()
+            except ConflictError:
+                counts["refused"] += 1
+
+    manager = Lossy()
+    manager.set("NAME", "0")
+
+    async def write(client: SecretsClient) -> None:
+        for _ in range(20):
+            read = await client.refresh("NAME")
+            try:
+                await client.put("NAME", str(int(read.reveal()) + 1), cas=read.version)
+            except (ConflictError, UnavailableError):
+                continue
+            except WriteOutcomeUnknownError:
+                counts["unknown"] += 1
+            else:
+                counts["acknowledged"] += 1
+
+    async def main(clock: VirtualClock) -> None:
+        clients = [virtual_client(clock, manager) for _ in range(8)]
+        await asyncio.gather(*(client.start() for client in clients))
+        await asyncio.gather(*(write(client) for client in clients))
+        await asyncio.sleep(10)
+        await asyncio.gather(*(client.aclose() for client in clients))
+
+    in_virtual_time(main)
+    final = int(str(manager._secrets["NAME"][-1].payload))
+    assert counts["acknowledged"] <= final <= counts["acknowledged"] + counts["unknown"]
+    assert counts["acknowledged"] > 10

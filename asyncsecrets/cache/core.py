@@ -319,9 +319,8 @@ class SingleFlightCache(Generic[K, V]):
             self._drop(key, error)
         else:
             self._retry_later(key, getattr(error, "retry_after", None) or 0.0)
-            ends = self._schedule.ends_at(key)
-            if ends is not None or key not in self._entries:
-                self._observer.failed(key, error, ends)
+            ends = self._schedule.ends_at(key) if key in self._entries else None
+            self._observer.failed(key, error, ends)
 
     def _retry_later(self, key: K, wait: float = 0.0) -> None:
         self._schedule.failed(key, self._clock(), min(wait, self.policy.longest_wait))

@@ -34,8 +34,8 @@ class Observer(Generic[K_contra, V_contra]):
     """
 
     def failed(self, key: K_contra, error: BaseException, ends: float | None) -> None:
-        """Fetching ``key`` failed. It has no value (None), or one that was due to be renewed, and lives until
-        ``ends``."""
+        """Fetching ``key`` failed. It has no value (None), or one that lives until ``ends``; infinite where that was
+        not due to be renewed, and was fetched because somebody asked for it."""
 
     def absent(self, key: K_contra, error: BaseException, previous: V_contra | None) -> None:
         """The backend has no ``key``. Its value, if it had one, is about to be dropped."""

@@ -136,10 +136,10 @@ class Schedule(Generic[K]):
         overdue = self._overdue.get(key)
         return 0 if overdue is None else overdue.failures
 
-    def ends_at(self, key: K) -> float | None:
-        """When the life of ``key``'s value ends, if it is overdue."""
+    def ends_at(self, key: K) -> float:
+        """When the life of ``key``'s value ends, if it is overdue; infinite where nobody has looked yet."""
         overdue = self._overdue.get(key)
-        return None if overdue is None else overdue.expires_at
+        return _NEVER if overdue is None else overdue.expires_at
 
     def next_at(self) -> float:
         """When ``pop`` next may have something to say; infinite when there is nothing."""

@@ -21,7 +21,6 @@ from typing import Final, Literal, NamedTuple
 from asyncsecrets.client.views import Key
 from asyncsecrets.errors import (
     AccessDeniedError,
-    AsyncSecretsError,
     AuthenticationError,
     ClosedError,
     ConfigError,
@@ -34,7 +33,7 @@ from asyncsecrets.errors import (
     WriteOutcomeUnknownError,
 )
 
-__all__ = ["Cause", "Condition", "Kind", "State", "Trouble"]
+__all__ = ["Cause", "Condition", "Kind", "State", "Trouble", "is_answer"]
 
 State = Literal["unknown", "fresh", "degraded", "down"]
 Kind = Literal["unreachable", "credentials", "denied", "configuration", "nonsense"]
@@ -42,7 +41,6 @@ Kind = Literal["unreachable", "credentials", "denied", "configuration", "nonsens
 _MOST: Final = 10_000  # names that are remembered of each sort; the oldest leave first
 _MISSED_FOR: Final = 3_600.0  # seconds after which nobody misses a name that nobody asks for
 
-# The manager has answered, and what was wrong was the question.
 _ANSWERS: Final = (SecretNotFoundError, ConflictError)
 # Nothing was sent, or nothing that says how the manager is.
 _SILENT: Final = (InvalidNameError, UnsupportedOperationError, DecodeError, ClosedError)
@@ -156,9 +154,9 @@ class Condition:
             self.own = {key: fault for key, fault in self.own.items() if now - fault.last < _MISSED_FOR}
         self._settle()
 
-    def call_failed(self, error: AsyncSecretsError) -> None:
+    def call_failed(self, error: BaseException) -> None:
         """A call ended with ``error``."""
-        if isinstance(error, _ANSWERS):
+        if is_answer(error):
             self.answered()
         elif not isinstance(error, _SILENT):
             self.call = self.cause = cause_of(error)
@@ -178,24 +176,27 @@ class Condition:
         self._settle()
 
     def failed(self, key: Key, error: BaseException, ends: float | None) -> None:
-        """Fetching ``key`` failed; its old value is served until ``ends``, or it has none."""
-        if isinstance(error, (*_ANSWERS, *_SILENT)) and ends is None:
-            return
-        cause, now = cause_of(error), self._clock()
-        if ends is not None:
+        """Fetching ``key`` failed; its old value is served until ``ends``, or it has none.
+
+        It is not due to be renewed where ``ends`` is infinite: then this is a call that failed, and no more.
+        """
+        now = self._clock()
+        if ends is not None and ends < math.inf:
             fault = self.stale.setdefault(key, Fault(now, ends))
             fault.ends = ends
-        elif (missed := self._missed(key, now)) is not None:
-            fault = missed
+            self._note(fault, cause_of(error), now)
+        elif ends is None and not isinstance(error, (*_ANSWERS, *_SILENT)) and (missed := self._missed(key, now)):
+            self._note(missed, cause_of(error), now)
+            self._lose(key, missed)
         else:
-            return
+            self.call_failed(error)
+        self._settle()
+
+    def _note(self, fault: Fault, cause: Cause, now: float) -> None:
         before, refusals = fault.cause, {"denied", "credentials"}
         self.refused_again |= before is not None and before.kind in refusals and cause.kind in refusals
         fault.again(cause, now)
-        if ends is None:
-            self._lose(key, fault)
         self.cause = cause
-        self._settle()
 
     def expired(self, key: Key) -> None:
         """The life of ``key``'s value has ended."""
@@ -203,6 +204,7 @@ class Condition:
         if fault is None:  # nobody has asked: perhaps there is nothing wrong with it
             _remember(self._ended, key, Fault(now, now))
         else:
+            self.cause = fault.cause
             self._lose(key, fault)
         self._settle()
 
@@ -235,6 +237,11 @@ def _remember(faults: dict[Key, Fault], key: Key, fault: Fault) -> None:
     faults[key] = fault
     if len(faults) > _MOST:
         del faults[next(iter(faults))]
+
+
+def is_answer(error: BaseException) -> bool:
+    """Whether the manager has answered with ``error``, and what was wrong was the question."""
+    return isinstance(error, _ANSWERS)
 
 
 def cause_of(error: BaseException) -> Cause:

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from typing import Final
 
 from asyncsecrets.cache import Listener, Observer
-from asyncsecrets.client.condition import Cause, Condition, Kind, State, Trouble
+from asyncsecrets.cache.flight import Flight
+from asyncsecrets.client.condition import Cause, Condition, Kind, State, Trouble, is_answer
 from asyncsecrets.client.rotations import Rotations, label
 from asyncsecrets.client.views import Key
+from asyncsecrets.errands import whose
 from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError
 from asyncsecrets.journal import SOURCE, Seldom, Soon, duration, few, moment, one_line, say
 from asyncsecrets.secret import Secret
@@ -26,7 +28,8 @@ __all__ = ["Reporter"]
 _REMINDERS: Final = (60.0, 3_600.0)
 """Seconds until the first reminder, and the longest wait between two; each wait is twice the one before."""
 
-_APART: Final = 60.0  # seconds between two lines that say that a source has come into the same state
+_MOST_A_MINUTE: Final = 3  # lines that say at once that a source has come into the same state
+_LASTS: Final = 10.0  # seconds after which it is told in any case: that is no coming and going any more
 
 _RANK: Final[dict[State, int]] = {"unknown": 0, "fresh": 0, "degraded": 1, "down": 2}
 
@@ -63,7 +66,7 @@ class Reporter(Observer[Key, Secret]):
         self._wall = wall
         self._rotations = Rotations(self._head)
         self._look_soon = Soon(self._look)
-        self._may = {"degraded": Seldom(_APART, clock), "down": Seldom(_APART, clock)}
+        self._may = {state: Seldom(60.0, clock, _MOST_A_MINUTE) for state in ("degraded", "down")}
         self._closed = False
         self._unsaid = 0  # troubles that came and went without a word
         self._trouble: Trouble | None = None  # the one that was looked at last
@@ -72,7 +75,7 @@ class Reporter(Observer[Key, Secret]):
     def _begin_anew(self) -> None:
         self._told: State = "fresh"
         self._kinds: set[Kind] = set()
-        self._told_refusal = self._lost_any = False
+        self._told_level, self._told_all, self._lost_any = 0, False, False
         self._wait = _REMINDERS[0]
         self._remind_at = float("inf")
 
@@ -84,8 +87,12 @@ class Reporter(Observer[Key, Secret]):
         self._look_soon()
 
     def call_failed(self, error: AsyncSecretsError) -> None:
-        """A call ended with ``error``."""
-        if not self._closed:
+        """A call ended with ``error``.
+
+        What fails within a fetch for the cache is left to that: it may ask once more before it believes it, and it
+        knows which value is concerned.
+        """
+        if not self._closed and (is_answer(error) or not isinstance(whose(), Flight)):
             self.condition.call_failed(error)
             self._look_soon()
 
@@ -134,6 +141,7 @@ class Reporter(Observer[Key, Secret]):
 
     def absent(self, key: Key, error: BaseException, previous: Secret | None) -> None:
         """The manager says that there is no ``key``."""
+        self.condition.answered()
         self.forget(key)
         if previous is not None and isinstance(error, SecretNotFoundError):
             self._rotations.gone(key, str(error))
@@ -163,28 +171,35 @@ class Reporter(Observer[Key, Secret]):
             self._is_well()
             return
         self._trouble, self._last = trouble, cause
+        now = self._clock()
         if _RANK[state] > _RANK[self._told]:
-            if self._may[state].passes():
+            if now - trouble.since >= _LASTS or self._may[state].passes():
                 self._tell(state, trouble, cause)
-        elif cause.kind not in self._kinds or condition.refused_again > self._told_refusal:
+        elif cause.kind not in self._kinds or self._level(state) > self._told_level or self._is_all(state):
             self._tell(state, trouble, cause, "still ")
-        elif self._clock() >= self._remind_at:
+        elif now >= self._remind_at:
             self._wait = min(2 * self._wait, _REMINDERS[1])
             self._tell(state, trouble, cause, "still ")
 
+    def _level(self, state: State) -> int:
+        return logging.ERROR if state == "down" or self.condition.refused_again else logging.WARNING
+
+    def _is_all(self, state: State) -> bool:
+        """Whether nothing is left that could be served, and it was not so when that was told last."""
+        return state == "down" and not self._told_all and not self._held()
+
     def _tell(self, state: State, trouble: Trouble, cause: Cause, still: str = "") -> None:
-        refused = self.condition.refused_again
-        level = logging.ERROR if state == "down" or refused else logging.WARNING
         what, consequence = self._down(still) if state == "down" else self._degraded(still)
         end = "" if cause.message.endswith(("?", "!", ".")) else "."
         lasted = self._clock() - trouble.since
         again = "by itself" if self.condition.stale else "at the next read"
         say(
-            SOURCE, level, "%s %s: %s: %s%s Since %s%s%s. %sIt is asked again %s; %s",
+            SOURCE, self._level(state), "%s %s: %s: %s%s Since %s%s%s. %sIt is asked again %s; %s",
             self._head, what, cause.error, one_line(cause.message), end, moment(trouble.wall),
             f" ({duration(lasted)})" if lasted >= 1 else "", consequence, self._more(), again, _REMEDIES[cause.kind],
         )  # fmt: skip
-        self._told, self._told_refusal = state, refused
+        self._told, self._told_level = state, self._level(state)
+        self._told_all = not self._held()
         self._lost_any |= state == "down" and self.condition.has_answered
         self._kinds.add(cause.kind)
         self._remind_at = self._clock() + self._wait
@@ -209,7 +224,7 @@ class Reporter(Observer[Key, Secret]):
 
     def _more(self) -> str:
         unsaid, self._unsaid = self._unsaid, 0
-        return f"It was so, and well again, {unsaid} more times of late. " if unsaid else ""
+        return f"It came and went {unsaid} time{'s' if unsaid > 1 else ''} since the last line. " if unsaid else ""
 
     def _is_well(self) -> None:
         trouble, self._trouble = self._trouble, None

@@ -2,8 +2,8 @@
 
 The workers log as a program does that has called ``logging.basicConfig(level=logging.INFO)``. Each reads its secrets
 all the time; ``refresh_interval`` is a second and ``max_stale`` eight, so that a night takes half a minute. After each
-event the lines of both are printed, and what ``health()`` and ``status()`` say in each. It needs uvicorn. Run it by
-itself, ``python -m benchmarks.on_call``: it measures nothing, and is not among those that ``python -m benchmarks`` runs.
+event the lines of both are printed, and what ``health()`` and ``status()`` say in each. It needs uvicorn. It measures
+nothing, so it runs by itself: ``python -m benchmarks.on_call``.
 """
 
 from __future__ import annotations

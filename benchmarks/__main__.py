@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ORDER = ("imports", "hit_path", "stampede", "many_entries", "cold_reads", "deadlines", "outage", "aws")
+ORDER = ("imports", "hit_path", "stampede", "many_entries", "cold_reads", "deadlines", "outage", "masking", "aws")
 
 
 def main(names: list[str]) -> int:

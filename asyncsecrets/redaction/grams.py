@@ -7,6 +7,7 @@ of it is indexed at each of the places where a cut can fall.
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Iterator
 from typing import Final, Generic, Literal, TypeVar
@@ -14,7 +15,6 @@ from typing import Final, Generic, Literal, TypeVar
 __all__ = ["Grams", "Needle"]
 
 _FEW: Final = 8
-_MONOTONOUS: Final = 1_000_000  # worse than any crowd: rules and padding are full of it
 
 
 class Needle:
@@ -78,6 +78,7 @@ class Grams(Generic[N]):
         self._width = width
         self._stride = stride
         self._format: Literal["I", "Q"] = "Q" if width == 8 else "I"
+        self._read = struct.Struct(f"={self._format}").unpack_from
         self.shortest = width + stride - 1
         self._owners: dict[int, N | _Crowd[N]] = {}
         self._few: tuple[N, ...] = ()  # all, as long as they are so few that it is sooner to look for each
@@ -85,9 +86,12 @@ class Grams(Generic[N]):
 
     def add(self, needle: N) -> None:
         """Have ``needle`` found."""
-        needle.window = self._window(needle.data)
-        for gram in self._grams(needle.data, needle.window):
-            self._add(gram, needle)
+        needle.window, grams = self._window(needle.data)
+        if self._owners.keys().isdisjoint(grams):
+            self._owners.update(dict.fromkeys(grams, needle))
+        else:
+            for gram in set(grams):
+                self._add(gram, needle)
         self._count += 1
         self._few = (*self._few, needle) if self._count <= _FEW else ()
 
@@ -109,7 +113,7 @@ class Grams(Generic[N]):
         """``needle`` is not looked for any more."""
         self._count -= 1
         self._few = tuple(other for other in self._few if other is not needle)
-        for gram in self._grams(needle.data, needle.window):
+        for gram in set(self._grams(needle.data, needle.window)):
             owner = self._owners[gram]
             if isinstance(owner, _Crowd):
                 owner.remove(needle, self._bytes(gram))
@@ -135,29 +139,37 @@ class Grams(Generic[N]):
         elif owner is not None and owner.data in text:
             yield owner
 
-    def _window(self, data: bytes) -> int:
-        """Where few others have the grams; preferably not at an end, where what stands beside may change them."""
+    def _window(self, data: bytes) -> tuple[int, list[int]]:
+        """Where few others have the grams, and those; preferably not at an end, where what stands beside may change
+        them."""
         last = len(data) - self.shortest
-        best, fewest = 0, sys.maxsize
+        best, fewest = (0, [0]), sys.maxsize
         for window in (last // 2, last // 4, last, 0):
-            shared = max(self._crowded(data[at : at + self._width]) for at in range(window, window + self._stride))
+            grams = self._grams(data, window)
+            shared = self._crowd(grams) + self._monotony(data, window)
             if shared < fewest:
-                best, fewest = window, shared
+                best, fewest = (window, grams), shared
             if shared < _FEW:
                 break
         return best
 
-    def _crowded(self, gram: bytes) -> int:
-        if len(set(gram)) <= self._width // 4:
-            return _MONOTONOUS
-        owner = self._owners.get(int.from_bytes(gram, sys.byteorder))
-        return owner.count if isinstance(owner, _Crowd) else int(owner is not None)
+    def _crowd(self, grams: list[int]) -> int:
+        """How many others have the most common of ``grams``."""
+        if self._owners.keys().isdisjoint(grams):
+            return 0
+        owners = [self._owners.get(gram) for gram in grams]
+        return max(owner.count if isinstance(owner, _Crowd) else 1 for owner in owners)
 
-    def _grams(self, data: bytes, window: int) -> set[int]:
-        return {self._gram(data, at) for at in range(window, window + self._stride)}
+    def _monotony(self, data: bytes, window: int) -> int:
+        """More than any crowd, if a gram has next to nothing but one character: rules and padding are full of it."""
+        enough = self._width // 4 + 1
+        if len(set(data[window : window + self.shortest])) >= enough + self._stride:
+            return 0
+        grams = (data[at : at + self._width] for at in range(window, window + self._stride))
+        return sys.maxsize // 2 if any(len(set(gram)) < enough for gram in grams) else 0
 
-    def _gram(self, data: bytes, at: int) -> int:
-        return int.from_bytes(data[at : at + self._width], sys.byteorder)
+    def _grams(self, data: bytes, window: int) -> list[int]:
+        return [self._read(data, at)[0] for at in range(window, window + self._stride)]
 
     def _bytes(self, gram: int) -> bytes:
         return gram.to_bytes(self._width, sys.byteorder)

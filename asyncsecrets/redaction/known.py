@@ -24,6 +24,7 @@ __all__ = ["Known", "handed_out", "holds_secrets", "known", "watch"]
 _LIMIT: Final = 10_000
 _PARTS: Final = 4  # parts that are remembered per value, on an average
 _BOTH_WAYS: Final = 1 << 16  # bytes of text up to which what escapes seem to swallow is looked for as well
+_ANCHOR: Final = 3
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _ESCAPE: Final = re.compile(rb"[%\\&]")
 
@@ -165,18 +166,47 @@ def _views(data: bytes) -> Iterator[bytes]:
 def _masked(data: bytes, found: Iterable[_Spelled]) -> bytes:
     spans: list[tuple[int, int]] = []
     for form in found:
-        places = list(_places(form.pattern(), data))
+        places = _places(form, data)
         if not places and _ESCAPE.search(data):  # escaped in a way that the pattern does not know
             return MASK.encode()
         spans += places
     return _without(data, spans)
 
 
-def _places(pattern: re.Pattern[bytes], data: bytes) -> Iterator[tuple[int, int]]:
-    match = pattern.search(data)
+def _places(form: _Spelled, data: bytes) -> list[tuple[int, int]]:
+    if len(data) > _BOTH_WAYS and form.base64 is None:
+        places = _literal(encoded(form.part.value), data)
+        if places and form.data not in plain(_without(data, places)):
+            return places  # most often it is not escaped at all, and a pattern for large text is slow
+        if places := _near_anchors(form, data):
+            return places
+    return _matches(form.pattern(), data, 0, len(data))
+
+
+def _near_anchors(form: _Spelled, data: bytes) -> list[tuple[int, int]]:
+    """The places around what no escape changes in a value, if there is enough of that."""
+    value = encoded(form.part.value)
+    anchor, reach = spelling.anchor(value), spelling.LONGEST * len(value)
+    near = _literal(anchor, data) if len(anchor) >= _ANCHOR else []
+    return [span for at, _ in near for span in _matches(form.pattern(), data, max(0, at - reach), at + reach)]
+
+
+def _matches(pattern: re.Pattern[bytes], data: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    places = []
+    match = pattern.search(data, start, end)
     while match is not None:
-        yield match.span()
-        match = pattern.search(data, match.start() + 1)  # they may overlap
+        places.append(match.span())
+        match = pattern.search(data, match.start() + 1, end)  # they may overlap
+    return places
+
+
+def _literal(value: bytes, data: bytes) -> list[tuple[int, int]]:
+    places = []
+    at = data.find(value)
+    while at >= 0:
+        places.append((at, at + len(value)))
+        at = data.find(value, at + 1)
+    return places
 
 
 def _without(data: bytes, spans: list[tuple[int, int]]) -> bytes:

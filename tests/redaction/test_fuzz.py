@@ -1,0 +1,109 @@
+"""Random values in random forms and containers: nothing of them is left; and text without a value is unchanged."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from asyncsecrets.redaction import RedactionFilter, handed_out, mask
+from asyncsecrets.redaction.known import known
+from asyncsecrets.secret import MASK
+from tests.redaction.test_forms import FORMS
+
+# What values are made of: keys and tokens, passwords, addresses, sentences; and whatever there is.
+VALUES = st.one_of(
+    st.from_regex(r"[A-Za-z0-9_-]{6,60}", fullmatch=True),
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=40),
+    st.from_regex(r"postgresql://[a-z]{3,8}:[!-~]{6,20}@[a-z.]{5,12}/[a-z]{2,5}", fullmatch=True),
+    st.text(st.characters(codec="utf-8"), min_size=6, max_size=30),
+)
+
+CONTAINERS: st.SearchStrategy[Callable[[Any], Any]] = st.sampled_from(
+    [
+        lambda text: text,
+        lambda text: [1, text, None],
+        lambda text: (text, 2.5),
+        lambda text: {"k": {"n": [text]}, "plain": True},
+        lambda text: {text: "v"},
+        lambda text: text.encode("utf-8", "surrogatepass"),
+        ValueError,
+        lambda text: frozenset({text}),
+    ]
+)
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, default=lambda part: f"{part} {part!r}") + f"{value} {value!r}"
+
+
+def _known(value: str) -> None:
+    known.clear()
+    RedactionFilter()
+    handed_out(value)
+
+
+def _is_worth_it(value: str) -> bool:
+    """Long enough, and not like what a mask or a container is written with."""
+    return len(value.strip()) >= 6 and value.strip() not in MASK and len(set(value.strip())) > 2
+
+
+@given(VALUES, st.sampled_from(sorted(FORMS)), CONTAINERS, st.sampled_from(["", " ", '"', "=", ": ", "\n"]))
+@example('0"0000\\', "JSON in JSON", lambda text: text, "")
+@example("%41%42%43", "quote()", lambda text: text, " ")
+@example("\\\\\\n\\\\\\x", "repr", lambda text: text, "")
+def test_a_value_in_whatever_form_is_not_in_what_is_shown(
+    value: str, form: str, put_in: Callable[[Any], Any], around: str
+) -> None:
+    """However it is written, and wherever it stands."""
+    assume(_is_worth_it(value))
+    written = FORMS[form](value)
+    _known(value)
+    carried = put_in(f"x{around}{written}{around}y")
+    record = logging.makeLogRecord({"msg": "a %s", "args": (carried,), "extra": carried})
+    assert RedactionFilter().filter(record)
+    shown = record.getMessage() + _shown(record.__dict__["extra"])
+    assert MASK in shown
+    assert written not in shown.replace(MASK, "\0")
+    assert value.strip() not in shown.replace(MASK, "\0")
+
+
+@given(VALUES, st.text(), st.text())
+def test_it_is_found_among_any_text(value: str, before: str, after: str) -> None:
+    """Every occurrence, also where occurrences overlap."""
+    assume(_is_worth_it(value))
+    _known(value)
+    masked = mask(before + value + value + after + value[:-1])
+    assert value.strip() not in masked.replace(MASK, "\0")
+
+
+@given(st.lists(VALUES, max_size=20), st.recursive(st.text() | st.integers() | st.none(), st.lists, max_leaves=20))
+def test_text_without_a_value_is_unchanged(values: list[str], carried: Any) -> None:
+    """And is the very object that was given."""
+    known.clear()
+    RedactionFilter()
+    for value in values:
+        assume(_is_worth_it(value))
+        handed_out(value)
+    letters = set("".join(values))
+    texts = json.dumps(carried, ensure_ascii=False)
+    assume(not letters & set(texts) - set('[]", \\'))
+    assert mask(carried) is carried
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9]{6,24}", fullmatch=True), min_size=20, max_size=60, unique=True), st.data())
+def test_one_of_many_is_found(values: list[str], data: st.DataObject) -> None:
+    """As each is that is the only one; and all others of the same text stay."""
+    known.clear()
+    RedactionFilter()
+    for value in values:
+        handed_out(value)
+    value = data.draw(st.sampled_from(values))
+    before = data.draw(st.integers(0, 40))
+    text = "." * before + value + "." * 9
+    masked = mask(text)
+    assert masked == "." * before + MASK + "." * 9 or any(other != value and other in value for other in values)

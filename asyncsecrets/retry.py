@@ -1,9 +1,9 @@
 """The one retry policy: what may be tried again, how soon, and when it is too late.
 
 SDKs' own retries are switched off, so this is the only place where one call becomes several. An error is tried again
-if it says that it is ``transient``; nothing else decides that. Waits are exponential with full jitter, never shorter
-than what the manager asked for (Retry-After), and never longer than the deadline leaves: an answer that cannot come
-in time is an error now.
+if it says that it is ``transient``; nothing else decides that. Waits are exponential with full jitter. What the manager
+asked for (Retry-After) is the least, with jitter on top, so that a fleet that was told the same does not come back in
+one moment. An answer that cannot come within the deadline is an error now.
 """
 
 from __future__ import annotations
@@ -12,25 +12,29 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from asyncsecrets.deadlines import Deadline, Limit
-from asyncsecrets.errors import DeadlineExceededError, ProviderError
+from asyncsecrets.errors import DeadlineExceededError, ProviderError, UnavailableError
 
 __all__ = ["Retry", "RetryPolicy", "may_retry"]
 
 T = TypeVar("T")
 
 _PAGED = 6  # times the deadline
+_ON_TOP = 0.5  # of what the manager asked for, but no more than
+_SPREAD = 0.5  # of the time that is left then
+_RESERVE = 0.4  # of the time left when a write is tried; an attempt's own timeout (5 of 10 s) usually ends before
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """``attempts`` in all, the first one included; ``deadline`` for the whole operation, logins and bodies included
-    (six times that for a list of names, which may have many pages); ``backoff``: the ceiling of the first wait and of
-    the longest. Seconds. Raises ValueError."""
+    """``attempts`` in all, the first one included; ``deadline`` for the whole operation, logins, bodies and the
+    reading back of an undecided write included (six times that for a list of names, which may have many pages);
+    ``backoff``: the ceiling of the first wait and of the longest. Seconds. Raises ValueError."""
 
     attempts: int = 3
     deadline: float = 10.0
@@ -74,17 +78,29 @@ class Retry:
         name: str | None = None,
         attempts: int | None = None,
         paged: bool = False,
+        due: float | None = None,
+        decide: bool = False,
     ) -> T:
         """Await ``attempt()``, again after transient failures, and return what it returns.
 
-        ``attempts`` overrides the policy's; ``paged`` says that it may take many calls. Raises what the last attempt
-        raised, with its ``attempts`` set, or DeadlineExceededError.
+        ``attempts`` overrides the policy's; ``paged`` says that it may take many calls; ``due`` is when, in the loop's
+        time, it must have ended, where that is not the policy's deadline from now; ``decide``: that an attempt must
+        leave time to find out what became of it. Raises what the last attempt raised, with its ``attempts`` set, or
+        DeadlineExceededError.
         """
         most = self.policy.attempts if attempts is None else attempts
         failed: list[ProviderError] = []  # at most one; a local variable would hold its own traceback
         made = [1]
+        deadline = self._paged if paged else self._deadline
+        if due is not None:
+            left = due - asyncio.get_running_loop().time()
+            if left <= 0:
+                raise self._exceeded(provider, name, paged).after(0)
+            deadline = Deadline(left)
         try:
-            with (self._paged if paged else self._deadline).limit() as limit:
+            with deadline.limit() as limit:
+                if decide:
+                    attempt = partial(_leaving_time, attempt, limit.due, provider, name)
                 # The first attempt runs outside tenacity, which costs about as much as a tenth of a whole cold read.
                 try:
                     return await attempt()
@@ -96,15 +112,18 @@ class Retry:
         except TimeoutError:
             if not limit.expired:
                 raise
+        raise self._exceeded(provider, name, paged).after(made[0])
+
+    def _exceeded(self, provider: str, name: str | None, paged: bool) -> DeadlineExceededError:
         what = f"reading or writing {name!r}" if name is not None else "the operation"
         seconds = self.policy.deadline * (_PAGED if paged else 1)
         advice = "; narrow it with a prefix" if paged else ""
-        raise DeadlineExceededError(
+        return DeadlineExceededError(
             f"{what} at {provider} took longer than {seconds:g} s, logins and retries included; "
             f"is it reachable, and is it slow?{advice}",
             provider=provider,
             name=name,
-        ).after(made[0])
+        )
 
     async def _again(
         self,
@@ -128,7 +147,7 @@ class Retry:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(may_retry),
-            wait=self._wait,
+            wait=partial(self._wait, limit),
             stop=too_late,
             sleep=self.sleep,
             reraise=True,
@@ -138,11 +157,31 @@ class Retry:
         except ProviderError as error:
             raise error.after(made[0]) from None
 
-    def _wait(self, state: RetryCallState) -> float:
+    def _wait(self, limit: Limit, state: RetryCallState) -> float:
         first, longest = self.policy.backoff
-        jittered = self._jitter() * min(longest, first * 2.0 ** (state.attempt_number - 1))
+        jitter = self._jitter()
+        jittered = jitter * min(longest, first * 2.0 ** (state.attempt_number - 1))
         error = state.outcome.exception() if state.outcome is not None else None
-        return max(jittered, getattr(error, "retry_after", None) or 0.0)
+        asked = getattr(error, "retry_after", None) or 0.0
+        left = limit.due - asyncio.get_running_loop().time() - asked
+        return max(jittered, asked + jitter * max(0.0, min(_ON_TOP * asked, _SPREAD * left)))
+
+
+async def _leaving_time(attempt: Callable[[], Awaitable[T]], due: float, provider: str, name: str | None) -> T:
+    """One attempt of a write, which is given up while there is time left to find out what became of it."""
+    seconds = (1.0 - _RESERVE) * (due - asyncio.get_running_loop().time())
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await attempt()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    raise UnavailableError(
+        f"{provider} did not answer a write of {name!r} within {seconds:.2g} s",
+        provider=provider,
+        name=name,
+        outcome_unknown=True,
+    )
 
 
 def may_retry(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import weakref
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -125,14 +126,33 @@ def test_nothing_else_is(error: Exception, after: int) -> None:
     in_virtual_time(main)
 
 
-def test_retry_after_is_honoured() -> None:
-    """It is a floor under the wait, not in place of it; without one the backoff rules."""
+@pytest.mark.parametrize(("jitter", "expected"), [(0.0, [0, 4, 4, 4.5]), (1.0, [0, 6, 8, 10])])
+def test_retry_after_is_honoured(jitter: float, expected: list[float]) -> None:
+    """It is the least wait, with jitter on top; without one, or where it is longer, the backoff rules."""
 
     async def main(clock: VirtualClock) -> None:
         attempt = Scripted(clock, throttled(4.0), throttled(None), throttled(0.5), "canary")
-        retry = Retry(RetryPolicy(attempts=4, backoff=(1.0, 2.0)), jitter=lambda: 1.0)
+        retry = Retry(RetryPolicy(attempts=4, backoff=(1.0, 2.0), deadline=60.0), jitter=lambda: jitter)
         assert await run(retry, attempt) == "canary"
-        assert attempt.times == pytest.approx([0, 4, 6, 8])
+        assert attempt.times == pytest.approx(expected)
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize("asked", [0.5, 1.0, 5.0, 9.0, 9.9])
+def test_a_fleet_that_was_told_the_same_does_not_come_back_in_one_moment(asked: float) -> None:
+    """Nobody before the time, nobody too late to be answered, and no tenth of the spread has more than its share."""
+
+    async def main(clock: VirtualClock) -> None:
+        attempts = [Scripted(clock, throttled(asked), "canary") for _ in range(1000)]
+        started = clock.monotonic() - 1000.0
+        assert set(await asyncio.gather(*(run(Retry(), attempt) for attempt in attempts))) == {"canary"}
+        waits = sorted(attempt.times[1] - started for attempt in attempts)
+        spread = min(0.5 * asked, 0.5 * (10.0 - asked))
+        assert asked <= waits[0]
+        assert waits[-1] <= asked + spread + 0.1
+        tenths = Counter(int((wait - asked) / spread * 10) for wait in waits)
+        assert max(tenths.values()) < 200
 
     in_virtual_time(main)
 
@@ -145,7 +165,7 @@ def test_a_wait_past_the_deadline_is_an_error_now() -> None:
             attempt = Scripted(clock, *outcomes)
             started = clock.monotonic()
             with pytest.raises(RateLimitedError) as caught:
-                await run(Retry(RetryPolicy(deadline=10.0)), attempt)
+                await run(Retry(RetryPolicy(deadline=10.0), jitter=lambda: 0.0), attempt)
             assert clock.monotonic() - started == pytest.approx(when)
             assert caught.value.attempts == len(outcomes)
 

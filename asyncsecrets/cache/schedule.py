@@ -21,6 +21,7 @@ K = TypeVar("K")
 
 _EARLIEST = 0.01  # of the interval
 _COMPANY_WITHIN = 0.5  # of the interval, or of the longest backoff: how much earlier an entry may come along
+_ON_TOP = 0.5  # of the wait that a backend asked for
 _LOOK_THROUGH = 4  # alarms looked at for each that is wanted; ends of life lie between the retries
 
 _NEVER = float("inf")
@@ -96,7 +97,8 @@ class Schedule(Generic[K]):
     def failed(self, key: K, now: float, wait: float = 0.0) -> None:
         """A renewal failed: try again after the backoff with jitter, and not before ``wait`` seconds.
 
-        Does nothing for an entry that is not overdue: it will have its turn.
+        There is jitter on top of ``wait``, too: a fleet that was told the same must not come back in one moment. Does
+        nothing for an entry that is not overdue: it will have its turn.
         """
         overdue = self._overdue.get(key)
         if overdue is None:
@@ -105,7 +107,8 @@ class Schedule(Generic[K]):
         ceiling = min(longest, first * 2.0 ** min(overdue.failures, 32))
         overdue.failures += 1
         self._failing = True
-        self._retry(overdue, now + max(wait, ceiling * (0.5 + 0.5 * self._jitter())))
+        jitter = self._jitter()
+        self._retry(overdue, now + max(wait * (1.0 + _ON_TOP * jitter), ceiling * (0.5 + 0.5 * jitter)))
         self._drop_dead_alarms()
 
     def hasten(self, key: K, now: float) -> None:

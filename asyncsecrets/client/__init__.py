@@ -2,8 +2,8 @@
 
 ``client`` is the public class. ``routing`` has the rules of where a name is asked; ``sources`` makes what is
 configured; ``source`` is a provider with its freshness, made of ``connection`` (open and closed), ``home`` (on which
-event loop), ``views`` and ``hot`` (what is warm), ``operations`` (what is under way) and ``batching``. ``writes``,
-``watching`` and ``status`` are what their names say.
+event loop), ``views`` and ``hot`` (what is warm), ``calls`` (of the provider), ``operations`` (what is under way),
+``gate`` (how much of that) and ``batching``. ``bulk``, ``writes``, ``watching``, ``status``: as they say.
 """
 
 from asyncsecrets.client.client import SecretsClient

@@ -264,7 +264,7 @@ async def _made(source: Source, name: str, work: Callable[[Provider], Awaitable[
     error: ProviderError | None = None
     for _ in range(2 if again else 1):
         try:
-            return await source.call(name, work)
+            return await source.call(name, work, decide=again and error is None)
         except ProviderError as failure:
             if error is None and not is_undecided(failure):
                 raise

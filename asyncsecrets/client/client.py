@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from asyncsecrets import default
 from asyncsecrets.client import changes, writes
 from asyncsecrets.client.administration import Administration
+from asyncsecrets.client.bulk import read_all
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.routing import Route, Router
 from asyncsecrets.client.source import Source
@@ -24,11 +25,9 @@ from asyncsecrets.client.watching import OnChange, Watchers
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig, load_config
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import (
-    AsyncSecretsError,
     ClosedError,
     ConfigError,
     DecodeError,
-    ResolveError,
     SecretNotFoundError,
     UnsupportedOperationError,
 )
@@ -219,7 +218,11 @@ class SecretsClient(Administration):
         return found.views.absent(absent, route)
 
     async def get_many(self, names: Iterable[str]) -> dict[str, Secret]:
-        """Return several secrets by name, fetched at once. Raises ResolveError listing every name that failed."""
+        """Return several secrets by name, fetched at once. Raises ResolveError listing every name that failed.
+
+        The deadline of the retry policy holds for each of them, from its turn: no more are asked for at once than the
+        manager has connections for. All together have that once more for each time that all connections are taken.
+        """
         return await self._all(names, self.get)
 
     async def warm_up(self, names: Iterable[str]) -> None:
@@ -397,22 +400,9 @@ class SecretsClient(Administration):
         if not all(isinstance(name, str) for name in given):
             raise ConfigError("several names are expected, as text, in a list or other iterable")
         running_loop()
-        wanted: builtins.list[str] = [*dict.fromkeys(given)]
-        answers = await asyncio.gather(*(_attempt(read, name) for name in wanted))
-        found = {name: answer for name, answer in zip(wanted, answers, strict=True) if isinstance(answer, Secret)}
-        failures = {
-            name: answer for name, answer in zip(wanted, answers, strict=True) if not isinstance(answer, Secret)
-        }
-        if failures:
-            raise ResolveError(failures)
-        return found
-
-
-async def _attempt(read: Callable[[str], Awaitable[Secret]], name: str) -> Secret | AsyncSecretsError:
-    try:
-        return await read(name)
-    except AsyncSecretsError as error:
-        return error
+        wanted = dict.fromkeys(given)
+        within = max(source.calls.time_for(len(wanted)) for source in self._unique())
+        return await read_all(wanted, read, within, lambda name: self._router.route(name).source.config.system)
 
 
 async def _ask(source: Source, name: str | None, ask: Callable[[Provider], Awaitable[T]], *, paged: bool = False) -> T:

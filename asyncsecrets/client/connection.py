@@ -48,6 +48,11 @@ class Connection:
         self.closed = False
 
     @property
+    def built(self) -> Provider | None:
+        """The provider if it is built already."""
+        return self._provider
+
+    @property
     def provider(self) -> Provider:
         """The provider, built if it is not yet: no I/O, but imports. Raises what building it raises."""
         if self._provider is None:

@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from asyncsecrets.cache.flight import fresh
+from asyncsecrets.client.gate import Gate
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, UnavailableError, WriteOutcomeUnknownError
 from asyncsecrets.loops import retrieve, running_loop, spawn
 
-__all__ = ["Operations", "cut_short"]
+__all__ = ["Operations", "Work", "cut_short"]
 
 T = TypeVar("T")
 
@@ -24,12 +25,16 @@ class Operations:
     """Runs each operation in a task of its own.
 
     Writes of one name wait for one another: two that overtake each other would leave it to chance which value stands,
-    here and at the manager.
+    here and at the manager. A write is one operation with one deadline, however many calls it makes.
+
+    ``gate`` is the one at which operations wait for their turn; ``ready(name)`` opens the provider.
     """
 
-    def __init__(self, system: str) -> None:
+    def __init__(self, system: str, gate: Gate, ready: Callable[[str], Awaitable[object]]) -> None:
         self._system = system
         self._closed = False
+        self.gate = gate
+        self._ready = ready
         self.abandon()
 
     def abandon(self) -> None:
@@ -38,6 +43,12 @@ class Operations:
         self._reads: set[asyncio.Task[Any]] = set()
         self._writes: set[asyncio.Task[Any]] = set()
         self._last_write: dict[str, asyncio.Task[Any]] = {}
+        self._due: dict[asyncio.Task[Any] | None, float] = {}
+
+    @property
+    def due(self) -> float | None:
+        """When, in the loop's time, the write that asks must have ended. None: whoever asks is no write."""
+        return self._due.get(asyncio.current_task()) if self._due else None
 
     @property
     def tasks(self) -> set[asyncio.Task[Any]]:
@@ -47,7 +58,7 @@ class Operations:
     async def run(self, work: Work[T]) -> T:
         """Do something that ends with its caller. Raises ClosedError when closed in the meantime."""
         self._come_to_loop()
-        task = self._start(self._reads, _after(None, work))
+        task = self._start(self._reads, _do(work))
         try:
             await asyncio.wait({task})
         finally:
@@ -55,10 +66,13 @@ class Operations:
         return self._result(task)
 
     async def write(self, name: str, work: Work[T]) -> T:
-        """Do something that runs on when its caller is cancelled, after what was begun before for the same name."""
+        """Do something that runs on when its caller is cancelled, after what was begun before for the same name.
+
+        Raises DeadlineExceededError where its turn did not come in time: nothing was sent.
+        """
         self._come_to_loop()
-        work_after = _after(self._last_write.get(name), work)
-        task = self._start(self._writes, work_after, partial(self._written, name))
+        work_in_turn = self._in_turn(name, self._last_write.get(name), work)
+        task = self._start(self._writes, work_in_turn, partial(self._written, name))
         self._last_write[name] = task
         await asyncio.wait({task})
         return self._result(task, name)
@@ -66,7 +80,7 @@ class Operations:
     def begin(self, work: Work[None]) -> None:
         """Do something that nobody waits for. It ends with this, if not before."""
         self._come_to_loop()
-        self._start(self._reads, _after(None, work))
+        self._start(self._reads, _do(work))
 
     async def close(self, within: float) -> None:
         """Wait up to ``within`` seconds for the writes under way, then end everything."""
@@ -80,6 +94,27 @@ class Operations:
             task.cancel()
         if rest := self._reads | self._writes:
             await asyncio.wait(rest, timeout=within)
+
+    async def _in_turn(self, name: str, previous: asyncio.Task[Any] | None, work: Work[T]) -> T:
+        since, task = asyncio.get_running_loop().time(), asyncio.current_task()
+        if previous is not None:
+            await self._after(previous, name, since)
+        await self._ready(name)
+        gate = self.gate
+        self._due[task] = await gate.turn(name, since)
+        try:
+            return await work()
+        finally:
+            gate.leave()
+            self._due.pop(task, None)
+
+    async def _after(self, previous: asyncio.Task[Any], name: str, since: float) -> None:
+        """Wait for a write of the same name, as long as anybody is answered."""
+        gate, loop = self.gate, asyncio.get_running_loop()
+        while not previous.done() and not gate.is_too_late(since):
+            await asyncio.wait({previous}, timeout=gate.due(since) - loop.time())
+        if gate.is_too_late(since):
+            raise gate.too_late(name)
 
     def _come_to_loop(self) -> None:
         loop = running_loop()
@@ -125,9 +160,7 @@ class Operations:
             del self._last_write[name]
 
 
-async def _after(previous: asyncio.Task[Any] | None, work: Work[T]) -> T:
-    if previous is not None and not previous.done():
-        await asyncio.wait({previous})
+async def _do(work: Work[T]) -> T:
     return await work()
 
 

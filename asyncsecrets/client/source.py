@@ -11,22 +11,20 @@ from functools import partial
 from typing import Any, TypeVar
 
 from asyncsecrets.cache import CachePolicy, SingleFlightCache, boot_time
-from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.asking import Asking
 from asyncsecrets.client.batching import Batcher
+from asyncsecrets.client.calls import Calls
 from asyncsecrets.client.connection import CLOSE_WITHIN, Connection
 from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.known import Known
-from asyncsecrets.client.operations import Operations, cut_short
 from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.routing import Route
-from asyncsecrets.client.verdicts import checked, foreign, verdict_of
+from asyncsecrets.client.verdicts import checked, verdict_of
 from asyncsecrets.client.views import Changed, Key, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, SecretNotFoundError
-from asyncsecrets.loops import is_asked_to_end
+from asyncsecrets.errors import SecretNotFoundError
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.retry import Retry
@@ -67,7 +65,6 @@ class Source:
         self.primary_secret_name = config.primary_secret_name
         self.is_environment = config.system == "env"
         self.retry = retry
-        self.operations = Operations(config.system)
         self.home = Home(config.system, retry.policy.deadline + CLOSE_WITHIN, self._moved)
         self._keeps = config.freshness.cached and config.access_mode.reads
         self._environment = environment if config.hosted_keys is None and not self.is_environment else None
@@ -97,6 +94,8 @@ class Source:
             clock=cache_options.get("clock", boot_time),
             wall=wall,
         )
+        self.calls = Calls(config, retry, self._connection, self.reporter, here=lambda: self.home.here)
+        self.operations = self.calls.operations
         for name in config.hosted_keys or ():
             self.reporter.require(self.primary_secret_name or name if self.is_member(name) else name)
         self.known = Known(
@@ -247,54 +246,26 @@ class Source:
 
         self.cache.invalidate_all(is_other)
 
-    # -- one call of the provider
+    # -- asking the manager
 
     async def call(
         self,
         name: str | None,
         attempt: Callable[[Provider], Awaitable[T]],
         *,
-        attempts: int | None = None,
         paged: bool = False,
+        decide: bool = False,
+        spent: float = 0.0,
     ) -> T:
-        """Run one operation of the opened provider under the retry policy; remember how it went, for status."""
-
-        def once() -> Awaitable[T]:
-            if not self.home.here:
-                raise ClosedError(f"source {self.name!r} has moved to another event loop")
-            provider = self._connection.here
-            return attempt(provider) if provider is not None else self._open_and(attempt)
-
-        failure: AsyncSecretsError
-        try:
-            system = self.config.system
-            result = await self.retry.run(once, provider=system, name=name, attempts=attempts, paged=paged)
-        except asyncio.CancelledError:
-            if is_asked_to_end():
-                raise
-            failure = cut_short(self.config.system, name)
-        except AsyncSecretsError as error:
-            # Without its traceback: the local variables of a provider's frames are headers, bodies and values.
-            failure = fresh(error)
-        except Exception as error:  # noqa: BLE001  # a provider that breaks its contract; what it raised may hold a value
-            failure = foreign(error, self.config.system, name)
-        else:
-            if not self.reporter.condition.at_ease:
-                self.reporter.answered()
-            return result
-        self.reporter.call_failed(failure)
-        raise failure
-
-    async def _open_and(self, attempt: Callable[[Provider], Awaitable[T]]) -> T:
-        return await attempt(await self._connection.open())
+        """Run one operation of the provider: see ``Calls.call``."""
+        return await self.calls.call(name, attempt, paged=paged, decide=decide, spent=spent)
 
     async def _fetch(self, key: Key) -> Secret:
         name, version = (key, None) if isinstance(key, str) else key
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            if self._connection.here is not None:
-                secret = await self._ask(name, version)
-            else:  # one deadline for opening and asking
-                secret = await self.call(name, lambda _: self._ask(name, version), attempts=1)
+            secret = await self.calls.told(name, self._ask(name, version, await self.calls.opened(name)))
             secret = self._checked(name, secret)
             if self.known.doubt(key, secret) is None:
                 return secret
@@ -303,7 +274,7 @@ class Source:
                 await self._missed(key, error)
                 raise
         try:
-            return await self.current(key)
+            return await self.current(key, spent=loop.time() - began)
         except SecretNotFoundError as error:
             await self._missed(key, error)
             raise
@@ -314,28 +285,31 @@ class Source:
         if self._environment is not None:
             await self._environment.open()  # looks whether the .env file has changed
 
-    async def current(self, key: Key) -> Secret:
+    async def current(self, key: Key, *, spent: float = 0.0) -> Secret:
         """Ask for what is the truth now, whatever is cached: of the place that takes the writes, where that can be.
 
-        Raises UnavailableError while the answers are behind what is known.
+        ``spent``: seconds that went before; up to half of the time that there is counts as used. Raises
+        UnavailableError while the answers are behind what is known.
         """
         name = key if isinstance(key, str) else key[0]
-        return self._checked(name, await self.call(name, lambda provider: self._asking.current(provider, key)))
+        spent = min(spent, 0.5 * self.operations.gate.patience)  # some of it may have been waiting for one's turn
+        secret = await self.call(name, lambda provider: self._asking.current(provider, key), spent=spent)
+        return self._checked(name, secret)
 
     def _checked(self, name: str, secret: Secret) -> Secret:
         return checked(secret, self.config.system, name).replace(source=self.name)
 
-    def _ask(self, name: str, version: str | None) -> Awaitable[Secret]:
+    def _ask(self, name: str, version: str | None, since: float | None) -> Awaitable[Secret]:
         batcher = self._batcher
         if version is None and batcher is not None:  # which does the retries
-            return self.call(name, lambda _: batcher.get(name), attempts=1)
-        return self.call(name, lambda provider: provider.get(name, version))
+            return batcher.get(name, since)
+        return self.calls.in_turn(name, lambda provider: provider.get(name, version), since=since)
 
     # -- life
 
     async def start(self) -> None:
         """Open the provider and start renewing. Raises what is wrong with the configuration."""
-        await self._connection.open()
+        await self.calls.open()
         self.cache.start()
 
     async def aclose(self) -> None:
@@ -355,8 +329,9 @@ class Source:
 
     def _provider_opened(self) -> None:
         provider = self._connection.provider
+        self.operations.gate = self.calls.new_gate()
         if isinstance(provider, BatchReader):
-            self._batcher, self.cache.batch_size = Batcher(provider, self.retry), provider.batch_size
+            self._batcher, self.cache.batch_size = Batcher(provider, self.calls.in_turn), provider.batch_size
         self.cache.start()  # what is open is to be closed when the loop ends, and it is the cache that notices
 
     async def _loop_ended(self) -> None:

@@ -17,7 +17,13 @@ from typing import Any, Protocol, TypeVar
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.outcomes import is_undecided, left_open, undecided
 from asyncsecrets.client.source import Source
-from asyncsecrets.errors import ConflictError, ProviderError, SecretNotFoundError, UnavailableError
+from asyncsecrets.errors import (
+    ConflictError,
+    DeadlineExceededError,
+    ProviderError,
+    SecretNotFoundError,
+    UnavailableError,
+)
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.secret import Secret
 
@@ -70,17 +76,17 @@ async def swapped(source: Source, write: Swap[T], *, lost: bool = False) -> T:
         if number > 1:
             await source.retry.pause(number - 1)
         try:
-            return await source.call(write.name, partial(write.make, again=number > 0 or lost))
+            return await source.call(write.name, partial(write.make, again=number > 0 or lost), decide=True)
         except ProviderError as error:
             if number == 0 and not lost and not is_undecided(error):
                 raise
             why = error
-        if not is_undecided(why):
-            break  # refused: because it has changed, or for a reason that says nothing of an earlier try
+        if not is_undecided(why) or isinstance(why, DeadlineExceededError):
+            break  # refused: because it has changed, or for a reason that says nothing of an earlier try; or too late
     fate, current = await _fate(source, write, why)
     if fate is _Fate.UNCHANGED and not isinstance(why, ConflictError):
-        await source.retry.sleep(source.arrives_within(_ARRIVES_WITHIN))
-        fate, current = await _fate(source, write, why)
+        in_time = await source.calls.pause(source.arrives_within(_ARRIVES_WITHIN))
+        fate, current = await _fate(source, write, why) if in_time else (_Fate.UNKNOWN, current)
     raise _meant(source, write, fate, current, why)
 
 

@@ -16,15 +16,17 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 from asyncsecrets.cache.flight import fresh
+from asyncsecrets.client.operations import Work
 from asyncsecrets.client.outcomes import is_undecided, left_open, undecided
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.swaps import Applied, swapped
 from asyncsecrets.client.views import remember
 from asyncsecrets.errors import (
     ConflictError,
+    DeadlineExceededError,
     DecodeError,
     ProviderError,
     SecretNotFoundError,
@@ -35,15 +37,17 @@ from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["Delete", "Put", "delete", "put", "sealed"]
 
+T = TypeVar("T")
+
 
 async def put(source: Source, write: Put, *, lost: bool = False) -> Secret:
     """Make ``write``, and return the secret as it now is. ``lost``: it was begun elsewhere, and not ended."""
-    return await source.operations.write(write.name, lambda: _put(source, write, lost))
+    return await _begun(source, write.name, lambda: _put(source, write, lost), lost)
 
 
 async def delete(source: Source, write: Delete, *, lost: bool = False) -> None:
     """Delete; absent is not an error. ``lost`` as for ``put``."""
-    await source.operations.write(write.name, lambda: _delete(source, write, lost))
+    await _begun(source, write.name, lambda: _delete(source, write, lost), lost)
 
 
 def sealed(name: str, payload: object) -> Secret | DecodeError:
@@ -132,6 +136,15 @@ class Delete:
         return current is None
 
 
+async def _begun(source: Source, name: str, work: Work[T], lost: bool) -> T:
+    try:
+        return await source.operations.write(name, work)
+    except DeadlineExceededError:  # its turn did not come
+        if not lost:
+            raise
+    raise undecided(source, name, None)
+
+
 async def _put(source: Source, write: Put, lost: bool) -> Secret:
     if write.is_guarded:
         return await _swap(source, write, lost)
@@ -176,12 +189,13 @@ async def _decided(source: Source, write: Put | Delete, lost: bool) -> Secret | 
     was ``lost`` has been tried once, with an outcome that nobody knows.
     """
     name = write.name
-    write.begin(source)
+    if not lost:  # what is known by now may have come after it
+        write.begin(source)
     why: ProviderError | None = None
     for last_try in (False, True):
         try:
             if last_try or not lost:
-                return await source.call(name, partial(write.make, again=last_try))
+                return await source.call(name, partial(write.make, again=last_try), decide=True)
         except ProviderError as error:
             # A conflict at the second try may be one with our own first try, which was applied after it was read back;
             # and what the second try meets says nothing of a first one that was not read back.

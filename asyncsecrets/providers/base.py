@@ -50,7 +50,12 @@ __all__ = [
 
 @runtime_checkable
 class Provider(Protocol):
-    """Reads secrets of one manager."""
+    """Reads secrets of one manager.
+
+    One that sends only so many requests at once says so with an ``int`` attribute ``concurrency``, read once it is
+    open (without it: 100): no more operations are begun than that, for the time of one that waits for a connection
+    would run. Each may make one request after another.
+    """
 
     system: ClassVar[str]
     """The manager's ``key_management_system`` name, used in errors: ``hashicorp_vault``."""

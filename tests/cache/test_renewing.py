@@ -143,16 +143,25 @@ async def test_the_backoff_starts_anew_after_a_success(world: World) -> None:
     assert cache.states()["k"].failures in {0, 1}
 
 
-@pytest.mark.parametrize(("retry_after", "expected"), [(20.0, 20.0), (0.1, 1.0), (10_000.0, 30.0), (None, 1.0)])
-def test_retry_after_is_honoured_within_reason(world: World, retry_after: float | None, expected: float) -> None:
-    """No call before the time that the backend asked for, at most ``longest_wait``; never sooner than the backoff."""
+@pytest.mark.parametrize(("retry_after", "expected"), [(20.0, 20.0), (0.1, 0.5), (10_000.0, 30.0), (None, 0.5)])
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+def test_retry_after_is_honoured_within_reason(
+    world: World, retry_after: float | None, expected: float, jitter: float
+) -> None:
+    """No call before the time that the backend asked for, at most ``longest_wait``; never sooner than the backoff.
+
+    Jitter goes on top of both.
+    """
 
     async def main() -> None:
-        await world.warm(max_stale=1000.0, longest_wait=30.0)
+        said = [1.0]
+        await world.warm(max_stale=1000.0, longest_wait=30.0, jitter=lambda: said[0])
         world.backend.fault, world.backend.delay = limited(retry_after), 0.0
-        await asyncio.sleep(INTERVAL + 35.0)
+        said[0] = jitter
+        await asyncio.sleep(INTERVAL + 50.0)
         first, second = (called for _, called in world.backend.calls[1:3])
-        assert second - first == pytest.approx(expected, abs=0.01)
+        on_top = expected * jitter * (0.5 if expected > 1.0 else 1.0)
+        assert second - first == pytest.approx(expected + on_top, abs=0.01)
 
     world.run(main)
 

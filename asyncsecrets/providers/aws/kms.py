@@ -36,6 +36,7 @@ class AwsKmsProvider(CiphertextProvider):
     def __init__(self, settings: AwsSettings, *, dotenv: str | Path | None = None) -> None:
         super().__init__(settings.environ, dotenv=dotenv)
         self.settings = settings
+        self.concurrency = settings.max_connections
         self._connection = Connection("kms", _SYSTEM, settings)
 
     @classmethod

@@ -69,6 +69,7 @@ class AwsSecretsManagerProvider:
         self.settings = settings
         self.attempt_timeout = settings.attempt_timeout
         self.default_field: str | None = None
+        self.concurrency = settings.max_connections
         self._connection = Connection("secretsmanager", SYSTEM, settings)
         self._batches = BatchPermission(clock)
         self._pages = Pages(clock)

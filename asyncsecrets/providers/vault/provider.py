@@ -81,6 +81,7 @@ class VaultProvider:
         self.settings = settings
         self.attempt_timeout = settings.attempt_timeout
         self.default_field: str | None = settings.default_field
+        self.concurrency = settings.max_connections
         self._paths = Paths(settings)
         self._transport = Transport(settings, now, clock)
         self.tokens = TokenKeeper(

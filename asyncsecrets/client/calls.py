@@ -1,0 +1,173 @@
+"""Operations of one source's provider: each in its turn, within its deadline, under the retry policy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from asyncsecrets.cache.flight import fresh
+from asyncsecrets.client.connection import Connection
+from asyncsecrets.client.gate import DEFAULT_ROOM, Gate
+from asyncsecrets.client.operations import Operations, cut_short
+from asyncsecrets.client.reporting import Reporter
+from asyncsecrets.client.verdicts import foreign
+from asyncsecrets.config import SourceConfig
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ProviderError
+from asyncsecrets.loops import is_asked_to_end
+from asyncsecrets.providers.base import Provider
+from asyncsecrets.retry import Retry
+
+__all__ = ["Calls"]
+
+T = TypeVar("T")
+
+_FULL = 0.99  # of its time: whoever has so much left has all of it, and needs no timer of its own
+
+
+class Calls:
+    """Carries out the operations of ``connection``'s provider, as many at once as it has room for.
+
+    ``here()`` says whether the running loop is the source's home. ``reporter`` hears how each of them went.
+    """
+
+    def __init__(
+        self,
+        config: SourceConfig,
+        retry: Retry,
+        connection: Connection,
+        reporter: Reporter,
+        *,
+        here: Callable[[], bool],
+    ) -> None:
+        self._source = config.name
+        self._system = config.system
+        self._retry = retry
+        self._connection = connection
+        self._here = here
+        self._reporter = reporter
+        self.operations = Operations(config.system, self.new_gate(), self.opened)
+
+    def new_gate(self) -> Gate:
+        """A gate for the operations of the provider once it is open, on the loop that it is opened on."""
+        provider = self._connection.built
+        room = 1 if provider is None else getattr(provider, "concurrency", DEFAULT_ROOM)
+        return Gate(self._system, self._retry.policy.deadline, room)
+
+    async def call(
+        self,
+        name: str | None,
+        attempt: Callable[[Provider], Awaitable[T]],
+        *,
+        paged: bool = False,
+        decide: bool = False,
+        spent: float = 0.0,
+    ) -> T:
+        """Run one operation of the opened provider in its turn, under the retry policy; report how it went.
+
+        Within a write (``operations.write``) it is one of its calls, and has the time that the write has left, but for
+        what is to be left to find out what became of it, if it is to ``decide`` something.
+        """
+        due = self.operations.due
+        if due is None:
+            since = await self.opened(name)
+            return await self.told(name, self.in_turn(name, attempt, since=since, spent=spent, paged=paged))
+        return await self.told(name, self._run(name, attempt, due=due, decide=decide))
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait; or say False at once, where the write that asks would have no time left after it."""
+        due = self.operations.due
+        if due is not None and asyncio.get_running_loop().time() + seconds >= due:
+            return False
+        await self._retry.sleep(seconds)
+        return True
+
+    def time_for(self, count: int) -> float:
+        """Seconds within which ``count`` operations that come now must have ended, after those that wait."""
+        gate = self.operations.gate
+        return gate.patience * (1.0 + (count + gate.waiting) / gate.room)
+
+    async def told(self, name: str | None, work: Awaitable[T]) -> T:
+        """What ``work`` returns. What it raises is of ours, and is reported."""
+        failure: AsyncSecretsError
+        try:
+            result = await work
+        except asyncio.CancelledError:
+            if is_asked_to_end():
+                raise
+            failure = cut_short(self._system, name)
+        except AsyncSecretsError as error:
+            # Without its traceback: the local variables of a provider's frames are headers, bodies and values.
+            failure = fresh(error)
+        except Exception as error:  # noqa: BLE001  # a provider that breaks its contract; what it raised may hold a value
+            failure = foreign(error, self._system, name)
+        else:
+            if not self._reporter.condition.at_ease:
+                self._reporter.answered()
+            return result
+        self._reporter.call_failed(failure)
+        raise failure
+
+    async def in_turn(
+        self,
+        name: str | None,
+        attempt: Callable[[Provider], Awaitable[T]],
+        *,
+        since: float | None = None,
+        spent: float = 0.0,
+        paged: bool = False,
+    ) -> T:
+        """One operation that came at ``since`` (None: now), and has used up ``spent`` seconds of its time before."""
+        gate, due = self.operations.gate, None
+        if since is not None or spent or not gate.enter():
+            due = await self._turn(name, since, spent)
+        try:
+            return await self._run(name, attempt, due=due, paged=paged)
+        finally:
+            gate.leave()
+
+    async def _turn(self, name: str | None, since: float | None, spent: float) -> float | None:
+        """Wait for one's turn; when it must have ended then, unless it has all of its time."""
+        gate, loop = self.operations.gate, asyncio.get_running_loop()
+        due = await gate.turn(name, loop.time() if since is None else since) - spent
+        return due if due - loop.time() < _FULL * gate.patience else None
+
+    async def _run(
+        self,
+        name: str | None,
+        attempt: Callable[[Provider], Awaitable[T]],
+        *,
+        due: float | None,
+        paged: bool = False,
+        decide: bool = False,
+    ) -> T:
+        def once() -> Awaitable[T]:
+            if not self._here():
+                raise ClosedError(f"source {self._source!r} has moved to another event loop")
+            provider = self._connection.here
+            return attempt(provider) if provider is not None else self._open_and(attempt)
+
+        gate = self.operations.gate
+        try:
+            result = await self._retry.run(once, provider=self._system, name=name, paged=paged, due=due, decide=decide)
+        except ProviderError as error:
+            if not (error.transient or error.outcome_unknown):
+                gate.answered()
+            raise
+        gate.answered()
+        return result
+
+    async def _open_and(self, attempt: Callable[[Provider], Awaitable[T]]) -> T:
+        return await attempt(await self._connection.open())
+
+    async def opened(self, name: str | None) -> float | None:
+        """See that the provider is open. When that was begun, in the loop's time, if it had to be waited for."""
+        if self._connection.here is not None:
+            return None
+        since = asyncio.get_running_loop().time()
+        await self.told(name, self.open(name))
+        return since
+
+    async def open(self, name: str | None = None) -> None:
+        """Open the provider, within the deadline."""
+        await self._retry.run(self._connection.open, provider=self._system, name=name, attempts=1)

@@ -222,11 +222,10 @@ def _leaks(printed: str, value: str, written: str) -> bool:
 
 
 VALUES = {"special": VALUE, "plain": PLAIN, "blanks": f"\n {PLAIN}\t "}
+COMBINATIONS = [*((name, "special") for name in (*FORMATTERS, "loguru")), ("JSON", "plain"), ("logging", "blanks")]
 
 
-@pytest.mark.parametrize(
-    ("formatter", "kind"), [*((formatter, kind) for formatter in FORMATTERS for kind in VALUES), ("loguru", "special")]
-)
+@pytest.mark.parametrize(("formatter", "kind"), COMBINATIONS)
 def test_no_form_is_left_in_any_place(formatter: str, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     """The record is printed once, with a mask where the value was, and nothing of it is left."""
     value = VALUES[kind]

@@ -21,9 +21,19 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from asyncsecrets.errors import ConfigError
+from asyncsecrets.errors import ConfigError, InvalidNameError
 
-__all__ = ["MAX_NAME", "Reference", "check_source", "is_reference", "parse", "render"]
+__all__ = [
+    "MAX_NAME",
+    "Reference",
+    "check_name",
+    "check_prefix",
+    "check_source",
+    "fault_of",
+    "is_reference",
+    "parse",
+    "render",
+]
 
 MAX_NAME: Final = 1024
 """The longest name, in characters."""
@@ -46,7 +56,8 @@ class Reference:
     """Which secret is meant: ``name``, and where given the ``source``, ``version`` and ``field``.
 
     ``source`` None is the default source, ``version`` None the current version, ``field`` None the value as the source
-    hands it out. Raises ``ConfigError`` for parts that no reference can have.
+    hands it out. Raises ``InvalidNameError`` for a name that no secret can have, ``ConfigError`` for another part that
+    no reference can have.
     """
 
     name: str
@@ -55,7 +66,7 @@ class Reference:
     field: str | None = None
 
     def __post_init__(self) -> None:
-        _check_text(self.name, "name", MAX_NAME)
+        check_name(self.name)
         if self.source is not None:
             check_source(self.source)
         if self.version is not None:
@@ -79,10 +90,11 @@ def is_reference(text: str) -> bool:
 def parse(text: str) -> Reference:
     """Read a bare name or a reference.
 
-    Raises ``ConfigError``, showing the text (shortened, escaped) and how to write it.
+    Raises ``InvalidNameError`` where the name is one that no secret can have, ``ConfigError`` where it is not written
+    as a reference is, both showing the text (shortened, escaped) and how to write it.
     """
     if not isinstance(text, str):
-        raise ConfigError(f"the name of a secret is text, not {type(text).__name__}")
+        check_name(text)
     if text.startswith(_SCHEME):
         return _parse_uri(text)
     return Reference(text.removeprefix(_ENVIRON))
@@ -98,6 +110,39 @@ def render(reference: Reference) -> str:
     return f"{path}?{query}" if query else path
 
 
+def fault_of(name: object) -> str:
+    """Why no secret of any manager can be called ``name``, or an empty text.
+
+    A name is text of 1 to 1024 printable characters, not all of them blank. That keeps out line breaks, NUL and other
+    control characters, lone surrogates, and what turns the direction of text.
+    """
+    if not isinstance(name, str):
+        return f"the name of a secret is text, not {type(name).__name__}"
+    if not name:
+        return f"a secret reference has an empty name: {_HOW}"
+    if len(name) > MAX_NAME:
+        return f"{_shown(name)}: the name of a secret has at most {MAX_NAME} characters"
+    if not name.isprintable():
+        return f"{_shown(name)}: the name of a secret has printable characters only"
+    return "" if name.strip() else f"{_shown(name)}: the name of a secret is not all blanks"
+
+
+def check_name(name: object, provider: str = "asyncsecrets") -> None:
+    """Raise ``InvalidNameError`` for a ``name`` that no secret of any manager can have, before anything is sent."""
+    if fault := fault_of(name):
+        raise _invalid(name, fault, provider)
+
+
+def check_prefix(prefix: object) -> None:
+    """Raise ``InvalidNameError`` for what no name of a secret can begin with. The empty text begins every name."""
+    if prefix != "" and (fault := fault_of(prefix)) and not (isinstance(prefix, str) and prefix.isspace()):
+        raise _invalid(prefix, fault, "asyncsecrets")
+
+
+def _invalid(name: object, fault: str, provider: str = "asyncsecrets") -> InvalidNameError:
+    return InvalidNameError(fault, provider=provider, name=name if isinstance(name, str) else None)
+
+
 def check_source(source: str) -> None:
     """Raise ``ConfigError`` unless ``source`` can name a source."""
     if not isinstance(source, str):
@@ -110,11 +155,13 @@ def check_source(source: str) -> None:
 
 def _parse_uri(text: str) -> Reference:
     if len(text) > _MAX_TEXT:
-        raise _error(text, f"it is longer than {_MAX_TEXT} characters")
+        raise _unnamed(text, f"it is longer than {_MAX_TEXT} characters")
     location, has_query, query = text.removeprefix(_SCHEME).partition("?")
     source, has_name, name = location.partition("/")
-    if not (has_name and name):
+    if not has_name:
         raise _error(text, "it has no name")
+    if not name:
+        raise _unnamed(text, "it has no name")
     if not _ENCODED_NAME.fullmatch(name):
         raise _error(text, "the name needs percent-encoding (a space is %20)")
     if has_query and not query:
@@ -147,7 +194,7 @@ def _decode(text: str, encoded: str) -> str:
         return unquote_to_bytes(encoded).decode("utf-8")
     except UnicodeDecodeError:
         pass
-    raise _error(text, "what is percent-encoded is not UTF-8")
+    raise _unnamed(text, "what is percent-encoded is not UTF-8")
 
 
 def _check_text(text: str, part: str, limit: int) -> None:
@@ -164,9 +211,13 @@ def _check_text(text: str, part: str, limit: int) -> None:
 def _check_segments(name: str) -> None:
     segments = name.split("/")
     if "" in segments:
-        raise _error(name, "the name starts or ends with a '/', or has two in a row")
+        raise _unnamed(name, "the name starts or ends with a '/', or has two in a row")
     if "." in segments or ".." in segments:
-        raise _error(name, "the name has a part '.' or '..'")
+        raise _unnamed(name, "the name has a part '.' or '..'")
+
+
+def _unnamed(text: str, problem: str) -> InvalidNameError:
+    return _invalid(text, _error(text, problem).message)
 
 
 def _error(text: str, problem: str) -> ConfigError:

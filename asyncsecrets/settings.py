@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from asyncsecrets.errors import ConfigError
+from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.references import parse
 
 __all__ = ["COMMON", "SYSTEMS", "Kind", "Setting", "Value", "nearest", "vocabulary"]
@@ -102,7 +102,7 @@ def _names(setting: Setting, value: object) -> Value | None:
         return None
     try:
         references = [parse(name) for name in value]
-    except ConfigError:  # it does not know where it is
+    except (ConfigError, InvalidNameError):  # it does not know where it is
         return None
     return [reference.name for reference in references] if all(one.is_plain for one in references) else None
 

@@ -19,6 +19,7 @@ from asyncsecrets.errors import (
     ClosedError,
     ConfigError,
     DecodeError,
+    InvalidNameError,
     SecretNotFoundError,
     UnavailableError,
 )
@@ -73,7 +74,7 @@ async def test_the_default_is_for_what_is_absent_and_for_nothing_else() -> None:
         manager.failure = denied
         with pytest.raises(AccessDeniedError):
             await get_secret("OTHER", None)
-        with pytest.raises(ConfigError):
+        with pytest.raises(InvalidNameError):
             await get_secret("", "canary-default")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from asyncsecrets.errors import ConfigError
+from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.references import MAX_NAME, Reference, check_source, is_reference, parse, render
 
 
@@ -112,7 +112,7 @@ def test_each_form_means_what_is_documented(text: str, reference: Reference):
 )
 def test_what_is_not_a_reference_is_refused_in_a_short_printable_message(text: str, problem: str):
     """The message says what is wrong, in printable text of a bounded length, and chains nothing."""
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises((ConfigError, InvalidNameError)) as caught:
         parse(text)
     message = str(caught.value)
     assert problem in message
@@ -158,10 +158,36 @@ def test_rendering_is_the_shortest_written_form(reference: Reference, text: str)
     assert render(reference) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", InvalidNameError),
+        (" ", InvalidNameError),
+        ("os.environ/\t", InvalidNameError),
+        ("secret://vault/", InvalidNameError),
+        ("secret://vault/%20", InvalidNameError),
+        ("secret://vault/a%0Ab", InvalidNameError),
+        ("secret://vault/%FF", InvalidNameError),
+        ("secret://vault/a/../b", InvalidNameError),
+        ("secret://vault/a//b", InvalidNameError),
+        ("n" * (MAX_NAME + 1), InvalidNameError),
+        ("secret://vault", ConfigError),
+        ("secret://Vault/NAME", ConfigError),
+        ("secret://vault/a b", ConfigError),
+        ("secret://vault/NAME?version=", ConfigError),
+        ("secret://vault/NAME?field=%0D", ConfigError),
+    ],
+)
+def test_a_name_that_cannot_be_is_told_from_a_reference_that_is_none(text: str, kind: type[Exception]):
+    """The one is no secret's name; the other is a mistake in how something is written."""
+    with pytest.raises(kind):
+        parse(text)
+
+
 @pytest.mark.parametrize("parts", [{"source": ""}, {"version": ""}, {"field": ""}, {"source": "x", "name": "a/../b"}])
 def test_a_reference_that_cannot_be_written_cannot_be_made(parts: dict[str, str]):
     """What parse would refuse is refused by the class itself, so rendering never fails."""
-    with pytest.raises(ConfigError):
+    with pytest.raises((ConfigError, InvalidNameError)):
         Reference(**{"name": "NAME", **parts})
 
 
@@ -182,7 +208,7 @@ def references(draw: st.DrawFn) -> Reference:
     parts = [draw(NAMES), draw(st.none() | SOURCES), draw(st.none() | PARTS), draw(st.none() | PARTS)]
     try:
         return Reference(*parts)
-    except ConfigError:
+    except (ConfigError, InvalidNameError):
         assume(False)
         raise
 
@@ -204,11 +230,11 @@ PIECES = st.sampled_from(
 
 
 @given(text=st.lists(PIECES, max_size=10).map("".join) | st.text(st.characters(exclude_categories=()), max_size=30))
-def test_fuzz_a_text_is_a_reference_or_a_config_error(text: str):
+def test_fuzz_a_text_is_a_reference_or_an_error_of_ours(text: str):
     """Nothing else leaves the parser, and what it accepts is stable: rendering and parsing again changes nothing."""
     try:
         reference = parse(text)
-    except ConfigError as error:
+    except (ConfigError, InvalidNameError) as error:
         assert error.__context__ is None  # noqa: PT017 - being accepted is fine too
         assert str(error).isprintable()  # noqa: PT017
         return

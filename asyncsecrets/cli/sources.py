@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from asyncsecrets.errors import AsyncSecretsError, ConfigError
+from asyncsecrets.errors import AsyncSecretsError, ConfigError, InvalidNameError
 
 if TYPE_CHECKING:
     from asyncsecrets.client import SecretsClient
@@ -82,7 +82,7 @@ class Use:
     text: str
     places: list[str] = field(default_factory=list)
     reference: Reference | None = None
-    problem: ConfigError | None = None
+    problem: ConfigError | InvalidNameError | None = None
 
     @property
     def is_only_stored(self) -> bool:
@@ -151,7 +151,7 @@ def merge(found: Iterable[tuple[str, str]]) -> list[Use]:
         reference, problem = None, None
         try:
             reference = references.parse(text)
-        except ConfigError as error:
+        except (ConfigError, InvalidNameError) as error:
             problem = error
         use = merged.setdefault(reference or text, Use(text, reference=reference, problem=problem))
         use.places.append(place)

@@ -33,6 +33,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.loops import running_loop
 from asyncsecrets.providers.base import Lister, Provider, VersionInfo, VersionLister
+from asyncsecrets.references import check_name, check_prefix
 from asyncsecrets.retry import Retry, RetryPolicy
 from asyncsecrets.secret import Payload, Secret
 
@@ -317,6 +318,7 @@ class SecretsClient(Administration):
             return await provider.list(prefix)
 
         self._check_open()
+        check_prefix(prefix)
         return await _ask(self._router.readable(source), None, ask, paged=True)
 
     async def versions(self, name: str, *, source: str | None = None) -> builtins.list[VersionInfo]:
@@ -396,10 +398,13 @@ class SecretsClient(Administration):
         return secret
 
     async def _all(self, names: Iterable[str], read: Callable[[str], Awaitable[Secret]]) -> dict[str, Secret]:
-        given: builtins.list[Any] = [*names] if isinstance(names, Iterable) and not isinstance(names, str) else [None]
-        if not all(isinstance(name, str) for name in given):
+        if isinstance(names, str) or not isinstance(names, Iterable):
             raise ConfigError("several names are expected, as text, in a list or other iterable")
+        given: builtins.list[Any] = [*names]
         running_loop()
+        for name in given:
+            if not isinstance(name, str):  # which could not even be listed among the failures
+                check_name(name)
         wanted = dict.fromkeys(given)
         within = max(source.calls.time_for(len(wanted)) for source in self._unique())
         return await read_all(wanted, read, within, lambda name: self._router.route(name).source.config.system)

@@ -18,11 +18,10 @@ from typing import ClassVar, Final
 
 from asyncsecrets.errors import (
     DecodeError,
-    InvalidNameError,
     SecretNotFoundError,
     UnsupportedOperationError,
 )
-from asyncsecrets.providers.environment import EnvironmentProvider
+from asyncsecrets.providers.environment import EnvironmentProvider, check_variable
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["CiphertextProvider", "parse_bytes_literal", "parse_ciphertext"]
@@ -121,7 +120,7 @@ class CiphertextProvider(ABC):
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Decrypt the variable. The environment has no versions."""
-        _check_name(self.system, name)
+        check_variable(name, self.system)
         if version is not None:
             raise UnsupportedOperationError(f"{self.system}: {name!r} has no versions; leave the version out")
         plaintext = await self.decrypt(await self.ciphertext(name), name)
@@ -152,12 +151,6 @@ class CiphertextProvider(ABC):
             with suppress(SecretNotFoundError):
                 return await self._texts.get(variable)
         return None
-
-
-def _check_name(system: str, name: str) -> None:
-    if not name or any(char in "=\0" or "\ud800" <= char <= "\udfff" for char in name):
-        message = f"{system}: {name!a} cannot name a variable: it is empty, or has a '=' or NUL, or is not text"
-        raise InvalidNameError(message, provider=system, name=name)
 
 
 def _payload(plaintext: bytes) -> Payload:

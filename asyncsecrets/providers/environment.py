@@ -23,9 +23,10 @@ from asyncsecrets.errors import (
 from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.dotenv import parse_dotenv
 from asyncsecrets.providers.files import WatchedFile
+from asyncsecrets.references import check_name, fault_of
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["EnvironmentProvider"]
+__all__ = ["EnvironmentProvider", "check_variable"]
 
 
 class EnvironmentProvider:
@@ -68,9 +69,7 @@ class EnvironmentProvider:
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Return the variable, from the environment or else from the ``.env`` file as it is now."""
         self._check_open()
-        if not _is_possible(name):
-            message = f"env: {name!r} cannot name a variable: it is empty, or has a '=' or NUL, or is not text"
-            raise InvalidNameError(message, provider=self.system, name=name)
+        check_variable(name, self.system)
         if version is not None:
             raise UnsupportedOperationError(f"env: {name!r} has no versions; leave the version out")
         problem = None if name in self._variables else await self._refresh(name)
@@ -84,7 +83,7 @@ class EnvironmentProvider:
     def lookup(self, name: str) -> Secret | None:
         """Return the variable without I/O, or None: the ``.env`` file is as ``open`` or ``get`` last saw it."""
         self._check_open()
-        if not _is_possible(name):
+        if fault_of(name) or "=" in name:
             return None
         value = self._variables.get(name, self._loaded.get(name))
         return None if value is None else Secret(_payload(value), name=name)
@@ -116,9 +115,11 @@ class EnvironmentProvider:
         return None
 
 
-def _is_possible(name: str) -> bool:
-    """Whether a variable can have this name. A lone surrogate could not even be looked up in ``os.environ``."""
-    return bool(name) and not any(char in "=\0" or "\ud800" <= char <= "\udfff" for char in name)
+def check_variable(name: str, system: str) -> None:
+    """Raise InvalidNameError unless a variable can have this name: that of a secret, without a ``=``."""
+    check_name(name, system)
+    if "=" in name:
+        raise InvalidNameError(f"{system}: {name!a} cannot name a variable: it has a '='", provider=system, name=name)
 
 
 def _payload(value: str) -> Payload:

@@ -44,6 +44,7 @@ from asyncsecrets.providers.local_keys import (
     write_key_file,
 )
 from asyncsecrets.providers.local_store import Entry, Store, is_name, parse_store, render_store
+from asyncsecrets.references import check_name
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
@@ -221,6 +222,7 @@ class LocalProvider:
 
     def _check(self, name: str) -> Keys:
         keys = self._check_open()
+        check_name(name, self.system)
         if not is_name(name):
             message = f"local: {name[:80]!a} cannot name a secret; use up to 255 letters, digits and _ . / : @ + -"
             raise InvalidNameError(message, provider=self.system, name=name)

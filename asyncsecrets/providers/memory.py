@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
-from asyncsecrets.errors import ClosedError, ConflictError, InvalidNameError, NotFoundReason, SecretNotFoundError
+from asyncsecrets.errors import ClosedError, ConflictError, NotFoundReason, SecretNotFoundError
 from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.references import check_name
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["MemoryProvider"]
@@ -178,8 +179,7 @@ class MemoryProvider:
             await self.before(operation, name)
 
     def _check_name(self, name: str) -> None:
-        if not name:
-            raise InvalidNameError("memory: a secret needs a name", provider=self.system, name=name)
+        check_name(name, self.system)
 
     def _current(self, name: str) -> str:
         versions = self._secrets.get(name)

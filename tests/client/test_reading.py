@@ -19,6 +19,7 @@ from asyncsecrets.errors import (
     ConfigError,
     DeadlineExceededError,
     DecodeError,
+    InvalidNameError,
     MalformedResponseError,
     ProviderError,
     ResolveError,
@@ -237,13 +238,13 @@ class TestSeveral:
                 assert {name: type(error) for name, error in caught.value.failures.items()} == {
                     "B": SecretNotFoundError,
                     "D": AccessDeniedError,
-                    "": ConfigError,
+                    "": InvalidNameError,
                 }
                 assert "canary" not in str(caught.value)
 
-    @pytest.mark.parametrize("names", ["NAME", None, 3, [["NAME"]], ["NAME", 1]])
+    @pytest.mark.parametrize("names", ["NAME", None, 3])
     async def test_a_single_text_is_no_list_of_names(self, names: Any) -> None:
-        """get_many('NAME') is a mistake, not five names of one letter; so is what holds no text."""
+        """get_many('NAME') is a mistake, not five names of one letter."""
         async with client_of(Manager()) as client:
             with pytest.raises(ConfigError, match="several names"):
                 await client.get_many(names)
@@ -253,8 +254,11 @@ class TestSeveral:
         """An error of ours, also where it cannot be a key of a dict."""
         async with client_of(Manager()) as client:
             for read in (client.get, client.refresh, get_secret):
-                with pytest.raises(ConfigError):
+                with pytest.raises(InvalidNameError, match="is text"):
                     await read(name)
+            for several in (client.get_many, client.warm_up):
+                with pytest.raises(InvalidNameError, match="is text"):
+                    await several(["NAME", name])
 
     async def test_resolve_replaces_references_and_touches_nothing_else(self) -> None:
         """Values are text, put in as they are, and never looked at for references again."""
@@ -291,7 +295,7 @@ class TestSeveral:
             "os.environ/BINARY": DecodeError,
             "os.environ/C": SecretNotFoundError,
             "secret://": ConfigError,
-            "os.environ/": ConfigError,
+            "os.environ/": InvalidNameError,
         }
 
 

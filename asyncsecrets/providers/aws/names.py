@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from asyncsecrets.errors import InvalidNameError
+from asyncsecrets.references import fault_of
 
 __all__ = [
     "CURRENT",
@@ -53,8 +54,10 @@ def check_name(name: str) -> None:
 
 def refusal_of(name: str) -> InvalidNameError | None:
     """What ``check_name`` raises for ``name``, or None."""
-    if _NAME.fullmatch(name) or _ARN.fullmatch(name):
+    if isinstance(name, str) and (_NAME.fullmatch(name) or _ARN.fullmatch(name)):
         return None
+    if not isinstance(name, str):
+        return InvalidNameError(f"{SYSTEM}: {fault_of(name)}", provider=SYSTEM)
     return InvalidNameError(
         f"{SYSTEM}: {name[:600]!a} cannot name a secret: use 1 to 512 letters, digits and / _ + = . @ - or an ARN",
         provider=SYSTEM,

@@ -17,6 +17,7 @@ from yarl import URL
 
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.providers.vault.settings import VaultSettings
+from asyncsecrets.references import check_name
 
 __all__ = ["MAX_NAME_BYTES", "SYSTEM", "Paths", "encode_name", "is_address", "is_loopback", "split_address"]
 
@@ -99,6 +100,8 @@ def _refuse_url() -> NoReturn:
 
 def encode_name(name: str, prefix: str = "") -> str:
     """Check a secret name and return it percent-encoded. Raises InvalidNameError."""
+    if not isinstance(name, str):
+        check_name(name, SYSTEM)
     if _PLAIN.fullmatch(name) and len(name) + len(prefix) < MAX_NAME_BYTES:
         return name
     fault = _fault(name, prefix)

@@ -208,7 +208,7 @@ class VaultProvider:
             return found
 
         since = self._mount.questions
-        return await self._with(None, names)
+        return await self._with_engine(None, names)
 
     async def versions(self, name: str) -> Versions:
         """Return what is known of each version, oldest first. KV v2 only.
@@ -286,15 +286,19 @@ class VaultProvider:
         self._transport.abandon()
 
     async def _with(
-        self, name: str | None, work: Callable[[KV1 | KV2], Awaitable[T]], *, believed_for: float = BELIEVED_FOR
+        self, name: str, work: Callable[[KV1 | KV2], Awaitable[T]], *, believed_for: float = BELIEVED_FOR
+    ) -> T:
+        encode_name(name, self._paths.prefix)  # before any I/O
+        return await self._with_engine(name, work, believed_for)
+
+    async def _with_engine(
+        self, name: str | None, work: Callable[[KV1 | KV2], Awaitable[T]], believed_for: float = BELIEVED_FOR
     ) -> T:
         """Do ``work`` with the mount's engine, and again with the other one where the mount turns out to be of that.
 
         An answer that blames the version of the mount says that nothing was done. ``believed_for`` is less where
         something would be done, and not be told.
         """
-        if name is not None:
-            encode_name(name, self._paths.prefix)  # before any I/O
         if not self._transport.is_open:
             raise ClosedError("the Vault provider is not open")
         since = self._mount.questions

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["AUTHENTICATION", "CIPHERTEXT", "DENIED", "KEY", "STALE", "THROTTLED", "UNAVAILABLE"]
+__all__ = ["AUTHENTICATION", "CIPHERTEXT", "DENIED", "KEY", "STALE", "THROTTLED", "TOO_LARGE", "UNAVAILABLE", "UNDONE"]
 
 _EXPIRED: Final = "the session token has expired: get new credentials, or use a role or profile, which renew themselves"
 _UNKNOWN: Final = (
@@ -84,6 +84,9 @@ UNAVAILABLE: Final = frozenset(
         "ServiceUnavailableException",
     }
 )
+UNDONE: Final = frozenset({"IDPCommunicationError", "KeyUnavailableException"})
+"""Of these, what comes before anything is stored: there was no key to encrypt with, or who asks is not known yet."""
+TOO_LARGE: Final = frozenset({"413", "RequestEntityTooLarge", "RequestEntityTooLargeException", "RequestTooLarge"})
 DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation", "403"})
 KEY: Final = {
     "DecryptionFailure": "KMS cannot decrypt it: is kms:Decrypt allowed on the secret's key, and is the key enabled?",

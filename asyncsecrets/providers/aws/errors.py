@@ -30,8 +30,18 @@ from asyncsecrets.errors import (
     RateLimitedError,
     SecretNotFoundError,
     UnavailableError,
+    UnsupportedOperationError,
 )
-from asyncsecrets.providers.aws.codes import AUTHENTICATION, CIPHERTEXT, DENIED, KEY, THROTTLED, UNAVAILABLE
+from asyncsecrets.providers.aws.codes import (
+    AUTHENTICATION,
+    CIPHERTEXT,
+    DENIED,
+    KEY,
+    THROTTLED,
+    TOO_LARGE,
+    UNAVAILABLE,
+    UNDONE,
+)
 
 __all__ = [
     "REPLICATED",
@@ -151,8 +161,11 @@ def _refused(call: Call, failure: botocore.ClientError) -> AsyncSecretsError:
         return call.error(AccessDeniedError, KEY[code])
     if code in CIPHERTEXT:
         return call.error(IntegrityError, CIPHERTEXT[code])
+    if code in TOO_LARGE:
+        return UnsupportedOperationError(call.says("the value is larger than AWS, or a proxy before it, accepts"))
     if code in UNAVAILABLE or _status(failure) >= 500:
-        return call.error(UnavailableError, f"AWS cannot answer now ({_shown(code)})", unknown=True)
+        undone = code in UNDONE or call.region == "STS"
+        return call.error(UnavailableError, f"AWS cannot answer now ({_shown(code)})", unknown=not undone)
     return _about_the_secret(call, code, message)
 
 

@@ -74,11 +74,13 @@ class Sender:
 class _Way:
     """The way of a call to an answer: the node that is asked now, and what was met before.
 
-    ``forward`` has a replica that is behind hand the call on to the active node.
+    ``forward`` has a replica that is behind hand the call on to the active node. ``steered``: the node was named, by
+    the caller or by a redirect, and not chosen for want of another.
     """
 
     node: str
     redirected: bool = False
+    steered: bool = False
     forward: bool = False
     tried: tuple[str, ...] = ()
 
@@ -147,13 +149,13 @@ class Transport:
         Raises the translation of every transport failure; UnavailableError for a timeout.
         """
         if way is None:
-            way = _Way(node or self._nodes.choose())
+            way = _Way(node or self._nodes.choose(), steered=node is not None)
         outcome = await self._exchange(call, sender, way)
         if isinstance(outcome, _Failure):
             return await self._failed(call, sender, way, outcome)
         answer, location = outcome
         if answer.status < 300:
-            self._nodes.served(way.node)
+            self._nodes.served(way.node, in_use=not way.steered)
             return answer
         return await self._refused(call, sender, way, answer, location)
 
@@ -244,7 +246,7 @@ class Transport:
         if answer.status >= 400:
             if self._nodes.several and cannot_serve(answer):
                 return await self._elsewhere(call, sender, way, answer)
-            self._nodes.served(way.node)
+            self._nodes.served(way.node, in_use=not way.steered)
             return answer
         target = None if way.redirected else self._redirect(call, answer.status, location)
         if target is None:
@@ -252,7 +254,7 @@ class Transport:
             raise translate(call, answer)
         if self._nodes.is_left_out(target):
             raise make(UnavailableError, _ACTIVE_IS_GONE, call)
-        return await self.send(call, sender, replace(way, node=target, redirected=True))
+        return await self.send(call, sender, replace(way, node=target, redirected=True, steered=True))
 
     async def _has_expired(self) -> bool:
         """Whether the client certificate has: a reason to be hung up on that not every server gives."""

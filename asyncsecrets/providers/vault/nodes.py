@@ -64,31 +64,18 @@ class Nodes:
             self._failures[origin] = self._failures.get(origin, 0) + 1
             self._leave_out(origin)
 
-    def served(self, origin: str) -> None:
-        """Note that a node answered as it should. A change of the node in use is logged."""
+    def served(self, origin: str, *, in_use: bool = True) -> None:
+        """Note that a node answered as it should. A change of the node ``in_use`` is logged."""
         if self._until.pop(origin, None) is not None:
             del self._failures[origin]
-        if origin == self._in_use:
+        if not in_use or origin == self._in_use:
             return
         before, self._in_use = self._in_use, origin
         if origin == self.first:
-            say(
-                NODE,
-                logging.INFO,
-                "%s: %s answers again, and is asked again in the place of %s",
-                SYSTEM,
-                origin,
-                before,
-            )
+            said = f"{origin} answers again, and is asked again in the place of {before}"
         else:
-            say(
-                NODE,
-                logging.INFO,
-                "%s: %s cannot be reached or cannot serve; %s is asked in its place",
-                SYSTEM,
-                before,
-                origin,
-            )
+            said = f"{before} cannot be reached or cannot serve; {origin} is asked in its place"
+        say(NODE, logging.INFO, "%s: %s", SYSTEM, said)
 
     def _leave_out(self, origin: str) -> None:
         wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (self._failures[origin] - 1))

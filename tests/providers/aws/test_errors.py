@@ -24,6 +24,7 @@ from asyncsecrets.errors import (
     RateLimitedError,
     SecretNotFoundError,
     UnavailableError,
+    UnsupportedOperationError,
 )
 from asyncsecrets.providers.aws.errors import Call, RedirectedError, TooLargeError, translate
 
@@ -49,6 +50,8 @@ CODES = [
     ("LimitExceededException", PUT, ConflictError, "every ten minutes"),
     ("PreconditionNotMetException", CREATE, ConflictError, "replica_regions"),
     ("ValidationException", GET, InvalidNameError, "invalid"),
+    ("413", PUT, UnsupportedOperationError, "larger"),
+    ("RequestEntityTooLarge", CREATE, UnsupportedOperationError, "larger"),
     ("InvalidParameterException", CREATE, ConfigError, "replica_regions"),
     ("AccessDeniedException", GET, AccessDeniedError, "secretsmanager:GetSecretValue"),
     ("DecryptionFailure", GET, AccessDeniedError, "kms:Decrypt"),
@@ -222,7 +225,13 @@ def test_unknown_outcome():
         assert translate(Call("s", PUT, "db"), failure).outcome_unknown
         assert not translate(Call("s", GET, "db"), failure).outcome_unknown
     unsent = (aiohttp.ConnectionTimeoutError(), botocore.ParamValidationError(report=""))
-    for failure in (client_error("ThrottlingException", PUT), RedirectedError(), *unsent):
+    undone = [
+        client_error("ThrottlingException", PUT),
+        client_error("KeyUnavailableException", PUT, status=500),
+        client_error("IDPCommunicationError", "AssumeRoleWithWebIdentity"),
+        client_error("ServiceUnavailable", "AssumeRole", status=503),
+    ]
+    for failure in (*undone, RedirectedError(), *unsent):
         assert not translate(Call("s", PUT, "db"), failure).outcome_unknown
 
 

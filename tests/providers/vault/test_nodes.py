@@ -267,6 +267,21 @@ async def test_an_active_node_that_is_gone_is_not_waited_for_again(provider_at):
                 await provider.get("name")
 
 
+async def test_a_redirect_is_no_move(provider_at, caplog):
+    """The node of `addr` is asked as before, and nobody is told that it cannot serve."""
+    caplog.set_level(logging.INFO, logger="asyncsecrets")
+    async with (
+        VaultServer(root_token=TOKEN) as active,
+        VaultServer(root_token=TOKEN, standby_for=active.url) as standby,
+        provider_at(standby.url, token=TOKEN, cluster_addrs=(active.url,)) as provider,
+    ):
+        await provider.put("name", "canary")
+        await provider.get("name")
+        with pytest.raises(SecretNotFoundError):
+            await provider.get("absent")
+    assert [record for record in caplog.records if record.name == "asyncsecrets.node"] == []
+
+
 async def test_the_token_stays_in_the_list(provider_at):
     """Whatever the nodes say, no other address is sent anything."""
     async with RawServer() as foreign, RawServer() as standby, gone() as first:

@@ -15,6 +15,7 @@ from asyncsecrets.errors import (
     ConfigError,
     ConflictError,
     DecodeError,
+    InvalidNameError,
     SecretNotFoundError,
     UnavailableError,
     UnsupportedOperationError,
@@ -490,7 +491,7 @@ async def test_wrong_arguments_are_told_as_such() -> None:
             await client.put("NAME", "canary-2", cas=2)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="is text, not int"):
             await client.get("NAME", version=1)  # type: ignore[arg-type]
-        with pytest.raises(ConfigError, match="is text, not NoneType"):
+        with pytest.raises(InvalidNameError, match="is text, not NoneType"):
             await client.get(None)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="not one string"):
         SecretsClient.from_provider(Manager(), hosted_keys="NAME")

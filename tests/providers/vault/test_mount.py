@@ -349,3 +349,25 @@ async def test_a_secret_that_was_destroyed_is_asked_about_once(site, provider_at
             with pytest.raises(SecretNotFoundError):
                 await provider.get("app/x")
         assert wire.count("GET", "/v1/sys/internal/") == 1
+
+
+async def test_one_question_settles_the_doubts_of_all_calls_that_began_before_it(provider_at):
+    """However late their answers are; a call that begins later has a doubt of its own, a second after the last."""
+    now = [0.0]
+    async with (
+        VaultServer(root_token="canary-root") as server,
+        provider_at(server.url, clock=lambda: now[0]) as provider,
+    ):
+        mount, names = provider._mount, ["a", "b", "c", "d"]
+        for name in names:
+            await provider.put(name, "canary")
+        began = mount.questions
+        assert mount.doubts("a", began)
+        assert await mount.engine_now(began) is mount.likely
+        now[0] = 10.0
+        assert not mount.doubts("b", began)
+        assert mount.doubts("c", mount.questions)
+        await mount.engine_now(mount.questions)
+        assert not mount.doubts("d", mount.questions)
+        now[0] = 11.0
+        assert mount.doubts("d", mount.questions)

@@ -46,11 +46,11 @@ class Asking:
                 await self._sleep(pause * (0.75 + 0.5 * self._jitter()))
             answer = await _asked(provider, key)
             doubt = self._known.doubt(key, answer)
-            if doubt is None:
+            # What cannot be told from a lag by itself is believed of who does not lag: asking again changes nothing.
+            if doubt is None or (doubt is not Doubt.BEHIND and not await _may_lag(provider)):
                 break
         else:
-            if doubt is Doubt.BEHIND or await _may_lag(provider):
-                raise self._behind(provider, key, answer)
+            raise self._behind(provider, key, answer)
         if isinstance(answer, Secret):
             return answer
         raise answer

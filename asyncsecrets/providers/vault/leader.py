@@ -14,6 +14,7 @@ from typing import Final
 from asyncsecrets.errors import AsyncSecretsError
 from asyncsecrets.providers.vault.errors import Call, document_of
 from asyncsecrets.providers.vault.http import Sender, Transport
+from asyncsecrets.providers.vault.shared import SharedTask
 
 __all__ = ["Leader"]
 
@@ -30,6 +31,7 @@ class Leader:
         self._until = float("-inf")
         self._node: str | None = None
         self._alone = False
+        self._looking: SharedTask[None] = SharedTask(self._ask, "asyncsecrets-vault-leader")
 
     async def node(self) -> str | None:
         """The address of the active node, or None where it is not known, or not to be asked."""
@@ -42,8 +44,18 @@ class Leader:
         return self._alone or (self._node is not None and not self._transport.is_left_out(self._node))
 
     async def _look(self) -> None:
-        if self._clock() < self._until:
-            return
+        if self._clock() >= self._until:
+            await self._looking.join()
+
+    async def aclose(self) -> None:
+        """End a question under way."""
+        await self._looking.cancel()
+
+    def abandon(self) -> None:
+        """Forget a question on a loop that is gone."""
+        self._looking.forget()
+
+    async def _ask(self) -> None:
         self._node, self._alone = None, False
         call = Call("metadata", "GET", self._transport.at("/v1/sys/leader"))
         try:

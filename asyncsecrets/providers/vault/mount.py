@@ -38,7 +38,7 @@ __all__ = ["BELIEVED_FOR", "Mount"]
 _MOST_FOUND = 10_000  # names; of more than these a mount that was replaced is noticed by one of these
 # Seconds that one answer stands for: to refused reads, when the mount does not tell, as a thousand may be refused at
 # once; and to secrets that are gone, when it did tell, as a thousand may be deleted at once.
-_AT_ONCE = 1.0
+_AT_ONCE = 3.0
 BELIEVED_FOR = 60.0
 """Seconds, after which the mount is asked again before it is written to, or is believed to lack an unknown name."""
 # Paths of KV v2 itself, at which a read does not tell the versions apart.

@@ -277,12 +277,14 @@ class VaultProvider:
             return
         await self.tokens.aclose()
         await self._mount.aclose()
+        await self._leader.aclose()
         await self._transport.aclose()
 
     def abandon(self) -> None:
         """Forget session, timers and tasks of a loop that is gone; the token is kept."""
         self.tokens.abandon()
         self._mount.abandon()
+        self._leader.abandon()
         self._transport.abandon()
 
     async def _with(

@@ -9,6 +9,7 @@ import secrets
 
 import pytest
 
+from asyncsecrets.client import SecretsClient
 from asyncsecrets.errors import (
     AccessDeniedError,
     ConfigError,
@@ -351,8 +352,27 @@ async def test_a_secret_that_was_destroyed_is_asked_about_once(site, provider_at
         assert wire.count("GET", "/v1/sys/internal/") == 1
 
 
+async def test_many_secrets_of_ours_that_somebody_else_removed():
+    """Every reader learns it, by one more read each: which node is active, and what the mount is, is asked for all."""
+    names = [f"app{number}" for number in range(100)]
+    settings = {"access_mode": "read_and_write", "hosted_keys": names}
+    general = {"key_management_system": "hashicorp_vault", "key_management_settings": settings}
+    async with VaultServer(root_token="canary-root") as server, Wire(server.url) as wire:
+        environ = {"VAULT_ADDR": wire.url, "VAULT_TOKEN": "canary-root"}
+        async with SecretsClient.from_config({"general_settings": general}, environ=environ) as client:
+            await asyncio.gather(*(client.put(name, "canary") for name in names))
+            for name in names:
+                server.call("delete", f"secret/metadata/{name}")
+                client.invalidate(name)
+            answers = await asyncio.gather(*(client.get(name) for name in names), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {SecretNotFoundError}
+    assert wire.count("GET", "/v1/secret/data/") == 2 * len(names)
+    assert wire.count("GET", "/v1/sys/internal/") <= 3
+    assert wire.count("GET", "/v1/sys/leader") <= 5
+
+
 async def test_one_question_settles_the_doubts_of_all_calls_that_began_before_it(provider_at):
-    """However late their answers are; a call that begins later has a doubt of its own, a second after the last."""
+    """However late their answers are; a call that begins later has a doubt of its own, three seconds after the last."""
     now = [0.0]
     async with (
         VaultServer(root_token="canary-root") as server,
@@ -369,5 +389,5 @@ async def test_one_question_settles_the_doubts_of_all_calls_that_began_before_it
         assert mount.doubts("c", mount.questions)
         await mount.engine_now(mount.questions)
         assert not mount.doubts("d", mount.questions)
-        now[0] = 11.0
+        now[0] = 13.0
         assert mount.doubts("d", mount.questions)

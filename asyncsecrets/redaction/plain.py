@@ -50,10 +50,11 @@ def plain(data: bytes) -> bytes:
 
 
 def plains(value: str | bytes) -> set[bytes]:
-    """Return the plain forms of a value: of text that is not ASCII, escapes name characters or else its bytes."""
+    """Return the plain forms of a value: of text that is not ASCII, escapes name characters, some or all, or
+    else its bytes."""
     if isinstance(value, bytes) or value.isascii():
         return {plain(encoded(value))}
-    return {plain(encoded(text)) for text in (value, ascii(value)[1:-1], json.dumps(value)[1:-1])}
+    return {plain(encoded(text)) for text in (value, repr(value)[1:-1], ascii(value)[1:-1], json.dumps(value)[1:-1])}
 
 
 def _unescaped(text: str) -> str:

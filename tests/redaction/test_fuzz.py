@@ -53,6 +53,7 @@ def _is_worth_it(value: str) -> bool:
 
 
 @given(VALUES, st.sampled_from(sorted(FORMS)), CONTAINERS, st.sampled_from(["", " ", '"', "=", ": ", "\n"]))
+@example("0000¡\ud7a4", "repr", lambda text: text, "")
 @example('0"0000\\', "JSON in JSON", lambda text: text, "")
 @example("%41%42%43", "quote()", lambda text: text, " ")
 @example("\\\\\\n\\\\\\x", "repr", lambda text: text, "")

@@ -9,9 +9,12 @@ request alive, and be counted to it. So all of them run in a context of their ow
 from __future__ import annotations
 
 import asyncio
+import sys
+import warnings
+import weakref
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from asyncsecrets.errands import carrying
 from asyncsecrets.errors import UnsupportedOperationError
@@ -26,8 +29,11 @@ __all__ = [
     "running_loop",
     "spawn",
     "tell",
+    "warn_of_dropped",
+    "weakly",
 ]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -116,6 +122,34 @@ def report(error: BaseException, task: asyncio.Future[Any]) -> None:
         return
     context = {"message": f"{type(error).__name__} ended a task of asyncsecrets", "exception": error, "task": task}
     task.get_loop().call_exception_handler(context)
+
+
+def weakly(method: Callable[P, T]) -> Callable[P, T | None]:
+    """Return a function that calls a bound method as long as its object is there, and does not keep it there."""
+    ref, function = weakref.ref(method.__self__), method.__func__  # type: ignore[attr-defined]
+
+    def call(*args: P.args, **options: P.kwargs) -> T | None:
+        owner = ref()
+        return None if owner is None else function(owner, *args, **options)
+
+    return call
+
+
+def warn_of_dropped(
+    what: object, is_told: Callable[[], bool], is_finalizing: Callable[[], bool] = sys.is_finalizing
+) -> None:
+    """Say that ``what`` was dropped by a program that did not close it, if ``is_told()``: something of it went on.
+
+    To be called by its finalizer. At the end of the interpreter nothing goes on, and modules have lost their globals:
+    what is needed to find that out is an argument.
+    """
+    if is_finalizing() or not is_told():
+        return
+    message = (
+        f"unclosed {type(what).__name__}: the program dropped it, so it has stopped refreshing; keep it as long as "
+        f"it is used, and close it with `async with` or aclose()"
+    )
+    warnings.warn(message, ResourceWarning, source=what, stacklevel=2)
 
 
 class LoopBound:

@@ -29,7 +29,7 @@ from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
 from asyncsecrets.errands import set_out
 from asyncsecrets.errors import ClosedError, UnavailableError, UnsupportedOperationError
-from asyncsecrets.loops import cancel_all, report, running_loop, spawn
+from asyncsecrets.loops import LoopBound, cancel_all, report, running_loop, spawn, warn_of_dropped, weakly
 
 __all__ = ["SingleFlightCache"]
 
@@ -41,7 +41,7 @@ _MOVED = "the cache was closed, or went to another event loop, while this value 
 _CLOSE_WITHIN = 2.0  # seconds that a flight may take to notice that it is cancelled
 
 
-class SingleFlightCache(Generic[K, V]):
+class SingleFlightCache(LoopBound, Generic[K, V]):
     """A cache in front of ``fetch``, an async function from key to value.
 
     ``await cache.get(key)`` returns the value; a miss runs one *flight* for any number of callers, whether it
@@ -57,8 +57,12 @@ class SingleFlightCache(Generic[K, V]):
 
     A cache binds to no loop when it is made. It runs on the loop that uses it; when that loop is gone, on the next
     one, with its values. Using it from a second loop while the first one runs raises UnsupportedOperationError;
-    ``peek`` and reading ``hot`` are safe from any thread. A fork starts with the values and nothing else.
+    ``peek`` and reading ``hot`` are safe from any thread. A fork starts with the values and nothing else. One that is
+    dropped without ``aclose`` stops renewing, with a ResourceWarning.
     """
+
+    _closed = False
+    _renewer: Renewer[K] | None = None
 
     def __init__(
         self,
@@ -93,8 +97,6 @@ class SingleFlightCache(Generic[K, V]):
         self._flights: dict[K, Flight[K, V]] = {}
         self._running: set[Flight[K, V]] = set()  # also those off the record; asyncio keeps only weak references
         self._schedule: Schedule[K] = Schedule(self.policy, self._jitter)
-        self._renewer: Renewer[K] | None = None
-        self._closed = False
         _caches.add(self)
 
     # -- reading
@@ -214,6 +216,13 @@ class SingleFlightCache(Generic[K, V]):
             await self._end_tasks(self._renewer)
         else:
             self.forget_loop()
+
+    def forsake(self) -> bool:
+        """Nobody can reach this cache any more: have what goes on by itself end soon. Says whether anything does."""
+        return not self._closed and self._renewer is not None and self._renewer.forsake(self._on_end or (lambda: None))
+
+    def __del__(self, warn: Callable[..., None] = warn_of_dropped) -> None:
+        warn(self, self.forsake)
 
     async def _end_tasks(self, renewer: Renewer[K]) -> None:
         for flight in self._running:
@@ -382,8 +391,9 @@ class SingleFlightCache(Generic[K, V]):
         self._schedule.again(self._clock())
         self._renewer = Renewer(
             self._schedule, clock=self._clock, concurrency=self.policy.concurrency,
-            company=lambda: self.batch_size, guarded=self._guarded,
-            launch=self._renew, expire=self._expire, vouch=self._vouch, withdraw=self._withdraw, on_end=self._on_end,
+            company=weakly(self._company), guarded=self._guarded,
+            launch=weakly(self._renew), expire=weakly(self._expire),
+            vouch=weakly(self._vouch), withdraw=weakly(self._withdraw), on_end=weakly(self._ends),
         )  # fmt: skip
         return self._renewer
 
@@ -398,6 +408,12 @@ class SingleFlightCache(Generic[K, V]):
         self.stats.expired += 1
         self._observer.expired(key)
         self._drop(key)
+
+    def _company(self) -> int:
+        return self.batch_size
+
+    def _ends(self) -> Awaitable[None] | None:
+        return self._on_end() if self._on_end is not None else None
 
     def _vouch(self) -> None:
         self.hot = self._entries

@@ -32,10 +32,10 @@ class Guard:
         self._lock = RLock()
         self._look = allocate_lock()  # released when the thread is to look again before its time
         self._look.acquire()
-        self._promises: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._promises: dict[object, tuple[float, Callable[[], object]]] = {}
         self._runs = False
 
-    def promise(self, owner: object, seconds: float, withdraw: Callable[[], None]) -> None:
+    def promise(self, owner: object, seconds: float, withdraw: Callable[[], object]) -> None:
         """Call ``withdraw`` from the guard's thread unless ``owner`` promises again, or is released, in time.
 
         ``withdraw`` must neither raise nor ask anything of the guard.

@@ -11,11 +11,13 @@ from typing import Generic, TypeVar
 
 from asyncsecrets.cache.guard import guard
 from asyncsecrets.cache.schedule import Event, Schedule
-from asyncsecrets.loops import retrieve, spawn
+from asyncsecrets.loops import retrieve, spawn, tell
 
 __all__ = ["Renewer"]
 
 K = TypeVar("K")
+
+OnEnd = Callable[[], Awaitable[None] | None]
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,8 @@ class Renewer(Generic[K]):
     ``launch(key, done)`` starts a renewal and has ``done`` called on the loop, later, when it has ended;
     ``expire(key)`` drops an entry. ``vouch`` is called whenever everything due has been dealt with; ``withdraw``,
     possibly from another thread, when the loop has stopped keeping its promises; ``on_end`` is awaited when the
-    task ends on a loop that still runs, however it ends.
+    task ends on a loop that still runs, however it ends. None of them may keep the cache: a cache that the program has
+    dropped ends its renewer (``forsake``).
     """
 
     def __init__(
@@ -41,12 +44,12 @@ class Renewer(Generic[K]):
         *,
         clock: Callable[[], float],
         concurrency: int,
-        company: Callable[[], int],
-        launch: Callable[[K, Callable[[], None]], None],
-        expire: Callable[[K], None],
-        vouch: Callable[[], None],
-        withdraw: Callable[[], None],
-        on_end: Callable[[], Awaitable[None]] | None,
+        company: Callable[[], int | None],
+        launch: Callable[[K, Callable[[], None]], object],
+        expire: Callable[[K], object],
+        vouch: Callable[[], object],
+        withdraw: Callable[[], object],
+        on_end: OnEnd,
         guarded: bool,
     ) -> None:
         self._schedule = schedule
@@ -60,6 +63,7 @@ class Renewer(Generic[K]):
         self._on_end = on_end
         self._guarded = guarded
         self._detached = False
+        self._forsaken = False
         self._ending = False
         self._queue: deque[K] = deque()
         self._wake: asyncio.Future[None] | None = None
@@ -87,6 +91,20 @@ class Renewer(Generic[K]):
         self._vouch()
         self._promise()
         self._nudge()
+
+    def forsake(self, on_end: OnEnd) -> bool:
+        """Nobody can reach the cache any more: end soon, and do await what ``on_end`` returns. Safe from any thread.
+
+        Takes no lock, for this is asked by finalizers. False if it has ended, or is told so already.
+        """
+        if self._detached or self._forsaken or not self.alive:
+            return False
+        self._forsaken, self._on_end = True, on_end
+        return tell(self.loop, self._end_soon)
+
+    def _end_soon(self) -> None:
+        if not self.task.cancelling():
+            self.task.cancel()
 
     def detach(self) -> None:
         """Have nothing to do with the cache any more: the loop is gone, or in another process. Touches no loop."""
@@ -127,8 +145,8 @@ class Renewer(Generic[K]):
             guard.release(self)
 
     async def _end(self) -> None:
-        if self._on_end is not None and not self._detached:
-            await self._on_end()
+        if not self._detached and (ending := self._on_end()) is not None:
+            await ending
 
     async def _carry_out(self) -> None:
         handled, now = 0, self._clock()
@@ -147,7 +165,7 @@ class Renewer(Generic[K]):
             self._expire(key)
         else:
             self._queue.append(key)
-            if (others := self._company() - 1) > 0:
+            if (others := (self._company() or 1) - 1) > 0:
                 self._queue.extend(self._schedule.pop_company(now, others))
             self._launch_queued()
         return True

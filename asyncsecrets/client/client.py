@@ -31,7 +31,7 @@ from asyncsecrets.errors import (
     SecretNotFoundError,
     UnsupportedOperationError,
 )
-from asyncsecrets.loops import running_loop
+from asyncsecrets.loops import LoopBound, running_loop, warn_of_dropped
 from asyncsecrets.providers.base import Lister, Provider, VersionInfo, VersionLister
 from asyncsecrets.references import check_name, check_prefix
 from asyncsecrets.retry import Retry, RetryPolicy
@@ -42,7 +42,7 @@ __all__ = ["SecretsClient"]
 T = TypeVar("T")
 
 
-class SecretsClient(Administration):
+class SecretsClient(LoopBound, Administration):
     """Reads and writes secrets of one or several sources, and keeps what it has read fresh.
 
     Build one with ``from_config``, ``from_provider`` or ``from_environment``: no I/O is done and no event loop bound
@@ -58,7 +58,12 @@ class SecretsClient(Administration):
     ``providers`` are made already, by source; ``retry`` is the retry policy of every source; ``jitter`` a source of
     randomness from 0 to 1; ``cache_options`` go to every ``SingleFlightCache`` (clocks, for tests);
     ``wall_clock`` tells the Unix time that people read in logs and in ``status()``.
+
+    One that the program drops without closing it stops refreshing, with a ResourceWarning.
     """
+
+    _closed = False
+    _sources: dict[str, Source] = {}  # noqa: RUF012  # none, where the constructor did not get that far
 
     def __init__(
         self,
@@ -73,7 +78,6 @@ class SecretsClient(Administration):
     ) -> None:
         self._hot = Hot(default.rebind)
         self._watchers = Watchers()
-        self._closed = False
         self._sources = build_sources(
             config,
             providers or {},
@@ -174,6 +178,12 @@ class SecretsClient(Administration):
             self._watchers.close()
             default.remove(self)  # last: until here, get_secret() is told that its client is closed
 
+    def __del__(self, warn: Callable[..., None] = warn_of_dropped) -> None:
+        warn(self, self._forsake)
+
+    def _forsake(self) -> bool:
+        return not self._closed and any([source.cache.forsake() for source in self._unique()])  # noqa: C419  # all
+
     # -- reading
 
     async def get(
@@ -208,7 +218,7 @@ class SecretsClient(Administration):
         try:
             secret = await found.cache.join(route.key)
         except SecretNotFoundError as error:
-            absent = error
+            absent = error.with_traceback(None)  # which holds this frame
         except ClosedError:
             if self._closed:
                 raise

@@ -154,7 +154,7 @@ class Source:
         try:
             secret = await (self.cache.join(route.key) if secret is None else self.cache.refresh(route.key))
         except SecretNotFoundError as error:
-            absent = error
+            absent = error.with_traceback(None)  # which holds this frame
         else:
             return self.seen(secret, route)
         return self.views.absent(absent, route)
@@ -175,7 +175,7 @@ class Source:
         try:
             return self.views.of(await self._fetch(route.key), route)
         except SecretNotFoundError as error:
-            absent = error
+            absent = error.with_traceback(None)  # which holds this frame
         return self.views.absent(absent, route)
 
     async def refresh(self, route: Route) -> Secret:
@@ -185,7 +185,7 @@ class Source:
         try:
             return self.views.of(await self.cache.refresh(route.key), route)
         except SecretNotFoundError as error:
-            absent = error
+            absent = error.with_traceback(None)  # which holds this frame
         return self.views.absent(absent, route)
 
     # -- writing

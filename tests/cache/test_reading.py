@@ -252,6 +252,7 @@ async def test_a_fetch_that_fails_before_it_is_awaited(world: World) -> None:
     cache: SingleFlightCache[str, str] = SingleFlightCache(fetch, CachePolicy(), guarded=False)
     with pytest.raises(SecretNotFoundError):
         await cache.get("k")
+    await cache.aclose()
 
 
 @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 has eager tasks")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asyncsecrets.default import get_secret, get_secret_bool, set_opener
+from asyncsecrets.default import get_secret, get_secret_bool, reset_default, set_opener
 
 if TYPE_CHECKING:
     from asyncsecrets import errors
@@ -35,6 +35,7 @@ __all__ = [
     "errors",
     "get_secret",
     "get_secret_bool",
+    "reset_default",
 ]
 
 _HOMES = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from asyncsecrets.secret import Secret
 
-__all__ = ["get_secret", "get_secret_bool"]
+__all__ = ["get_secret", "get_secret_bool", "reset_default"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,9 @@ class DefaultClient(Protocol):
     def texts(self) -> dict[str, str]:
         """What is warm, by reference: kept true by the client, replaced when it is withdrawn."""
 
+    async def aclose(self) -> None:
+        """Close it."""
+
     async def get(self, name: str) -> Secret:
         """Read one secret."""
 
@@ -43,6 +46,7 @@ _NOTHING: Final[dict[str, str]] = {}
 _changing = allocate_lock()  # clients may be opened and closed in any number of threads
 _texts: dict[str, str] = _NOTHING
 _open: tuple[DefaultClient, ...] = ()
+_implicit: tuple[DefaultClient, weakref.ref[asyncio.AbstractEventLoop] | None] | None = None  # opened by get_secret
 _closed_on: weakref.ref[asyncio.AbstractEventLoop] | None = None  # where the last one was closed by the program
 _opener: Callable[[], Awaitable[DefaultClient]] | None = None
 
@@ -60,7 +64,8 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
 
     ``name`` is a name, or a reference: ``os.environ/NAME``, ``secret://SOURCE/NAME?version=V&field=F``. It is read
     through the client that was opened last with ``async with``; when none is open, one is opened from
-    ``ASYNCSECRETS_CONFIG``, ``config.yaml`` or the environment (SPEC §2) and lives as long as the event loop. Once a
+    ``ASYNCSECRETS_CONFIG``, ``config.yaml`` or the environment (SPEC §2) and lives as long as the event loop: under
+    the next one, configuration and environment are read anew. Once a
     program has closed its own client, that is over for the event loop it was closed on: ``ClosedError``, because a
     reader that is late must not be answered from another place, such as the environment, without anybody knowing.
 
@@ -73,8 +78,7 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
         return _texts[name]
     except (KeyError, TypeError):  # what is no text is told so by the client
         pass
-    clients = _open
-    client = clients[-1] if clients else await _open_default()
+    client = _default() or await _open_default()
     try:
         secret = await client.get(name)
     except SecretNotFoundError:
@@ -124,6 +128,7 @@ async def get_secret_bool(name: str, default: object = _MISSING) -> object:
 def push(client: DefaultClient) -> None:
     """Make ``client`` the default."""
     global _open, _closed_on  # noqa: PLW0603  # the process's default is a global by nature
+    _take_implicit(_has_ended)
     with _changing:
         _open = (*_open, client)
         _closed_on = None
@@ -131,12 +136,14 @@ def push(client: DefaultClient) -> None:
 
 
 def push_if_none(client: DefaultClient) -> DefaultClient:
-    """Make ``client`` the default unless there is one; return the default."""
-    global _open, _closed_on  # noqa: PLW0603
+    """Make ``client`` the default while the running loop lasts, unless there is one; return the default."""
+    global _open, _closed_on, _implicit  # noqa: PLW0603
+    here = _running()
     with _changing:
         if not _open:
             _open = (client,)
             _closed_on = None
+            _implicit = (client, here)
         chosen = _open[-1]
     rebind()
     return chosen
@@ -144,14 +151,57 @@ def push_if_none(client: DefaultClient) -> DefaultClient:
 
 def remove(client: DefaultClient) -> None:
     """Take ``client`` out, wherever it is in the order of opening; the one that is last then is the default."""
-    global _open, _closed_on  # noqa: PLW0603
+    global _open, _closed_on, _implicit  # noqa: PLW0603
     here = _running()
     with _changing:
         rest = tuple(other for other in _open if other is not client)
+        if _implicit is not None and _implicit[0] is client:
+            _implicit = None
         if _open and not rest:
             _closed_on = here
         _open = rest
     rebind()
+
+
+async def reset_default() -> None:
+    """Close the client that ``get_secret`` opened by itself, if it did: the next call opens another one, from the
+    configuration, the environment and the working directory as they are then.
+
+    For tests that share an event loop; a new event loop begins anew by itself. That a client of the program's own was
+    closed is forgotten too; one that is open stays the default.
+    """
+    global _closed_on  # noqa: PLW0603
+    client = _take_implicit(lambda _: True)
+    _closed_on = None
+    if client is not None:
+        await client.aclose()
+
+
+def _default() -> DefaultClient | None:
+    """The default client, unless it was opened by ``get_secret`` on a loop that has ended."""
+    clients, implicit = _open, _implicit
+    if not clients or (implicit is not None and clients[-1] is implicit[0] and _has_ended(implicit[1])):
+        return None
+    return clients[-1]
+
+
+def _has_ended(loop: weakref.ref[asyncio.AbstractEventLoop] | None) -> bool:
+    found = None if loop is None else loop()
+    return found is None or found.is_closed()
+
+
+def _take_implicit(
+    which: Callable[[weakref.ref[asyncio.AbstractEventLoop] | None], bool],
+) -> DefaultClient | None:
+    """Take out the client that was opened by ``get_secret``, if there is one and its loop is one of ``which``."""
+    global _open, _implicit  # noqa: PLW0603
+    with _changing:
+        if _implicit is None or not which(_implicit[1]):
+            return None
+        client, _implicit = _implicit[0], None
+        _open = tuple(other for other in _open if other is not client)
+    rebind()
+    return client
 
 
 def rebind() -> None:
@@ -177,6 +227,9 @@ def _running() -> weakref.ref[asyncio.AbstractEventLoop] | None:
 
 
 async def _open_default() -> DefaultClient:
+    ended = _take_implicit(_has_ended)
+    if ended is not None:
+        await ended.aclose()  # lets go of what its loop has left
     if _closed_on is not None and _closed_on == _running():
         raise ClosedError(
             "the client that get_secret() read through is closed; keep it open as long as secrets are read, or open "

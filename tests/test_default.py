@@ -6,8 +6,10 @@ import asyncio
 import inspect
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -265,6 +267,105 @@ async def test_a_configuration_that_is_wrong_is_told_to_every_caller(
     await _close_implicit()
 
 
+def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Set what the default client is opened from, in its ``n``th form."""
+    monkeypatch.delenv("ASYNCSECRETS_CONFIG", raising=False)
+
+    def set_up(n: int) -> None:
+        directory = tmp_path / str(n)
+        directory.mkdir(exist_ok=True)
+        (directory / ".env").write_text(f"CANARY_DOTENV=canary-dotenv-{n}\n")
+        monkeypatch.chdir(directory)
+        monkeypatch.setenv("CANARY_NAME", f"canary-{n}")
+
+    return set_up
+
+
+async def _read() -> tuple[str, str]:
+    return await get_secret("CANARY_NAME"), await get_secret("CANARY_DOTENV")
+
+
+def _run_in_a_thread(main: Coroutine[Any, Any, Any]) -> Any:
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, main).result()
+
+
+@pytest.mark.parametrize("run_it", [asyncio.run, _run_in_a_thread])
+def test_the_next_loop_opens_another_client(
+    run_it: Callable[[Coroutine[Any, Any, Any]], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another environment, another working directory, another configuration: each run sees its own."""
+    set_up = _environment(tmp_path, monkeypatch)
+    for n in range(3):
+        set_up(n)
+        assert run_it(_read()) == (f"canary-{n}", f"canary-dotenv-{n}")
+    (tmp_path / "canary_provider.py").write_text(CUSTOM)
+    (tmp_path / "other.yaml").write_text(CONFIG % "")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("ASYNCSECRETS_CONFIG", str(tmp_path / "other.yaml"))
+    assert run_it(get_secret("CANARY_NAME")) == "canary-custom"
+    asyncio.run(asyncsecrets.reset_default())
+
+
+def test_a_client_of_the_programs_own_outlives_its_loops() -> None:
+    """It is the program that says when it ends: its values survive."""
+    manager = Manager({"NAME": "canary"})
+    client = client_of(manager)
+    for _ in range(3):
+        asyncio.run(client.start())
+        assert asyncio.run(client.get("NAME")).reveal() == "canary"
+    assert manager.calls == [("get", "NAME")]
+    asyncio.run(client.aclose())
+
+
+async def test_the_default_client_can_be_reset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Within one loop, as in a test suite that has one for all."""
+    set_up = _environment(tmp_path, monkeypatch)
+    for n in range(3):
+        set_up(n)
+        assert await _read() == (f"canary-{n}", f"canary-dotenv-{n}")
+        await asyncsecrets.reset_default()
+        assert default._open == ()
+    await asyncsecrets.reset_default()
+    async with client_of(Manager({"CANARY_NAME": "canary-own"})):
+        await asyncsecrets.reset_default()
+        assert await get_secret("CANARY_NAME") == "canary-own"
+    with pytest.raises(ClosedError):
+        await get_secret("CANARY_NAME")
+    await asyncsecrets.reset_default()
+    assert await get_secret("CANARY_NAME") == "canary-2"
+    await asyncsecrets.reset_default()
+
+
+def test_an_ended_default_client_does_not_stand_in_for_one_that_was_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Under a client of the program's own there was one that get_secret had opened on an earlier loop."""
+    set_up = _environment(tmp_path, monkeypatch)
+    set_up(0)
+    asyncio.run(_read())
+
+    async def late() -> None:
+        async with client_of(Manager({"CANARY_NAME": "canary-own"})):
+            assert await get_secret("CANARY_NAME") == "canary-own"
+        with pytest.raises(ClosedError):
+            await get_secret("CANARY_NAME")
+
+    asyncio.run(late())
+    assert default._open == ()
+
+
+async def test_many_readers_on_a_new_loop_open_one_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All of them find the old one, and none of them is told that it is closed."""
+    set_up = _environment(tmp_path, monkeypatch)
+    set_up(0)
+    await asyncio.to_thread(asyncio.run, _read())
+    set_up(1)
+    answers = await asyncio.gather(*(_read() for _ in range(50)))
+    assert set(answers) == {("canary-1", "canary-dotenv-1")}
+    await asyncsecrets.reset_default()
+
+
 SCRIPT = """
 import asyncio, sys, warnings
 from asyncsecrets import get_secret
@@ -334,7 +435,7 @@ async def test_a_script_that_opens_nothing_exits_quietly(tmp_path: Path, named: 
         "from canary_provider import Provider\nprint(Provider.opened, Provider.closed)\n"
     )
     environ = {"ASYNCSECRETS_CONFIG": "other.yaml"} if named else {}
-    assert await run(body, cwd=tmp_path, **environ) == (0, "canary-custom canary-custom\n1 1\n", "")
+    assert await run(body, cwd=tmp_path, **environ) == (0, "canary-custom canary-custom\n2 2\n", "")
 
 
 @pytest.mark.parametrize("always", ["true", "false"])

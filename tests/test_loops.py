@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import inspect
+import itertools
+import pickle
 import subprocess
 import sys
 import warnings
 from collections.abc import Awaitable, Callable
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +128,33 @@ def test_what_needs_no_loop_works_without_one() -> None:
     assert found.health().state
     assert found.explain("NAME").source == "default"
     assert len(found.status()) == 2
+
+
+class Holder:
+    """Something of somebody's own that holds it."""
+
+    def __init__(self, what: object) -> None:
+        self.held = {"held": [what]}
+
+
+_COPYING: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
+    (copy.copy, lambda what: what),
+    *itertools.product(
+        [copy.deepcopy, pickle.dumps, ForkingPickler.dumps],
+        [lambda what: what, Holder, lambda what: functools.partial(print, what)],
+    ),
+    (ForkingPickler.dumps, lambda what: what.get),
+]
+
+
+@pytest.mark.parametrize("made", [client, cache])
+@pytest.mark.parametrize(("copied", "holder"), _COPYING)
+def test_neither_copied_nor_pickled(
+    copied: Callable[[Any], Any], holder: Callable[[Any], Any], made: Callable[[], Any]
+) -> None:
+    """By itself or held by something else, by hand or for another process: it says what to do instead."""
+    with pytest.raises(TypeError, match="Build one per process"):
+        copied(holder(made()))
 
 
 def test_uvloop_runs_it_all() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from asyncsecrets import SecretsClient, default, get_secret
+from asyncsecrets.deadlines import Deadline
 from asyncsecrets.errors import UnavailableError
 from asyncsecrets.testing.vault_server import VaultServer
 from tests.client.support import Manager, client_of, down, in_virtual_time, settled, virtual_client
@@ -166,3 +167,14 @@ def test_a_follower_that_has_left_is_not_kept_by_its_timer() -> None:
         await client.aclose()
 
     in_virtual_time(main)
+
+
+async def test_a_time_limit_keeps_no_request() -> None:
+    """One timer serves all operations with the same limit, and goes on from one to the next."""
+    deadline = Deadline(3600.0)
+
+    async def limited() -> None:
+        with deadline.limit():
+            await asyncio.sleep(0)
+
+    assert (await serve(limited))() is None

@@ -221,6 +221,11 @@ class Known:
         seconds = max(0.0, self._clock() + self._window - floor.until)
         return f"this client has {_DONE[floor.state].format(version=floor.version or '')} {seconds:.1f} s ago"
 
+    def newer(self, name: str, version: str) -> str | None:
+        """The version that is known to have followed ``version``, or None: by numbers, of what is there."""
+        before = self._before(name)
+        return before.version if before is not None and _above(before.version, version) else None
+
     # -- noting
 
     def written(self, name: str, version: str | None, created: datetime | None = None) -> None:

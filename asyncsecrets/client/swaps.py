@@ -72,6 +72,7 @@ async def swapped(source: Source, write: Swap[T], *, lost: bool = False) -> T:
     any more by this; else WriteOutcomeUnknownError.
     """
     why: ProviderError
+    newer = None if lost else source.known.newer(write.name, write.cas)
     for number in range(max(2, source.retry.policy.attempts)):
         if number > 1:
             await source.retry.pause(number - 1)
@@ -84,10 +85,16 @@ async def swapped(source: Source, write: Swap[T], *, lost: bool = False) -> T:
         if not is_undecided(why) or isinstance(why, DeadlineExceededError):
             break  # refused: because it has changed, or for a reason that says nothing of an earlier try; or too late
     fate, current = await _fate(source, write, why)
+    if newer is not None and fate is _Fate.UNKNOWN and _is_at_least(current, newer):
+        fate = _Fate.OTHERS  # it had lost before it was sent, as this client knew: the answer said so, and was lost
     if fate is _Fate.UNCHANGED and not isinstance(why, ConflictError):
         in_time = await source.calls.pause(source.arrives_within(_ARRIVES_WITHIN))
         fate, current = await _fate(source, write, why) if in_time else (_Fate.UNKNOWN, current)
     raise _meant(source, write, fate, current, why)
+
+
+def _is_at_least(current: Secret | None, version: str) -> bool:
+    return current is not None and str(current.version).isdigit() and int(str(current.version)) >= int(version)
 
 
 def _meant(source: Source, write: Swap[Any], fate: _Fate, current: Secret | None, why: ProviderError) -> ProviderError:

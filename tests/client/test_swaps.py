@@ -173,6 +173,18 @@ async def test_of_a_secret_that_is_not_there() -> None:
                 await client.put("NAME", OURS, cas="0")
 
 
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_this_client_knew_to_be_lost(way: str) -> None:
+    """It has read a later version before it sent the write, which then cannot have been applied, whatever is there."""
+    manager = Contested("a")
+    async with client_of(manager) as client:
+        manager.set("NAME", OURS)
+        await client.get("NAME")
+        manager.tries = ["-", "-", "-"]
+        with pytest.raises(ConflictError):
+            await WAYS[way](client)
+
+
 class Tokens(Contested):
     """One whose versions bear the tokens of their writes, and which knows what was current before."""
 

@@ -1,0 +1,55 @@
+"""The second question: of the node that takes the writes, where that may be asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncsecrets.errors import SecretNotFoundError
+from asyncsecrets.providers.vault import VaultProvider, VaultSettings
+from asyncsecrets.testing.vault_server import VaultServer
+from asyncsecrets.testing.vault_server.faults import Fault
+
+
+async def opened(addr, token, **settings):
+    provider = VaultProvider(VaultSettings(addr=addr, token=token, **settings))
+    await provider.open()
+    return provider
+
+
+async def test_one_node_alone_is_never_behind():
+    async with VaultServer() as server:
+        provider = await opened(server.url, server.root_token)
+        await provider.put("name", "canary-1")
+        assert (await provider.get_current("name")).version == "1"
+        assert (await provider.get_current("name", "1")).version == "1"
+        with pytest.raises(SecretNotFoundError):
+            await provider.get_current("absent")
+        assert not await provider.may_lag()
+        await provider.aclose()
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_the_leader_is_asked_if_it_is_of_the_cluster(known):
+    """A token goes to no address that is not configured, whatever a node calls its leader."""
+    async with VaultServer() as leader, VaultServer(root_token=leader.root_token) as standby:
+        await (writer := await opened(leader.url, leader.root_token)).put("name", "canary-new")
+        await (other := await opened(standby.url, standby.root_token)).put("name", "canary-old")
+        body = f'{{"ha_enabled": true, "is_self": false, "leader_address": "{leader.url}/"}}'.encode()
+        standby.faults.add(Fault("status", status=200, body=body, prefix="/v1/sys/leader"))
+        reader = await opened(standby.url, standby.root_token, cluster_addrs=(leader.url,) if known else ())
+        assert (await reader.get("name")).field("key").equals("canary-old")
+        assert (await reader.get_current("name")).field("key").equals("canary-new" if known else "canary-old")
+        assert await reader.may_lag() is not known
+        for provider in (writer, other, reader):
+            await provider.aclose()
+
+
+async def test_a_node_that_does_not_tell():
+    """Then it may lag."""
+    async with VaultServer() as server:
+        server.faults.status(403, "permission denied", prefix="/v1/sys/leader")
+        provider = await opened(server.url, server.root_token)
+        await provider.put("name", "canary-1")
+        assert (await provider.get_current("name")).version == "1"
+        assert await provider.may_lag()
+        await provider.aclose()

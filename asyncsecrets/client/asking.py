@@ -46,11 +46,13 @@ class Asking:
                 await self._sleep(pause * (0.75 + 0.5 * self._jitter()))
             answer = await _asked(provider, key)
             doubt = self._known.doubt(key, answer)
-            # What cannot be told from a lag by itself is believed of who does not lag: asking again changes nothing.
-            if doubt is None or (doubt is not Doubt.BEHIND and not await _may_lag(provider)):
+            if doubt is None:
                 break
         else:
-            raise self._behind(provider, key, answer)
+            # What cannot be told from a lag by itself is believed of who says not to lag, but not at once: between us
+            # and a manager there may be others, who answer for it.
+            if doubt is Doubt.BEHIND or await _may_lag(provider):
+                raise self._behind(provider, key, answer)
         if isinstance(answer, Secret):
             return answer
         raise answer

@@ -367,6 +367,19 @@ class TestTheSecondQuestion:
 
         run(manager, main)
 
+    def test_who_says_not_to_lag_is_asked_again_all_the_same(self) -> None:
+        """Something between us and the manager may answer with what it said before."""
+        manager = LaggingCluster()
+        manager.alone = True
+
+        async def main(client: SecretsClient) -> None:
+            manager.get_current = manager.get  # type: ignore[method-assign]
+            manager.lag(0.3)
+            await client.put("NAME", "canary-1")
+            assert (await client.refresh("NAME")).equals("canary-1")
+
+        run(manager, main)
+
     def test_the_pauses_grow(self) -> None:
         manager = Lagging(NAME="canary-1")
 

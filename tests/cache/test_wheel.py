@@ -188,3 +188,19 @@ def _compare_early(wheel: Wheel[str], model: dict[str, float], until: float) -> 
     assert [due_times[key] for key in taken] == due[:2]
     for key in taken:
         del model[key]
+
+
+def test_a_list_that_another_thread_may_look_at_is_never_turned_round() -> None:
+    """A snapshot is made from any thread: what was taken hold of before a bucket's turn must still make sense."""
+    wheel: Wheel[str] = Wheel(SPAN)
+    for at in range(3):
+        for key in "abc":
+            wheel.add(f"{key}{at}", float(at), 0.5)
+    held, coming = wheel._buckets.copy(), wheel._coming
+    before = {at: list(bucket) for at, bucket in held.items()}
+    while wheel.pop(SPAN) is not None:
+        coming = wheel._coming
+        shown = coming[:]
+        wheel.pop_early(SPAN, 1)
+        assert {at: list(bucket) for at, bucket in held.items()} == before
+        assert coming == shown[: len(coming)]

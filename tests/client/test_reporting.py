@@ -259,9 +259,14 @@ def test_what_is_asked_for_twice_is_not_told_before() -> None:
     async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
         await client.get_many(NAMES)
         manager.failure, manager.of = denied, ("K3",)
-        await asyncio.sleep(INTERVAL / 2 + 10)
-        (first, *_) = log.take()
-        assert (first[0], " is stale: AccessDeniedError: " in first[1]) == ("WARNING", True)
+        asked = len(manager.calls)
+        while ("get", "K3") not in manager.calls[asked:]:
+            await asyncio.sleep(0.1)
+        await client.refresh("K0")
+        assert client.health() == WELL
+        await asyncio.sleep(1)
+        (line,) = log.take()
+        assert (line[0], " is stale: AccessDeniedError: " in line[1]) == ("WARNING", True)
         assert client.health() == Health("degraded", ("K3",), (), ("default",))
 
     played(story)
@@ -414,8 +419,9 @@ def test_evicted_for_a_denial_is_missing_at_once() -> None:
         await client.get_many(["K0", "K1"])
         manager.failure, manager.of = denied, ("K0",)
         await asyncio.sleep(INTERVAL)
-        assert client.health() == Health("down", (), ("K0",), ("default",))
         assert log.levels() == ["ERROR"]
+        await client.refresh("K1")  # that others are answered does not bring it back
+        assert client.health() == Health("down", (), ("K0",), ("default",))
 
     played(story)
 
@@ -520,12 +526,35 @@ def test_closing_is_no_trouble() -> None:
     async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
         await client.get("K0")
         manager.gate = asyncio.Event()
-        reading = asyncio.ensure_future(client.get("K1"))
+        waiting = [asyncio.ensure_future(client.get("K1")), asyncio.ensure_future(client.put("K2", "canary-2"))]
         await settled()
-        await client.aclose()
-        await asyncio.gather(reading, return_exceptions=True)
+        closing = asyncio.ensure_future(client.aclose())
+        await settled()
+        manager.failure = down
+        manager.gate.set()  # the write, which closing waits for, fails
+        await closing
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(outcome, AsyncSecretsError) for outcome in outcomes)
         await settled()
         assert (log.take(), client.health()) == ([], WELL)
+
+    played(story)
+
+
+def test_when_nothing_is_left_it_is_told_once_more() -> None:
+    """The first line says that others are served still."""
+
+    async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
+        await client.get("K0")
+        await asyncio.sleep(100)
+        await client.get("K1")
+        manager.failure = down
+        await asyncio.sleep(INTERVAL + STALE + 10)
+        (first, last) = [text for level, text in log.take() if level == "ERROR"]
+        assert " cannot serve 1 secret (K0): " in first
+        assert ", 1 value held meanwhile. " in first
+        assert " still cannot serve 2 secrets (K0, K1): " in last
+        assert "held meanwhile" not in last
 
     played(story)
 
@@ -576,14 +605,17 @@ def test_a_line_is_said_in_no_requests_context() -> None:
         handler, logger = Contexts(), logging.getLogger("asyncsecrets")
         logger.addHandler(handler)
         try:
-            request.set("mine")
+            await client.get("K0")
             manager.failure = down
-            await fails(client, "K0")
+            await asyncio.sleep(INTERVAL / 2 + 10)
+            request.set("mine")
+            client.invalidate("K0")  # which ends the trouble, here and now
+            await settled()
         finally:
             logger.removeHandler(handler)
 
     played(story)
-    assert seen == ["none"]
+    assert seen == ["none", "none"]
 
 
 def test_what_a_client_says_of_itself_may_be_asked_from_any_thread() -> None:

@@ -9,6 +9,7 @@ request alive, and be counted to it. So all of them run in a context of their ow
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import warnings
 import weakref
@@ -108,7 +109,9 @@ def retrieve(task: asyncio.Future[Any]) -> None:
 
     An exception that is no ``Exception`` is for the program and not for them: the loop's handler hears of it.
     """
-    error = None if task.cancelled() else task.exception()
+    error: BaseException | None = None
+    with contextlib.suppress(asyncio.CancelledError):  # asked for even so: the task lets go of it, and of its traceback
+        error = task.exception()
     if error is not None and not isinstance(error, Exception):
         report(error, task)
 
@@ -120,7 +123,9 @@ def report(error: BaseException, task: asyncio.Future[Any]) -> None:
     """
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return
-    context = {"message": f"{type(error).__name__} ended a task of asyncsecrets", "exception": error, "task": task}
+    name = task.get_name() if isinstance(task, asyncio.Task) else "an answer"
+    # Without the task itself: Python 3.12 would call the handler in the task's context, which this may be called in.
+    context = {"message": f"{type(error).__name__} ended {name}", "exception": error}
     task.get_loop().call_exception_handler(context)
 
 

@@ -135,6 +135,7 @@ _UNDONE: Final = {
     "node is not active": _STANDBY,
     "no active Vault instance": (UnavailableError, _NO_ACTIVE),
     "active cluster node not found": (UnavailableError, _NO_ACTIVE),
+    "active node not found": (UnavailableError, _NO_ACTIVE),
     "locked by an administrator": (UnavailableError, _LOCKED),
     "locked namespace": (UnavailableError, _LOCKED),
     "key being too large": (InvalidNameError, "the name is longer than the server's storage accepts"),
@@ -149,6 +150,7 @@ _OF_ONE_NODE: Final = (
     "node is not active",
     "no active Vault instance",
     "active cluster node not found",
+    "active node not found",
 )
 
 
@@ -165,8 +167,9 @@ def _server_fault(call: Call, answer: Answer) -> AsyncSecretsError:
     undone = next((error for text, error in _UNDONE.items() if text in texts), None)
     if undone is not None:
         return make(*undone, call)
-    if call.operation == "login" and "missing role_id" in texts:
-        return make(AuthenticationError, "Vault refused the login: it has no role_id; check approle_role_id", call)
+    refused = next((why for part, why in _BROKEN_LOGINS.items() if part in texts), None)
+    if call.operation == "login" and refused is not None:
+        return make(AuthenticationError, f"Vault refused the login: {refused}", call)
     message = f"Vault failed with HTTP {answer.status}; see its log"
     return make(UnavailableError, message, call, outcome_unknown=call.writes)
 
@@ -193,6 +196,14 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
     return None
 
 
+# What the server calls its own fault, and is that of who logs in.
+_BROKEN_LOGINS: Final = {
+    "missing role_id": "it has no role_id; check approle_role_id",
+    "client's certificate: x509: certificate has expired or is not yet valid": (
+        "the client certificate has expired or is not valid yet; replace it (client_cert), or set the clocks right"
+    ),
+    "client's certificate": "it cannot verify the client certificate; check client_cert, and cert_role",
+}
 _LOGINS: Final = {
     "missing secret_id": (
         "Vault refused the login: the role wants a secret id, and none was sent; set approle_secret_id "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from asyncsecrets.testing.vault_server._crypto import Certificate, load_certificate
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from asyncsecrets.testing.vault_server.core import Context
 
 _NO_MATCH = "invalid certificate or no client certificate supplied"
+_LAPSED = "failed to verify client's certificate: x509: certificate has expired or is not yet valid"
 
 
 @dataclass(slots=True)
@@ -51,9 +53,9 @@ class CertificateRole:
             "display_name": self.display_name,
         }
 
-    def accepts(self, certificate: Certificate, now: float) -> bool:
+    def accepts(self, certificate: Certificate) -> bool:
         trusted = self.trusted
-        if trusted is None or not certificate.not_before <= now <= certificate.not_after:
+        if trusted is None:
             return False
         if trusted.der != certificate.der and not (trusted.is_ca and trusted.issued(certificate)):
             return False
@@ -97,9 +99,10 @@ class CertificateMethod(AuthMethod):
         if call.operation != "update":
             raise Refused(405, "unsupported operation")
         certificate = _presented(call)
+        _check_lifetime(certificate, call.now)
         wanted = call.text("name")
         candidates = ((name, role) for name, role in self._roles.items() if not wanted or name == wanted)
-        name, role = next(((n, r) for n, r in candidates if r.accepts(certificate, call.now)), ("", None))
+        name, role = next(((n, r) for n, r in candidates if r.accepts(certificate)), ("", None))
         if role is None:
             raise Refused(400, _NO_MATCH)
         meta = {
@@ -117,6 +120,19 @@ class CertificateMethod(AuthMethod):
         if _presented(call).der != token.certificate:
             raise Refused(400, "client identity during renewal not matching client identity used during login")
         return self._roles.renewal_limit(token.role)
+
+
+def _check_lifetime(certificate: Certificate, now: float) -> None:
+    """Refuse, as a fault of the server's own, as Go's verification ends there before any role is looked at."""
+    if certificate.not_before <= now <= certificate.not_after:
+        return
+    early = now < certificate.not_before
+    bound = f"before {_moment(certificate.not_before)}" if early else f"after {_moment(certificate.not_after)}"
+    raise Refused(500, f"{_LAPSED}: current time {_moment(now)} is {bound}")
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _config(call: Call) -> Reply:

@@ -19,6 +19,9 @@ from asyncsecrets.providers.vault.errors import Answer, Call, blames_token, erro
 CANARY = "canary-body"
 KEY = ConnectionKey("h", 1, True, True, None, None, None)
 FAILED = "1 error occurred:\n\t* {}\n\n"
+UNVERIFIED = "failed to verify client's certificate"
+LAPSED = "certificate has expired or is not yet valid: current time"
+DATE = "2026-06-30T13:43:34Z"
 POLICY = "1 error occurred:\n\t* permission denied\n\n"
 
 
@@ -112,6 +115,7 @@ def test_read(status, body, kind):
         (500, texts(FAILED.format("put failed due to value being too large")), errors.UnsupportedOperationError, False),
         (500, texts(FAILED.format("put failed due to key being too large")), errors.InvalidNameError, False),
         (500, texts("local node not active but active cluster node not found"), errors.UnavailableError, False),
+        (500, texts("node not active but active node not found"), errors.UnavailableError, False),
         (500, texts("Vault is in standby mode"), errors.UnavailableError, False),
         (503, texts("no active Vault instance found"), errors.UnavailableError, False),
         (503, texts("node is not active"), errors.UnavailableError, False),
@@ -150,6 +154,10 @@ def test_write(status, body, kind, unknown):
         (403, texts(POLICY), errors.AuthenticationError),
         (429, b"", errors.RateLimitedError),
         (500, texts("missing role_id"), errors.AuthenticationError),
+        (500, texts(f"{UNVERIFIED}: x509: {LAPSED} 2026-07-10T15:43:19Z is after {DATE}"), errors.AuthenticationError),
+        (500, texts(f"{UNVERIFIED}: x509: {LAPSED} 2026-06-10T15:43:19Z is before {DATE}"), errors.AuthenticationError),
+        (500, texts(f"{UNVERIFIED}: x509: too many intermediates"), errors.AuthenticationError),
+        (500, texts(f"Post https://cluster.test: x509: {LAPSED} 2026-07-10T15:43:19Z"), errors.UnavailableError),
         (500, texts("internal error"), errors.UnavailableError),
         (503, texts("Vault is sealed"), errors.UnavailableError),
     ],

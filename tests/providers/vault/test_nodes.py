@@ -220,6 +220,7 @@ async def test_a_node_that_says_nothing_is_left_by_the_next_read(provider_at):
 REFUSALS = [
     (503, "Vault is sealed"),
     (500, "local node not active but active cluster node not found"),
+    (500, "node not active but active node not found"),
     (503, "no active Vault instance found"),
     (500, "Vault is in standby mode"),
     (472, ""),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,26 @@ async def test_a_strangers_certificate_may_be_trusted_alone(tls: Tls, tmp_path: 
     pem = stranger.cert_chain_pems[0].bytes().decode()
     assert (await tls("auth/cert/certs/stranger", {"certificate": pem}))[0] == 204
     assert (await tls("auth/cert/login", {}, files))[0] == 200
+
+
+@pytest.mark.parametrize(("days", "bound"), [(-40_000, "before"), (400_000, "after")])
+async def test_a_certificate_has_its_time(days: int, bound: str) -> None:
+    """Outside of it the login is a fault of the server's own, in the words of Go's verification."""
+    now = [time.time()]
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with (
+        VaultServer(tls=True, clock=lambda: now[0]) as server,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
+        ask = Tls(server, session)
+        await ask("sys/auth/cert", {"type": "cert"})
+        await ask("auth/cert/certs/any", {"certificate": Path(server.ca_file).read_text()})
+        web = server.client_certificate("web")
+        now[0] += days * 86400
+        status, body = await ask("auth/cert/login", {}, web)
+    assert status == 500
+    words = r"failed to verify client's certificate: x509: certificate has expired or is not yet valid: current time "
+    assert re.fullmatch(words + rf"\S+Z is {bound} \S+Z", body["errors"][0])
 
 
 async def test_a_renewal_needs_the_same_certificate(tls: Tls) -> None:

@@ -9,7 +9,9 @@ those that are for no entry. From both together, at any moment and without looki
 
 A name whose value has ended is *lost*. If nothing was answered while it failed, its trouble is the whole source's, and
 the first answer to anybody lifts it: it can be asked for again. If others were answered meanwhile, or it was denied,
-its trouble is its own, and only an answer about itself lifts it, or an hour in which nobody asked for it.
+its trouble is its own, and only an answer about itself lifts it, or an hour in which nobody asked for it. A name that
+is required is missing until it is answered itself, whatever becomes of others and however long nobody asks; and the
+answer that there is no such secret does not make it one that can be served.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from asyncsecrets.errors import (
 __all__ = ["Cause", "Condition", "Kind", "State", "Trouble", "is_answer"]
 
 State = Literal["unknown", "fresh", "degraded", "down"]
-Kind = Literal["unreachable", "credentials", "denied", "configuration", "nonsense"]
+Kind = Literal["unreachable", "credentials", "denied", "configuration", "nonsense", "absent"]
 
 _MOST: Final = 10_000  # names that are remembered of each sort; the oldest leave first
 _MISSED_FOR: Final = 3_600.0  # seconds after which nobody misses a name that nobody asks for
@@ -122,6 +124,10 @@ class Condition:
         return "fresh" if answered else "unknown"
 
     @property
+    def _faults(self) -> tuple[dict[Key, Fault], ...]:
+        return self.stale, self.lost, self.own, self._ended
+
+    @property
     def has_answered(self) -> bool:
         """Whether the source has ever answered."""
         return self._answered_at > -math.inf
@@ -147,11 +153,11 @@ class Condition:
         self.call = None
         if self.lost:
             for key, fault in self.lost.items():
-                _remember(self._ended, key, fault)
+                _remember(self.own if key in self._required else self._ended, key, fault)
             self.lost = {}
         if self.own and now >= self._look_through_at:
             self._look_through_at = now + 60.0
-            self.own = {key: fault for key, fault in self.own.items() if now - fault.last < _MISSED_FOR}
+            self.own = {key: fault for key, fault in self.own.items() if self._is_missed(key, fault, now)}
         self._settle()
 
     def call_failed(self, error: BaseException) -> None:
@@ -166,13 +172,24 @@ class Condition:
 
     def forget(self, key: Key) -> None:
         """``key`` has a new value, or is rightly gone."""
-        for faults in (self.stale, self.lost, self.own, self._ended):
+        for faults in self._faults:
             faults.pop(key, None)
         self._settle()
 
     def dropped(self, key: Key) -> None:
         """``key``'s value was taken out of the cache."""
         self.stale.pop(key, None)
+        self._settle()
+
+    def absent(self, key: Key, error: BaseException) -> None:
+        """The manager says that there is no ``key``: an answer like any other, unless it is required."""
+        self.answered()
+        if key not in self._required:
+            self.forget(key)
+            return
+        fault = next((faults.pop(key) for faults in self._faults if key in faults), Fault(self._clock(), self._clock()))
+        self._note(fault, cause_of(error), self._clock())
+        _remember(self.own, key, fault)
         self._settle()
 
     def failed(self, key: Key, error: BaseException, ends: float | None) -> None:
@@ -212,11 +229,12 @@ class Condition:
         """``key`` has no value and could not be had. It matters if it had one before, or is required."""
         for faults in (self.lost, self.own, self._ended):
             fault = faults.pop(key, None)
-            if fault is not None and now - fault.last < _MISSED_FOR:
-                return fault
             if fault is not None:
-                return Fault(now, now)
+                return fault if self._is_missed(key, fault, now) else Fault(now, now)
         return Fault(now, now) if key in self._required else None
+
+    def _is_missed(self, key: Key, fault: Fault, now: float) -> bool:
+        return key in self._required or now - fault.last < _MISSED_FOR
 
     def _lose(self, key: Key, fault: Fault) -> None:
         denied = fault.cause is not None and fault.cause.kind == "denied"
@@ -256,4 +274,6 @@ def _kind(error: BaseException) -> Kind:
         return "credentials"
     if isinstance(error, AccessDeniedError):
         return "denied"
+    if isinstance(error, SecretNotFoundError):
+        return "absent"
     return "configuration" if isinstance(error, ConfigError) else "nonsense"

@@ -38,6 +38,7 @@ _REMEDIES: Final[dict[Kind, str]] = {
     "credentials": "give it credentials that are valid",
     "denied": "if that is a mistake, allow it at the manager",
     "configuration": "correct the configuration and start the program again",
+    "absent": "create it there, or restore it",
     "nonsense": "see what has changed at the manager, or at a proxy before it",
 }
 
@@ -102,6 +103,20 @@ class Reporter(Observer[Key, Secret]):
         with self._rotations.own():
             yield
 
+    @contextmanager
+    def uncached(self, key: Key) -> Iterator[None]:
+        """What is fetched in here is ``key`` for one reader, and the cache hears nothing of it."""
+        try:
+            yield
+        except SecretNotFoundError as error:
+            self.absent(key, error, None)
+            raise
+        except AsyncSecretsError as error:
+            self.failed(key, error, None)
+            raise
+        if not self.condition.at_ease:
+            self.forget(key)
+
     def forget(self, key: Key) -> None:
         """``key`` was deleted by this process."""
         self.condition.forget(key)
@@ -141,8 +156,8 @@ class Reporter(Observer[Key, Secret]):
 
     def absent(self, key: Key, error: BaseException, previous: Secret | None) -> None:
         """The manager says that there is no ``key``."""
-        self.condition.answered()
-        self.forget(key)
+        self.condition.absent(key, error)
+        self._look_soon()
         if previous is not None and isinstance(error, SecretNotFoundError):
             self._rotations.gone(key, str(error))
 

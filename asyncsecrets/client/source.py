@@ -173,7 +173,9 @@ class Source:
     async def _read_through(self, route: Route) -> Secret:
         set_out(under(self, route.key))  # it is shared with nobody, and so has no flight
         try:
-            return self.views.of(await self._fetch(route.key), route)
+            with self.reporter.uncached(route.key):
+                secret = await self._fetch(route.key)
+            return self.views.of(secret, route)
         except SecretNotFoundError as error:
             absent = error.with_traceback(None)  # which holds this frame
         return self.views.absent(absent, route)

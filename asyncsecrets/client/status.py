@@ -72,7 +72,7 @@ class Health:
     Required are ``hosted_keys`` and what was given to ``warm_up``. For probes: degraded is still able to serve.
 
     A source that nobody has asked is no worse than fresh. What is wrong with a question (no such secret, no such name,
-    a conflict) says nothing of a source.
+    a conflict) says nothing of a source; a secret that is required and not there is missing all the same.
     """
 
     state: Literal["fresh", "degraded", "down"]

@@ -357,6 +357,106 @@ def test_a_required_name_that_cannot_be_had_is_down(how: str) -> None:
 
 
 @pytest.mark.parametrize("failure", [down, denied, nonsense])
+@pytest.mark.parametrize("max_stale", [0.0, 1.0])
+def test_a_required_name_that_has_ended_is_missing_until_it_is_answered_itself(
+    failure: Failure, max_stale: float
+) -> None:
+    """Also where it had no time to fail twice; that another is renewed meanwhile, or nobody asks for it, is no cure."""
+
+    async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
+        await client.get_many(["K0", "K1"])
+        manager.failure, manager.of = failure, ("K0",)
+        await asyncio.sleep(INTERVAL + 1)
+        for _ in range(10):
+            await client.refresh("K1")
+            assert client.peek("K0") is None
+            assert client.health() == Health("down", (), ("K0",), ("default",))
+            await asyncio.sleep(INTERVAL)
+        assert log.levels()[-1] == "ERROR"
+        manager.failure = None
+        await client.get("K0")
+        await settled()
+        assert (log.levels(), client.health()) == (["INFO"], WELL)
+
+    played(story, max_stale=max_stale, hosted_keys=["K0", "K1"])
+
+
+def test_after_an_outage_each_required_name_is_missing_until_it_is_answered() -> None:
+    """What is not required can be asked for again, and counts as missing no longer."""
+
+    async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
+        await client.warm_up(["K0", "K1"])
+        await client.get_many(["K2", "K3"])
+        manager.failure = down
+        await asyncio.sleep(2 * INTERVAL + STALE)
+        assert set(client.health().missing) == {"K0", "K1", "K2", "K3"}
+        manager.failure = None
+        await client.get("K2")
+        assert set(client.health().missing) == {"K0", "K1"}
+        await client.get("K0")
+        assert client.health() == Health("down", (), ("K1",), ("default",))
+        await client.get("K1")
+        await settled()
+        assert (log.levels()[-2:], client.health()) == (["ERROR", "INFO"], WELL)
+
+    played(story)
+
+
+@pytest.mark.parametrize("how", ["removed", "never there", "deleted by us"])
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_required_name_that_is_not_there_is_missing(how: str, cached: bool) -> None:
+    """The manager is well, and the program is not: down, with its name, until somebody puts it there."""
+
+    async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
+        client._sources["default"]._keeps = cached
+        names = ["K0"] if how == "never there" else ["K0", "K1"]
+        await client.get_many(names)
+        if how == "deleted by us":
+            await client.delete("K1")
+        else:
+            manager.remove("K1")
+        await asyncio.sleep(2 * INTERVAL)
+        if how == "deleted by us":
+            assert client.health() == WELL  # nobody has missed it
+        for _ in range(2):
+            with pytest.raises(SecretNotFoundError):
+                await client.get("K1")
+            await client.refresh("K0")
+            assert client.health() == Health("down", (), ("K1",), ("default",))
+            await asyncio.sleep(3_600 + INTERVAL)
+        status = status_of(client)
+        assert (status.last_error, status.missing) == ("SecretNotFoundError", ("K1",))
+        level, text = next(line for line in log.take() if line[0] == "ERROR")
+        assert text.startswith(f"{HEAD} cannot serve 1 secret (K1): SecretNotFoundError: ")
+        assert text.endswith("; create it there, or restore it")
+        manager.set("K1", "canary-2")
+        await client.get("K1")
+        await settled()
+        assert (log.levels()[-1], client.health()) == ("INFO", WELL)
+
+    played(story, hosted_keys=["K0", "K1"])
+
+
+@pytest.mark.parametrize("failure", [down, denied, nonsense])
+def test_a_required_name_is_missing_where_nothing_is_cached(failure: Failure) -> None:
+    """Each read asks the manager; that of another name is no cure."""
+
+    async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
+        client._sources["default"]._keeps = False
+        await client.get_many(["K0", "K1"])
+        manager.failure, manager.of = failure, ("K0",)
+        await fails(client, "K0")
+        await client.get("K1")
+        assert client.health() == Health("down", (), ("K0",), ("default",))
+        manager.failure = None
+        await client.get("K0")
+        await settled()
+        assert (log.levels(), client.health()) == (["ERROR", "INFO"], WELL)
+
+    played(story, hosted_keys=["K0", "K1"])
+
+
+@pytest.mark.parametrize("failure", [down, denied, nonsense])
 def test_the_trouble_of_one_name_is_not_over_when_others_are_answered(failure: Failure) -> None:
     """It is stale, and later missing, until it can be had itself."""
 

@@ -36,15 +36,20 @@ class Event(Enum):
 
 
 class _Overdue(Generic[K]):
-    """An entry past its refresh interval. ``retry_at`` is never while a renewal is under way."""
+    """An entry past its refresh interval. ``retry_at`` is never while a renewal is under way.
 
-    __slots__ = ("expires_at", "failures", "key", "retry_at")
+    ``not_before`` is what the backend told it to wait for, and ``held_until`` the same with its jitter: together with
+    others it may come from the one on, and that the backend answers somebody else brings it no nearer than the other.
+    """
+
+    __slots__ = ("expires_at", "failures", "held_until", "key", "not_before", "retry_at")
 
     def __init__(self, key: K, expires_at: float) -> None:
         self.key = key
         self.retry_at = _NEVER
         self.expires_at = expires_at
         self.failures = 0
+        self.not_before = self.held_until = -_NEVER
 
 
 class Schedule(Generic[K]):
@@ -76,16 +81,22 @@ class Schedule(Generic[K]):
     def renew(self, key: K, now: float) -> None:
         """An entry has a new value: its next renewal is one interval from now.
 
-        If renewing it had failed, the backend is back: what else failed is tried again at once, and not when its own
+        If renewing it had failed, the backend is back: what else failed is tried again soon, and not when its own
         backoff ends.
         """
         if self.failures(key) and self._failing:
             self._failing = False
-            for overdue in self._overdue.values():
-                if overdue.failures and now < overdue.retry_at < _NEVER:
-                    self._retry(overdue, now)
+            self._cut_backoffs(now)
         self.end(key)
         self._wheel.add(key, now, 1.0)
+
+    def _cut_backoffs(self, now: float) -> None:
+        """Retry what failed within the first backoff, each at a moment of its own; but what was told to wait, waits."""
+        for overdue in self._overdue.values():
+            if overdue.failures and now < overdue.retry_at < _NEVER:
+                soon = max(overdue.held_until, now + self._policy.backoff[0] * self._jitter())
+                if soon < overdue.retry_at:
+                    self._retry(overdue, soon)
 
     def end(self, key: K) -> None:
         """An entry is gone. It must be scheduled or overdue."""
@@ -108,12 +119,13 @@ class Schedule(Generic[K]):
         overdue.failures += 1
         self._failing = True
         jitter = self._jitter()
-        self._retry(overdue, now + max(wait * (1.0 + _ON_TOP * jitter), ceiling * (0.5 + 0.5 * jitter)))
+        overdue.not_before, overdue.held_until = now + wait, now + wait * (1.0 + _ON_TOP * jitter)
+        self._retry(overdue, max(overdue.held_until, now + ceiling * (0.5 + 0.5 * jitter)))
         self._drop_dead_alarms()
 
     def hasten(self, key: K, now: float) -> None:
-        """An entry's value is in doubt: its renewal is due now, and its life ends ``max_stale`` from now, if not
-        before.
+        """An entry's value is in doubt: its renewal is due now, or when the backend will have it asked for again, and
+        its life ends ``max_stale`` from now, if not before.
 
         It must be scheduled or overdue.
         """
@@ -122,7 +134,7 @@ class Schedule(Generic[K]):
             self._wheel.forget(key)
             overdue = self._overdue[key] = _Overdue(key, now + self._policy.max_stale)
             self._alarm(overdue.expires_at, overdue)
-        self._retry(overdue, now)
+        self._retry(overdue, max(now, overdue.not_before))
 
     def again(self, now: float) -> None:
         """Whoever carried out the renewals under way is gone: they are due again."""
@@ -173,7 +185,8 @@ class Schedule(Generic[K]):
         """Up to ``most`` entries to be renewed along with one that is due: the next ones, within half an interval.
 
         They have the same interval from then on, so this makes their renewals earlier once, and fewer for good. After a
-        failure it is those whose retries come next, which the failure of one call had put at moments of their own.
+        failure it is those whose retries come next, which the failure of one call had put at moments of their own,
+        except who was told to wait longer.
         """
         company = self._pop_retries(now + _COMPANY_WITHIN * self._policy.backoff[1], now, most)
         early = self._wheel.pop_early(now + _COMPANY_WITHIN * self._policy.refresh_interval, most - len(company))
@@ -190,7 +203,7 @@ class Schedule(Generic[K]):
             overdue = alarm[2]
             if self._overdue.get(overdue.key) is not overdue:
                 continue
-            if overdue.retry_at == alarm[0] and now < overdue.expires_at:
+            if overdue.retry_at == alarm[0] and overdue.not_before <= now < overdue.expires_at:
                 overdue.retry_at = _NEVER
                 company.append(overdue.key)
             else:

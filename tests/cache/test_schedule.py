@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import pytest
 
 from asyncsecrets.cache.policy import CachePolicy
@@ -157,11 +160,51 @@ def test_what_failed_is_tried_again_when_the_backend_is_back() -> None:
     for _ in range(6):
         of.failed("a", 1024.0)
         of.failed("b", 1024.0)
-    assert of.due_times()["b"] > 1025.0
+    assert of.due_times()["b"] > 1040.0
     of.renew("a", 1025.0)
-    assert of.due_times()["b"] == 1025.0
+    assert of.due_times()["b"] == 1026.0
     assert of.due_times()["c"] == float("inf")  # its renewal is under way
-    assert drain(of, 1025.0) == [(Event.RENEW, "b")]
+    assert drain(of, 1026.0) == [(Event.RENEW, "b")]
+
+
+def test_those_who_are_brought_forward_do_not_come_in_one_moment() -> None:
+    """Within the first backoff, each at a moment of its own."""
+    of = Schedule(CachePolicy(refresh_interval=1024.0), random.Random(7).random)
+    keys = [str(number) for number in range(200)]
+    for key in ["first", *keys]:
+        of.begin(key, 0.0)
+    drain(of, 1024.0)
+    for key in ["first", *keys]:
+        for _ in range(8):
+            of.failed(key, 1024.0)
+    of.renew("first", 1025.0)
+    due = of.due_times()
+    assert all(1025.0 <= due[key] <= 1026.0 for key in keys)
+    tenths = Counter(int(10 * (due[key] - 1025.0)) for key in keys)
+    assert max(tenths.values()) < 40
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+def test_what_was_told_to_wait_waits(jitter: float) -> None:
+    """Whoever else is answered meanwhile, or whatever becomes of its value; only its own backoff is cut short."""
+    said = [jitter]
+    of = Schedule(CachePolicy(refresh_interval=1024.0), lambda: said[0])
+    for key in ("first", "told", "longer", "doubted"):
+        of.begin(key, 0.0)
+    drain(of, 1024.0)
+    for _ in range(7):  # from now on the backoff is between half a minute and a whole one
+        of.failed("told", 1024.0)
+    for key in ("first", "told", "doubted"):
+        of.failed(key, 1024.0, wait=10.0)
+    of.failed("longer", 1024.0, wait=100.0)
+    of.renew("first", 1025.0)
+    of.hasten("doubted", 1026.0)
+    due = of.due_times()
+    assert due["told"] == 1034.0 + 5.0 * jitter
+    assert due["longer"] == 1124.0 + 50.0 * jitter
+    assert due["doubted"] == 1034.0
+    assert of.pop_company(1033.9, 5) == []
+    assert sorted(of.pop_company(1034.0, 5)) == ["doubted", "told"]  # told at the same time, in one call
 
 
 def test_company_is_the_next_to_be_due() -> None:
@@ -189,12 +232,13 @@ def test_company_after_a_failure_is_who_failed_too() -> None:
         of.begin(key, 0.0)
     drain(of, 20.0)
     of.failed("a", 20.0)
-    of.failed("b", 20.0, wait=5.0)
-    of.failed("c", 20.0, wait=50.0)
+    of.failed("b", 20.0)
+    of.failed("b", 20.0)  # half a second later than the first
+    of.failed("c", 20.0, wait=5.0)
     assert drain(of, 20.5) == [(Event.RENEW, "a")]
     assert of.pop_company(20.5, 5) == ["b"]
-    assert of.pop_company(20.5, 5) == []
-    assert drain(of, 70.0) == [(Event.RENEW, "c")]
+    assert of.pop_company(20.5, 5) == []  # that one was told to wait
+    assert drain(of, 25.0) == [(Event.RENEW, "c")]
 
 
 def test_company_is_not_who_is_past_its_life() -> None:

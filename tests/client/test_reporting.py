@@ -426,7 +426,7 @@ def test_a_required_name_that_is_not_there_is_missing(how: str, cached: bool) ->
             await asyncio.sleep(3_600 + INTERVAL)
         status = status_of(client)
         assert (status.last_error, status.missing) == ("SecretNotFoundError", ("K1",))
-        level, text = next(line for line in log.take() if line[0] == "ERROR")
+        text = next(text for level, text in log.take() if level == "ERROR")
         assert text.startswith(f"{HEAD} cannot serve 1 secret (K1): SecretNotFoundError: ")
         assert text.endswith("; create it there, or restore it")
         manager.set("K1", "canary-2")

@@ -19,7 +19,10 @@ TEXTS = {
     "sentences": (SENTENCE * 20_000)[:MEGABYTE],
     "JSON in JSON": json.dumps(json.dumps([SENTENCE, {"k": 1}] * 12_000))[:MEGABYTE],
     "percent-encoded": quote(SENTENCE * 10_000)[:MEGABYTE],
+    "backslashes": "\\" * MEGABYTE,
 }
+HIT = "sk-canary-in-the-middle"
+LEAVES = {f"key{i}": f"val {i:05}" for i in range(50_000)}
 
 
 def _milliseconds(work: Callable[[], object]) -> float:
@@ -31,7 +34,7 @@ def _milliseconds(work: Callable[[], object]) -> float:
     return min(times) * 1000
 
 
-def _record(masking: RedactionFilter, argument: str) -> Callable[[], object]:
+def _record(masking: RedactionFilter, argument: object) -> Callable[[], object]:
     return lambda: masking.filter(logging.makeLogRecord({"msg": "request %s took %d ms", "args": (argument, 12)}))
 
 
@@ -62,3 +65,22 @@ def main() -> None:
         large = [_milliseconds(_record(masking, text)) for text in TEXTS.values()]
         shown = "".join(f"{milliseconds:21.1f} ms" for milliseconds in large)
         print(f"{count:>8} {small:9.1f} us{shown}{taken:9.0f} us, {size:6.0f} B")
+    _print_places()
+
+
+def _print_places() -> None:
+    known.clear()
+    masking = RedactionFilter()
+    _remember(100)
+    handed_out(HIT)
+    print(f"\n{'with 100 values, 1 MB':<40} {'without one':>14} {'with one in it':>16}")
+    for kind, text in TEXTS.items():
+        hit = f"{text[:600_000]} {HIT} {text[600_000:]}"
+        _print(f"text, {kind}", *(_milliseconds(_record(masking, each)) for each in (text, hit)))
+        _print(f"argument, {kind}", *(_milliseconds(_record(masking, {"body": each})) for each in (text, hit)))
+    hits = LEAVES | {"key777": HIT}
+    _print("50,000 leaves", *(_milliseconds(_record(masking, leaves)) for leaves in (LEAVES, hits)))
+
+
+def _print(what: str, *milliseconds: float) -> None:
+    print(f"{what:<40}" + "".join(f"{taken:13.1f} ms" for taken in milliseconds))

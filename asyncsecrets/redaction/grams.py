@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Iterator
+from itertools import compress
 from typing import Final, Generic, Literal, TypeVar
 
 __all__ = ["Grams", "Needle"]
@@ -54,14 +55,14 @@ class _Crowd(Generic[N]):
             del self.places[place]
         self.count -= 1
 
-    def found(self, text: bytes, gram: bytes) -> Iterator[N]:
+    def found(self, text: bytes, gram: bytes, start: int = 0, end: int = sys.maxsize) -> Iterator[N]:
         places = list(self.places.items())
-        at = text.find(gram)
+        at = text.find(gram, start, end)
         while at >= 0:
             for (offset, size), alike in places:
                 if at >= offset:
                     yield from alike.get(text[at - offset : at - offset + size], ())
-            at = text.find(gram, at + 1)
+            at = text.find(gram, at + 1, end)
 
 
 def _place(needle: Needle, gram: bytes) -> tuple[int, int]:
@@ -129,8 +130,23 @@ class Grams(Generic[N]):
         for start in range(0, self._width, self._stride):
             end = len(text) - (len(text) - start) % self._width
             cut = memoryview(text)[start:end].cast(self._format)
-            for gram in self._owners.keys() & cut:  # of any iterable, in one call
-                yield from self._at(gram, text)
+            hits = self._owners.keys() & cut  # of any iterable, in one call
+            if len(hits) <= _FEW:
+                for gram in hits:
+                    yield from self._at(gram, text)
+            else:  # most of them by chance: to look around each costs less than to look for each
+                for at in compress(range(start, end, self._width), map(hits.__contains__, cut)):
+                    yield from self._around(at, text)
+
+    def _around(self, at: int, text: bytes) -> Iterator[N]:
+        """Those that have the gram at ``at``: of equal grams in a window, the first is the one that is known."""
+        gram = text[at : at + self._width]
+        owner = self._owners.get(self._read(gram)[0])
+        start = max(0, at - self._stride)
+        if isinstance(owner, _Crowd):
+            yield from owner.found(text, gram, start, at + self._width)
+        elif owner is not None and text.find(owner.data, max(0, start - owner.window), at + len(owner.data)) >= 0:
+            yield owner
 
     def _at(self, gram: int, text: bytes) -> Iterator[N]:
         owner = self._owners.get(gram)

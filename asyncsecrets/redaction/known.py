@@ -11,12 +11,13 @@ import re
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Final, Protocol, TypeVar
 
 from asyncsecrets.redaction import spelling
 from asyncsecrets.redaction.grams import Grams, Needle
 from asyncsecrets.redaction.parts import SHORTEST, parts
-from asyncsecrets.redaction.plain import encoded, flat, plain, plains
+from asyncsecrets.redaction.plain import Plain, encoded, flat, plain, plains
 from asyncsecrets.secret import MASK, Payload, Secret, on_member
 
 __all__ = ["Known", "handed_out", "holds_secrets", "known", "watch"]
@@ -24,9 +25,8 @@ __all__ = ["Known", "handed_out", "holds_secrets", "known", "watch"]
 _LIMIT: Final = 10_000
 _PARTS: Final = 4  # parts that are remembered per value, on an average
 _BOTH_WAYS: Final = 1 << 16  # bytes of text up to which what escapes seem to swallow is looked for as well
-_ANCHOR: Final = 3
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-_ESCAPE: Final = re.compile(rb"[%\\&]")
+_ESCAPES: Final = (b"%", b"\\", b"&")
 
 Text = TypeVar("Text", str, bytes)
 
@@ -134,78 +134,77 @@ class Known:
         if not self._parts or len(text) < SHORTEST:
             return set()
         data = encoded(text)
-        found = {form for view in _views(data) for grams in self._grams for form in grams.found(view)}
-        return found | {form for form in self._odd if form.pattern().search(data)} if self._odd else found
+        return self._found(data, Plain(data))
+
+    def _found(self, data: bytes, form: Plain) -> set[_Spelled]:
+        found = {needle for view in _views(data, form) for grams in self._grams for needle in grams.found(view)}
+        return found.union(one for one in self._odd if _has_odd(data, form, one))
 
     def mask(self, text: Text) -> Text:
         """Return ``text``, the very object if there is no value in it, with every form of every value masked;
         overlapping ones as one."""
-        found = self.found(text)
-        if not found:
+        if not self._parts or len(text) < SHORTEST:
             return text
         data = encoded(text)
-        masked = _masked(data, found)
-        if masked == data:
+        form = Plain(data)
+        found = self._found(data, form)
+        if not found or (masked := _masked(data, form, found)) == data:
             return text
-        return (
-            masked
-            if isinstance(text, bytes)
-            else masked.decode("utf-8", "replace" if b"\xef" in data else "surrogatepass")
-        )
+        if isinstance(text, bytes):
+            return masked
+        return masked.decode("utf-8", "replace" if b"\xef" in data else "surrogatepass")
 
 
-def _views(data: bytes) -> Iterator[bytes]:
+def _has_odd(data: bytes, form: Plain, odd: _Spelled) -> bool:
+    places = form.around(odd.data) if odd.data else []
+    if not odd.data or len(data) <= _BOTH_WAYS:
+        places = [(0, len(data))]
+    return any(odd.pattern().search(data, *place) for place in places)
+
+
+def _views(data: bytes, form: Plain) -> Iterator[bytes]:
     """What is looked through: the plain form; in text of a usual size also the form in which no escape is undone, for
     what looks like one may be none: the first letter of a value after a backslash."""
-    form = plain(data)
-    yield form
-    if len(data) <= _BOTH_WAYS and (raw := flat(data)) != form:
+    yield form.text
+    if len(data) <= _BOTH_WAYS and (raw := flat(data)) != form.text:
         yield raw
 
 
-def _masked(data: bytes, found: Iterable[_Spelled]) -> bytes:
+def _masked(data: bytes, form: Plain, found: Iterable[_Spelled]) -> bytes:
+    """Mask what was found, a stretch at a time."""
+    stretches: list[tuple[int, int, set[_Spelled]]] = []
+    around = [(*place, one) for one in found for place in (one.data and form.around(one.data)) or [(0, len(data))]]
+    for start, end, one in sorted(around, key=itemgetter(0)):
+        if stretches and start < stretches[-1][1]:
+            before, until, others = stretches.pop()
+            stretches.append((before, max(until, end), {*others, one}))
+        else:
+            stretches.append((start, end, {one}))
+    pieces, shown = [], 0
+    for start, end, ones in stretches:
+        pieces += [data[shown:start], _without_those(data[start:end], ones)]
+        shown = end
+    return b"".join([*pieces, data[shown:]])
+
+
+def _without_those(data: bytes, found: Iterable[_Spelled]) -> bytes:
     spans: list[tuple[int, int]] = []
     for form in found:
-        places = _places(form, data)
-        if not places and _ESCAPE.search(data):  # escaped in a way that the pattern does not know
+        spans += _matches(form.pattern(), data)
+    masked = _without(data, spans)
+    if any(sign in data for sign in _ESCAPES):
+        left = plain(masked)
+        if any(form.data in left for form in found):  # escaped in a way that the pattern does not know
             return MASK.encode()
-        spans += places
-    return _without(data, spans)
+    return masked
 
 
-def _places(form: _Spelled, data: bytes) -> list[tuple[int, int]]:
-    if len(data) > _BOTH_WAYS and form.base64 is None:
-        places = _literal(encoded(form.part.value), data)
-        if places and form.data not in plain(_without(data, places)):
-            return places  # most often it is not escaped at all, and a pattern for large text is slow
-        if places := _near_anchors(form, data):
-            return places
-    return _matches(form.pattern(), data, 0, len(data))
-
-
-def _near_anchors(form: _Spelled, data: bytes) -> list[tuple[int, int]]:
-    """The places around what no escape changes in a value, if there is enough of that."""
-    value = encoded(form.part.value)
-    anchor, reach = spelling.anchor(value), spelling.LONGEST * len(value)
-    near = _literal(anchor, data) if len(anchor) >= _ANCHOR else []
-    return [span for at, _ in near for span in _matches(form.pattern(), data, max(0, at - reach), at + reach)]
-
-
-def _matches(pattern: re.Pattern[bytes], data: bytes, start: int, end: int) -> list[tuple[int, int]]:
+def _matches(pattern: re.Pattern[bytes], data: bytes) -> list[tuple[int, int]]:
     places = []
-    match = pattern.search(data, start, end)
+    match = pattern.search(data)
     while match is not None:
         places.append(match.span())
-        match = pattern.search(data, match.start() + 1, end)  # they may overlap
-    return places
-
-
-def _literal(value: bytes, data: bytes) -> list[tuple[int, int]]:
-    places = []
-    at = data.find(value)
-    while at >= 0:
-        places.append((at, at + len(value)))
-        at = data.find(value, at + 1)
+        match = pattern.search(data, match.start() + 1)  # they may overlap
     return places
 
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import marshal
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Any, Final, Self, TypeVar, cast
 
 from asyncsecrets.redaction import errors
 from asyncsecrets.redaction.known import known
 from asyncsecrets.secret import Secret
 
-__all__ = ["Shown", "can_be_shown", "mask", "refilled", "text_of"]
+__all__ = ["Shown", "can_be_shown", "look", "mask", "refilled", "text_of"]
 
 T = TypeVar("T")
 
 _DEEPEST: Final = 40
+_SLICED: Final = frozenset({dict, list, tuple})
+_LARGE: Final = 1 << 15  # characters
+_MARGIN: Final = 1 << 13
+_LARGE_WITHIN: Final = 4  # levels of collections with few members
+_SMALL: Final = 16
+_SLICE: Final = 512  # members
+_SLICE_MARGIN: Final = 1 << 10
+_CHUNK: Final = 64
 _SIMPLE: Final = frozenset({int, float, bool, type(None)})
 _SILENT: Final = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.TracebackType, Secret)
 
@@ -48,11 +58,80 @@ def mask(value: T) -> T:
     them is masked. Another object that shows a value in its ``str`` or ``repr`` is replaced by that text. For
     structlog, loguru, error trackers and whatever else is no ``logging.Handler``. Never raises.
     """
+    return cast("T", look(value)[0])
+
+
+def look(value: object) -> tuple[object, object]:
+    """Return ``value`` masked; and that to be printed in its place where only what meets it is to be looked for:
+    the same, or without the middle of what is long in it and was looked through."""
     if type(value) is str:
-        return known.mask(value)  # type: ignore[type-var]  # the one T that there is here
-    if type(value) in _SIMPLE and not known.found(str(value)):
-        return value
-    return cast("T", _Walk().of(value)) if len(known) and _may_show(value) else value
+        masked = known.mask(value)
+        return masked, ends(masked)
+    if not len(known):
+        return value, value
+    return _look_at_each(value) if _has_large(value) else _look_at_all(value)
+
+
+def ends(text: str, margin: int = _MARGIN) -> str:
+    """Return ``text`` without its middle."""
+    return text if len(text) < 4 * margin else f"{text[:margin]}\0{text[-margin:]}"
+
+
+def _has_large(value: Any, levels: int = _LARGE_WITHIN) -> bool:
+    """Whether it is a small collection of what is better looked through by itself."""
+    if not levels or type(value) not in _SLICED or len(value) > _SMALL:
+        return False
+    items = value.values() if type(value) is dict else value
+    return any(_is_large(item) or _has_large(item, levels - 1) for item in items)
+
+
+def _is_large(value: Any) -> bool:
+    return (type(value) is str and len(value) >= _LARGE) or (type(value) in _SLICED and len(value) > _SLICE)
+
+
+def _look_at_each(value: Any) -> tuple[object, object]:
+    """The members by themselves; what begins in one and ends in another is left in what is printed."""
+    if type(value) is not dict:
+        looks = [look(item) for item in value]
+        same = all(masked is item for (masked, _), item in zip(looks, value, strict=True))
+        kind = type(value)
+        return value if same else kind(masked for masked, _ in looks), kind(short for _, short in looks)
+    entries = [(look(key), look(item)) for key, item in value.items()]
+    same = all(key[0] is old and item[0] is value[old] for (key, item), old in zip(entries, value, strict=True))
+    masked, short = ({key[i]: item[i] for key, item in entries} for i in (0, 1))
+    return value if same else masked, short
+
+
+def _look_at_slices(value: Any) -> tuple[object, object]:
+    """Many members some hundreds at a time: only those among which there is a value are gone through one by one."""
+    kind, items = type(value), list(value.items() if type(value) is dict else value)
+    slices = [kind(items[start : start + _SLICE]) for start in range(0, len(items), _SLICE)]
+    looks = [_look_at_all(part, 0) for part in slices]
+    masked = value
+    new: list[Any] = [masked for masked, _ in looks]
+    if any(part is not old for part, old in zip(new, slices, strict=True)):
+        masked = kind(chain.from_iterable(part.items() if kind is dict else part for part in new))
+    texts = [short[1:-1] for _, short in looks if isinstance(short, Shown)]
+    if len(texts) < len(looks):
+        return masked, masked
+    text = ", ".join(ends(text, _SLICE_MARGIN) for text in texts)
+    return masked, Shown(text, text)
+
+
+def _look_at_all(value: object, large: int = _LARGE) -> tuple[object, object]:
+    try:
+        text, shows_all = _written(value)
+        found = bool(known.found(text))
+    except Exception:  # noqa: BLE001  # keys that JSON has not, circles, depths: whoever goes through it will see
+        text, shows_all, found = "", False, True
+    if found and _is_large(value):
+        return _look_at_slices(value)
+    masked = _Walk().of(value) if found else value
+    if not shows_all or len(text) < large:
+        return masked, masked
+    if found and known.found(text := repr(masked)):  # it takes several members to make the value
+        return masked, masked
+    return masked, Shown(ends(text), ends(text))
 
 
 def text_of(value: object) -> str:
@@ -85,9 +164,19 @@ def _try(show: Callable[[object], str], value: object) -> str:
 
 def _may_show(value: object) -> bool:
     try:
-        return bool(known.found(_written(value)))
+        return bool(known.found(_written(value)[0]))
     except Exception:  # noqa: BLE001  # keys that JSON has not, circles, depths: whoever goes through it will see
         return True
+
+
+def _written(value: Any) -> tuple[str, bool]:
+    """All that is in ``value``, and whether that is its ``repr``."""
+    try:
+        marshal.dumps(value, 2)  # only what is of builtin types, without circles: it tells soonest
+        text = repr(value)
+    except ValueError:
+        return _as_json(value), False
+    return (text, True) if "<memory" not in text else (_as_json(value), False)
 
 
 def _opened(value: object) -> object:
@@ -105,7 +194,7 @@ def _opened(value: object) -> object:
     return [text_of(value), _repr_of(value), _attributes(value) if _is_record(value) else None]
 
 
-_written: Final = json.JSONEncoder(ensure_ascii=False, default=_opened).encode
+_as_json: Final = json.JSONEncoder(ensure_ascii=False, default=_opened).encode
 
 
 def _is_silent(value: object) -> bool:
@@ -170,8 +259,12 @@ class _Walk:
     def _each(self, items: Iterable[object]) -> list[object] | None:
         """The items masked, or None if none of them had to be."""
         before = list(items)
-        after = [self.of(item) for item in before]
+        chunks = (before[start : start + _CHUNK] for start in range(0, len(before), _CHUNK))
+        after = [item for chunk in chunks for item in self._chunk(chunk)]
         return after if any(new is not old for new, old in zip(after, before, strict=True)) else None
+
+    def _chunk(self, items: list[object]) -> list[object]:
+        return [self.of(item) for item in items] if len(items) < _CHUNK or _may_show(items) else items
 
     def _mapping(self, value: Mapping[Any, Any]) -> object:
         keys, items = self._each(value.keys()), self._each(value.values())

@@ -10,12 +10,24 @@ from __future__ import annotations
 
 import json
 import re
+import string
+from bisect import bisect_left, bisect_right
+from itertools import accumulate, pairwise
 from typing import Final
 
-__all__ = ["encoded", "flat", "plain", "plains"]
+__all__ = ["Plain", "encoded", "flat", "plain", "plains"]
 
 _LAYERS: Final = 4  # of escapes over one another
-_NUMBERED: Final = re.compile(rb"\\[uUx]")
+_NUMBERED: Final = (b"%", b"&", b"\\u", b"\\U", b"\\x")
+_DIGITS: Final = bytes(0x30 if chr(code) in string.hexdigits else 0x25 if code == 0x25 else 0x2E for code in range(256))
+_MASKS: Final = bytes(0 if code == 0x25 else 0xFF for code in range(256))
+_KEPT: Final = bytes.maketrans(b"\0", b"\\")
+
+_PIECE: Final = 1 << 13
+_NEAR: Final = 128
+# More characters than any escape has, none of which begins one, nor escapes what does; or more backslashes than any
+# number of layers puts before an escape.
+_CALM: Final = re.compile(rb"(?:[^%\\&]|\\++[^uUx\\%&]|%(?!25|26|5[cC])[0-9a-fA-F]{2}){16}|\\{64}(?=\\)")
 
 # What a backslash escapes by a letter is that letter in the plain form; a plus is a blank in forms and queries.
 _SAME: Final = bytes.maketrans(b"+\n\r\t\b\f", b" nrtbf")
@@ -28,17 +40,16 @@ def encoded(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
 
 
-def flat(data: bytes) -> bytes:
-    """Return ``data`` as ``plain`` would without undoing any escape."""
-    if data.isascii():
-        return data.translate(_SAME, b"\0")
-    return data.decode("latin-1").encode().translate(_SAME, b"\0")
+def flat(data: bytes, lost: bytes = b"\0") -> bytes:
+    """Return ``data`` as ``plain`` would without undoing any escape, and without the bytes ``lost``."""
+    data = data.translate(_SAME, lost)
+    return data if data.isascii() else data.decode("latin-1").encode()
 
 
 def plain(data: bytes) -> bytes:
     """Return the plain form of ``data``."""
-    if b"%" not in data and b"&" not in data and not _NUMBERED.search(data):
-        return flat(data.replace(b"\\", b""))
+    if not any(sign[-1:] in data and sign in data for sign in _NUMBERED):
+        return flat(data, b"\0\\")
     text = data.decode("latin-1")
     for _ in range(_LAYERS):
         if "%" not in text and "\\" not in text:
@@ -47,6 +58,33 @@ def plain(data: bytes) -> bytes:
     if "&" in text:
         text = _unmarked(text)
     return text.encode("utf-8", "surrogatepass").translate(_SAME, b"\0")
+
+
+class Plain:
+    """The plain form ``text`` of ``data``, made piece by piece, so that a place in it can be told in ``data``."""
+
+    def __init__(self, data: bytes) -> None:
+        self._cuts = _cuts(data)
+        pieces = [plain(data[start:end]) for start, end in pairwise(self._cuts)]
+        self._starts = [0, *accumulate(map(len, pieces))]
+        self.text = b"".join(pieces)
+
+    def around(self, form: bytes) -> list[tuple[int, int]]:
+        """Return the stretches of ``data`` in which all is that comes to ``form``, and the character on each side."""
+        found = []
+        at = self.text.find(form)
+        while at >= 0:
+            first = max(bisect_right(self._starts, at - 1) - 1, 0)
+            last = min(bisect_left(self._starts, at + len(form) + 1), len(self._cuts) - 1)
+            found.append((self._cuts[first], self._cuts[last]))
+            at = self.text.find(form, max(at + 1, self._starts[last] - len(form) + 1))
+        return found
+
+
+def _cuts(data: bytes) -> list[int]:
+    """Where to cut: no escape reaches over that."""
+    calm = (_CALM.search(data, at, at + _NEAR) for at in range(_PIECE, len(data), _PIECE))
+    return [0, *(match.end() for match in calm if match), len(data)]
 
 
 def plains(value: str | bytes) -> set[bytes]:
@@ -59,10 +97,21 @@ def plains(value: str | bytes) -> set[bytes]:
 
 def _unescaped(text: str) -> str:
     """Undo one layer. Only the escapes by number are left for the codec; backslashes before anything else just go."""
-    if "\\" in text:
-        text = text.replace("\0", "").replace("\\u", "\0u").replace("\\U", "\0U").replace("\\x", "\0x")
-        text = text.replace("\\", "").replace("\0", "\\")
-    return text.replace("%", "\\x").encode("latin-1", "backslashreplace").decode("unicode_escape", "ignore")
+    data = text.encode("latin-1", "backslashreplace")
+    if b"\\" in data:
+        data = data.translate(None, b"\0").replace(b"\\x", b"%")
+        data = data.replace(b"\\u", b"\0u").replace(b"\\U", b"\0U").translate(_KEPT, b"\\")
+    try:
+        return data.replace(b"%", b"\\x").decode("unicode_escape")
+    except UnicodeDecodeError:
+        return _sound(data).replace(b"%", b"\\x").decode("unicode_escape", "ignore")
+
+
+def _sound(data: bytes) -> bytes:
+    """Leave out the percent signs that escape nothing: the codec passes over those one by one, slowly."""
+    kept = data.translate(_DIGITS).replace(b"%00", b"...").translate(_MASKS)
+    both = int.from_bytes(data) & int.from_bytes(kept)
+    return both.to_bytes(len(data)).translate(None, b"\0")
 
 
 def _unmarked(text: str) -> str:

@@ -9,14 +9,12 @@ from typing import Any, Final
 
 from asyncsecrets.redaction import errors
 from asyncsecrets.redaction.known import known, watch
-from asyncsecrets.redaction.leaves import can_be_shown, mask, refilled, text_of
+from asyncsecrets.redaction.leaves import Shown, can_be_shown, look, mask, refilled, text_of
 from asyncsecrets.secret import MASK
 
 __all__ = ["RedactionFilter"]
 
 _OURS: Final = frozenset(logging.makeLogRecord({}).__dict__) - {"exc_text", "stack_info"} | {"asctime"}
-_LARGE: Final = 1 << 15
-_MARGIN: Final = 1 << 13
 
 
 class RedactionFilter(logging.Filter):
@@ -77,8 +75,8 @@ def _mask_message(record: logging.LogRecord) -> None:
         record.msg = text_of(record.msg)
     if not record.args:
         return
-    record.args = _arguments(record.args)
-    message = _message(_shortened(record))
+    record.args, short = _arguments(record)
+    message = _message(short)
     if message is None:
         record.msg = _Template(text_of(record.msg))
     elif known.found(message):  # it takes both, it and an argument, to make the value
@@ -94,11 +92,21 @@ def _message(record: logging.LogRecord) -> str | None:
         return None
 
 
-def _arguments(arguments: Any) -> Any:
-    if type(arguments) is not tuple:
-        return mask(arguments)
-    masked = tuple(mask(argument) for argument in arguments)
-    return masked if any(new is not old for new, old in zip(masked, arguments, strict=True)) else arguments
+def _arguments(record: logging.LogRecord) -> tuple[Any, logging.LogRecord]:
+    """The arguments masked; and the record with those in which only what meets the message is left to be found."""
+    arguments: Any = record.args
+    if type(arguments) is tuple:
+        looks = [look(argument) for argument in arguments]
+        masked: Any = tuple(masked for masked, _ in looks)
+        masked = masked if any(new is not old for new, old in zip(masked, arguments, strict=True)) else arguments
+        short: Any = tuple(short for _, short in looks)
+    else:
+        masked, short = look(arguments)
+        if isinstance(short, Shown):  # it is no mapping
+            short = masked if "%(" in text_of(record.msg) else (short,)
+    other = copy.copy(record)
+    other.args = short
+    return masked, other
 
 
 def _none_of(arguments: Any) -> Any:
@@ -110,24 +118,6 @@ def _none_of(arguments: Any) -> Any:
 
 def _nothing_of(argument: Any) -> Any:
     return argument if isinstance(argument, int | float) else MASK
-
-
-def _shortened(record: logging.LogRecord) -> logging.LogRecord:
-    """The record without the middle of long arguments: they have been looked through, and only where they meet the
-    message may there be anything else."""
-    if type(record.args) is not tuple or all(len(_long(argument)) < _LARGE for argument in record.args):
-        return record
-    short = copy.copy(record)
-    short.args = tuple(_ends(argument) if _long(argument) else argument for argument in record.args)
-    return short
-
-
-def _long(argument: object) -> str:
-    return argument if isinstance(argument, str) and len(argument) >= _LARGE else ""
-
-
-def _ends(text: Any) -> str:
-    return f"{text[:_MARGIN]}\0{text[-_MARGIN:]}"
 
 
 def _mask_error(record: logging.LogRecord) -> None:

@@ -12,11 +12,9 @@ from typing import Final
 
 from asyncsecrets.redaction.plain import encoded
 
-__all__ = ["LONGEST", "anchor", "base64_cores", "base64_pattern", "pattern"]
+__all__ = ["base64_cores", "base64_pattern", "pattern"]
 
 _NEVER_ESCAPED: Final = frozenset(string.ascii_letters + string.digits + "._-")
-LONGEST: Final = 24
-"""Bytes that one of a value's may take when it is escaped, over and over."""
 
 _LETTERS: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f", "\0": "0", "\v": "v", "\a": "a"}
 _MARKUP: Final = {"<": "lt|#60", ">": "gt|#62", '"': "quot|#34|#x22", "'": "#39|#x27|apos"}
@@ -82,12 +80,6 @@ def _bytewise(data: bytes) -> bytes:
         else re.escape(data[i : i + 1])
         for i in range(len(data))
     )
-
-
-def anchor(value: bytes) -> bytes:
-    """Return the longest stretch of a value that no escape changes."""
-    stretches: list[bytes] = re.findall(rb"[A-Za-z0-9._-]*", value)
-    return max(stretches, key=len)
 
 
 def base64_cores(data: bytes) -> list[bytes]:

@@ -7,11 +7,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from asyncsecrets.redaction import RedactionFilter, handed_out, mask
+from asyncsecrets.redaction.grams import Grams, Needle
 from asyncsecrets.redaction.known import known
+from asyncsecrets.redaction.plain import Plain, encoded, plain
 from asyncsecrets.secret import MASK
 from tests.redaction.test_forms import FORMS
 
@@ -71,6 +74,30 @@ def test_a_value_in_whatever_form_is_not_in_what_is_shown(
     assert MASK in shown
     assert written not in shown.replace(MASK, "\0")
     assert value.strip() not in shown.replace(MASK, "\0")
+
+
+ESCAPES = st.sampled_from(
+    ["%", "25", "5c", "41", "\\", "a" * 20 + "\\" * 140, "u0041", "U0001F600", "x4", "&amp;", "quot;", "a" * 20, "é"]
+)
+
+
+@given(st.lists(ESCAPES, max_size=60).map("".join))
+def test_no_escape_is_cut(text: str) -> None:
+    """Piece by piece the plain form is what it is at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("asyncsecrets.redaction.plain._PIECE", 16)
+        assert Plain(encoded(text)).text == plain(encoded(text))
+
+
+@given(
+    st.lists(st.text("ab", min_size=7, max_size=12), min_size=9, max_size=40, unique=True), st.text("ab", min_size=60)
+)
+def test_of_many_that_are_alike_all_are_found(needles: list[str], text: str) -> None:
+    """Also where grams of many others are."""
+    grams = Grams[Needle](4, 4)
+    for needle in needles:
+        grams.add(Needle(needle.encode()))
+    assert {needle.data.decode() for needle in grams.found(text.encode())} == {one for one in needles if one in text}
 
 
 @given(VALUES, st.text(), st.text())

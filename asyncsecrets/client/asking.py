@@ -37,8 +37,14 @@ class Asking:
         self._jitter = jitter
         self._sleep = sleep
 
-    async def current(self, provider: Provider, key: Key) -> Secret:
-        """Return what ``key`` is now. Raises SecretNotFoundError, and UnavailableError for what stays behind."""
+    async def current(self, provider: Provider, key: Key, heard: SecretNotFoundError | None = None) -> Secret:
+        """Return what ``key`` is now. Raises SecretNotFoundError, and UnavailableError for what stays behind.
+
+        ``heard`` is an answer by which it has vanished: that is believed at once of who says not to lag. The cache asks
+        for it twice before it drops what is served.
+        """
+        if heard is not None and not await _may_lag(provider):
+            raise fresh(heard)
         doubt: Doubt | None = None
         answer: Secret | SecretNotFoundError
         for pause in _PAUSES:

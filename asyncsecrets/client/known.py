@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Final
 
 from asyncsecrets.cache.listener import Listener
+from asyncsecrets.client.routing import ENVIRONMENT
 from asyncsecrets.client.views import Key
 from asyncsecrets.errors import SecretNotFoundError
 from asyncsecrets.secret import Secret
@@ -35,6 +36,8 @@ class Doubt(Enum):
     """It is older than what is known."""
     UNSURE = "unsure"
     """It does not say how old it is, and is not what is known."""
+    VANISHED = "vanished"
+    """What was served a moment ago is absent: somebody has removed it, or a node has yet to hear of it."""
 
 
 class State(Enum):
@@ -106,7 +109,9 @@ class Floor:
             return None
         # What can be restored is not absent; but who deletes what is not there learns nothing of a version.
         recoverable = self.state is State.DELETED and _number(self.version) is not None
-        return Doubt.UNSURE if recoverable or self.state is State.WRITTEN else None
+        if recoverable or self.state is State.WRITTEN:
+            return Doubt.UNSURE
+        return Doubt.VANISHED if self.state is State.SEEN else None
 
     def of_version(self, secret: Secret) -> Doubt | None:
         """Judge a version that was asked for by itself: it may be old, but it must still be there."""
@@ -194,8 +199,7 @@ class Known:
             return self._of_version(floor, key[1], answer)
         if isinstance(answer, Secret):
             return (floor and floor.of_value(answer)) or self._of_served(key, answer.version, answer.created)
-        found = floor and floor.of_absence(answer)
-        return found or (self._of_served(key, answer.version, answer.created) if answer.version is not None else None)
+        return (floor and floor.of_absence(answer)) or self._of_served_and_absent(key, answer, floor)
 
     def _of_version(self, floor: Floor | None, version: str, answer: Secret | SecretNotFoundError) -> Doubt | None:
         if floor is None:
@@ -212,12 +216,25 @@ class Known:
             return None
         return Doubt.BEHIND
 
+    def _of_served_and_absent(self, key: str, answer: SecretNotFoundError, floor: Floor | None) -> Doubt | None:
+        """Judge that there is no current value, by the one that is served.
+
+        Without a version, it sounds the same from a node that has yet to hear of the secret.
+        """
+        if answer.version is not None:
+            return self._of_served(key, answer.version, answer.created)
+        served = self._entry(key)
+        if served is None or served.source == ENVIRONMENT or served.age >= self._window:
+            return None
+        is_news = answer.reason == "absent" and not (floor and floor.state.is_gone)
+        return Doubt.VANISHED if is_news else None
+
     def describe(self, name: str) -> str:
         """What is known of ``name``, for an error: which version, and since when."""
         floor, served = self._floor(name), self._entry(name)
         if floor is None:
-            version = served.version if served is not None else None
-            return f"this client has read version {version} already"
+            version = f"version {served.version}" if served is not None and served.version is not None else "it"
+            return f"this client has read {version} already"
         seconds = max(0.0, self._clock() + self._window - floor.until)
         return f"this client has {_DONE[floor.state].format(version=floor.version or '')} {seconds:.1f} s ago"
 

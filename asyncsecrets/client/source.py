@@ -11,13 +11,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 from asyncsecrets.cache import CachePolicy, SingleFlightCache, boot_time
+from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.asking import Asking
 from asyncsecrets.client.batching import Batcher
 from asyncsecrets.client.calls import Calls
 from asyncsecrets.client.connection import CLOSE_WITHIN, Connection
 from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
-from asyncsecrets.client.known import Known
+from asyncsecrets.client.known import Doubt, Known
 from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.routing import Route
 from asyncsecrets.client.verdicts import checked, verdict_of
@@ -264,7 +265,7 @@ class Source:
 
     async def _fetch(self, key: Key) -> Secret:
         name, version = (key, None) if isinstance(key, str) else key
-        loop = asyncio.get_running_loop()
+        loop, heard = asyncio.get_running_loop(), None
         began = loop.time()
         try:
             secret = await self.calls.told(name, self._ask(name, version, await self.calls.opened(name)))
@@ -272,11 +273,13 @@ class Source:
             if self.known.doubt(key, secret) is None:
                 return secret
         except SecretNotFoundError as error:
-            if self.known.doubt(key, error) is None:
+            doubt = self.known.doubt(key, error)
+            if doubt is None:
                 await self._missed(key, error)
                 raise
+            heard = fresh(error) if doubt is Doubt.VANISHED else None
         try:
-            return await self.current(key, spent=loop.time() - began)
+            return await self.current(key, spent=loop.time() - began, heard=heard)
         except SecretNotFoundError as error:
             await self._missed(key, error)
             raise
@@ -287,15 +290,15 @@ class Source:
         if self._environment is not None:
             await self._environment.open()  # looks whether the .env file has changed
 
-    async def current(self, key: Key, *, spent: float = 0.0) -> Secret:
+    async def current(self, key: Key, *, spent: float = 0.0, heard: SecretNotFoundError | None = None) -> Secret:
         """Ask for what is the truth now, whatever is cached: of the place that takes the writes, where that can be.
 
         ``spent``: seconds that went before; up to half of the time that there is counts as used. Raises
-        UnavailableError while the answers are behind what is known.
+        UnavailableError while the answers are behind what is known. ``heard``: see ``Asking.current``.
         """
         name = key if isinstance(key, str) else key[0]
         spent = min(spent, 0.5 * self.operations.gate.patience)  # some of it may have been waiting for one's turn
-        secret = await self.call(name, lambda provider: self._asking.current(provider, key), spent=spent)
+        secret = await self.call(name, lambda provider: self._asking.current(provider, key, heard), spent=spent)
         return self._checked(name, secret)
 
     def _checked(self, name: str, secret: Secret) -> Secret:

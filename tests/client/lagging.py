@@ -34,8 +34,18 @@ class Lagging(Able):
     async def get(self, name: str, version: str | None = None) -> Secret:
         if asyncio.get_running_loop().time() < self._until:
             await self._begin("get", name)
-            return await self._standby.get(name, version)
-        return await super().get(name, version)
+            return _by_loop_time(await self._standby.get(name, version))
+        return _by_loop_time(await super().get(name, version))
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
+        return _by_loop_time(await super().put(name, payload, cas=cas, token=token))
+
+
+def _by_loop_time(secret: Secret) -> Secret:
+    """``secret``, which ages as the loop's time passes."""
+    clock = asyncio.get_running_loop().time
+    payload = secret.reveal_bytes() if secret.is_binary else secret.reveal()
+    return Secret(payload, name=secret.name, version=secret.version, created=secret.created, clock=clock)
 
 
 class LaggingCluster(Lagging):
@@ -45,7 +55,7 @@ class LaggingCluster(Lagging):
 
     async def get_current(self, name: str, version: str | None = None) -> Secret:
         self.calls.append(("get_current", name))
-        return await MemoryProvider.get(self, name, version)
+        return _by_loop_time(await MemoryProvider.get(self, name, version))
 
     async def may_lag(self) -> bool:
         return not self.alone

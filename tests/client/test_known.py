@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from asyncsecrets.client import SecretsClient, known
 from asyncsecrets.client.known import Doubt, Known, is_older
 from asyncsecrets.errors import ConflictError, SecretNotFoundError, UnavailableError
+from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.secret import Secret
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.lagging import Lagging, LaggingBatches, LaggingCluster, Simple
@@ -248,6 +250,7 @@ class TestWhatWasServed:
 
         async def main(client: SecretsClient) -> None:
             await client.get("NAME")
+            await asyncio.sleep(61)  # what was read so long ago may well have been removed
             manager.lag(-1)
             manager.remove("NAME")
             with pytest.raises(SecretNotFoundError):
@@ -259,11 +262,16 @@ class TestWhatWasServed:
 
         run(manager, main)
 
-    def test_absent_and_never_known_is_absent_at_once(self) -> None:
-        manager = Lagging(NAME="canary-1")
+    @pytest.mark.parametrize("age", [0, 61])
+    def test_that_it_is_absent_is_believed_of_who_says_not_to_lag(self, age: float) -> None:
+        """And of anybody, about what was not read within the window."""
+        manager = Lagging(NAME="canary-1") if age else LaggingCluster(NAME="canary-1")
 
         async def main(client: SecretsClient) -> None:
+            if isinstance(manager, LaggingCluster):
+                manager.alone = True
             await client.get("NAME")
+            await asyncio.sleep(age)
             manager.remove("NAME")
             manager.calls.clear()
             with pytest.raises(SecretNotFoundError):
@@ -271,6 +279,51 @@ class TestWhatWasServed:
             assert manager.calls == [("get", "NAME")] * 2  # the second is the confirmation that ends an entry
 
         run(manager, main)
+
+    @pytest.mark.parametrize("kind", [Lagging, LaggingCluster, Simple])
+    @pytest.mark.parametrize("how", ["renewed", "refreshed", "forgotten"])
+    def test_what_somebody_else_has_just_made_does_not_vanish(self, kind: type[Any], how: str) -> None:
+        """Where one node has it and the next one not yet, neither *absent* nor the environment is the truth."""
+        manager = kind(NAME="canary-1")
+
+        async def main(clock: VirtualClock) -> None:
+            environ = {"NAME": "canary-of-the-environment"}
+            async with virtual_client(clock, manager, environ=environ, refresh_interval=1.0) as client:
+                read = await client.get("NAME")
+                if kind is Simple:
+                    manager.stale["NAME"] = MemoryProvider()._not_found("NAME", None)
+                else:
+                    manager._until = float("inf")  # its other node has nothing
+                if how == "renewed":
+                    await asyncio.sleep(5)
+                elif how == "forgotten" and kind is not Simple:  # of which nothing is known without its value
+                    client.invalidate("NAME")
+                    with pytest.raises(UnavailableError) if kind is Lagging else nullcontext():
+                        assert (await client.get("NAME")).equals("canary-1")
+                    return
+                elif kind is LaggingCluster:
+                    assert (await client.refresh("NAME")).equals("canary-1")  # who takes the writes knows
+                else:
+                    with pytest.raises(UnavailableError, match="still says that it is absent"):
+                        await client.refresh("NAME")
+                assert (await client.get("NAME")).equals("canary-1")
+                assert read.equals("canary-1")
+
+        in_virtual_time(main)
+
+    def test_who_lags_is_believed_when_the_window_ends(self) -> None:
+        """What somebody else has removed for good is served no longer than that."""
+        manager = Lagging(NAME="canary-1")
+
+        async def main(client: SecretsClient) -> None:
+            await client.get("NAME")
+            manager.remove("NAME")
+            await asyncio.sleep(58)
+            assert await says(client, field=None) == "canary-1"
+            await asyncio.sleep(70)
+            assert await says(client, field=None) == "absent"
+
+        run(manager, main, refresh_interval=5.0)
 
     def test_batches_are_judged(self) -> None:
         names = [f"N{number}" for number in range(5)]

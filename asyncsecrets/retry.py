@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from asyncsecrets.deadlines import Deadline, Limit
 from asyncsecrets.errors import DeadlineExceededError, ProviderError, UnavailableError
+from asyncsecrets.sending import Sending
 
 __all__ = ["Retry", "RetryPolicy", "may_retry"]
 
@@ -80,13 +81,14 @@ class Retry:
         paged: bool = False,
         due: float | None = None,
         decide: bool = False,
+        sending: Sending | None = None,
     ) -> T:
         """Await ``attempt()``, again after transient failures, and return what it returns.
 
         ``attempts`` overrides the policy's; ``paged`` says that it may take many calls; ``due`` is when, in the loop's
         time, it must have ended, where that is not the policy's deadline from now; ``decide``: that an attempt must
-        leave time to find out what became of it. Raises what the last attempt raised, with its ``attempts`` set, or
-        DeadlineExceededError.
+        leave time to find out what became of it; ``sending``: how far it has come, of a write. Raises what the last
+        attempt raised, with its ``attempts`` set, or DeadlineExceededError, of unknown outcome where a write was sent.
         """
         most = self.policy.attempts if attempts is None else attempts
         failed: list[ProviderError] = []  # at most one; a local variable would hold its own traceback
@@ -99,8 +101,8 @@ class Retry:
             deadline = Deadline(left)
         try:
             with deadline.limit() as limit:
-                if decide:
-                    attempt = partial(_leaving_time, attempt, limit.due, provider, name)
+                if decide and sending is not None:
+                    attempt = partial(_leaving_time, attempt, limit.due, provider, name, sending)
                 # The first attempt runs outside tenacity, which costs about as much as a tenth of a whole cold read.
                 try:
                     return await attempt()
@@ -112,7 +114,9 @@ class Retry:
         except TimeoutError:
             if not limit.expired:
                 raise
-        raise self._exceeded(provider, name, paged).after(made[0])
+        exceeded = self._exceeded(provider, name, paged)
+        exceeded.outcome_unknown = sending is not None and sending.out
+        raise exceeded.after(made[0])
 
     def _exceeded(self, provider: str, name: str | None, paged: bool) -> DeadlineExceededError:
         what = f"reading or writing {name!r}" if name is not None else "the operation"
@@ -167,8 +171,13 @@ class Retry:
         return max(jittered, asked + jitter * max(0.0, min(_ON_TOP * asked, _SPREAD * left)))
 
 
-async def _leaving_time(attempt: Callable[[], Awaitable[T]], due: float, provider: str, name: str | None) -> T:
-    """One attempt of a write, which is given up while there is time left to find out what became of it."""
+async def _leaving_time(
+    attempt: Callable[[], Awaitable[T]], due: float, provider: str, name: str | None, sending: Sending
+) -> T:
+    """One attempt of a write, which is given up while there is time left to find out what became of it.
+
+    If it was not sent there is nothing to find out, and the time is for another attempt.
+    """
     seconds = (1.0 - _RESERVE) * (due - asyncio.get_running_loop().time())
     try:
         async with asyncio.timeout(seconds) as limit:
@@ -176,6 +185,11 @@ async def _leaving_time(attempt: Callable[[], Awaitable[T]], due: float, provide
     except TimeoutError:
         if not limit.expired():
             raise
+    if not sending.out:
+        text = (
+            f"a write of {name!r} to {provider} was not sent within {seconds:.2g} s; is it reachable, logins included?"
+        )
+        raise DeadlineExceededError(text, provider=provider, name=name)
     raise UnavailableError(
         f"{provider} did not answer a write of {name!r} within {seconds:.2g} s",
         provider=provider,

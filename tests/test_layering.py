@@ -20,6 +20,7 @@ FLOORS = {
     "asyncsecrets.errands": 0,
     "asyncsecrets.loops": 0,
     "asyncsecrets.secret": 0,
+    "asyncsecrets.sending": 0,
     "asyncsecrets.cache": 1,
     "asyncsecrets.deadlines": 1,
     "asyncsecrets.opening": 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from asyncsecrets.cache.flight import fresh
@@ -17,6 +18,7 @@ from asyncsecrets.errors import AsyncSecretsError, ClosedError, ProviderError
 from asyncsecrets.loops import is_asked_to_end
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.retry import Retry
+from asyncsecrets.sending import Sending, followed
 
 __all__ = ["Calls"]
 
@@ -72,7 +74,8 @@ class Calls:
         if due is None:
             since = await self.opened(name)
             return await self.told(name, self.in_turn(name, attempt, since=since, spent=spent, paged=paged))
-        return await self.told(name, self._run(name, attempt, due=due, decide=decide))
+        with followed() as sending:
+            return await self.told(name, self._run(name, attempt, due=due, decide=decide, sending=sending))
 
     async def pause(self, seconds: float) -> bool:
         """Wait; or say False at once, where the write that asks would have no time left after it."""
@@ -140,7 +143,11 @@ class Calls:
         due: float | None,
         paged: bool = False,
         decide: bool = False,
+        sending: Sending | None = None,
     ) -> T:
+        if sending is not None:
+            attempt = partial(_presumed, sending, attempt)
+
         def once() -> Awaitable[T]:
             if not self._here():
                 raise ClosedError(f"source {self._source!r} has moved to another event loop")
@@ -149,7 +156,9 @@ class Calls:
 
         gate = self.operations.gate
         try:
-            result = await self._retry.run(once, provider=self._system, name=name, paged=paged, due=due, decide=decide)
+            result = await self._retry.run(
+                once, provider=self._system, name=name, paged=paged, due=due, decide=decide, sending=sending
+            )
         except ProviderError as error:
             if not (error.transient or error.outcome_unknown):
                 gate.answered()
@@ -171,3 +180,9 @@ class Calls:
     async def open(self, name: str | None = None) -> None:
         """Open the provider, within the deadline."""
         await self._retry.run(self._connection.open, provider=self._system, name=name, attempts=1)
+
+
+def _presumed(sending: Sending, attempt: Callable[[Provider], Awaitable[T]], provider: Provider) -> Awaitable[T]:
+    """One attempt of a write. A provider that does not tell when it sends is taken to send at once."""
+    sending.requests = 0 if getattr(provider, "tells_sending", False) else 1
+    return attempt(provider)

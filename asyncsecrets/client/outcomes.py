@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from asyncsecrets.client.source import Source
-from asyncsecrets.errors import DeadlineExceededError, ProviderError, WriteOutcomeUnknownError
+from asyncsecrets.errors import ProviderError, WriteOutcomeUnknownError
 from asyncsecrets.secret import Secret
 
 __all__ = ["is_undecided", "left_open", "undecided"]
 
 
 def is_undecided(error: ProviderError) -> bool:
-    """Whether a write that failed so may have been applied. A deadline of ours that ran out says nothing of what the
-    manager did."""
-    return error.outcome_unknown or isinstance(error, DeadlineExceededError)
+    """Whether a write that failed so may have been applied: it was sent, and what the manager did is not known."""
+    return error.outcome_unknown
 
 
 def undecided(source: Source, name: str, why: ProviderError | None) -> WriteOutcomeUnknownError:

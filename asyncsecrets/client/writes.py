@@ -199,7 +199,7 @@ async def _decided(source: Source, write: Put | Delete, lost: bool) -> Secret | 
         except ProviderError as error:
             # A conflict at the second try may be one with our own first try, which was applied after it was read back;
             # and what the second try meets says nothing of a first one that was not read back.
-            open_still = last_try and (write.is_known_again or isinstance(error, ConflictError))
+            open_still = last_try and (write.is_known_again or isinstance(error, ConflictError | DeadlineExceededError))
             if not (open_still or is_undecided(error)):
                 raise
             why = error

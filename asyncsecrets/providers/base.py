@@ -55,6 +55,11 @@ class Provider(Protocol):
     One that sends only so many requests at once says so with an ``int`` attribute ``concurrency``, read once it is
     open (without it: 100): no more operations are begun than that, for the time of one that waits for a connection
     would run. Each may make one request after another.
+
+    One that tells when a write is really sent says so with a true ``tells_sending``. In the task that calls it, it
+    calls ``asyncsecrets.sending.is_out()`` right before a request that may change something, and ``is_settled()``
+    once an answer says that nothing was. A write that is given up before the first is not of unknown outcome. Without
+    it a write is taken to be sent when it is called.
     """
 
     system: ClassVar[str]

@@ -20,7 +20,9 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.aws.kms import AwsKmsProvider
 from asyncsecrets.providers.aws.secrets_manager import AwsSecretsManagerProvider
 from asyncsecrets.providers.vault import VaultProvider
+from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.sending import is_out, is_settled
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.able import Able, operations
 from tests.client.support import Manager, in_virtual_time, value, virtual_client
@@ -131,6 +133,49 @@ def test_there_is_time_left_to_find_out(applies: bool) -> None:
             assert took < 10.0
             assert value(await client.get("NAME")) == "canary-new"
         assert [called for called, _ in manager.calls].count("put") == (1 if applies else 2)
+
+    in_virtual_time(main)
+
+
+class Telling(Mute):
+    """Tells how far each write has come, and goes no further than ``moment``."""
+
+    tells_sending = True
+
+    def __init__(self, moment: str) -> None:
+        super().__init__()
+        self.moment = moment
+
+    async def _before(self, operation: str, name: str) -> None:
+        self.calls.append((operation, name))
+        if self.mute and operation not in {"get", "versions", "metadata", "list"}:
+            if self.moment != "logs in":
+                is_out()
+            if self.moment == "logs in again":
+                is_settled()
+            await asyncio.sleep(3600.0)
+
+
+WRITES = ["put", "put with cas", "delete", "patch", "restore", "destroy", "delete_versions", "write_metadata"]
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+@pytest.mark.parametrize("moment", ["logs in", "logs in again", "is sent"])
+@pytest.mark.parametrize("operation", WRITES)
+def test_a_write_that_was_not_sent_was_not_applied(operation: str, moment: str, attempts: int) -> None:
+    """What the provider waits for when time is over decides: a login, also one after a refusal, or the answer."""
+
+    async def main(clock: VirtualClock) -> None:
+        manager = Telling(moment)
+        async with virtual_client(clock, manager, retry=RetryPolicy(attempts=attempts)) as client:
+            await client.get("NAME")
+            manager.mute = True
+            took, error = await timed(clock, EVERY[operation](client))
+            manager.mute = False
+        assert took <= 10.0 + 1e-6
+        assert isinstance(error, ProviderError)
+        assert type(error) is (WriteOutcomeUnknownError if moment == "is sent" else DeadlineExceededError)
+        assert error.outcome_unknown == (moment == "is sent")
 
     in_virtual_time(main)
 

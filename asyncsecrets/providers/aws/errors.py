@@ -80,7 +80,7 @@ class Call:
     @property
     def writes(self) -> bool:
         """Whether it may have been applied although no answer came."""
-        return self.operation in _WRITES
+        return is_write(self.operation)
 
     @property
     def action(self) -> str:
@@ -96,6 +96,11 @@ class Call:
         error = kind(self.says(text), provider=self.system, name=self.name)
         error.outcome_unknown = unknown and self.writes
         return error
+
+
+def is_write(operation: str) -> bool:
+    """Whether ``operation``, as AWS spells it, may change something."""
+    return operation in _WRITES
 
 
 def translate(call: Call, failure: BaseException) -> AsyncSecretsError:

@@ -63,6 +63,7 @@ class AwsSecretsManagerProvider:
     system: ClassVar[str] = SYSTEM
     batch_size: ClassVar[int] = 20
     idempotent_writes: ClassVar[bool] = True
+    tells_sending: ClassVar[bool] = True
     previous_version: ClassVar[str] = "AWSPREVIOUS"
 
     def __init__(self, settings: AwsSettings, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -27,6 +27,7 @@ from asyncsecrets.providers.aws.renewal import SigningCredentials, terse_renewal
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
 from asyncsecrets.providers.aws.transport import Transport
 from asyncsecrets.redaction import contain, contain_new
+from asyncsecrets.sending import is_settled
 
 __all__ = ["Connection"]
 
@@ -120,9 +121,11 @@ class Connection:
                 answer: dict[str, Any] = await method(**parameters)
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
             code = code_of(failure)
+            error = translate(call, failure)
+            if call.writes and code is not None and not getattr(error, "outcome_unknown", False):
+                is_settled()
             if code in unless:
                 return _Outcome()
-            error = translate(call, failure)
         else:
             return _Outcome(answer)
         if not self._transport.is_open:

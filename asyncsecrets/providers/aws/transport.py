@@ -18,10 +18,11 @@ from botocore.utils import get_environ_proxies
 from yarl import URL
 
 from asyncsecrets.errors import ClosedError
-from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError
+from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError, is_write
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
 from asyncsecrets.providers.sessions import forget_session, send_once
+from asyncsecrets.sending import is_out
 
 __all__ = ["Transport"]
 
@@ -81,6 +82,8 @@ class Transport:
             raise ClosedError(f"the {self._system} provider is not open")
         # Waiting for a connection is no part of the attempt: it says nothing about AWS.
         async with self._room:
+            if is_write(_operation(request.headers)):
+                is_out()
             return await self._exchange(session, request)
 
     async def _exchange(self, session: aiohttp.ClientSession, request: Any) -> AioAWSResponse:
@@ -119,6 +122,11 @@ class _Body:
 
     async def read(self) -> bytes:
         return self._body
+
+
+def _operation(signed: Mapping[str, str | bytes]) -> str:
+    target = signed.get("X-Amz-Target", "")
+    return (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
 
 
 def _headers(signed: Mapping[str, str | bytes]) -> dict[str, str]:

@@ -39,6 +39,7 @@ from asyncsecrets.providers.vault.paths import is_address, is_loopback, split_ad
 from asyncsecrets.providers.vault.replicas import Replicas
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.providers.vault.tls import TlsFiles
+from asyncsecrets.sending import is_out, is_settled
 
 __all__ = ["Sender", "Transport"]
 
@@ -151,6 +152,8 @@ class Transport:
         if way is None:
             way = _Way(node or self._nodes.choose(), steered=node is not None)
         outcome = await self._exchange(call, sender, way)
+        if call.writes and _did_nothing(outcome):
+            is_settled()
         if isinstance(outcome, _Failure):
             return await self._failed(call, sender, way, outcome)
         answer, location = outcome
@@ -167,6 +170,8 @@ class Transport:
         await self._slots.acquire()  # before the time starts: who waits for a connection has sent nothing yet
         failure: _Failure | None = None
         try:
+            if call.writes:
+                is_out()
             with self._deadline.limit():
                 async with session.request(
                     call.method,
@@ -327,6 +332,13 @@ class _Failure:
     error: AsyncSecretsError
     reach: Literal["none", "mute", "sent"]
     hung_up: bool
+
+
+def _did_nothing(outcome: tuple[Answer, str] | _Failure) -> bool:
+    """Whether a write has certainly changed nothing."""
+    if isinstance(outcome, _Failure):
+        return outcome.reach == "none"
+    return 300 <= outcome[0].status < 500 or (outcome[0].status >= 500 and cannot_serve(outcome[0]))
 
 
 def _reach(error: BaseException) -> Literal["none", "mute", "sent"]:

@@ -69,6 +69,7 @@ class VaultProvider:
 
     system: ClassVar[str] = SYSTEM
     guards_writes: ClassVar[bool] = True
+    tells_sending: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ def settings(proxy, environ=None, **more):
         region="eu-central-1",
         endpoint=proxy.url,
         attempt_timeout=2.0,
+        max_connections=4,  # the proxy asks moto for one thing at a time: whoever waits there has less time
         **more,
     )
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
-from asyncsecrets.errors import ProviderError
+from asyncsecrets.errors import ProviderError, UnavailableError
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.tokens import Token
+from asyncsecrets.providers.vault.calls import make
 from asyncsecrets.providers.vault.errors import Answer, Call, blames_token, errors_in
 from asyncsecrets.providers.vault.http import Transport
 from asyncsecrets.providers.vault.leader import Leader
 
 __all__ = ["VaultClient"]
+
+_CATCHES_UP: Final = 0.2  # seconds
+_NOT_THERE_YET: Final = "the node does not know the token of a login a moment ago; does it lag behind the active one?"
 
 
 class VaultClient:
@@ -36,9 +41,19 @@ class VaultClient:
         if answer.status < 300:
             token.served = True
             return answer
+        if answer.status == 403 and blames_token(answer) and self.tokens.is_new(token):
+            await asyncio.sleep(_CATCHES_UP)
+            answer = await self._of_new(call, token)
         if answer.status == 403 and blames_token(answer):
             return await self._again(call, answer, token)
-        token.served = token.served or _accepts_token(answer)
+        token.served = token.served or answer.status < 300 or _accepts_token(answer)
+        return answer
+
+    async def _of_new(self, call: Call, token: Token) -> Answer:
+        """The answer at the second showing of a token that the node may not have heard of."""
+        answer = await self._send(call, token)
+        if answer.status == 403 and blames_token(answer) and self.tokens.is_new(token):
+            raise make(UnavailableError, _NOT_THERE_YET, call)
         return answer
 
     async def _again(self, call: Call, answer: Answer, refused: Token) -> Answer:

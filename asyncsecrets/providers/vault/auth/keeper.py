@@ -10,6 +10,8 @@
   callers get the last failure, and the server gets nothing.
 * Some refusals look like the token's fault and are not (another namespace, a bound CIDR). So after a login that did not
   help the call that wanted it, the server is asked whether it knows the refused token; one that it knows stays.
+* The token of a login of less than a second ago, refused before it served anybody, may be unknown to a node that lags:
+  it is shown there once more, and then that is a transient failure. Only later it is refused for good.
 * A given token, whose lease nobody told, is looked up in the background a second after it was taken up.
 * A given token or a token file has no login to ask. A refused one is an error for the call that met the refusal; the
   next call offers it again, as a lagging replica may refuse a token that is good.
@@ -44,6 +46,7 @@ __all__ = ["TokenKeeper"]
 
 _LOOK_UP_AFTER = 1.0  # seconds; a script that is over by then never asks for the lease of the token it was given
 _REVOKE_TIMEOUT = 1.0  # seconds
+_KNOWN_WITHIN = 1.0  # seconds after a login by which every node of a cluster should know its token
 _MOST_ASKED_FOR = 60.0  # seconds; a longer Retry-After is cut to that
 _USELESS = (
     "logins succeed, but their tokens are refused at first use: check the namespaces, the role's bound CIDRs and its "
@@ -122,6 +125,12 @@ class TokenKeeper:
         if self._token is refused:
             self._refuse(refused)
         return await self.obtain()
+
+    def is_new(self, token: Token) -> bool:
+        """Whether it comes from a login of a moment ago, and has served nobody: another node may not know it yet."""
+        since = self._clock() - self._since_renewal
+        unproven = token is self._token and not token.served and not self._useless
+        return unproven and since < _KNOWN_WITHIN and not self._method.local
 
     def helped(self, useful: bool) -> None:
         """Note whether the call that ``replace`` was asked for got past the server's check of its new token."""

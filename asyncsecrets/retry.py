@@ -35,7 +35,8 @@ _RESERVE = 0.4  # of the time left when a write is tried; an attempt's own timeo
 class RetryPolicy:
     """``attempts`` in all, the first one included; ``deadline`` for the whole operation, logins, bodies and the
     reading back of an undecided write included (six times that for a list of names, which may have many pages);
-    ``backoff``: the ceiling of the first wait and of the longest. Seconds. Raises ValueError."""
+    a compare-and-set that was not answered is decided only where the manager's ``attempt_timeout`` fits into what is
+    left of it, for so long it may still arrive, and is of unknown outcome at once where it does not; ``backoff``: the ceiling of the first wait and of the longest. Seconds. Raises ValueError."""
 
     attempts: int = 3
     deadline: float = 10.0

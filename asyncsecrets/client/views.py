@@ -82,16 +82,17 @@ class Views:
             raise self._not_found(route, f"{route.name!r} is absent at source {route.source.name!r}")
         if route.member is not None:
             if not secret.has_field(route.member):  # raises for what is no JSON object: that is not absent, it is wrong
-                return self._absent_member(route)
+                return self._absent_member(secret, route, route.member)
             return secret.field(route.member) if route.field is None else secret.nested(route.member).field(route.field)
         return _chosen(secret, route.field, self._default_field())
 
-    def _absent_member(self, route: Route) -> Secret:
+    def _absent_member(self, secret: Secret, route: Route, member: str) -> Secret:
         found = self.stand_in(route.name) if route.environment else None
         if found is not None:
             return found
         where = f"{route.name!r} is not a member of the secret {route.entry!r} at source {route.source.name!r}"
-        raise self._not_found(route, f"{where}, nor in the environment" if route.environment else where)
+        nowhere = f"{where}, nor in the environment" if route.environment else where
+        raise self._not_found(route, f"{nowhere}: {_what_is_there(secret, member)}")
 
     def absent(self, error: SecretNotFoundError, route: Route) -> Secret:
         """Return what the environment has for a secret that is absent, or raise, naming both places."""
@@ -175,6 +176,15 @@ def _value(secret: Secret, default: str) -> Secret:
     if not secret.has_field(default):  # raises for what is no JSON object
         failure += f"; where none is named it is {default!r} (secret_field)"
     raise DecodeError(failure)
+
+
+def _what_is_there(secret: Secret, member: str) -> str:
+    """Which members there are instead of one that is not."""
+    try:
+        secret.field(member)
+    except DecodeError as error:
+        return str(error)
+    return f"{secret.name!r} has it"
 
 
 def remember(view: Secret) -> None:

@@ -214,12 +214,15 @@ class TestPrimarySecret:
             assert value(await client.get("C")) == "canary-c"
             assert value(await client.get("A")) == "canary-a"
             with pytest.raises(
-                SecretNotFoundError, match=r"'D' is not a member of the secret 'all'.*nor in the environment"
+                SecretNotFoundError,
+                match=r"'D' is not a member of the secret 'all'.*nor in the environment: .*it has 'A', 'B', 'NUMBER', 'NESTED'",
             ):
                 await client.get("D")
             with pytest.raises(SecretNotFoundError) as caught:
                 await client.get("secret://default/C")
             assert "environment" not in str(caught.value)
+            assert "it has 'A', 'B', 'NUMBER', 'NESTED'" in str(caught.value)  # names, and no value
+            assert "canary" not in str(caught.value)
 
     async def test_a_primary_secret_that_is_absent_is_every_member_absent(self) -> None:
         """The variable of the member stands in, never a variable that is called like the primary secret."""

@@ -35,8 +35,11 @@ _RESERVE = 0.4  # of the time left when a write is tried; an attempt's own timeo
 class RetryPolicy:
     """``attempts`` in all, the first one included; ``deadline`` for the whole operation, logins, bodies and the
     reading back of an undecided write included (six times that for a list of names, which may have many pages);
-    a compare-and-set that was not answered is decided only where the manager's ``attempt_timeout`` fits into what is
-    left of it, for so long it may still arrive, and is of unknown outcome at once where it does not; ``backoff``: the ceiling of the first wait and of the longest. Seconds. Raises ValueError."""
+    ``backoff``: the ceiling of the first wait and of the longest. Seconds. Raises ValueError.
+
+    A compare-and-set that was not answered may still arrive for as long as the manager's ``attempt_timeout``. It is
+    decided where that fits into the rest of ``deadline``; with a short one its outcome is unknown at once.
+    """
 
     attempts: int = 3
     deadline: float = 10.0

@@ -17,19 +17,18 @@ import os
 import random
 import weakref
 from collections.abc import Awaitable, Callable, Hashable
-from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from asyncsecrets.cache.absent import AbsentKeys
 from asyncsecrets.cache.clock import boot_time
 from asyncsecrets.cache.flight import Flight
+from asyncsecrets.cache.flights import Flights
 from asyncsecrets.cache.listener import Listener, Observer
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
-from asyncsecrets.errands import set_out
-from asyncsecrets.errors import ClosedError, UnavailableError, UnsupportedOperationError
-from asyncsecrets.loops import LoopBound, cancel_all, report, running_loop, spawn, warn_of_dropped, weakly
+from asyncsecrets.errors import ClosedError, UnsupportedOperationError
+from asyncsecrets.loops import LoopBound, cancel_all, running_loop, warn_of_dropped, weakly
 
 __all__ = ["SingleFlightCache"]
 
@@ -37,11 +36,10 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _ELSEWHERE = "this cache is in use on another running event loop; ask there, or use peek() for what is warm"
-_MOVED = "the cache was closed, or went to another event loop, while this value was being fetched"
 _CLOSE_WITHIN = 2.0  # seconds that a flight may take to notice that it is cancelled
 
 
-class SingleFlightCache(LoopBound, Generic[K, V]):
+class SingleFlightCache(LoopBound, Flights[K, V]):
     """A cache in front of ``fetch``, an async function from key to value.
 
     ``await cache.get(key)`` returns the value; a miss runs one *flight* for any number of callers, whether it
@@ -244,77 +242,7 @@ class SingleFlightCache(LoopBound, Generic[K, V]):
         failed. O(n), from any thread."""
         return self._schedule.states(self._clock())
 
-    # -- one flight
-
-    def _in_the_air(self, key: K) -> Flight[K, V] | None:
-        """The flight of ``key`` that is worth waiting for: not one that was cancelled and has yet to notice."""
-        flight = self._flights.get(key)
-        return None if flight is None or flight.task.cancelling() else flight
-
-    def _launch(self, key: K, loop: asyncio.AbstractEventLoop) -> Flight[K, V]:
-        flight: Flight[K, V] = Flight(key)
-        self._flights[key] = flight
-        self._running.add(flight)
-        self.stats.flights += 1
-        end = partial(self._flown, flight)
-        flight.task = spawn(self._fly(flight), name="asyncsecrets-flight", loop=loop, done=end)
-        return flight
-
-    async def _fly(self, flight: Flight[K, V]) -> None:
-        # Returns nothing: a task's repr shows its result, and a debug log shows the task's repr.
-        set_out(flight)
-        try:
-            value = await self._confirmed(flight)
-        except asyncio.CancelledError:
-            if flight.task.cancelling():
-                raise
-            self._land_failure(flight, _cut_short())  # what it waited for was cancelled, and it was not
-        except Exception as error:  # noqa: BLE001  # whatever fetch raises goes to whoever waits for it
-            self._land_failure(flight, error)
-        else:
-            self._land(flight, value)
-
-    async def _confirmed(self, flight: Flight[K, V]) -> V:
-        """Fetch; an answer that would end a living entry is asked for twice, ``policy.confirm_after`` seconds apart."""
-        try:
-            return await self._fetch(flight.key)
-        except Exception as error:
-            if not self._would_end_entry(flight, error):
-                raise
-        await asyncio.sleep(self.policy.confirm_after)
-        return await self._fetch(flight.key)
-
-    def _would_end_entry(self, flight: Flight[K, V], error: Exception) -> bool:
-        if self._flights.get(flight.key) is not flight or flight.key not in self._entries:
-            return False
-        return self._classify(error) in {Verdict.ABSENT, Verdict.DENIED}
-
-    def _flown(self, flight: Flight[K, V], task: asyncio.Task[None]) -> None:
-        """The task has ended. If it did so without landing, nobody may be left waiting, nor the entry unrenewed."""
-        is_ours = flight in self._running  # not if another loop has the cache by now
-        self._running.discard(flight)
-        if self._leave_record(flight):
-            self._retry_later(flight.key)
-        if task.cancelled():
-            flight.fail(_cut_short() if is_ours and not self._closed else ClosedError(_MOVED))
-        elif (error := task.exception()) is not None and not flight.fail(error):
-            report(error, task)
-
-    def _land(self, flight: Flight[K, V], value: V) -> None:
-        if self._leave_record(flight):
-            self._store(flight.key, value)
-        flight.resolve(value)
-
-    def _land_failure(self, flight: Flight[K, V], error: BaseException) -> None:
-        key = flight.key
-        verdict = self._classify(error)
-        value = self._stand_in(key, error) if verdict is Verdict.ABSENT and self._stand_in is not None else None
-        if value is not None:
-            self._land(flight, value)
-            return
-        if self._leave_record(flight):
-            self._remember_failure(key, verdict, error)
-        flight.fail(error)
+    # -- what a flight brings (asyncsecrets.cache.flights)
 
     def _remember_failure(self, key: K, verdict: Verdict, error: BaseException) -> None:
         self.stats.failures[verdict] += 1
@@ -334,14 +262,6 @@ class SingleFlightCache(LoopBound, Generic[K, V]):
     def _retry_later(self, key: K, wait: float = 0.0) -> None:
         self._schedule.failed(key, self._clock(), min(wait, self.policy.longest_wait))
         self._reschedule()
-
-    def _leave_record(self, flight: Flight[K, V]) -> bool:
-        """Take ``flight`` off the record; say whether it was on it. Nobody may join a flight that has landed."""
-        flights = self._flights  # another loop may put a new dict there at any moment
-        if flights.get(flight.key) is not flight:
-            return False
-        del flights[flight.key]
-        return True
 
     # -- the entries
 
@@ -442,10 +362,6 @@ class SingleFlightCache(LoopBound, Generic[K, V]):
         if self._renewer is not None:
             self._renewer.detach()
         self._renewer, self._flights, self._running = None, {}, set()
-
-
-def _cut_short() -> UnavailableError:
-    return UnavailableError("the fetch was cancelled before it was answered", provider="cache")
 
 
 _caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()

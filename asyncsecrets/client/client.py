@@ -7,7 +7,7 @@ import builtins
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -17,11 +17,11 @@ from asyncsecrets.client import changes, writes
 from asyncsecrets.client.administration import Administration
 from asyncsecrets.client.bulk import read_all
 from asyncsecrets.client.hot import Hot
+from asyncsecrets.client.looking import Looking
 from asyncsecrets.client.routing import Route, Router
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.sources import build_sources
-from asyncsecrets.client.status import Explanation, Health, SourceStatus, explain, health_of, status_of
-from asyncsecrets.client.watching import OnChange, Watchers
+from asyncsecrets.client.watching import Watchers
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig, load_config
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import (
@@ -29,11 +29,10 @@ from asyncsecrets.errors import (
     ConfigError,
     DecodeError,
     SecretNotFoundError,
-    UnsupportedOperationError,
 )
 from asyncsecrets.loops import LoopBound, running_loop, warn_of_dropped
-from asyncsecrets.providers.base import Lister, Provider, VersionInfo, VersionLister
-from asyncsecrets.references import check_name, check_prefix
+from asyncsecrets.providers.base import Provider
+from asyncsecrets.references import check_name
 from asyncsecrets.retry import Retry, RetryPolicy
 from asyncsecrets.secret import Payload, Secret
 
@@ -42,7 +41,7 @@ __all__ = ["SecretsClient"]
 T = TypeVar("T")
 
 
-class SecretsClient(LoopBound, Administration):
+class SecretsClient(LoopBound, Administration, Looking):
     """Reads and writes secrets of one or several sources, and keeps what it has read fresh.
 
     Build one with ``from_config``, ``from_provider`` or ``from_environment``: no I/O is done and no event loop bound
@@ -317,66 +316,6 @@ class SecretsClient(LoopBound, Administration):
         make, decide = partial(writes.delete, target, write), partial(writes.delete, target, write, lost=True)
         await target.home.run(make, repeatable=False, decide=decide)
 
-    # -- looking around
-
-    async def list(self, prefix: str = "", *, source: str | None = None) -> builtins.list[str]:
-        """Return the names of a source's secrets that start with ``prefix``, sorted."""
-
-        async def ask(provider: Provider) -> builtins.list[str]:
-            if not isinstance(provider, Lister):
-                raise UnsupportedOperationError(f"{provider.system} cannot list its secrets")
-            return await provider.list(prefix)
-
-        self._check_open()
-        check_prefix(prefix)
-        return await _ask(self._router.readable(source), None, ask, paged=True)
-
-    async def versions(self, name: str, *, source: str | None = None) -> builtins.list[VersionInfo]:
-        """Return what a source knows of each version of a secret, oldest first."""
-        self._check_open()
-        target, entry = self._router.versions_of(name, source)
-
-        async def ask(provider: Provider) -> builtins.list[VersionInfo]:
-            if not isinstance(provider, VersionLister):
-                raise UnsupportedOperationError(f"{provider.system} keeps no versions that could be listed")
-            return await provider.versions(entry)
-
-        return await _ask(target, entry, ask)
-
-    def watch(self, name: str) -> AsyncIterator[Secret]:
-        """Follow a secret: yields it now, and again whenever it has another version or value.
-
-        A consumer that is slower than the rotations sees the newest value, not every one. A manager that cannot be
-        reached for a while does not end it; a secret that is gone does, with the error that says so.
-        """
-        freshness = self._route(name, None).source.config.freshness
-        return self._watchers.follow(name, partial(self.get, name), freshness.refresh_interval)
-
-    def on_change(self, callback: OnChange) -> Callable[[], None]:
-        """Call ``callback(reference, secret)`` whenever a secret that was read has another version or value.
-
-        It is called for what is kept warm, on the event loop that this client lives on, and must not block. Returns a
-        function that ends it.
-        """
-        return self._watchers.on_change(callback, self._hot.secrets)
-
-    def status(self) -> builtins.list[SourceStatus]:
-        """Describe every source, what is cached of it, and what is wrong with it. Never a value; from any thread."""
-        return [status_of(source) for source in self._unique()]
-
-    def health(self) -> Health:
-        """Say whether everything that is served is fresh, and can be served. No I/O; O(what is wrong); from any
-        thread.
-
-        It tells what the last answers told. A client that is ``down`` and that nobody asks stays so: let a readiness
-        probe ask, with ``warm_up``.
-        """
-        return health_of(self._unique())
-
-    def explain(self, name: str) -> Explanation:
-        """Say where ``name`` is read, by which rule, and what is cached of it. No I/O."""
-        return explain(name, self._route(name, None))
-
     # -- inside
 
     async def _start_sources(self) -> None:
@@ -418,7 +357,3 @@ class SecretsClient(LoopBound, Administration):
         wanted = dict.fromkeys(given)
         within = max(source.calls.time_for(len(wanted)) for source in self._unique())
         return await read_all(wanted, read, within, lambda name: self._router.route(name).source.config.system)
-
-
-async def _ask(source: Source, name: str | None, ask: Callable[[Provider], Awaitable[T]], *, paged: bool = False) -> T:
-    return await source.home.run(partial(source.operations.run, partial(source.call, name, ask, paged=paged)))

@@ -47,6 +47,7 @@ _changing = allocate_lock()  # clients may be opened and closed in any number of
 _texts: dict[str, str] = _NOTHING
 _open: tuple[DefaultClient, ...] = ()
 _implicit: tuple[DefaultClient, weakref.ref[asyncio.AbstractEventLoop] | None] | None = None  # opened by get_secret
+_retired: weakref.WeakSet[DefaultClient] = weakref.WeakSet()  # that were, and are not the default any more
 _closed_on: weakref.ref[asyncio.AbstractEventLoop] | None = None  # where the last one was closed by the program
 _opener: Callable[[], Awaitable[DefaultClient]] | None = None
 
@@ -78,14 +79,23 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
         return _texts[name]
     except (KeyError, TypeError):  # what is no text is told so by the client
         pass
-    client = _default() or await _open_default()
     try:
-        secret = await client.get(name)
+        return (await _read(name)).reveal()
     except SecretNotFoundError:
         if default is _MISSING:
             raise
         return default
-    return secret.reveal()
+
+
+async def _read(name: str) -> Secret:
+    while True:
+        client = _default() or await _open_default()
+        try:
+            return await client.get(name)
+        except ClosedError:
+            if client not in _retired:
+                raise
+        # Its loop had ended, and another thread has closed it for that since it was taken here.
 
 
 _WORDS: Final = {
@@ -199,6 +209,7 @@ def _take_implicit(
         if _implicit is None or not which(_implicit[1]):
             return None
         client, _implicit = _implicit[0], None
+        _retired.add(client)
         _open = tuple(other for other in _open if other is not client)
     rebind()
     return client

@@ -135,7 +135,7 @@ def check_name(name: object, provider: str = "asyncsecrets") -> None:
 
 def check_prefix(prefix: object) -> None:
     """Raise ``InvalidNameError`` for what no name of a secret can begin with. The empty text begins every name."""
-    if prefix != "" and (fault := fault_of(prefix)) and not (isinstance(prefix, str) and prefix.isspace()):
+    if prefix != "" and (fault := fault_of(prefix)) and not (isinstance(prefix, str) and prefix.strip(" ") == ""):
         raise _invalid(prefix, fault, "asyncsecrets")
 
 

@@ -355,6 +355,25 @@ def test_an_ended_default_client_does_not_stand_in_for_one_that_was_closed(
     assert default._open == ()
 
 
+def test_a_client_that_another_thread_has_ended_meanwhile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A reader who took the one of a loop that has ended, just before it was closed for that, takes the next one."""
+    set_up = _environment(tmp_path, monkeypatch)
+    set_up(0)
+    asyncio.run(_read())
+    taken = [default._open[-1]]
+    now = default._default
+    set_up(1)
+    monkeypatch.setattr(default, "_default", lambda: taken.pop() if taken else now())
+
+    async def late() -> tuple[str, str]:
+        await default._open_default()
+        return await _read()
+
+    assert asyncio.run(late()) == ("canary-1", "canary-dotenv-1")
+    assert not taken
+    asyncio.run(asyncsecrets.reset_default())
+
+
 async def test_many_readers_on_a_new_loop_open_one_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """All of them find the old one, and none of them is told that it is closed."""
     set_up = _environment(tmp_path, monkeypatch)

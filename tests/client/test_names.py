@@ -123,7 +123,7 @@ async def test_several_names_are_told_apart() -> None:
     assert {name for _, name in manager.calls} == {"NAME"}
 
 
-@pytest.mark.parametrize("prefix", ["a\nb", "\0", "\ud800", "n" * (MAX_NAME + 1), None, b"a", 7])
+@pytest.mark.parametrize("prefix", ["a\nb", "\n", " \t", "\0", "\ud800", "n" * (MAX_NAME + 1), None, b"a", 7])
 async def test_no_name_begins_so(prefix: Any) -> None:
     """A prefix is held to the same rules, but for the empty one, and blanks, with which a name may begin."""
     manager = Manager({"NAME": "canary", " x": "canary"})

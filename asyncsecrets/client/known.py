@@ -243,16 +243,30 @@ class Known:
         before = self._before(name)
         return before.version if before is not None and _above(before.version, version) else None
 
+    def current(self, name: str) -> str | None:
+        """The version that is known to be current, or to have been until somebody else wrote. None: it is not known."""
+        before = self._before(name)
+        return before.version if before is not None and not before.state.is_gone else None
+
     # -- noting
 
     def written(self, name: str, version: str | None, created: datetime | None = None) -> None:
         """A write of ours was acknowledged as this version."""
+        self._is_now(State.WRITTEN, name, version, created)
+
+    def seen(self, name: str, secret: Secret) -> None:
+        """This is what there is, whoever wrote it, and is not behind what is known."""
+        before = self._before(name)
+        if before is None or (before.version, before.created) != (secret.version, secret.created):
+            self._is_now(State.SEEN, name, secret.version, secret.created)
+
+    def _is_now(self, state: State, name: str, version: str | None, created: datetime | None) -> None:
         before = self._before(name) or Floor(State.SEEN, 0.0)
         anew = before.state is State.DESTROYED or before.anew or _above(before.version, version)
         removed = before.removed - {str(version)}
         if before.version not in {None, version} and _number(before.version) is None:
             removed |= {str(before.version)}
-        self._note(name, Floor(State.WRITTEN, 0.0, version, created, removed=removed, anew=anew))
+        self._note(name, Floor(state, 0.0, version, created, removed=removed, anew=anew))
 
     def restored(self, name: str, versions: Collection[str] | None) -> None:
         """What was deleted, or these versions of it, is there again."""

@@ -34,5 +34,5 @@ def left_open(source: Source, name: str, current: Secret | None) -> None:
     if current is None:
         source.forget(name)
     else:
-        source.written(name, current)  # it is what there is, whoever wrote it
+        source.found(name, current)
         source.doubt(name)

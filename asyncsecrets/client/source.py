@@ -211,6 +211,15 @@ class Source:
                 self.cache.put(name, secret)
         return secret
 
+    def found(self, name: str, secret: Secret) -> None:
+        """``secret`` is what ``name`` is, whoever wrote it: stored like what was read, unless it is behind by now."""
+        if not self.home.here:
+            self.home.post(partial(self.forget, name))
+        elif self.known.doubt(name, secret) is None:
+            self.known.seen(name, secret)
+            if self._keeps:
+                self.cache.put(name, secret)
+
     def changed(self, name: str, note: Callable[[Known], None] = lambda _: None) -> None:
         """Forget what is cached for ``name``, in every version, after a change of which ``note`` tells what is known
         now."""

@@ -81,7 +81,7 @@ class Put:
 
     def begin(self, source: Source) -> None:
         """Remember what it replaces, where that is known."""
-        self.expected = self.expected or _version(source.peek(self.name))
+        self.expected = self.expected or _version(source.peek(self.name)) or source.known.current(self.name)
 
     async def make(self, provider: Provider, *, again: bool) -> Secret:
         """One attempt."""
@@ -102,8 +102,9 @@ class Put:
         return await writer.put(self.name, _payload(self._value), token=self.token)
 
     def is_applied(self, source: Source, current: Secret | None) -> bool:
-        """Whether ``current`` is as good as what it wrote."""
-        return current is not None and _holds(source, current, self._value)
+        """Whether ``current`` is as good as what it wrote: its value, and not the version that it replaces."""
+        replaced = self.expected is not None and _version(current) == self.expected
+        return current is not None and not replaced and _holds(source, current, self._value)
 
     async def may_be(self, source: Source, secret: Secret) -> bool:
         """Whether ``secret`` holds what it writes."""
@@ -216,9 +217,10 @@ async def _decided(source: Source, write: Put | Delete, lost: bool) -> Secret | 
 
 
 async def _read_back(source: Source, name: str, why: ProviderError | None) -> Secret | None:
-    """Return the current secret, or None where there is none. A failure to read leaves the outcome unknown."""
+    """Return the current secret, or None where there is none, of who takes the writes: a node that lags may still have
+    the value of long ago that was written again. A failure to read leaves the outcome unknown."""
     try:
-        return await source.call(name, lambda provider: provider.get(name))
+        return await source.current(name)
     except SecretNotFoundError:
         return None
     except ProviderError:

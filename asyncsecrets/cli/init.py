@@ -63,8 +63,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     config_path = Path(args.config or "config.yaml")
     chosen = _scan(args, steps)
     key_file, recipient = _key(steps)
-    _store(recipient, steps)
-    asyncio.run(_encrypt(chosen, key_file, steps))
+    if _is_new_store(recipient, chosen, steps):
+        for name in chosen:
+            steps.add("added", name, f"to {_STORE}")
+    else:
+        asyncio.run(_encrypt(chosen, key_file, steps))
     written = _config(config_path, list(chosen), steps)
     _ignore(args.env_file, steps)
     kept = f"unchanged; delete {args.env_file} when you no longer need it"
@@ -120,7 +123,6 @@ def _key(steps: Steps) -> tuple[Path | None, str]:
     if _STORE.exists():
         raise ConfigError(f"{_STORE} is there and the key that opens it is not: get it from whoever made it, as {path}")
     secret, public = generate_key()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_key_file(path, secret, public)
     steps.add("wrote", path, "the key, mode 0600. Back it up. Never commit it.")
     return path, public
@@ -133,14 +135,16 @@ def _recipient(keys: object, origin: str) -> str:
     return recipients[0]
 
 
-def _store(recipient: str, steps: Steps) -> None:
+def _is_new_store(recipient: str, chosen: dict[str, str], steps: Steps) -> bool:
+    """Make the store with all that is chosen, in one step, if there is none. Whether it was made."""
     from asyncsecrets.providers.local import init_store
 
     if _STORE.exists():
         steps.add("kept", _STORE, "the store that is there already")
-        return
-    init_store(_STORE, recipient)
+        return False
+    init_store(_STORE, recipient, chosen)
     steps.add("wrote", _STORE, f"values encrypted to {recipient[:12]}...{recipient[-6:]}, names readable")
+    return True
 
 
 async def _encrypt(chosen: dict[str, str], key_file: Path | None, steps: Steps) -> None:

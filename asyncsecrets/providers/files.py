@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import BinaryIO, Final, Generic, TypeVar
 
 from asyncsecrets.errors import ConfigError, UnsupportedOperationError
 
@@ -22,7 +21,7 @@ try:
 except ImportError:  # Windows, where everything else here works
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["MAX_BYTES", "WatchedFile", "create_file", "locked", "read_regular", "replace_file"]
+__all__ = ["MAX_BYTES", "WatchedFile", "create_file", "make_folder", "read_regular", "replace_file", "try_locked"]
 
 T = TypeVar("T")
 
@@ -84,32 +83,83 @@ def _contents(path: Path, found: os.stat_result) -> bytes:
     return data
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder that only its owner can enter, and those above it, unless they are there. Raises OSError."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    _settle(path.parent)
+
+
 def create_file(path: Path, data: bytes) -> None:
-    """Write a new file that only its owner can read. Raises FileExistsError, and any other OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Write a new file that only its owner can read. It survives a loss of power from here on.
+
+    On Linux it is complete from its first moment, and a process that is killed leaves nothing behind. Raises
+    FileExistsError, and any other OSError; then there is no new file.
+    """
+    if not _create_at_once(path, data):
+        _create_by_name(path, data)
+    _settle(path.parent)
+
+
+def _create_at_once(path: Path, data: bytes) -> bool:
+    """Write a file that has no name, then give it one. Return False where that cannot be done: see open(2)."""
+    try:
+        descriptor = os.open(path.parent, getattr(os, "O_TMPFILE", 0) | os.O_WRONLY, 0o600)
+    except OSError:  # without that flag, too: a folder cannot be written to
+        return False
     with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+        _write(file, data)
+        try:  # the folder's descriptor, though the path needs none, has Python follow the link of /proc to the file
+            os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+        except FileExistsError:
+            raise
+        except OSError:
+            return False
+    return True
+
+
+def _create_by_name(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _write(file, data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def replace_file(path: Path, data: bytes) -> None:
     """Replace the content of the file that is at ``path``, keeping its mode, so that readers see all of it or nothing.
 
-    A symbolic link stays one: its target is replaced. Raises OSError; the old content is then still there.
+    A symbolic link stays one: its target is replaced. The caller holds the file's lock, for the new content is written
+    to one fixed name beside it, ``.NAME.new``: what a killed process left there is removed by the next one. Raises
+    OSError; the old content is then still there.
     """
     path = path.resolve()
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600 from the start
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(stat.S_IMODE(path.stat().st_mode))
-        Path(temporary).replace(path)
+        _create_by_name(temporary, data)
+        temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    with suppress(OSError):  # the new content is in place; some file systems cannot sync a directory
-        _sync(path.parent)
+    _settle(path.parent)
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _settle(folder: Path) -> None:
+    """Have the names of a folder survive a loss of power, where its file system can do that."""
+    with suppress(OSError):
+        _sync(folder)
 
 
 def _sync(folder: Path) -> None:
@@ -121,30 +171,26 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, timeout: float) -> Iterator[None]:
-    """Hold the lock of the file at ``path`` against other threads and processes, through a lock file beside it.
+def try_locked(path: Path) -> Iterator[bool]:
+    """Hold the lock of the file at ``path`` against other threads and processes, or yield False: somebody else does.
 
-    The lock file stays: removing it would let two processes hold two different ones. A process that dies lets go. Waits
-    at most ``timeout`` seconds, then raises TimeoutError; also raises OSError.
+    It never waits: a thread that does is one that nobody else can use for as long as the holder likes. The lock is of a
+    file beside it, which stays: removing it would let two processes hold two different ones. A process that dies lets
+    go. Raises OSError, and UnsupportedOperationError.
     """
     path = path.resolve()
     descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _lock(descriptor, time.monotonic() + timeout)
-        yield
+        yield _lock(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, deadline: float) -> None:
+def _lock(descriptor: int) -> bool:
     if fcntl is None:
         raise UnsupportedOperationError("this system has no file locks (flock), without which writes could be lost")
-    # Trying again, for want of a lock call with a time limit; a thread that waits for ever cannot be ended.
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                break
-        time.sleep(0.005)
-    raise TimeoutError
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -8,12 +8,14 @@ checkout is seen by the next call.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, TypeVar
 
 from asyncsecrets.errors import (
     AccessDeniedError,
@@ -31,9 +33,9 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from asyncsecrets.loops import in_thread
+from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.base import VersionInfo
-from asyncsecrets.providers.files import MAX_BYTES, WatchedFile, create_file, locked, read_regular, replace_file
+from asyncsecrets.providers.files import MAX_BYTES, WatchedFile, create_file, read_regular, replace_file, try_locked
 from asyncsecrets.providers.local_keys import (
     Keys,
     UnsealError,
@@ -51,15 +53,29 @@ __all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
 
 R = TypeVar("R")
 
+_FIRST_WAIT: Final = 0.005
+_LONGEST_WAIT: Final = 0.1  # seconds between two looks at a lock that somebody else holds
 
-def init_store(path: str | Path, recipient: str) -> None:
-    """Write a new, empty store whose values ``recipient`` (``age1…``) will be able to read. Blocks.
 
-    Raises ConfigError if the file is there already or ``recipient`` is no public key, MissingDependencyError, OSError.
+def init_store(
+    path: str | Path,
+    recipient: str,
+    secrets: Mapping[str, Payload] = MappingProxyType({}),
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Write a new store with ``secrets``, whose values ``recipient`` (``age1…``) will be able to read. Blocks.
+
+    Raises ConfigError if the file is there already or ``recipient`` is no public key, MissingDependencyError, OSError,
+    and for a name or a value that cannot be stored what ``LocalProvider.put`` raises.
     """
     check_recipients([recipient])
+    store, created = Store((recipient,), {}), _second(now())
+    for name, payload in secrets.items():
+        _check_storable(name, payload)
+        store = store.with_entry(name, Entry(1, created, Keys().seal(payload, name, 1, store.recipients)), 1)
     try:
-        return create_file(Path(path), render_store(Store((recipient,), {})))
+        return create_file(Path(path), _rendered(store, path))
     except FileExistsError:
         pass
     raise ConfigError(f"local: {path} is there already; a store is never replaced")
@@ -146,10 +162,7 @@ class LocalProvider:
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # a put is applied in one step, or not at all
         """Encrypt a new version. ``cas`` must be the current version, ``"0"`` where there is none or it is gone."""
         keys = self._check(name)
-        if isinstance(payload, str) and not _is_utf8(payload):
-            raise DecodeError(
-                f"local: the value for {name!r} is text that is not Unicode (a lone surrogate); store bytes"
-            )
+        _check_storable(name, payload)
 
         def change(store: Store) -> Store:
             if cas is not None and cas != store.current(name):
@@ -158,18 +171,18 @@ class LocalProvider:
             self._check_recipients(keys, store, name)
             number = store.next_version(name)
             value = keys.seal(payload, name, number, store.recipients)
-            return store.with_entry(name, Entry(number, self._second(), value), self._keep)
+            return store.with_entry(name, Entry(number, _second(self._now()), value), self._keep)
 
-        entry = (await self._in_thread(name, lambda: self._change(change))).secrets[name][-1]
+        entry = (await self._change(name, change)).secrets[name][-1]
         return Secret(payload, name=name, version=str(entry.version), created=entry.created)
 
     async def delete(self, name: str) -> None:
         """Mark the current version as deleted; ``restore`` brings it back."""
-        await self._mark(name, None, lambda entry: entry.with_deleted(self._second()))
+        await self._mark(name, None, lambda entry: entry.with_deleted(_second(self._now())))
 
     async def delete_versions(self, name: str, versions: Sequence[str]) -> None:
         """Mark these versions as deleted; ``restore`` brings them back. Absent ones are not an error."""
-        await self._mark(name, versions, lambda entry: entry.with_deleted(self._second()))
+        await self._mark(name, versions, lambda entry: entry.with_deleted(_second(self._now())))
 
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Bring back the current version, or the given ones. One that is not deleted stays as it is.
@@ -192,10 +205,10 @@ class LocalProvider:
         A new secret, of that name or another, begins above the highest version that was ever destroyed as a whole.
         """
         if versions is not None:
-            await self._mark(name, versions, lambda entry: entry.with_destroyed(self._second()))
+            await self._mark(name, versions, lambda entry: entry.with_destroyed(_second(self._now())))
             return
         self._check(name)
-        await self._in_thread(name, lambda: self._change(lambda store: store.without(name)))
+        await self._change(name, lambda store: store.without(name))
 
     async def list(self, prefix: str = "") -> builtins.list[str]:
         """Return the sorted names under ``prefix`` whose current version is not deleted. Needs no key."""
@@ -222,10 +235,7 @@ class LocalProvider:
 
     def _check(self, name: str) -> Keys:
         keys = self._check_open()
-        check_name(name, self.system)
-        if not is_name(name):
-            message = f"local: {name[:80]!a} cannot name a secret; use up to 255 letters, digits and _ . / : @ + -"
-            raise InvalidNameError(message, provider=self.system, name=name)
+        _check_name(name)
         return keys
 
     async def _mark(
@@ -241,10 +251,22 @@ class LocalProvider:
             check(store)
             return store.with_changed(name, versions, change)
 
-        await self._in_thread(name, lambda: self._change(marked))
+        await self._change(name, marked)
 
-    def _second(self) -> datetime:
-        return self._now().astimezone(UTC).replace(microsecond=0)  # as exact as the file
+    async def _change(self, name: str, change: Callable[[Store], Store]) -> Store:
+        """Change the file when it is our turn. Raises UnavailableError if that is not within the lock's timeout.
+
+        Each look at the lock is a short errand of a thread: those of the program are not ours to wait in.
+        """
+        clock, wait = running_loop().time, _FIRST_WAIT
+        deadline = clock() + self._lock_timeout
+        while (store := await self._in_thread(name, lambda: self._try_change(change))) is None:
+            if clock() >= deadline:
+                message = f"local: another process has held the lock of {self.path} for {self._lock_timeout:g} s"
+                raise UnavailableError(message, provider=self.system, name=name)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+        return store
 
     # From here on in a thread
 
@@ -283,17 +305,17 @@ class LocalProvider:
             return Secret(payload, name=name, version=str(entry.version), created=entry.created)
         raise self._sealed(keys, store, name) if wrong_key else self._tampered(name, entry)
 
-    def _change(self, change: Callable[[Store], Store]) -> Store:
-        """Read, change and write the file while nobody else does."""
-        with locked(self.path, self._lock_timeout):
-            old = self._parse(read_regular(self.path))
-            new = change(old)
-            if new is not old:
-                data = render_store(new)
-                if len(data) > MAX_BYTES:
-                    raise UnsupportedOperationError(f"local: {self.path} cannot grow beyond {MAX_BYTES} bytes")
-                replace_file(self.path, data)
-            return new
+    def _try_change(self, change: Callable[[Store], Store]) -> Store | None:
+        """Read, change and write the file, or return None: somebody else is about it."""
+        with try_locked(self.path) as is_ours:
+            return self._changed(change) if is_ours else None
+
+    def _changed(self, change: Callable[[Store], Store]) -> Store:
+        old = self._parse(read_regular(self.path))
+        new = change(old)
+        if new is not old:
+            replace_file(self.path, _rendered(new, self.path))
+        return new
 
     # Errors
 
@@ -307,13 +329,9 @@ class LocalProvider:
             message = f"local: no permission to use {error.filename or self.path}; check the owner and mode"
             problem = AccessDeniedError(message, provider=self.system, name=name)
         except OSError as error:
-            problem = UnavailableError(f"local: {self._reason(error)}", provider=self.system, name=name)
+            message = f"local: {self.path} cannot be used: {os.strerror(error.errno or 0)}"
+            problem = UnavailableError(message, provider=self.system, name=name)
         raise problem  # out here, so that the file system's error is not carried along
-
-    def _reason(self, error: OSError) -> str:
-        if isinstance(error, TimeoutError):
-            return f"another process has held the lock of {self.path} for {self._lock_timeout:g} s"
-        return f"{self.path} cannot be used: {os.strerror(error.errno or 0)}"
 
     def _check_recipients(self, keys: Keys, store: Store, name: str) -> None:
         check_recipients(store.recipients)
@@ -349,5 +367,25 @@ def _info(entry: Entry, *, current: bool) -> VersionInfo:
     return VersionInfo(str(entry.version), entry.created, entry.state, current)
 
 
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+def _second(now: datetime) -> datetime:
+    return now.astimezone(UTC).replace(microsecond=0)  # as exact as the file
+
+
+def _check_name(name: str) -> None:
+    check_name(name, LocalProvider.system)
+    if not is_name(name):
+        message = f"local: {name[:80]!a} cannot name a secret; use up to 255 letters, digits and _ . / : @ + -"
+        raise InvalidNameError(message, provider=LocalProvider.system, name=name)
+
+
+def _check_storable(name: str, payload: Payload) -> None:
+    _check_name(name)
+    if isinstance(payload, str) and any("\ud800" <= char <= "\udfff" for char in payload):
+        raise DecodeError(f"local: the value for {name!r} is text that is not Unicode (a lone surrogate); store bytes")
+
+
+def _rendered(store: Store, path: str | Path) -> bytes:
+    data = render_store(store)
+    if len(data) > MAX_BYTES:
+        raise UnsupportedOperationError(f"local: {path} cannot grow beyond {MAX_BYTES} bytes")
+    return data

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from asyncsecrets.errors import ConfigError, MissingDependencyError
-from asyncsecrets.providers.files import create_file, read_regular
+from asyncsecrets.providers.files import create_file, make_folder, read_regular
 from asyncsecrets.secret import Payload
 
 __all__ = [
@@ -164,9 +164,14 @@ def read_key_file(path: Path) -> str:
 
 
 def write_key_file(path: str | Path, secret: str, public: str, *, now: datetime | None = None) -> None:
-    """Write a new key file that only its owner can read. Raises ConfigError if there is one already, and OSError."""
+    """Write a new key file that only its owner can read, and its folder where it is not there.
+
+    Both survive a loss of power from here on, so that a store that is made next never outlives its key. Raises
+    ConfigError if there is a key file already, and OSError.
+    """
     created = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
     text = f"# created: {created}\n# public key: {public}\n{secret}\n"
+    make_folder(Path(path).parent)
     try:
         return create_file(Path(path), text.encode())
     except FileExistsError:

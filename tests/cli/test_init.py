@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -55,6 +56,24 @@ def test_first_minute(dotenv: Path, key_file: Path, workdir: Path, cli: Run) -> 
     dotenv.unlink()
     assert spawn("run", "--", "sh", "-c", 'test "$DB_PASSWORD" = canary-db').returncode == 0
     assert cli("check").code == 0
+
+
+def test_the_key_is_on_the_disk_before_the_store(
+    dotenv: Path, key_file: Path, workdir: Path, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss of power leaves no store whose key is lost: key and folders are synced before it is there."""
+    synced, fsync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, (workdir / "secrets.yaml").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert cli("init").code == 0
+    for needed in (key_file, key_file.parent, key_file.parent.parent):
+        assert (needed.stat().st_ino, False) in synced
+    assert ((workdir / "secrets.yaml").stat().st_ino, False) in synced
+    assert (workdir.stat().st_ino, True) in synced
 
 
 def test_again(dotenv: Path, tmp_path: Path, cli: Run) -> None:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
+import textwrap
 import threading
-import time
 
 import pytest
 
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers import files
-from asyncsecrets.providers.files import MAX_BYTES, WatchedFile, create_file, locked, read_regular, replace_file
+from asyncsecrets.providers.files import (
+    MAX_BYTES,
+    WatchedFile,
+    create_file,
+    make_folder,
+    read_regular,
+    replace_file,
+    try_locked,
+)
 
 SECOND = 1_000_000_000
 
@@ -121,6 +132,15 @@ def test_only_regular_files(tmp_path):
             read_regular(odd)
 
 
+@pytest.fixture(params=["without a name first", "by its name"])
+def way(request, monkeypatch):
+    """Both ways to make a file: the second is for systems and file systems that cannot do the first."""
+    if request.param == "by its name":
+        monkeypatch.delattr(files.os, "O_TMPFILE", raising=False)
+    return request.param
+
+
+@pytest.mark.usefixtures("way")
 def test_create_is_exclusive_and_private(tmp_path):
     """A new file is its owner's alone whatever the umask, and an existing one is never written over."""
     old = os.umask(0)
@@ -132,6 +152,108 @@ def test_create_is_exclusive_and_private(tmp_path):
     with pytest.raises(FileExistsError):
         create_file(tmp_path / "new", b"other")
     assert (tmp_path / "new").read_bytes() == b"canary"
+    assert [file.name for file in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.usefixtures("way")
+def test_failed_creation_leaves_nothing(tmp_path, monkeypatch):
+    """A file that could not be written to the disk is not there."""
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        create_file(tmp_path / "new", b"canary")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_system_that_gives_no_names_later(tmp_path, monkeypatch):
+    """Where a file cannot be given its name afterwards, it is made by its name."""
+
+    def refuse(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(files.os, "link", refuse)
+    create_file(tmp_path / "new", b"canary")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"canary"]
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The inodes that were synced, in order, and ``rename`` where a file took another's place."""
+    events = []
+    fsync, replace = os.fsync, files.Path.replace
+    monkeypatch.setattr(
+        files.os, "fsync", lambda descriptor: events.append(os.fstat(descriptor).st_ino) or fsync(descriptor)
+    )
+    monkeypatch.setattr(files.Path, "replace", lambda path, target: events.append("rename") or replace(path, target))
+    return events
+
+
+@pytest.mark.usefixtures("way")
+def test_what_survives_a_loss_of_power(tmp_path, synced):
+    """A file is on the disk before its name is, each folder that was made is named there, and the same for a change."""
+    folder = tmp_path / "a" / "b"
+    make_folder(folder)
+    assert synced == [tmp_path.stat().st_ino, folder.parent.stat().st_ino]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    make_folder(folder)
+    assert len(synced) == 2
+    create_file(folder / "new", b"canary")
+    assert synced[2:] == [(folder / "new").stat().st_ino, folder.stat().st_ino]
+    replace_file(folder / "new", b"canary-b")
+    assert synced[4:] == [(folder / "new").stat().st_ino, "rename", folder.stat().st_ino]
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from asyncsecrets.providers import files
+
+    def killed(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.link = os.replace = os.rename = killed
+    getattr(files, sys.argv[1])(Path(sys.argv[2]), b"canary-lost")
+"""
+
+
+def killed_within(function, path):
+    """Have another process begin, and be killed just before the file would get its name."""
+    code = textwrap.dedent(KILLED)
+    outcome = subprocess.run([sys.executable, "-c", code, function, str(path)], check=False, timeout=60)
+    assert outcome.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no files without a name")
+def test_process_that_is_killed_as_it_creates(tmp_path):
+    """It leaves nothing, neither half a file nor a temporary one."""
+    killed_within("create_file", tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_process_that_is_killed_as_it_replaces(path):
+    """The old content stays; what was begun is removed by the next one, and is never taken for the file."""
+    for _ in range(2):
+        killed_within("replace_file", path)
+        assert path.read_bytes() == b"canary-a"
+        assert sorted(file.name for file in path.parent.iterdir()) == [".file.new", "file"]
+    replace_file(path, b"canary-b")
+    assert path.read_bytes() == b"canary-b"
+    assert [file.name for file in path.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "hard link"])
+def test_leftover_that_leads_elsewhere(path, kind):
+    """Nothing is written through what lies at the temporary file's name."""
+    other = path.with_name("other")
+    write(other, b"canary-other")
+    trap = path.with_name(".file.new")
+    trap.symlink_to(other) if kind == "symbolic link" else trap.hardlink_to(other)
+    replace_file(path, b"canary-b")
+    assert (path.read_bytes(), other.read_bytes()) == (b"canary-b", b"canary-other")
+    assert not path.is_symlink()
 
 
 def test_readers_see_all_or_nothing(path):
@@ -179,18 +301,17 @@ def test_folder_that_cannot_be_synced(path, monkeypatch):
 
 
 def test_lock_excludes(path):
-    """One holder at a time, also through a symbolic link; the one who waited long enough is told so."""
+    """One holder at a time, also through a symbolic link; the other is told so at once."""
     link = path.with_name("link")
     link.symlink_to(path)
-    start = time.monotonic()
-    with locked(path, 1), pytest.raises(TimeoutError), locked(link, 0.02):
-        pytest.fail("two held the lock")
-    assert 0.02 <= time.monotonic() - start < 1
+    with try_locked(path) as is_ours, try_locked(link) as is_ours_too:
+        assert (is_ours, is_ours_too) == (True, False)
 
 
 def test_lock_is_released(path):
     """The lock is free again after an error, and its file is its owner's alone."""
-    with pytest.raises(ZeroDivisionError), locked(path, 1):
+    with pytest.raises(ZeroDivisionError), try_locked(path):
         raise ZeroDivisionError
-    with locked(path, 0):
+    with try_locked(path) as is_ours:
+        assert is_ours
         assert stat.S_IMODE(path.with_name(".file.lock").stat().st_mode) == 0o600

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -147,6 +148,23 @@ def test_new_store(path):
     with pytest.raises(ConfigError, match="is there already"):
         init_store(path, OTHER_PUBLIC)
     assert path.read_bytes() == before
+
+
+async def test_new_store_with_secrets(tmp_path):
+    """A store can begin with secrets, as ``put`` would write them; one of them that cannot be stored leaves no file."""
+    init_store(tmp_path / "begun", PUBLIC, {"A": "canary-a", "B": b"canary-\xff"}, now=lambda: NOW)
+    init_store(tmp_path / "put", PUBLIC)
+    begun = await opened(tmp_path / "begun", key=SECRET)
+    other = await opened(tmp_path / "put", key=SECRET, now=lambda: NOW)
+    for name in ("A", "B"):
+        secret = await begun.get(name)
+        await other.put(name, secret.reveal() if name == "A" else secret.reveal_bytes())
+        assert await begun.versions(name) == await other.versions(name)
+        assert (await other.get(name)).equals(secret)
+    for secrets, error in (({"a b": "canary"}, InvalidNameError), ({"A": "canary\ud800"}, DecodeError)):
+        with pytest.raises(error):
+            init_store(tmp_path / "none", PUBLIC, secrets)
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(
@@ -716,25 +734,40 @@ async def test_processes_do_not_lose_each_others_writes(local, path):
 async def test_lock_that_is_never_released(path):
     """A write waits for another's lock as long as it may, then says so and leaves the file alone; reads do not wait."""
     local = await opened(path, key=SECRET, lock_timeout=0.02)
-    held, release = threading.Event(), threading.Event()
-
-    def hold():
-        with files.locked(path, 5):
-            held.set()
-            release.wait(10)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    try:
-        assert await asyncio.to_thread(held.wait, 5)
+    with files.try_locked(path) as is_ours:
+        assert is_ours
         with pytest.raises(UnavailableError, match=r"another process has held the lock .* for 0\.02 s") as caught:
             await local.put("NAME", "canary")
         assert caught.value.__context__ is None
         assert await local.list() == []
-    finally:
-        release.set()
-        thread.join()
     await local.put("NAME", "canary")
+
+
+async def test_a_lock_that_is_held_takes_no_threads(path):
+    """While many writes wait for a lock, the one thread that the program has does its work, and reads ours."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    local = await opened(path, key=SECRET, lock_timeout=60)
+    with files.try_locked(path):
+        puts = [asyncio.ensure_future(local.put(f"NAME{number}", "canary")) for number in range(8)]
+        for _ in range(20):
+            await asyncio.to_thread(int)
+        assert await local.list() == []
+        assert not any(put.done() for put in puts)
+    await asyncio.gather(*puts)
+    assert len(await local.list()) == 8
+
+
+async def test_a_write_that_is_cancelled_as_it_waits(path):
+    """It ends at once, and what it would have written is not written later."""
+    local = await opened(path, key=SECRET, lock_timeout=60)
+    with files.try_locked(path):
+        put = asyncio.ensure_future(local.put("NAME", "canary"))
+        await asyncio.to_thread(int)
+        put.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await put
+    await local.put("OTHER", "canary")
+    assert await local.list() == ["OTHER"]
 
 
 async def test_lost_compare_and_set_across_providers(local, path):
@@ -754,7 +787,7 @@ async def test_nothing_blocks_the_loop(local, monkeypatch):
     def noted(function):
         return lambda *args, **kwargs: threads.append(threading.get_ident()) or function(*args, **kwargs)
 
-    monkeypatch.setattr("asyncsecrets.providers.local.locked", noted(files.locked))
+    monkeypatch.setattr("asyncsecrets.providers.local.try_locked", noted(files.try_locked))
     monkeypatch.setattr("asyncsecrets.providers.local.read_regular", noted(files.read_regular))
     monkeypatch.setattr(local_keys.Keys, "seal", noted(local_keys.Keys.seal))
     monkeypatch.setattr(local_keys.Keys, "unseal", noted(local_keys.Keys.unseal))

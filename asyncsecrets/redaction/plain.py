@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import re
 import string
+import sys
 from bisect import bisect_left, bisect_right
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -27,12 +29,13 @@ _PIECE: Final = 1 << 13
 _NEAR: Final = 128
 # More characters than any escape has, none of which begins one, nor escapes what does; or more backslashes than any
 # number of layers puts before an escape.
-_CALM: Final = re.compile(rb"(?:[^%\\&]|\\++[^uUx\\%&]|%(?!25|26|5[cC])[0-9a-fA-F]{2}){16}|\\{64}(?=\\)")
+_CALM: Final = re.compile(rb"(?:[^%\\&]|\\++[^uUx\\%&]|%(?!25|26|5[cC])[0-9a-fA-F]{2}){32}|\\{64}(?=\\)")
 
 # What a backslash escapes by a letter is that letter in the plain form; a plus is a blank in forms and queries.
 _SAME: Final = bytes.maketrans(b"+\n\r\t\b\f", b" nrtbf")
 
-_MARKUP: Final = (("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#34;", '"'), ("&#39;", "'"))
+_MARKUP: Final = (("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"))
+_REFERENCE: Final = re.compile(r"&#([0-9]{1,10}|[xX][0-9a-fA-F]{1,8});")
 
 
 def encoded(text: str | bytes) -> bytes:
@@ -52,12 +55,14 @@ def plain(data: bytes) -> bytes:
         return flat(data, b"\0\\")
     text = data.decode("latin-1")
     for _ in range(_LAYERS):
-        if "%" not in text and "\\" not in text:
+        before = text
+        if "%" in text or "\\" in text:
+            text = _unescaped(text)
+        if "&" in text:
+            text = _unmarked(text)
+        if text == before:
             break
-        text = _unescaped(text)
-    if "&" in text:
-        text = _unmarked(text)
-    return text.encode("utf-8", "surrogatepass").translate(_SAME, b"\0")
+    return text.encode("utf-8", "surrogatepass").translate(_SAME, b"\0\\")
 
 
 class Plain:
@@ -115,6 +120,17 @@ def _sound(data: bytes) -> bytes:
 
 
 def _unmarked(text: str) -> str:
-    for written, instead in (*_MARKUP, ("&#x27;", "'")):
+    """Undo one layer of HTML: its names, then its numbers."""
+    for written, instead in _MARKUP:
         text = text.replace(written, instead)
-    return text
+    if "&#" not in text:
+        return text
+    pieces = _REFERENCE.split(text)
+    pieces[1::2] = map(_character, pieces[1::2])
+    return "".join(pieces)
+
+
+@lru_cache(1024)
+def _character(number: str) -> str:
+    code = int(number[1:], 16) if number[0] in "xX" else int(number)
+    return chr(code) if code <= sys.maxunicode else ""

@@ -17,7 +17,8 @@ __all__ = ["base64_cores", "base64_pattern", "pattern"]
 _NEVER_ESCAPED: Final = frozenset(string.ascii_letters + string.digits + "._-")
 
 _LETTERS: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f", "\0": "0", "\v": "v", "\a": "a"}
-_MARKUP: Final = {"<": "lt|#60", ">": "gt|#62", '"': "quot|#34|#x22", "'": "#39|#x27|apos"}
+_MARKUP: Final = {"<": "lt|", ">": "gt|", '"': "quot|", "'": "apos|"}
+_AMPERSAND: Final = rb"&(?:amp;|#0*38;|#[xX]0*26;)*"
 
 
 def pattern(value: str | bytes) -> re.Pattern[bytes]:
@@ -58,9 +59,9 @@ def _unit(character: str) -> bytes:
         ways.insert(0, rb"\\*+" + re.escape(character.encode()))
     if letter := _LETTERS.get(character):
         ways.append(rb"\\+" + letter.encode())
-    if names := _MARKUP.get(character):
-        ways.append(b"&(?:amp;)*(?:" + names.encode() + b");")
-    ways += {" ": [rb"\+"], "&": [rb"&(?:amp;)+"], "%": [rb"%(?:25)*"]}.get(character, [])
+    names = _MARKUP.get(character, "").encode()
+    ways.append(_AMPERSAND + rb"(?:%b#0*%d|#[xX]0*(?i:%x));" % (names, code, code))
+    ways += {" ": [rb"\+"], "&": [_AMPERSAND], "%": [rb"%(?:25)*"]}.get(character, [])
     return b"(?:" + b"|".join(ways) + b")" + (b"?" if character == "\0" else b"")
 
 

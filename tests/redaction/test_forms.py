@@ -45,6 +45,11 @@ def _base64(before: str, *, safe: bool = False) -> Callable[[str], str]:
     return lambda value: encode((before + value).encode()).decode()
 
 
+def _by_number(written: str) -> Callable[[str], str]:
+    """All but letters and digits of ASCII as numbers of characters."""
+    return lambda value: re.sub("[^A-Za-z0-9]", lambda one: written.format(ord(one[0])), value)
+
+
 FORMS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "stripped": lambda value: value.strip(),
@@ -69,6 +74,18 @@ FORMS: dict[str, Callable[[str], str]] = {
     "repr of bytes": lambda value: repr(value.encode()),
     "ascii()": ascii,
     "HTML": html.escape,
+    "HTML twice": lambda value: html.escape(html.escape(value)),
+    "HTML, ASCII": lambda value: html.escape(value).encode("ascii", "xmlcharrefreplace").decode(),
+    "XML, numbers": lambda value: value.encode("ascii", "xmlcharrefreplace").decode(),
+    "HTML, numbers": _by_number("&#{};"),
+    "HTML, padded numbers": _by_number("&#{:05};"),
+    "HTML, hexadecimal": _by_number("&#x{:x};"),
+    "HTML, HEXADECIMAL": _by_number("&#X{:06X};"),
+    "HTML, all by number": lambda value: "".join(f"&#{ord(one)};" for one in value),
+    "HTML, numbers, in HTML": lambda value: html.escape(_by_number("&#{};")(value)),
+    "HTML, numbers, in JSON": lambda value: json.dumps(_by_number("&#x{:x};")(value)).replace("&", "\\u0026"),
+    "HTML, numbers, quoted": lambda value: quote(_by_number("&#{};")(value), safe=""),
+    "JSON in HTML, numbers": lambda value: _by_number("&#{};")(json.dumps(value)),
     "JSON, quoted": lambda value: quote(json.dumps(value)),
     "base64, phase 0": _base64(""),
     "base64, phase 1": _base64("a"),

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context, ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from asyncsecrets.errors import UnsupportedOperationError
 
-__all__ = ["Errand", "carrying", "set_out", "under", "wait_for", "whose"]
+__all__ = ["Errand", "Places", "carrying", "set_out", "under", "wait_for", "whose"]
+
+
+class Places(Protocol):
+    """Where a bounded number of errands may be at once."""
+
+    def let_in(self, turn: asyncio.Future[None]) -> None:
+        """Let in at once who waits for this ``turn``."""
 
 
 class Errand:
     """A fetch of ``key`` for ``owner``, or whatever else may be waited for: ``task``, and what that starts.
 
-    ``above`` is the errand that it is part of, where it is shared with nobody.
+    ``above`` is the errand that it is part of, where it is shared with nobody. Whoever has a place and waits for it
+    keeps that place meanwhile; so where that is, it need not wait for one of its own.
     """
 
-    __slots__ = ("above", "key", "owner", "task", "waits")
+    __slots__ = ("_has", "_owed", "_queue", "above", "key", "owner", "task", "waits")
 
     task: asyncio.Future[Any]
 
@@ -32,6 +40,27 @@ class Errand:
         self.above = above
         self.waits: dict[asyncio.Future[Any], Errand] | None = None
         """What it waits for, by the future of each that it has."""
+        self._has: Places | None = None
+        self._owed: tuple[Places, ...] = ()
+        self._queue: tuple[Places, asyncio.Future[None]] | None = None
+
+    def begin(self, places: Places | None) -> None:
+        """It has one of ``places`` from now on; None: it has none any more."""
+        self._has = places
+
+    def is_owed(self, places: Places) -> bool:
+        """Whether somebody who has one of ``places`` waits for it."""
+        return places in self._owed
+
+    def queue(self, places: Places, turn: asyncio.Future[None]) -> None:
+        """It waits for its ``turn`` at ``places``."""
+        self._queue = places, turn
+
+    def _needed_by(self, asker: Errand) -> None:
+        if asker._has is not None or asker._owed:
+            self._owed = (*self._owed, *asker._owed, *([] if asker._has is None else [asker._has]))
+            if self._queue is not None and self._queue[0] in self._owed:
+                self._queue[0].let_in(self._queue[1])
 
 
 _current: ContextVar[Errand | None] = ContextVar("asyncsecrets-errand", default=None)
@@ -67,6 +96,7 @@ def wait_for(errand: Errand, waiter: asyncio.Future[Any], asker: Errand) -> None
     if asker.waits is None:
         asker.waits = {}
     asker.waits[waiter] = errand
+    errand._needed_by(asker)  # noqa: SLF001  # the same module
     waits = asker.waits
     waiter.add_done_callback(lambda done: waits.pop(done, None))
 

@@ -21,11 +21,13 @@ from asyncsecrets.deadlines import Deadline, Limit
 from asyncsecrets.errors import DeadlineExceededError, ProviderError, UnavailableError
 from asyncsecrets.sending import Sending
 
-__all__ = ["Retry", "RetryPolicy", "may_retry"]
+__all__ = ["PAGED", "Retry", "RetryPolicy", "may_retry"]
 
 T = TypeVar("T")
 
-_PAGED = 6  # times the deadline
+PAGED = 6
+"""How many deadlines an operation of many pages has."""
+
 _ON_TOP = 0.5  # of what the manager asked for, but no more than
 _SPREAD = 0.5  # of the time that is left then
 _RESERVE = 0.4  # of the time left when a write is tried; an attempt's own timeout (5 of 10 s) usually ends before
@@ -66,7 +68,7 @@ class Retry:
     ) -> None:
         self.policy = policy or RetryPolicy()
         self._deadline = Deadline(self.policy.deadline)
-        self._paged = Deadline(_PAGED * self.policy.deadline)
+        self._paged = Deadline(PAGED * self.policy.deadline)
         self._jitter = jitter
         self.sleep = sleep
 
@@ -101,7 +103,7 @@ class Retry:
         if due is not None:
             left = due - asyncio.get_running_loop().time()
             if left <= 0:
-                raise self._exceeded(provider, name, paged).after(0)
+                raise self._exceeded(provider, name, deadline, paged).after(0)
             deadline = Deadline(left)
         try:
             with deadline.limit() as limit:
@@ -118,16 +120,15 @@ class Retry:
         except TimeoutError:
             if not limit.expired:
                 raise
-        exceeded = self._exceeded(provider, name, paged)
+        exceeded = self._exceeded(provider, name, deadline, paged)
         exceeded.outcome_unknown = sending is not None and sending.out
         raise exceeded.after(made[0])
 
-    def _exceeded(self, provider: str, name: str | None, paged: bool) -> DeadlineExceededError:
+    def _exceeded(self, provider: str, name: str | None, deadline: Deadline, paged: bool) -> DeadlineExceededError:
         what = f"reading or writing {name!r}" if name is not None else "the operation"
-        seconds = self.policy.deadline * (_PAGED if paged else 1)
         advice = "; narrow it with a prefix" if paged else ""
         return DeadlineExceededError(
-            f"{what} at {provider} took longer than {seconds:g} s, logins and retries included; "
+            f"{what} at {provider} took longer than {deadline.seconds:.3g} s, logins and retries included; "
             f"is it reachable, and is it slow?{advice}",
             provider=provider,
             name=name,

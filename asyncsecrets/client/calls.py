@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
@@ -14,10 +15,11 @@ from asyncsecrets.client.operations import Operations, cut_short
 from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.verdicts import foreign
 from asyncsecrets.config import SourceConfig
+from asyncsecrets.errands import Errand, whose
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ProviderError
 from asyncsecrets.loops import is_asked_to_end
 from asyncsecrets.providers.base import Provider
-from asyncsecrets.retry import Retry
+from asyncsecrets.retry import PAGED, Retry
 from asyncsecrets.sending import Sending, followed
 
 __all__ = ["Calls"]
@@ -52,9 +54,12 @@ class Calls:
 
     def new_gate(self) -> Gate:
         """A gate for the operations of the provider once it is open, on the loop that it is opened on."""
-        provider = self._connection.built
-        room = 1 if provider is None else getattr(provider, "concurrency", DEFAULT_ROOM)
+        room = 1 if self._connection.built is None else self._room
         return Gate(self._system, self._retry.policy.deadline, room)
+
+    @property
+    def _room(self) -> int:
+        return getattr(self._connection.built, "concurrency", DEFAULT_ROOM)
 
     async def call(
         self,
@@ -85,10 +90,12 @@ class Calls:
         await self._retry.sleep(seconds)
         return True
 
-    def time_for(self, count: int) -> float:
+    async def time_for(self, count: int) -> float:
         """Seconds within which ``count`` operations that come now must have ended, after those that wait."""
+        with contextlib.suppress(Exception):  # whoever reads is told
+            await self._connection.prepared()
         gate = self.operations.gate
-        return gate.patience * (1.0 + (count + gate.waiting) / gate.room)
+        return gate.patience * (1.0 + (count + gate.waiting) / self._room)
 
     async def told(self, name: str | None, work: Awaitable[T]) -> T:
         """What ``work`` returns. What it raises is of ours, and is reported."""
@@ -121,19 +128,27 @@ class Calls:
         paged: bool = False,
     ) -> T:
         """One operation that came at ``since`` (None: now), and has used up ``spent`` seconds of its time before."""
-        gate, due = self.operations.gate, None
+        gate, errand, due = self.operations.gate, whose(), None
         if since is not None or spent or not gate.enter():
-            due = await self._turn(name, since, spent)
+            due = await self._turn(name, since, spent, paged, errand)
+        if errand is not None:
+            errand.begin(gate)
         try:
             return await self._run(name, attempt, due=due, paged=paged)
         finally:
             gate.leave()
+            if errand is not None:
+                errand.begin(None)
 
-    async def _turn(self, name: str | None, since: float | None, spent: float) -> float | None:
+    async def _turn(
+        self, name: str | None, since: float | None, spent: float, paged: bool, errand: Errand | None
+    ) -> float | None:
         """Wait for one's turn; when it must have ended then, unless it has all of its time."""
         gate, loop = self.operations.gate, asyncio.get_running_loop()
-        due = await gate.turn(name, loop.time() if since is None else since) - spent
-        return due if due - loop.time() < _FULL * gate.patience else None
+        time = gate.patience * (PAGED if paged else 1)
+        turn = await gate.turn(name, loop.time() if since is None else since, errand)
+        due = turn + time - gate.patience - spent
+        return due if due - loop.time() < _FULL * time else None
 
     async def _run(
         self,

@@ -7,6 +7,7 @@ import builtins
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from asyncsecrets.client.watching import Watchers
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig, load_config
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import (
+    AsyncSecretsError,
     ClosedError,
     ConfigError,
     DecodeError,
@@ -355,5 +357,13 @@ class SecretsClient(LoopBound, Administration, Looking):
             if not isinstance(name, str):  # which could not even be listed among the failures
                 check_name(name)
         wanted = dict.fromkeys(given)
-        within = max(source.calls.time_for(len(wanted)) for source in self._unique())
-        return await read_all(wanted, read, within, lambda name: self._router.route(name).source.config.system)
+        sources = {name: source for name in wanted if (source := self._source_of(name)) is not None}
+        counts = Counter(sources.values())
+        within = max([await source.calls.time_for(count) for source, count in counts.items()], default=1.0)
+        return await read_all(wanted, read, within, lambda name: sources[name].config.system)
+
+    def _source_of(self, name: str) -> Source | None:
+        try:
+            return self._router.route(name).source
+        except AsyncSecretsError:
+            return None  # whoever reads it is told why

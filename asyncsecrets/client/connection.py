@@ -92,15 +92,22 @@ class Connection:
             return ClosedError(f"source {self._source!r} was closed while it was being opened")
         return cut_short(getattr(self._provider, "system", self._source), None, sent=False)
 
+    async def prepared(self) -> Provider:
+        """Return the provider, built. Raises what building it raises."""
+        if self._provider is None:  # importing its module, and with it an SDK, takes up to half a second
+            provider = await in_thread(self._build)
+            if self._provider is None:  # nobody was quicker
+                self._provider = provider
+        return self._provider
+
     async def _open(self) -> None:
         set_out(self._errand)
-        if self._provider is None:  # importing its module, and with it an SDK, takes up to half a second
-            self._provider = await in_thread(lambda: self.provider)
+        provider = await self.prepared()
         if self._open_on is not None:  # a loop that is gone
             self._open_on = None
-            self._provider.abandon()
+            provider.abandon()
         try:
-            await self._provider.open()
+            await provider.open()
             if self._companion is not None:
                 await self._companion.open()
         except BaseException:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from contextvars import Context
 
+from asyncsecrets.errands import Errand
 from asyncsecrets.errors import DeadlineExceededError
 
 __all__ = ["DEFAULT_ROOM", "Gate"]
@@ -47,14 +48,23 @@ class Gate:
         self._free -= 1
         return True
 
-    async def turn(self, name: str | None, since: float) -> float:
+    async def turn(self, name: str | None, since: float, errand: Errand | None = None) -> float:
         """Wait for one's turn, having come at ``since``; return when the operation that now begins must have ended.
 
-        Both are times of the loop. Raises DeadlineExceededError: nothing was begun.
+        Both are times of the loop. Whoever has a place here and waits for ``errand`` makes room for it. Raises
+        DeadlineExceededError: nothing was begun.
         """
-        if not self.enter():
-            await self._wait(name, since)
+        if errand is not None and errand.is_owed(self):
+            self._free -= 1
+        elif not self.enter():
+            await self._wait(name, since, errand)
         return self.due(since)
+
+    def let_in(self, turn: asyncio.Future[None]) -> None:
+        """Let in at once who waits for this ``turn``: there are more than ``room`` for a while."""
+        if not turn.done():
+            self._free -= 1
+            turn.set_result(None)
 
     def due(self, since: float) -> float:
         """When whoever came at ``since`` must have ended, had they begun when last somebody was answered."""
@@ -87,10 +97,12 @@ class Gate:
     def _is_late(self, since: float, loop: asyncio.AbstractEventLoop) -> bool:
         return self.due(since) - loop.time() < _LEAST * self.patience
 
-    async def _wait(self, name: str | None, since: float) -> None:
+    async def _wait(self, name: str | None, since: float, errand: Errand | None) -> None:
         loop = self._loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append((since, turn))
+        if errand is not None:
+            errand.queue(self, turn)
         if self._timer is None:
             self._timer = loop.call_at(self.due(since), self._look, loop, context=Context())
         try:

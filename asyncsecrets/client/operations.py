@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.gate import Gate
+from asyncsecrets.errands import Errand, set_out, wait_for, whose
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, UnavailableError, WriteOutcomeUnknownError
 from asyncsecrets.loops import retrieve, running_loop, spawn
 
@@ -71,8 +72,12 @@ class Operations:
         Raises DeadlineExceededError where its turn did not come in time: nothing was sent.
         """
         self._come_to_loop()
-        work_in_turn = self._in_turn(name, self._last_write.get(name), work)
+        asker, errand = whose(), Errand(f"writing {name}")
+        work_in_turn = self._in_turn(errand, name, self._last_write.get(name), work)
         task = self._start(self._writes, work_in_turn, partial(self._written, name))
+        errand.task = task
+        if asker is not None:
+            wait_for(errand, task, asker)
         self._last_write[name] = task
         await asyncio.wait({task})
         return self._result(task, name)
@@ -95,17 +100,20 @@ class Operations:
         if rest := self._reads | self._writes:
             await asyncio.wait(rest, timeout=within)
 
-    async def _in_turn(self, name: str, previous: asyncio.Task[Any] | None, work: Work[T]) -> T:
+    async def _in_turn(self, errand: Errand, name: str, previous: asyncio.Task[Any] | None, work: Work[T]) -> T:
+        set_out(errand)
         since, task = asyncio.get_running_loop().time(), asyncio.current_task()
         if previous is not None:
             await self._after(previous, name, since)
         await self._ready(name)
         gate = self.gate
-        self._due[task] = await gate.turn(name, since)
+        self._due[task] = await gate.turn(name, since, errand)
+        errand.begin(gate)
         try:
             return await work()
         finally:
             gate.leave()
+            errand.begin(None)
             self._due.pop(task, None)
 
     async def _after(self, previous: asyncio.Task[Any], name: str, since: float) -> None:

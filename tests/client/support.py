@@ -90,8 +90,12 @@ def in_virtual_time(main: Callable[[VirtualClock], Coroutine[Any, Any, T]]) -> T
 
 def virtual_client(clock: VirtualClock, manager: MemoryProvider, **options: Any) -> SecretsClient:
     """A client that goes by ``clock``, with every jitter at its middle."""
-    cache_options = {"clock": clock.boot_time, "guarded": False}
-    return client_of(manager, cache_options=cache_options, jitter=lambda: 0.5, **options)
+    return client_of(manager, **virtual_options(clock), **options)
+
+
+def virtual_options(clock: VirtualClock) -> dict[str, Any]:
+    """What makes a client go by ``clock``."""
+    return {"cache_options": {"clock": clock.boot_time, "guarded": False}, "jitter": lambda: 0.5}
 
 
 NOON = 1_800_000_000.0 - 1_000.0  # Unix time; a virtual clock begins a thousand seconds later, 2027-01-15 08:00:00Z

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from asyncsecrets.client import SecretsClient
+from asyncsecrets.config import AccessMode, Freshness, SourceConfig
 from asyncsecrets.errors import (
     AsyncSecretsError,
     DeadlineExceededError,
@@ -25,7 +26,7 @@ from asyncsecrets.secret import Payload, Secret
 from asyncsecrets.sending import is_out, is_settled
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.able import Able, operations
-from tests.client.support import Manager, in_virtual_time, value, virtual_client
+from tests.client.support import Manager, client_with, in_virtual_time, value, virtual_client, virtual_options
 
 Operation = Callable[[SecretsClient], Awaitable[Any]]
 OBJECT = '{"a": "canary-a"}'
@@ -402,3 +403,77 @@ async def test_the_providers_say_how_many_connections_they_have() -> None:
     assert vault.concurrency == 7
     assert AwsSecretsManagerProvider.from_settings(aws, {}).concurrency == 9
     assert AwsKmsProvider.from_settings(aws, {}).concurrency == 9
+
+
+class OwnReader(Slow):
+    """Reads its credentials through the client that it serves, and has room for few."""
+
+    client: SecretsClient
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        if name != "CREDENTIALS":
+            await self.client.get("CREDENTIALS")
+        return await super().get(name, version)
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
+        await self.client.get("CREDENTIALS")
+        return await super().put(name, payload, cas=cas, token=token)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("room", [1, 3])
+@pytest.mark.parametrize("storm", ["get", "get_many", "put"])
+def test_who_waits_for_another_secret_takes_nobodys_turn(storm: str, room: int, cached: bool) -> None:
+    """Not the one of the secret that it waits for, above all; and no more are under way than there is room for."""
+
+    async def main(clock: VirtualClock) -> None:
+        manager = OwnReader(room=room)
+        declared = SourceConfig(
+            name="default",
+            system="memory",
+            access_mode=AccessMode.READ_AND_WRITE,
+            freshness=Freshness(cached=cached),
+        )
+        client = manager.client = client_with({"default": (declared, manager)}, **virtual_options(clock))
+        await STORMS[storm](client, [f"N{number}" for number in range(2 * room)])
+        assert manager.most <= room + 1
+        assert client._sources["default"].calls.operations.gate.enter()
+        await client.aclose()
+
+    in_virtual_time(main)
+
+
+def test_a_list_has_six_deadlines_from_its_turn() -> None:
+    """Also where the provider had to be opened first."""
+
+    async def main(clock: VirtualClock) -> None:
+        client = virtual_client(clock, Opens(takes=30.0))
+        assert await timed(clock, client.list()) == (pytest.approx(36.0), None)
+        await client.aclose()
+        client = virtual_client(clock, Opens(takes=90.0))
+        took, error = await timed(clock, client.list())
+        assert took == pytest.approx(60.0)
+        assert "took longer than 54 s" in str(error)
+        await client.aclose()
+
+    in_virtual_time(main)
+
+
+def test_the_time_of_a_bulk_read_is_counted_with_the_room_that_there_is() -> None:
+    """Also before anything is open, and not with the room of a source that is not asked."""
+
+    async def main(clock: VirtualClock) -> None:
+        provider = Deaf(room=10)
+        declared = SourceConfig(name="default", system="memory")
+        other = SourceConfig(name="other", system="memory")
+        client = client_with(
+            {"default": (declared, provider), "other": (other, Slow(room=1))}, **virtual_options(clock)
+        )
+        connection = client._sources["default"].calls._connection
+        connection._provider, connection._build = None, lambda: provider
+        took, error = await timed(clock, client.get_many([f"N{number}" for number in range(30)]))
+        assert isinstance(error, ResolveError)
+        assert took == pytest.approx(40.0)
+        await client.aclose()
+
+    in_virtual_time(main)

@@ -46,7 +46,10 @@ _VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class KV2:
-    """The operations of one KV v2 mount. ``now`` is the wall clock, ``clock`` the monotonic one of a Secret's age."""
+    """The operations of one KV v2 mount. ``now`` is the wall clock, ``clock`` the monotonic one of a Secret's age.
+
+    ``asking`` asks what a change depends on: of the active node, for the others may not know of it yet.
+    """
 
     version = 2
 
@@ -57,8 +60,10 @@ class KV2:
         *,
         now: Callable[[], datetime],
         clock: Callable[[], float] = time.monotonic,
+        asking: VaultClient | None = None,
     ) -> None:
         self._client = client
+        self._asking = asking or client
         self._paths = paths
         self._now = now
         self._clock = clock
@@ -129,7 +134,7 @@ class KV2:
     async def _deleted(self, name: str, version: str | None) -> str | None:
         """The number of a version that is deleted, None of one that is not. Raises SecretNotFoundError."""
         call = self._read(name, version)
-        answer = await self._client.call(call)
+        answer = await self._asking.call(call)
         if answer.status == 200:
             data_of(call, answer)
             return None
@@ -204,7 +209,7 @@ class KV2:
     async def _current(self, name: str) -> str:
         """The version number that CAS compares with, that of a deleted version included; "0" where there is none."""
         call = self._read(name)
-        answer = await self._client.call(call)
+        answer = await self._asking.call(call)
         if _absent(answer):
             return "0"
         metadata = data_of(call, answer).get("metadata") if answer.status in {200, 404} else None

@@ -94,11 +94,11 @@ class VaultProvider:
             file_interval=token_file_interval,
         )
         self._client = VaultClient(self._transport, self.tokens, self._paths.login_namespace)
-        kv1 = KV1(self._client, self._paths, clock=clock)
-        self._kv2 = KV2(self._client, self._paths, now=now, clock=clock)
-        self._mount = Mount(self._client, self._paths, kv1, self._kv2, settings.kv_version, clock)
         self._leader = Leader(self._transport, clock)
         asking = VaultClient(self._transport, self.tokens, self._paths.login_namespace, self._leader)
+        kv1 = KV1(self._client, self._paths, clock=clock)
+        self._kv2 = KV2(self._client, self._paths, now=now, clock=clock, asking=asking)
+        self._mount = Mount(self._client, self._paths, kv1, self._kv2, settings.kv_version, clock)
         self._current: dict[int, KV1 | KV2] = {
             1: KV1(asking, self._paths, clock=clock),
             2: KV2(asking, self._paths, now=now, clock=clock),

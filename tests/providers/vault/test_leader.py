@@ -53,3 +53,40 @@ async def test_a_node_that_does_not_tell():
         assert (await provider.get_current("name")).version == "1"
         assert await provider.may_lag()
         await provider.aclose()
+
+
+async def _behind(leader, standby, reads):
+    """A writer through ``standby``, whose reads of a secret are answered with ``reads``; ``leader`` knows better."""
+    body = f'{{"ha_enabled": true, "is_self": false, "leader_address": "{leader.url}"}}'.encode()
+    standby.faults.add(Fault("status", status=200, body=body, prefix="/v1/sys/leader"))
+    standby.faults.add(Fault("status", **reads, method="GET", prefix="/v1/secret/data/name"))
+    return await opened(standby.url, standby.root_token, cluster_addrs=(leader.url,))
+
+
+async def test_what_is_to_be_restored_is_looked_up_there():
+    """A standby may not have heard that it was deleted: nothing would be restored, and that be acknowledged."""
+    async with VaultServer() as leader, VaultServer(root_token=leader.root_token) as standby:
+        both = [await opened(server.url, server.root_token) for server in (leader, standby)]
+        for provider in both:
+            await provider.put("name", "canary-1")
+            await provider.delete("name")
+        meta = b'{"version": 1, "created_time": "2026-01-01T00:00:00Z", "deletion_time": "", "destroyed": false}'
+        old = b'{"data": {"data": {"key": "canary-1"}, "metadata": ' + meta + b"}}"
+        writer = await _behind(leader, standby, {"status": 200, "body": old})
+        await writer.restore("name")
+        standby.faults.clear()
+        assert (await both[1].get("name")).field("key").equals("canary-1")
+        for provider in (*both, writer):
+            await provider.aclose()
+
+
+async def test_the_version_that_a_mount_wants_is_looked_up_there():
+    async with VaultServer() as leader, VaultServer(root_token=leader.root_token) as standby:
+        both = [await opened(server.url, server.root_token) for server in (leader, standby)]
+        for provider in both:
+            await provider.put("name", "canary-1")
+            await provider.write_metadata("name", cas_required=True)
+        writer = await _behind(leader, standby, {"status": 404, "body": b'{"errors": []}'})
+        assert (await writer.put("name", "canary-2")).version == "2"
+        for provider in (*both, writer):
+            await provider.aclose()

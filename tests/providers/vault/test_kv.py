@@ -335,10 +335,10 @@ async def test_a_race_that_is_never_won(provider_at):
     async with RawServer(respond) as server, provider_at(server.url) as provider:
         with pytest.raises(ConflictError, match="others changed it"):
             await provider.put("a", "canary")
-        assert len([request for request in server.requests if request.target != "/v1/sys/leader"]) == 22
+        assert len([request for request in server.requests if "/sys/leader" not in request.target]) == 22
         with pytest.raises(ConflictError, match="since the version that cas names"):
             await provider.put("a", "canary", cas="7")
-        assert len(server.requests) == 23
+        assert len([request for request in server.requests if "/sys/leader" not in request.target]) == 23
 
 
 async def test_patch(kv):

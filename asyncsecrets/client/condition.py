@@ -177,8 +177,9 @@ class Condition:
         self._settle()
 
     def dropped(self, key: Key) -> None:
-        """``key``'s value was taken out of the cache."""
-        self.stale.pop(key, None)
+        """``key``'s value was taken out of the cache: whoever reads it next may miss it."""
+        now = self._clock()
+        _remember(self._ended, key, self.stale.pop(key) if key in self.stale else Fault(now, now))
         self._settle()
 
     def absent(self, key: Key, error: BaseException) -> None:

@@ -140,9 +140,8 @@ class Reporter(Observer[Key, Secret]):
     def dropped(self, key: Key, previous: Secret, why: BaseException | None) -> None:
         """``key`` has none any more."""
         self._views.dropped(key, previous, why)
-        if self.condition.stale:
-            self.condition.dropped(key)
-            self._look_soon()
+        self.condition.dropped(key)
+        self._look_soon()
 
     def withdrawn(self) -> None:
         """Nothing is vouched for any more, which says nothing of the source."""

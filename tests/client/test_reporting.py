@@ -554,6 +554,24 @@ def test_what_is_taken_away_is_not_missing(take_away: str) -> None:
     played(story)
 
 
+@pytest.mark.parametrize("how", ["invalidated", "evicted"])
+def test_what_left_the_cache_is_missing_when_it_cannot_be_had_again(how: str) -> None:
+    """It was served a moment ago, whoever took it out."""
+
+    async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
+        await client.get("K0")
+        client.invalidate("K0") if how == "invalidated" else await client.get("K1")
+        assert client.health() == WELL
+        manager.failure = down
+        await fails(client, "K0")
+        assert (client.health().state, client.health().missing) == ("down", ("K0",))
+        manager.failure = None
+        await client.get("K0")
+        assert client.health() == WELL
+
+    played(story, max_entries=1)
+
+
 def test_rotations_seen_together_are_one_line() -> None:
     """With how many there were; what this process writes itself is no news to it."""
 

@@ -256,6 +256,7 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
         "local_file": Setting(environ=("ASYNCSECRETS_FILE",)),
         "local_key": Setting(environ=("ASYNCSECRETS_KEY",)),
         "local_key_file": Setting(environ=("ASYNCSECRETS_KEY_FILE",)),
+        "local_max_versions": Setting(Kind.COUNT),
     },
     "memory": {"secrets": Setting(Kind.MAPPING)},
 }

@@ -161,7 +161,11 @@ async def test_the_values_of_a_memory_source_are_in_the_file():
         ("hashicorp_vault", {"adress": "canary"}, "did you mean 'addr'?"),
         ("hashicorp_vault", {"aws_region_name": "canary"}, "it is one of aws_kms, aws_secret_manager"),
         ("env", {"zzz": "canary"}, "'zzz', which is not a setting of env; there are: access_mode, always_read_"),
-        ("local", {"zzz": "canary"}, "hosted_keys, local_file, local_key, local_key_file, max_entries"),
+        (
+            "local",
+            {"zzz": "canary"},
+            "hosted_keys, local_file, local_key, local_key_file, local_max_versions, max_entries",
+        ),
         ("env", {"a\n\x1b": "canary"}, r"'a\n\x1b', which is not a setting"),
         ("aws_kms", {"access_mode": "canary"}, "access_mode must be one of read_only, write_only, read_and_write"),
         ("aws_kms", {"hosted_keys": "canary"}, "hosted_keys must be a list of secret names"),

@@ -23,15 +23,12 @@ from asyncsecrets.errors import (
     ClosedError,
     ConfigError,
     ConflictError,
-    DecodeError,
     IntegrityError,
-    InvalidNameError,
     MalformedResponseError,
     NotFoundReason,
     ProviderError,
     SecretNotFoundError,
     UnavailableError,
-    UnsupportedOperationError,
 )
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.base import VersionInfo
@@ -45,13 +42,15 @@ from asyncsecrets.providers.local_keys import (
     read_key_file,
     write_key_file,
 )
-from asyncsecrets.providers.local_store import Entry, Store, is_name, parse_store, render_store
-from asyncsecrets.references import check_name
+from asyncsecrets.providers.local_store import Entry, Store, check_name, check_storable, parse_store, render_within
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
 
 R = TypeVar("R")
+
+MAX_VERSIONS: Final = 10
+"""How many versions of a secret are kept, where nothing else is said."""
 
 _FIRST_WAIT: Final = 0.005
 _LONGEST_WAIT: Final = 0.1  # seconds between two looks at a lock that somebody else holds
@@ -72,10 +71,10 @@ def init_store(
     check_recipients([recipient])
     store, created = Store((recipient,), {}), _second(now())
     for name, payload in secrets.items():
-        _check_storable(name, payload)
+        check_storable(name, payload)
         store = store.with_entry(name, Entry(1, created, Keys().seal(payload, name, 1, store.recipients)), 1)
     try:
-        return create_file(Path(path), _rendered(store, path))
+        return create_file(Path(path), render_within(store, MAX_BYTES, origin=str(path)))
     except FileExistsError:
         pass
     raise ConfigError(f"local: {path} is there already; a store is never replaced")
@@ -85,8 +84,9 @@ class LocalProvider:
     """The secrets of the file at ``path``.
 
     ``key`` is a secret key's text; without it, ``key_file`` names a file that holds one, which only its owner may read.
-    Without both, values can be written and not read. ``keep`` versions of each secret are kept. ``lock_timeout`` is how
-    long a write waits for another process, in seconds. ``now`` tells the creation time of versions.
+    Without both, values can be written and not read. The newest ``max_versions`` of each secret are kept, fewer
+    where the file would else grow beyond ``MAX_BYTES``. ``lock_timeout`` is how long a write waits for another process,
+    in seconds. ``now`` tells the creation time of versions.
     """
 
     system: ClassVar[str] = "local"
@@ -99,17 +99,17 @@ class LocalProvider:
         key: str | None = None,
         key_file: str | Path | None = None,
         usual_key_file: Path | None = None,
-        keep: int = 10,
+        max_versions: int = MAX_VERSIONS,
         lock_timeout: float = 4.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        if keep < 1:
+        if max_versions < 1:
             raise ConfigError("local: at least one version of a secret must be kept")
         self.path = Path(path)
         self._key = key
         self._key_file = None if key_file is None else Path(key_file)
         self._usual_key_file = usual_key_file
-        self._keep = keep
+        self._max_versions = max_versions
         self._lock_timeout = lock_timeout
         self._now = now
         self._keys: Keys | None = None
@@ -117,7 +117,7 @@ class LocalProvider:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> LocalProvider:
-        """From ``local_file``, and ``local_key`` or ``local_key_file``.
+        """From ``local_file``, ``local_max_versions``, and ``local_key`` or ``local_key_file``.
 
         What the settings leave out is in ``ASYNCSECRETS_FILE``, ``ASYNCSECRETS_KEY`` and ``ASYNCSECRETS_KEY_FILE``; a
         key in the settings, of either kind, wins over any in the environment. Where none is named, the key is in the
@@ -128,7 +128,8 @@ class LocalProvider:
             key, key_file = environ.get("ASYNCSECRETS_KEY"), environ.get("ASYNCSECRETS_KEY_FILE")
         else:
             key, key_file = settings.get("local_key"), settings.get("local_key_file")
-        return cls(path, key=key or None, key_file=key_file or None, usual_key_file=default_key_file(environ))
+        usual, most = default_key_file(environ), int(settings.get("local_max_versions") or MAX_VERSIONS)
+        return cls(path, key=key or None, key_file=key_file or None, usual_key_file=usual, max_versions=most)
 
     async def open(self) -> None:
         """Load the encryption library and the key, and read the file. Raises ConfigError, MissingDependencyError."""
@@ -162,7 +163,7 @@ class LocalProvider:
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # a put is applied in one step, or not at all
         """Encrypt a new version. ``cas`` must be the current version, ``"0"`` where there is none or it is gone."""
         keys = self._check(name)
-        _check_storable(name, payload)
+        check_storable(name, payload)
 
         def change(store: Store) -> Store:
             if cas is not None and cas != store.current(name):
@@ -171,7 +172,7 @@ class LocalProvider:
             self._check_recipients(keys, store, name)
             number = store.next_version(name)
             value = keys.seal(payload, name, number, store.recipients)
-            return store.with_entry(name, Entry(number, _second(self._now()), value), self._keep)
+            return store.with_entry(name, Entry(number, _second(self._now()), value), self._max_versions)
 
         entry = (await self._change(name, change)).secrets[name][-1]
         return Secret(payload, name=name, version=str(entry.version), created=entry.created)
@@ -235,7 +236,7 @@ class LocalProvider:
 
     def _check(self, name: str) -> Keys:
         keys = self._check_open()
-        _check_name(name)
+        check_name(name)
         return keys
 
     async def _mark(
@@ -314,7 +315,7 @@ class LocalProvider:
         old = self._parse(read_regular(self.path))
         new = change(old)
         if new is not old:
-            replace_file(self.path, _rendered(new, self.path))
+            replace_file(self.path, render_within(new, MAX_BYTES, origin=str(self.path)))
         return new
 
     # Errors
@@ -369,23 +370,3 @@ def _info(entry: Entry, *, current: bool) -> VersionInfo:
 
 def _second(now: datetime) -> datetime:
     return now.astimezone(UTC).replace(microsecond=0)  # as exact as the file
-
-
-def _check_name(name: str) -> None:
-    check_name(name, LocalProvider.system)
-    if not is_name(name):
-        message = f"local: {name[:80]!a} cannot name a secret; use up to 255 letters, digits and _ . / : @ + -"
-        raise InvalidNameError(message, provider=LocalProvider.system, name=name)
-
-
-def _check_storable(name: str, payload: Payload) -> None:
-    _check_name(name)
-    if isinstance(payload, str) and any("\ud800" <= char <= "\udfff" for char in payload):
-        raise DecodeError(f"local: the value for {name!r} is text that is not Unicode (a lone surrogate); store bytes")
-
-
-def _rendered(store: Store, path: str | Path) -> bytes:
-    data = render_store(store)
-    if len(data) > MAX_BYTES:
-        raise UnsupportedOperationError(f"local: {path} cannot grow beyond {MAX_BYTES} bytes")
-    return data

@@ -21,11 +21,13 @@
 ``destroyed_versions: '3'`` may follow the recipients: the highest version of any secret that was destroyed as a whole.
 
 Names are sorted and a value that was not touched stays as it is, so a difference in version control shows what was
-changed and nothing else. Names and times are not protected by the encryption; values are.
+changed and nothing else. The encryption protects values, and that they belong to their name and version. It protects
+neither names, times and marks nor the list of recipients, and does not tell who wrote a value or what was removed.
 """
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -35,10 +37,21 @@ from typing import Any, Final, Literal, NoReturn
 
 import yaml
 
-from asyncsecrets.errors import ConfigError
+from asyncsecrets import references
+from asyncsecrets.errors import ConfigError, DecodeError, InvalidNameError, UnsupportedOperationError
+from asyncsecrets.secret import Payload
 from asyncsecrets.yaml import load_strings
 
-__all__ = ["Entry", "Store", "is_name", "parse_store", "render_store"]
+__all__ = [
+    "Entry",
+    "Store",
+    "check_name",
+    "check_storable",
+    "is_name",
+    "parse_store",
+    "render_store",
+    "render_within",
+]
 
 _FORMAT: Final = "asyncsecrets-local-1"
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -50,6 +63,9 @@ _RECIPIENT: Final = re.compile(r"age1[0-9a-z]{1,200}")
 _CIPHERTEXT: Final = re.compile(
     r"-----BEGIN AGE ENCRYPTED FILE-----\n(?:[A-Za-z0-9+/=]{1,64}\n)+-----END AGE ENCRYPTED FILE-----\n"
 )
+
+_INDENT: Final = 6  # bytes before each line of a value
+_AROUND: Final = 66  # bytes, at least, of an entry's number and time
 
 _HEADER: Final = """\
 # Secrets of asyncsecrets. Names are readable, values are encrypted with age (https://age-encryption.org).
@@ -64,6 +80,21 @@ def is_name(name: str) -> bool:
     The first one is a letter, a digit or ``_``.
     """
     return _NAME.fullmatch(name) is not None
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidNameError unless a secret can have this name."""
+    references.check_name(name, "local")
+    if not is_name(name):
+        message = f"local: {name[:80]!a} cannot name a secret; use up to 255 letters, digits and _ . / : @ + -"
+        raise InvalidNameError(message, provider="local", name=name)
+
+
+def check_storable(name: str, payload: Payload) -> None:
+    """Raise InvalidNameError or DecodeError unless ``payload`` can be stored as ``name``."""
+    check_name(name)
+    if isinstance(payload, str) and any("\ud800" <= char <= "\udfff" for char in payload):
+        raise DecodeError(f"local: the value for {name!r} is text that is not Unicode (a lone surrogate); store bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +113,11 @@ class Entry:
         if self.destroyed:
             return "destroyed"
         return "deleted" if self.deleted else "enabled"
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in the file, and not more than it does."""
+        return len(self.value) + _INDENT * self.value.count("\n") + _AROUND
 
     def with_deleted(self, when: datetime | None) -> Entry:
         """This entry deleted at ``when``, or brought back; itself where that changes nothing, or it is destroyed."""
@@ -123,9 +159,25 @@ class Store:
         last = self.entry(name)
         return (self.destroyed_versions if last is None else last.version) + 1
 
-    def with_entry(self, name: str, entry: Entry, keep: int) -> Store:
-        """This store with one more entry, and the newest ``keep`` of that name."""
-        return replace(self, secrets={**self.secrets, name: (*self.secrets.get(name, ()), entry)[-keep:]})
+    def with_entry(self, name: str, entry: Entry, max_versions: int) -> Store:
+        """This store with one more entry, and the newest ``max_versions`` of that name."""
+        return replace(self, secrets={**self.secrets, name: (*self.secrets.get(name, ()), entry)[-max_versions:]})
+
+    def with_fewer(self, excess: int) -> Store:
+        """This store without old versions that take at least ``excess`` bytes of the file, or without any that is old.
+
+        Each time the oldest goes of the secret whose old versions take the most: one large secret does not cost the
+        small ones their history. The newest version of a secret, be it deleted, is never old.
+        """
+        kept = {name: list(entries) for name, entries in self.secrets.items()}
+        heap = [(-sum(entry.size for entry in entries[:-1]), name) for name, entries in kept.items() if entries[1:]]
+        heapq.heapify(heap)
+        while excess > 0 and heap:
+            old, name = heap[0]
+            gone = kept[name].pop(0).size
+            excess -= gone
+            heapq.heapreplace(heap, (old + gone, name)) if kept[name][1:] else heapq.heappop(heap)
+        return replace(self, secrets={name: tuple(entries) for name, entries in kept.items()})
 
     def with_changed(self, name: str, versions: Collection[str] | None, change: Callable[[Entry], Entry]) -> Store:
         """This store with ``change`` made to these versions of ``name`` (None: to the current one); itself where that
@@ -165,6 +217,22 @@ def render_store(store: Store) -> bytes:
     }
     text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=200)
     return (_HEADER + text).encode()
+
+
+def render_within(store: Store, limit: int, *, origin: str) -> bytes:
+    """Return at most ``limit`` bytes of the file, without the old versions that do not fit: see ``Store.with_fewer``.
+
+    Raises UnsupportedOperationError with ``origin`` where the newest version of each secret is too much.
+    """
+    data = render_store(store)
+    if len(data) > limit:
+        data = render_store(store.with_fewer(len(data) - limit))
+    if len(data) > limit:
+        raise UnsupportedOperationError(
+            f"local: {origin} cannot grow beyond {limit} bytes, and the newest version of each secret is more; "
+            f"destroy secrets that are not needed, or keep large ones in another file"
+        )
+    return data
 
 
 def _rendered(entry: Entry) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,8 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncsecrets.errors import ConfigError
-from asyncsecrets.providers.local_store import Entry, Store, is_name, parse_store, render_store
+from asyncsecrets.errors import ConfigError, UnsupportedOperationError
+from asyncsecrets.providers.local_store import Entry, Store, is_name, parse_store, render_store, render_within
 
 BASE64 = st.sampled_from(["AbC0+/=", "=", "x" * 64])
 CIPHERTEXTS = st.lists(BASE64, min_size=1, max_size=3).map(
@@ -55,6 +56,57 @@ def test_parse_and_render_are_inverses(store):
     data = render_store(store)
     assert parse_store(data, origin="store") == store
     assert render_store(parse_store(data, origin="store")) == data
+
+
+@settings(deadline=None)
+@given(STORES, ENTRIES)
+def test_size_of_an_entry(store, entry):
+    """It is what the file grows by, or a little less: long names, marks and numbers are not counted."""
+    for name, entries in store.secrets.items():
+        more = replace(store, secrets={**store.secrets, name: (*entries, entry)})
+        grown = len(render_store(more)) - len(render_store(store))
+        assert entry.size <= grown <= entry.size + 60 + 2 * entry.value.count("\n")
+
+
+@settings(deadline=None)
+@given(STORES, st.floats(0, 1))
+def test_old_versions_make_room(store, share):
+    """Old versions go until the file fits, oldest first; the newest of each secret stays, and numbers are not lost."""
+    whole, least = (
+        render_store(store),
+        replace(store, secrets={name: kept[-1:] for name, kept in store.secrets.items()}),
+    )
+    smallest = len(render_store(least))
+    limit = smallest + int((len(whole) - smallest) * share)
+    fitted = parse_store(render_within(store, limit, origin="store"), origin="store")
+    assert len(render_store(fitted)) <= limit
+    assert {name: store.secrets[name][-len(kept) :] for name, kept in fitted.secrets.items()} == fitted.secrets
+    assert set(fitted.secrets) == set(store.secrets)
+    assert render_within(store, len(whole), origin="store") == whole
+    with pytest.raises(UnsupportedOperationError, match="store cannot grow"):
+        render_within(store, smallest - 1, origin="store")
+
+
+def test_the_largest_history_goes_first():
+    """Not more goes than must, and from whom it hurts least."""
+    time = datetime(2026, 1, 2, tzinfo=UTC)
+    large, small = "x" * 1000, "x" * 100
+    histories = {"A": [small] * 4, "B": [large] * 4, "C": [large] * 2, "D": [large]}
+    store = Store(
+        ("age1",),
+        {
+            name: tuple(Entry(number, time, value) for number, value in enumerate(values, 1))
+            for name, values in histories.items()
+        },
+    )
+    left = {
+        excess: {name: len(kept) for name, kept in store.with_fewer(excess).secrets.items()}
+        for excess in (1, 1500, 3000, 10**6)
+    }
+    assert left[1] == {"A": 4, "B": 3, "C": 2, "D": 1}
+    assert left[1500] == {"A": 4, "B": 2, "C": 2, "D": 1}
+    assert left[3000] == {"A": 4, "B": 1, "C": 2, "D": 1}
+    assert left[10**6] == dict.fromkeys("ABCD", 1)
 
 
 @settings(deadline=None)

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.findings import look_like_secrets
-from asyncsecrets.cli.sources import read_file, uses, using
+from asyncsecrets.cli.sources import names_of, read_file, uses, using
+from asyncsecrets.cli.variables import decides, is_possible, listed
 from asyncsecrets.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncsecrets.client import SecretsClient
+    from asyncsecrets.config import Config
     from asyncsecrets.providers.local import LocalProvider
 
 HELP = "set up the local store: a key, secrets.yaml, config.yaml, with the secrets of a .env file"
@@ -32,6 +35,7 @@ general_settings:
     access_mode: read_and_write    # so that `asyncsecrets set` may write
     refresh_interval: 60
 """
+_VARIABLES: Final = "environment_variables:             # what `asyncsecrets run` sets, by name\n"
 
 
 @dataclass(slots=True)
@@ -76,8 +80,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     read = (
         using(load_config(config_path, os.environ), lambda client: _read_back(client, list(chosen))) if written else []
     )
-    is_used = bool(uses(load_config(config_path, os.environ)))  # then check and run have something to do
-    console.result({"steps": steps.taken, "secrets": read}, _ending(read, is_used=is_used, is_local=written))
+    config = load_config(config_path, os.environ)
+    console.result({"steps": steps.taken, "secrets": read}, _ending(read, config, is_local=written))
     return 0
 
 
@@ -175,16 +179,17 @@ def _config(path: Path, names: list[str], steps: Steps) -> bool:
 
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(_CONFIG)
+            file.write(_CONFIG + _variables(names))
     except FileExistsError:
         pass
     else:
         steps.add("wrote", path, "key_management_system: local")
         return True
-    source = load_config(path, os.environ).sources[DEFAULT_SOURCE]
+    config = load_config(path, os.environ)
+    source = config.sources[DEFAULT_SOURCE]
     missing = [name for name in names if source.hosted_keys is not None and name not in source.hosted_keys]
     if source.system == "local" and not missing:
-        steps.add("kept", path, "it uses the local store already")
+        steps.add("kept", path, _already(config, names))
         return True
     if source.system == "local":
         steps.add("kept", path, f"never rewritten; add to its hosted_keys: {', '.join(missing)}")
@@ -193,6 +198,20 @@ def _config(path: Path, names: list[str], steps: Steps) -> bool:
         steps.console.line(_CONFIG.rstrip("\n"))
         steps.taken[-1]["add"] = _CONFIG
     return False
+
+
+def _variables(names: Sequence[str]) -> str:
+    """The section that names them for ``run``: of those that it would set without another word."""
+    lines = [f"  {name}: os.environ/{name}\n" for name in names if is_possible(name) and not decides(name)]
+    return _VARIABLES + "".join(lines) if lines else ""
+
+
+def _already(config: Config, names: Sequence[str]) -> str:
+    known = names_of(config)
+    unnamed = [name for name in names if name not in known]
+    return "it uses the local store already" + (
+        f"; run sets no {listed(unnamed)} until environment_variables there names it" if unnamed else ""
+    )
 
 
 def _ignore(env_file: Path, steps: Steps) -> None:
@@ -214,8 +233,8 @@ async def _read_back(client: SecretsClient, names: list[str]) -> list[dict[str, 
     return [{"name": name, "source": secret.source, "version": secret.version} for name, secret in found.items()]
 
 
-def _ending(read: list[dict[str, str | None]], *, is_used: bool, is_local: bool) -> str:
+def _ending(read: list[dict[str, str | None]], config: Config, *, is_local: bool) -> str:
     lines = [f"ok      {row['name']!s:<28} {row['source']}  version {row['version']}" for row in read]
-    first = "check" if is_used else "set NAME"
-    then = "run -- YOUR COMMAND" if is_used or is_local else "run --secret NAME -- YOUR COMMAND"
-    return "\n".join([*lines, f"next    asyncsecrets {first}   then   asyncsecrets {then}"])
+    first = "check" if uses(config) else "set NAME"
+    then = "run" if names_of(config) else f"run {'--only' if is_local else '--secret'} NAME"
+    return "\n".join([*lines, f"next    asyncsecrets {first}   then   asyncsecrets {then} -- YOUR COMMAND"])

@@ -3,6 +3,9 @@
 This process *becomes* the command (exec): signals, exit code and process id are the command's own, no copy of the
 values stays behind in a parent, and neither an argument nor this process's environment ever holds one. Unless every
 secret can be read and set, nothing is started.
+
+A variable is set because the configuration or the command line names it. That the manager has a secret of some name is
+no reason: whoever may add one would choose the command's variables, ``GIT_CONFIG_PARAMETERS`` for one.
 """
 
 from __future__ import annotations
@@ -13,14 +16,14 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from asyncsecrets.cli.console import Console
+from asyncsecrets.cli.console import Console, printable
 from asyncsecrets.cli.exits import NO_COMMAND, NOT_EXECUTABLE
 from asyncsecrets.cli.sources import STORED, Use, at_source, nearest_name, read_config, read_file, uses, using
-from asyncsecrets.cli.variables import check_name, check_value, without_bootstrap
+from asyncsecrets.cli.variables import check_names, check_value, decides, is_possible, listed, without_bootstrap
 from asyncsecrets.errors import (
     AsyncSecretsError,
     ConfigError,
@@ -37,9 +40,6 @@ HELP = "run a command with secrets in its environment"
 
 Environment = dict[str, str | bytes]
 
-_TOLD: Final = 3
-"""The most names in a note."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="of the configuration's names, only this one; again for more",
+        help="of the configuration's names and those of the local store, only this one; again for more",
     )
     parser.add_argument(
         "--secret",
@@ -64,6 +64,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         help="set the variables of this .env file, references replaced; alone, instead of the configuration's names",
+    )
+    parser.add_argument(
+        "--allow",
+        metavar="VARIABLE",
+        action="append",
+        default=[],
+        help="set this one, although it decides which code the command runs or whom it trusts; again for more",
     )
     parser.add_argument(
         "--clean", action="store_true", help="keep from the command what leads to the managers (HCP_VAULT_TOKEN, ...)"
@@ -108,25 +115,34 @@ def _read(args: argparse.Namespace, config: Config, references: list[str]) -> di
 
 def _wanted(args: argparse.Namespace, config: Config, console: Console) -> tuple[dict[str, str], dict[str, str]]:
     """Variables and the references they are read by, and variables that are no secret. Raises ConfigError."""
+    wanted, plain = _from_file(args.env_from, args.source) if args.env_from else ({}, {})
+    check_names({**wanted, **plain}, str(args.env_from), args.allow)
+    by_hand = _by_hand(args)
+    check_names(by_hand, "--secret", args.allow)
+    wanted |= by_hand
+    if args.only or not (wanted or plain):
+        configured = _configured(args, config, console)
+        check_names(configured, config.origin or STORED, args.allow)
+        wanted = {**configured, **wanted}
+    for name in args.allow:
+        if name not in wanted and name not in plain:
+            near = nearest_name(name, {**wanted, **plain})
+            raise ConfigError(f"--allow {name.partition('=')[0][:80]!a}: no variable of this name would be set{near}")
+    return wanted, plain
+
+
+def _by_hand(args: argparse.Namespace) -> dict[str, str]:
+    """What ``--secret`` asks for."""
     from asyncsecrets.references import is_reference
 
-    wanted, plain = _from_file(args.env_from, args.source) if args.env_from else ({}, {})
+    wanted = {}
     for text in args.secret:
         variable, has_reference, reference = text.partition("=")
         # Anything else may be a value that somebody meant to set: it must not be asked for, nor shown.
         if has_reference and not is_reference(reference):
             raise ConfigError("--secret VARIABLE=REFERENCE needs os.environ/NAME or secret://SOURCE/NAME after the =")
         wanted[variable] = at_source(reference or variable, args.source)
-    for variable in wanted:
-        check_name(variable, "--env-from or --secret")
-    if args.only or not (wanted or plain):
-        wanted = {**_configured(args, config, console), **wanted}
-    if not (wanted or plain):
-        raise ConfigError(
-            f"{config.origin or 'the configuration'} refers to no secret, and no local store has one: store one with "
-            f"asyncsecrets set NAME, or name those of another source: --secret VARIABLE=REFERENCE"
-        )
-    return wanted, plain
+    return wanted
 
 
 def _from_file(path: Path, source: str | None) -> tuple[dict[str, str], dict[str, str]]:
@@ -134,63 +150,86 @@ def _from_file(path: Path, source: str | None) -> tuple[dict[str, str], dict[str
     from asyncsecrets.references import is_reference
 
     variables = parse_dotenv(read_file(path), origin=str(path))
-    for variable in variables:
-        check_name(variable, str(path))
     plain = {variable: value for variable, value in variables.items() if not is_reference(value)}
     secret = {name: at_source(value, source) for name, value in variables.items() if name not in plain}
     return secret, plain
 
 
 def _configured(args: argparse.Namespace, config: Config, console: Console) -> dict[str, str]:
-    """The names that the configuration uses. A reference that names a source has no variable of its own."""
+    """The variables that the configuration names, or those of them and of the store that ``--only`` names."""
     found = uses(config)
     for use in found:
         if use.problem is not None:
             raise ConfigError(f"{use.places[0]}: {use.problem}")
-    plain = [use for use in found if use.reference is not None and use.reference.is_plain]
-    names = {use.reference.name: at_source(use.text, args.source) for use in plain if use.reference is not None}
-    for name in args.only:
-        if name not in names:
-            near = nearest_name(name, names) or "; --secret VARIABLE asks for a name that is not used there"
-            raise ConfigError(f"--only {name[:80]!a}: {config.origin or 'the configuration'} has no such name{near}")
+    named = _named(found, args.source)
+    stored = {
+        one.reference.name: at_source(one.text, args.source) for one in found if one.reference and one.is_only_stored
+    }
     if args.only:
-        names = {name: names[name] for name in args.only}
-    else:
-        _tell_of_nameless(found, console)
-        names = _without_impossible(names, found, console)
-    for name in names:
-        check_name(name, config.origin or STORED)
-    return names
+        return _chosen(args.only, {**stored, **named}, config)
+    wanted = {name: text for name, text in named.items() if is_possible(name)}
+    nameless = [use.text for use in found if not use.is_only_stored and not _has_name(use)]
+    if not wanted:
+        raise ConfigError(_nothing(config, nameless, stored))
+    for problem in (_of_nameless(nameless), _of_unnamed(config, stored)):
+        if problem:
+            console.note(f"asyncsecrets: note: {problem}")
+    return wanted
 
 
-def _without_impossible(names: dict[str, str], found: Sequence[Use], console: Console) -> dict[str, str]:
-    """``names`` without those that no variable can have and that only the store has: nobody asked for them."""
-    stored = [use.reference.name for use in found if use.reference is not None and use.is_only_stored]
-    impossible = [name for name in stored if not _is_possible(name)]
-    if impossible:
-        console.note(
-            f"asyncsecrets: note: no variable is set for {', '.join(impossible[:_TOLD])}"
-            f"{' and others' if len(impossible) > _TOLD else ''}, which cannot be the name of one; "
-            f"--secret VARIABLE={names[impossible[0]]} would"
-        )
-    return {name: text for name, text in names.items() if name not in impossible}
+def _named(found: Sequence[Use], source: str | None) -> dict[str, str]:
+    """Variables and references, by the words of the file. What ``environment_variables`` gives a name goes first."""
+    own = {name: at_source(use.text, source) for use in found for name in use.own}
+    return own | {name: at_source(use.text, source) for use in found for name in use.given}
 
 
-def _is_possible(name: str) -> bool:
-    try:
-        check_name(name, STORED)
-    except ConfigError:
-        return False
-    return True
+def _has_name(use: Use) -> bool:
+    return any(map(is_possible, [*use.own, *use.given]))
 
 
-def _tell_of_nameless(found: Sequence[Use], console: Console) -> None:
-    nameless = [use.text for use in found if use.reference is not None and not use.reference.is_plain]
-    if nameless:
-        console.note(
-            f"asyncsecrets: note: {len(nameless)} references name a source, so no variable is set for them; "
-            f"--secret VARIABLE={nameless[0]} would"
-        )
+def _chosen(only: Sequence[str], known: Mapping[str, str], config: Config) -> dict[str, str]:
+    for name in only:
+        if name not in known:
+            near = nearest_name(name, known) or "; --secret VARIABLE asks for a name that is not used there"
+            raise ConfigError(f"--only {name[:80]!a}: {config.origin or 'the configuration'} has no such name{near}")
+    return {name: known[name] for name in only}
+
+
+def _nothing(config: Config, nameless: Sequence[str], stored: Mapping[str, str]) -> str:
+    """What to say where no variable is named."""
+    if nameless or stored:
+        return _of_nameless(nameless) or _of_unnamed(config, stored)
+    return (
+        f"{config.origin or 'the configuration'} refers to no secret, and no local store has one: store one with "
+        f"asyncsecrets set NAME, or name those of another source: --secret VARIABLE=REFERENCE"
+    )
+
+
+def _of_nameless(nameless: Sequence[str]) -> str:
+    """What to say of references that have no name which a variable can have."""
+    if not nameless:
+        return ""
+    return f"no variable is named for {_shown(nameless)}, so none is set; --secret VARIABLE={nameless[0]} would"
+
+
+def _of_unnamed(config: Config, stored: Mapping[str, str]) -> str:
+    """What to say of names that the store has and nothing names, with the remedies: for once, and for good."""
+    if not stored:
+        return ""
+    name = next((name for name in stored if is_possible(name) and not decides(name)), None)
+    remedy = (
+        f"--only {name} sets it this time; environment_variables: {{{name}: os.environ/{name}}} in the file, always"
+        if name
+        else f"--secret VARIABLE={next(iter(stored.values()))} sets it"
+    )
+    return (
+        f"not set: {_shown(stored)}, in the local store and not named in {config.origin or 'a configuration file'}\n"
+        f"what to do: {remedy}"
+    )
+
+
+def _shown(names: Collection[str]) -> str:
+    return printable(listed(names))
 
 
 def _become(command_line: Sequence[str], environment: Mapping[str, str | bytes], console: Console) -> int:

@@ -38,6 +38,9 @@ T = TypeVar("T")
 STORED: Final = "the local store"
 """The place of a name that is in use because the local store has it."""
 
+_VARIABLES: Final = "environment_variables."
+"""How the places begin in which a file gives a variable its name."""
+
 
 def read_config(args: argparse.Namespace) -> Config:
     """The configuration of this invocation. Raises ConfigError."""
@@ -88,6 +91,20 @@ class Use:
     def is_only_stored(self) -> bool:
         """Whether nothing refers to it: the local store has it, and that is all."""
         return self.places == [STORED]
+
+    @property
+    def given(self) -> list[str]:
+        """The variables that the file gives it: the keys of ``environment_variables`` that have it."""
+        return [place.removeprefix(_VARIABLES) for place in self.places if place.startswith(_VARIABLES)]
+
+    @property
+    def own(self) -> list[str]:
+        """The variable of its own name, where it is nothing but a name and something else uses it.
+
+        That it is stored is no use, and one that is given other variables everywhere needs none.
+        """
+        is_used = any(place != STORED and not place.startswith(_VARIABLES) for place in self.places)
+        return [self.reference.name] if is_used and self.reference is not None and self.reference.is_plain else []
 
 
 def uses(config: Config) -> list[Use]:

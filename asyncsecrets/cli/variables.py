@@ -1,106 +1,112 @@
 """The environment that ``run`` gives to a command: which variables may be set, and to what.
 
-A secret may not become a variable that decides which code the command runs: whoever may edit a list of names would
-otherwise own the process. Nothing here does I/O.
+Whoever may add a name to a manager must not choose the command's variables: there are too many that decide which code
+a command runs, and every tool brings new ones. So a variable is set because the configuration or the command line
+names it, never because a secret of that name exists. The list here is the second line behind that rule: it asks for
+an explicit word before a name that is on it is set, whoever names it. That it has gaps is why it is not the first.
+Nothing here does I/O.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from asyncsecrets.errors import ConfigError, DecodeError
 from asyncsecrets.settings import vocabulary
 
-__all__ = ["MAX_VARIABLE", "check_name", "check_value", "without_bootstrap"]
+__all__ = ["MAX_VARIABLE", "check_names", "check_value", "decides", "is_possible", "listed", "without_bootstrap"]
 
 MAX_VARIABLE: Final = 128 * 1024
 """The longest ``NAME=value`` with its NUL, in bytes: Linux' MAX_ARG_STRLEN, from which on exec fails (E2BIG)."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)
 
-_REFUSED_PREFIXES: Final = ("LD_", "DYLD_", "PYTHON", "BASH_FUNC_", "GCONV_", "GLIBC_", "MALLOC_", "_RLD")
-_REFUSED: Final = frozenset(
-    {
-        "BASHOPTS",
-        "BASH_ENV",
-        "BROWSER",
-        "CDPATH",
-        "CLASSPATH",
-        "EDITOR",
-        "ENV",
-        "GIT_ASKPASS",
-        "GIT_CONFIG_COUNT",
-        "GIT_EDITOR",
-        "GIT_EXEC_PATH",
-        "GIT_EXTERNAL_DIFF",
-        "GIT_PAGER",
-        "GIT_SSH",
-        "GIT_SSH_COMMAND",
-        "GLOBIGNORE",
-        "HOME",
-        "HOSTALIASES",
-        "IFS",
-        "JAVA_TOOL_OPTIONS",
-        "JDK_JAVA_OPTIONS",
-        "LESSCLOSE",
-        "LESSOPEN",
-        "LOCALDOMAIN",
-        "LOCPATH",
-        "LUA_CPATH",
-        "LUA_INIT",
-        "LUA_PATH",
-        "NIS_PATH",
-        "NLSPATH",
-        "NODE_OPTIONS",
-        "NODE_PATH",
-        "NODE_REPL_EXTERNAL_MODULE",
-        "OPENSSL_CONF",
-        "OPENSSL_ENGINES",
-        "OPENSSL_MODULES",
-        "PAGER",
-        "PATH",
-        "PERL5DB",
-        "PERL5LIB",
-        "PERL5OPT",
-        "PERLLIB",
-        "PHPRC",
-        "PHP_INI_SCAN_DIR",
-        "PROMPT_COMMAND",
-        "PS4",
-        "RESOLV_HOST_CONF",
-        "RES_OPTIONS",
-        "RUBYLIB",
-        "RUBYOPT",
-        "SHELL",
-        "SHELLOPTS",
-        "SSH_ASKPASS",
-        "SSLKEYLOGFILE",
-        "TERMCAP",
-        "TERMINFO",
-        "TERMINFO_DIRS",
-        "TMPDIR",
-        "TZDIR",
-        "VISUAL",
-        "ZDOTDIR",
-        "_JAVA_OPTIONS",
-    }
+_TOLD: Final = 3
+"""The most names in a message."""
+
+# None of these holds a secret in ordinary life. Addresses are not here (proxies, registries, servers): they may have a
+# password in them, so a configuration that names one as a secret may well mean it.
+_DECIDING_STARTS: Final = (
+    *("LD_", "DYLD_", "_RLD", "GCONV_", "GLIBC_", "MALLOC_"),
+    *("BASH", "PYTHON", "PERL", "RUBYLIB", "RUBYOPT", "LUA_PATH", "LUA_CPATH", "LUA_INIT", "JULIA_", "R_PROFILE"),
+    *("CORECLR_", "COR_", "GIT_CONFIG", "GIT_SSH", "GIT_SSL", "GIT_TRACE", "GIT_EDITOR", "GIT_PAGER", "NPM_CONFIG_"),
+    *("CARGO_ALIAS_", "CARGO_BUILD_", "CARGO_TARGET_", "GTK_", "QT_", "XDG_", "CGO_", "OPENSSL_"),
 )
+_DECIDING_ENDS: Final = (
+    *("_ASKPASS", "_BROWSER", "_EDITOR", "_PAGER", "_PRELOAD", "_RUNNER", "_STARTUP_HOOKS", "_WRAPPER"),
+    *("_JAVA_OPTIONS", "_TOOL_OPTIONS", "_OPTS", "SAN_OPTIONS"),
+    *("_LIBRARY_PATH", "_LOAD_PATH", "_MODULE_PATH", "_PLUGIN_PATH", "_CA_BUNDLE", "_CA_CERTS"),
+)
+_KINDS: Final = {
+    "where the system, shells and terminals look for things": """
+        PATH HOME SHELL TMPDIR LIBPATH SHLIB_PATH LOCPATH NLSPATH NIS_PATH TZDIR TERMCAP TERMINFO TERMINFO_DIRS
+        CDPATH ENV FPATH GLOBIGNORE IFS INPUTRC PROMPT_COMMAND PS4 SHELLOPTS ZDOTDIR
+        BROWSER EDITOR FCEDIT VISUAL EXINIT VIMINIT MYVIMRC EMACSLOADPATH
+        PAGER MANPAGER LESS LESSCLOSE LESSKEY LESSKEYIN LESSOPEN""",
+    "what runtimes of languages load": """
+        CLASSPATH JAVA_HOME JAVA_OPTIONS NODE_OPTIONS NODE_PATH NODE_REPL_EXTERNAL_MODULE ELECTRON_RUN_AS_NODE
+        DOTNET_ADDITIONAL_DEPS DOTNET_ROOT DOTNET_SHARED_STORE PHPRC PHP_INI_SCAN_DIR RUBYSHELL GEM_HOME GEM_PATH
+        R_ENVIRON R_ENVIRON_USER R_HOME R_LIBS R_LIBS_USER TCLLIBPATH VIRTUAL_ENV UV_PYTHON
+        ERL_FLAGS ERL_AFLAGS ERL_ZFLAGS ERL_LIBS ELIXIR_ERL_OPTIONS""",
+    "what build tools run": """
+        MAKEFILES MAKEFLAGS GNUMAKEFLAGS MFLAGS MAVEN_ARGS BUNDLE_GEMFILE BUNDLE_PATH PYTEST_ADDOPTS PYTEST_PLUGINS
+        CC CXX CPP LD AR CFLAGS CXXFLAGS CPPFLAGS LDFLAGS COMPILER_PATH GCC_EXEC_PREFIX
+        CMAKE_TOOLCHAIN_FILE PKG_CONFIG PKG_CONFIG_PATH
+        RUSTC RUSTDOC RUSTFLAGS RUSTDOCFLAGS RUSTUP_HOME RUSTUP_TOOLCHAIN CARGO_HOME
+        GOFLAGS GOENV GOPATH GOROOT GOTOOLCHAIN GOINSECURE GONOSUMDB GOSUMDB""",
+    "what tools take as commands, or as configuration that may hold some": """
+        GIT_DIR GIT_EXEC_PATH GIT_EXTERNAL_DIFF GIT_PROXY_COMMAND GIT_TEMPLATE_DIR GIT_ALTERNATE_OBJECT_DIRECTORIES
+        ANSIBLE_CONFIG AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE CURL_HOME DOCKER_CONFIG KUBECONFIG
+        PIP_CONFIG_FILE RIPGREP_CONFIG_PATH TF_CLI_CONFIG_FILE WGETRC""",
+    "whom the command trusts, and where it finds them": """
+        SSL_CERT_FILE SSL_CERT_DIR SSLKEYLOGFILE DENO_CERT NODE_EXTRA_CA_CERTS NODE_TLS_REJECT_UNAUTHORIZED
+        VAULT_CACERT VAULT_CAPATH VAULT_SKIP_VERIFY HOSTALIASES LOCALDOMAIN RESOLV_HOST_CONF RES_OPTIONS""",
+}
+_DECIDING: Final = frozenset(name for names in _KINDS.values() for name in names.split())
 
 
-def check_name(name: str, origin: str) -> None:
-    """Raise ConfigError unless a variable may be called ``name``; ``origin`` says who wants it."""
-    if not _NAME.fullmatch(name):
+def is_possible(name: str) -> bool:
+    """Whether a variable can have this name at all: letters, digits and ``_``."""
+    return _NAME.fullmatch(name) is not None
+
+
+def decides(name: str) -> bool:
+    """Whether a variable of this name is known to decide which code a command runs or whom it trusts, in any case.
+
+    ``npm_config_*`` is read in lower case, and systems differ about the others.
+    """
+    upper = name.upper()
+    return upper in _DECIDING or upper.startswith(_DECIDING_STARTS) or upper.endswith(_DECIDING_ENDS)
+
+
+def check_names(names: Iterable[str], origin: str, allowed: Collection[str] = ()) -> None:
+    """Raise ConfigError unless variables may be called ``names``; ``origin`` says who wants them.
+
+    ``allowed``: those that were asked for by an explicit word, although they decide what runs.
+    """
+    names = list(names)
+    for name in names:
+        if not is_possible(name):
+            raise ConfigError(
+                f"{origin}: {name[:80]!a} cannot be an environment variable (letters, digits and _); give it another "
+                f"name with --secret VARIABLE=REFERENCE, and choose the rest with --only"
+            )
+    deciding = [name for name in names if decides(name) and name not in allowed]
+    if deciding:
         raise ConfigError(
-            f"{origin}: {name[:80]!a} cannot be an environment variable (letters, digits and _); give it another name "
-            f"with --secret VARIABLE=REFERENCE, and choose the rest with --only"
+            f"{origin}: such a variable decides which code the command runs or whom it trusts: {listed(deciding)}\n"
+            f"what to do: --allow {deciding[0]} sets it all the same; --secret VARIABLE=REFERENCE gives the secret "
+            f"another name"
         )
-    if name.upper() in _REFUSED or name.upper().startswith(_REFUSED_PREFIXES):
-        raise ConfigError(
-            f"{origin}: {name} is not set from a secret, because it decides which code the command runs; give the "
-            f"secret another name with --secret VARIABLE=REFERENCE"
-        )
+
+
+def listed(names: Collection[str]) -> str:
+    """``names`` for a message: the first few, shortened, and how many more."""
+    few = [name if len(name) <= 80 else f"{name[:79]}…" for name in list(names)[:_TOLD]]
+    more = len(names) - len(few)
+    return ", ".join(few) + (f" and {more} more" if more else "")
 
 
 def check_value(name: str, value: bytes) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ import pytest
 from tests.cli.conftest import Run, spawn, write_config
 
 pytest.importorskip("pyrage")
+
+from asyncsecrets.providers.local import LocalProvider
 
 ENV = "DB_PASSWORD=canary-db\nOPENAI_API_KEY='sk-canary0123456789'\nLOG_LEVEL=debug\n"
 
@@ -129,29 +134,43 @@ def test_without_a_dotenv(workdir: Path, cli: Run) -> None:
 
 
 def test_a_secret_that_is_stored_later(dotenv: Path, workdir: Path, cli: Run) -> None:
-    """What `set` stores after `init` is read, checked and run with like what was there from the beginning."""
+    """What `set` stores after `init` is read and checked like what was there before. `run` wants it named."""
     assert cli("init").code == 0
     stored = cli("set", "NEW_ONE", stdin=b"canary-new")
     assert (stored.code, stored.err) == (0, "")
     assert cli("get", "NEW_ONE").out == "canary-new"
     assert cli("get", "NEW_ONE", "--version", "1").out == "canary-new"
-    assert [row["name"] for row in cli("check", "--json").json["secrets"]] == [
+    assert {row["name"] for row in cli("check", "--json").json["secrets"]} == {
         "DB_PASSWORD",
         "NEW_ONE",
         "OPENAI_API_KEY",
-    ]
-    assert spawn("run", "--", "sh", "-c", 'test "$NEW_ONE$DB_PASSWORD" = canary-newcanary-db').returncode == 0
+    }
+    ended = spawn("run", "--", "sh", "-c", 'test "${NEW_ONE-}$DB_PASSWORD" = canary-db')
+    assert ended.returncode == 0
+    assert b"not set: NEW_ONE, in the local store and not named in" in ended.stderr
+    assert b"--only NEW_ONE sets it this time" in ended.stderr
+    assert ended.stderr.count(b"\n") == 2
+    assert b"canary" not in ended.stderr
+    ended = spawn("run", "--only", "NEW_ONE", "--only", "DB_PASSWORD", "--", "sh", "-c", 'echo "$NEW_ONE$DB_PASSWORD"')
+    assert (ended.stdout, ended.stderr) == (b"canary-newcanary-db\n", b"")
+    with (workdir / "config.yaml").open("a") as config:  # what the note says
+        config.write("  NEW_ONE: os.environ/NEW_ONE\n")
+    assert spawn("run", "--", "sh", "-c", 'echo "$NEW_ONE$DB_PASSWORD"').stdout == b"canary-newcanary-db\n"
 
 
 def test_the_next_step_of_an_empty_store(workdir: Path, cli: Run) -> None:
     """With nothing stored yet, every command says what to do first, and then it works."""
-    assert "asyncsecrets set NAME   then   asyncsecrets run -- YOUR COMMAND" in cli("init").out
+    assert "asyncsecrets set NAME   then   asyncsecrets run --only NAME -- YOUR COMMAND" in cli("init").out
     for command in (["check"], ["run", "--", "true"]):
         outcome = cli(*command)
         assert outcome.code == 2
         assert "asyncsecrets set NAME" in outcome.err
     assert cli("set", "FIRST", stdin=b"canary").code == 0
     assert cli("check").code == 0
+    outcome = cli("run", "--", "true")
+    assert outcome.code == 2
+    assert "not set: FIRST" in outcome.err
+    assert spawn("run", "--only", "FIRST", "--", "sh", "-c", 'echo "$FIRST"').stdout == b"canary\n"
 
 
 def test_a_store_that_is_not_there_is_said(workdir: Path, cli: Run) -> None:
@@ -164,15 +183,73 @@ def test_a_store_that_is_not_there_is_said(workdir: Path, cli: Run) -> None:
     assert cli("check", "--json").json["secrets"][0]["status"] == "config"
 
 
-def test_stored_names_that_no_variable_can_have(workdir: Path, cli: Run) -> None:
-    """`run` sets the others and says so: nobody asked for these. One that was asked for is an error."""
+PLANTED = [
+    *("GIT_CONFIG_PARAMETERS", "BASH_ENV", "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "MAKEFLAGS", "VAULT_ADDR"),
+    *("npm_config_registry", "A_VARIABLE_OF_A_TOOL_THAT_NOBODY_KNOWS", "team/key"),
+]
+
+
+def test_stored_names_are_no_variables(dotenv: Path, workdir: Path, key_file: Path, cli: Run) -> None:
+    """Who may add a secret chooses no variable of the command, whichever it is: `run` sets what is named, no more."""
     assert cli("init").code == 0
-    for name in ("team/key", "LD_PRELOAD", "GOOD"):
-        assert cli("set", name, stdin=b"canary").code == 0
-    ended = spawn("run", "--", "sh", "-c", 'test "$GOOD" = canary && test -z "$LD_PRELOAD"')
-    assert ended.returncode == 0
-    assert b"no variable is set for LD_PRELOAD, team/key" in ended.stderr
-    assert cli("run", "--only", "LD_PRELOAD", "--", "true").code == 2
+    asyncio.run(_plant(workdir / "secrets.yaml", key_file))
+    ended = spawn("run", "--", sys.executable, "-c", "import os, json; print(json.dumps(dict(os.environ)))")
+    environ = json.loads(ended.stdout)
+    assert {name for name, value in environ.items() if "canary" in value} == {"DB_PASSWORD", "OPENAI_API_KEY"}
+    assert b"and 7 more, in the local store and not named in" in ended.stderr
+    assert b"--only A_VARIABLE_OF_A_TOOL_THAT_NOBODY_KNOWS sets it this time" in ended.stderr
+    assert ended.stderr.count(b"\n") == 2
+
+
+async def _plant(store: Path, key_file: Path) -> None:
+    provider = LocalProvider(store, key_file=key_file)
+    await provider.open()
+    for name in PLANTED:
+        await provider.put(name, "canary-planted")
+    await provider.aclose()
+
+
+def test_a_stored_name_does_not_run_code(dotenv: Path, workdir: Path, cli: Run) -> None:
+    """Seen from outside: a startup file that a secret names is not run, not by its name on the command line either."""
+    assert cli("init").code == 0
+    (workdir / "startup").write_text("touch started\n")
+    assert cli("set", "BASH_ENV", stdin=b"startup").code == 0
+    assert spawn("run", "--", "bash", "-c", ":").returncode == 0
+    assert spawn("run", "--only", "BASH_ENV", "--", "bash", "-c", ":").returncode == 2
+    assert not (workdir / "started").exists()
+    assert spawn("run", "--only", "BASH_ENV", "--allow", "BASH_ENV", "--", "bash", "-c", ":").returncode == 0
+    assert (workdir / "started").exists()
+
+
+def test_stored_names_that_no_variable_can_have(workdir: Path, cli: Run) -> None:
+    """Alone in the store they are told of with the way to set them, and nothing is started."""
+    assert cli("init").code == 0
+    assert cli("set", "team/key", stdin=b"canary").code == 0
+    outcome = cli("run", "--", "true")
+    assert outcome.code == 2
+    assert "--secret VARIABLE=os.environ/team/key sets it" in outcome.err
+    assert cli("run", "--only", "team/key", "--", "true").code == 2
+
+
+def test_a_binary_secret_in_the_store_stops_no_command(dotenv: Path, cli: Run) -> None:
+    """It is not read, unless it is asked for."""
+    assert cli("init").code == 0
+    assert cli("set", "BINARY", stdin=b"canary\0\xff").code == 0
+    assert spawn("run", "--", "true").returncode == 0
+    assert spawn("run", "--only", "BINARY", "--", "true").returncode == 8
+
+
+def test_variables_that_init_names(dotenv: Path, workdir: Path, cli: Run) -> None:
+    """Those of the .env file, but none that would need another word; of a file that is there already, it is said."""
+    dotenv.write_text(ENV + "NODE_OPTIONS=--canary\n")
+    assert cli("init", "--all").code == 0
+    text = (workdir / "config.yaml").read_text()
+    assert "  LOG_LEVEL: os.environ/LOG_LEVEL\n" in text
+    assert "NODE_OPTIONS" not in text
+    assert spawn("run", "--", "sh", "-c", 'test "$LOG_LEVEL" = debug && test -z "$NODE_OPTIONS"').returncode == 0
+    dotenv.write_text(ENV + "STRIPE_TOKEN=canary-new\n")
+    assert "run sets no STRIPE_TOKEN until environment_variables there names it" in cli("init").out
+    assert (workdir / "config.yaml").read_text() == text
 
 
 def test_store_without_its_key(dotenv: Path, key_file: Path, cli: Run) -> None:

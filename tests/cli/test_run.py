@@ -118,12 +118,14 @@ def test_values_are_nowhere_else(config: Path, vault: VaultServer) -> None:
     ("document", "code"),
     [
         ({"a": "os.environ/DB_PASSWORD", "b": "os.environ/MISSING"}, 3),
-        ({"a": "os.environ/LD_PRELOAD"}, 2),
+        ({"a": "os.environ/LD_PRELOAD", "b": "os.environ/DB_PASSWORD"}, 2),
+        ({"a": "os.environ/ld_preload", "b": "os.environ/DB_PASSWORD"}, 2),
+        ({"environment_variables": {"GIT_CONFIG_PARAMETERS": "os.environ/DB_PASSWORD"}}, 2),
         ({"a": "os.environ/with-dash"}, 2),
         ({"a": "secret://Odd!"}, 2),
         ({}, 2),
     ],
-    ids=["missing", "denied name", "impossible name", "not a reference", "nothing"],
+    ids=["missing", "denied name", "in lower case", "given name", "impossible name", "not a reference", "nothing"],
 )
 def test_nothing_is_started(
     document: dict[str, Any], code: int, workdir: Path, vault: VaultServer, refused: Refused
@@ -229,6 +231,60 @@ def test_the_command_stands_behind_dashes(argv: list[str], cli: Run) -> None:
     outcome = cli(*argv)
     assert outcome.code == 2
     assert "asyncsecrets run" in outcome.err
+
+
+@pytest.mark.parametrize("options", [["--secret", "LD_PRELOAD_X=os.environ/DB_PASSWORD"], ["--env-from", "app.env"]])
+def test_an_explicit_word(options: list[str], workdir: Path, config: Path, refused: Refused) -> None:
+    """--allow sets what decides which code runs; without it the error says so, for each name of its own."""
+    (workdir / "app.env").write_text("LD_PRELOAD_X=os.environ/DB_PASSWORD\n")
+    assert "--allow LD_PRELOAD_X sets it all the same" in refused(*options).err
+    assert refused(*options, "--allow", "ld_preload_x").code == 2
+    assert child_environ(*options, "--allow", "LD_PRELOAD_X")["LD_PRELOAD_X"] == VALUE
+
+
+def test_an_explicit_word_for_a_name_of_the_configuration(workdir: Path, vault: VaultServer, refused: Refused) -> None:
+    """The word is the command line's: no file can say it. It names nothing that would not be set anyway."""
+    vault.write_secret("npm_config_x", {"key": VALUE})
+    write_config(workdir, {"general_settings": vault_settings(vault, hosted_keys=["DB_PASSWORD", "npm_config_x"])})
+    assert "--allow npm_config_x" in refused().err
+    environ = child_environ("--allow", "npm_config_x")
+    assert (environ["npm_config_x"], environ["DB_PASSWORD"]) == (VALUE, VALUE)
+    assert "did you mean 'DB_PASSWORD'?" in refused("--only", "DB_PASSWORD", "--allow", "DB_PASWORD").err
+    outcome = refused("--only", "DB_PASSWORD", "--allow", "npm_config_x=canary")
+    assert "no variable of this name would be set" in outcome.err
+
+
+def test_names_that_no_variable_can_have_do_not_stop_the_others(workdir: Path, vault: VaultServer) -> None:
+    """A hosted name with a slash is left out, and told of with the way to have it; asked for by name it is an error."""
+    vault.write_secret("team/db", {"key": "canary-team"})
+    write_config(workdir, {"general_settings": vault_settings(vault, hosted_keys=["DB_PASSWORD", "team/db"])})
+    done = spawn("run", "--", "sh", "-c", 'test "$DB_PASSWORD" = ' + VALUE)
+    assert done.returncode == 0
+    assert b"no variable is named for os.environ/team/db, so none is set; --secret VARIABLE=" in done.stderr
+    assert spawn("run", "--only", "team/db", "--", "true").returncode == 2
+
+
+def test_variables_that_the_configuration_gives(workdir: Path, vault: VaultServer) -> None:
+    """The keys of environment_variables are variables, of any reference; they go before a name of the same spelling."""
+    vault.write_secret("db", {"url": "canary-url"})
+    given = {
+        "PASSWORD": "os.environ/DB_PASSWORD",
+        "DATABASE_URL": "secret:///db?field=url",
+        "OTHER": "os.environ/DB_PASSWORD",
+        "with-dash": "secret:///db?field=other",
+        "PLAIN": "no reference",
+    }
+    write_config(
+        workdir,
+        {"environment_variables": given, "x": "os.environ/OTHER", "general_settings": vault_settings(vault)},
+    )
+    done = spawn("run", "--", sys.executable, "-c", SHOW)
+    environ = json.loads(done.stdout)
+    assert (environ["PASSWORD"], environ["DATABASE_URL"], environ["OTHER"]) == (VALUE, "canary-url", VALUE)
+    assert {"DB_PASSWORD", "PLAIN", "with-dash"}.isdisjoint(environ)
+    assert b"no variable is named for secret:///db?field=other," in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert "PASSWORD" not in child_environ("--only", "DATABASE_URL")
 
 
 def test_references_without_a_name_are_told_of(workdir: Path, vault: VaultServer) -> None:

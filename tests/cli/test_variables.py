@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsecrets.cli.variables import MAX_VARIABLE, check_name, check_value, without_bootstrap
+from asyncsecrets.cli.variables import MAX_VARIABLE, check_names, check_value, decides, is_possible, without_bootstrap
 from asyncsecrets.errors import ConfigError, DecodeError
 
 REFUSED = [
@@ -36,38 +36,68 @@ REFUSED = [
     "EDITOR",
     "PAGER",
     "HOME",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_KEY_0",
+    "MAKEFLAGS",
+    "DOTNET_STARTUP_HOOKS",
+    "MAVEN_OPTS",
+    "RUSTC_WRAPPER",
+    "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
+    "npm_config_node_options",
+    "Npm_Config_Script_Shell",
+    "SSL_CERT_FILE",
+    "ssl_cert_dir",
+    "REQUESTS_CA_BUNDLE",
+    "NODE_TLS_REJECT_UNAUTHORIZED",
 ]
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_variables_that_decide_what_runs(name: str) -> None:
-    """They are refused in any case, with the way out."""
-    with pytest.raises(ConfigError, match="--secret VARIABLE=REFERENCE"):
-        check_name(name, "config.yaml")
+    """They are refused in any case, with the ways out; the explicit word is for that one name, as it is written."""
+    with pytest.raises(ConfigError, match=f"--allow {name} .*--secret VARIABLE=REFERENCE"):
+        check_names([name], "config.yaml", allowed=[name.swapcase()])
+    check_names([name], "config.yaml", allowed=[name])
+
+
+def test_all_of_them_are_told_at_once() -> None:
+    """The first few by name, and how many more."""
+    with pytest.raises(ConfigError, match="LD_PRELOAD, PATH, HOME and 1 more") as error:
+        check_names(["LD_PRELOAD", "MY_KEY", "PATH", "HOME", "ENV"], "config.yaml")
+    assert str(error.value).count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "A\0", "Ä", "a/b", "A\n", "A" * 257, "%s"])
 def test_names_that_no_variable_can_have(name: str) -> None:
-    """Anything but letters, digits and _ is refused."""
+    """Anything but letters, digits and _ is refused, whatever is allowed."""
     with pytest.raises(ConfigError):
-        check_name(name, "config.yaml")
+        check_names([name], "config.yaml", allowed=[name])
 
 
-@given(st.from_regex(r"(DB|OPENAI|MY|X)_[A-Z0-9_]{0,20}", fullmatch=True))
+@given(st.from_regex(r"(DB|OPENAI|MY|X)_[A-Z0-9_]{0,20}(KEY|TOKEN|PASSWORD|SECRET|URL|USER)", fullmatch=True))
 def test_ordinary_names(name: str) -> None:
     """What secrets are usually called is accepted."""
-    check_name(name, "config.yaml")
+    check_names([name], "config.yaml")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("CARGO_REGISTRY_TOKEN", "NODE_AUTH_TOKEN", "GIT_TOKEN", "GITHUB_TOKEN", "GITLAB_RUNNER_TOKEN", "PGPASSWORD"),
+        *("AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN", "UV_PUBLISH_TOKEN", "PIP_INDEX_URL", "HTTPS_PROXY", "ENV_KEY", "DB_"),
+    ],
+)
+def test_secrets_of_tools(name: str) -> None:
+    """Tools have secrets, too, and addresses may have passwords in them: no word is needed for these."""
+    assert not decides(name)
 
 
 @given(st.text(max_size=20))
 def test_no_name_passes_that_could_break_the_environment(name: str) -> None:
     """Whatever is accepted is an identifier."""
-    try:
-        check_name(name, "config.yaml")
-    except ConfigError:
-        return
-    assert name.isidentifier()
-    assert name.isascii()
+    if is_possible(name):
+        assert name.isidentifier()
+        assert name.isascii()
 
 
 def test_values_that_no_variable_can_hold() -> None:

@@ -209,7 +209,9 @@ def _of_nameless(nameless: Sequence[str]) -> str:
     """What to say of references that have no name which a variable can have."""
     if not nameless:
         return ""
-    return f"no variable is named for {_shown(nameless)}, so none is set; --secret VARIABLE={nameless[0]} would"
+    return (
+        f"no variable is named for {_shown(nameless)}, so none is set; --secret VARIABLE={printable(nameless[0])} would"
+    )
 
 
 def _of_unnamed(config: Config, stored: Mapping[str, str]) -> str:
@@ -220,7 +222,7 @@ def _of_unnamed(config: Config, stored: Mapping[str, str]) -> str:
     remedy = (
         f"--only {name} sets it this time; environment_variables: {{{name}: os.environ/{name}}} in the file, always"
         if name
-        else f"--secret VARIABLE={next(iter(stored.values()))} sets it"
+        else f"--secret VARIABLE={printable(next(iter(stored.values())))} sets it"
     )
     return (
         f"not set: {_shown(stored)}, in the local store and not named in {config.origin or 'a configuration file'}\n"

@@ -18,6 +18,7 @@ from asyncsecrets.redaction import spelling
 from asyncsecrets.redaction.grams import Grams, Needle
 from asyncsecrets.redaction.parts import SHORTEST, parts
 from asyncsecrets.redaction.plain import Plain, encoded, flat, plain, plains
+from asyncsecrets.redaction.wrapped import Lines, unwrapped
 from asyncsecrets.secret import MASK, Payload, Secret, on_member
 
 __all__ = ["Known", "handed_out", "holds_secrets", "known", "watch"]
@@ -134,11 +135,24 @@ class Known:
         if not self._parts or len(text) < SHORTEST:
             return set()
         data = encoded(text)
-        return self._found(data, Plain(data))
+        found = self._found(data, Plain(data))
+        return found.union(*(self._found_in_lines(lines, Plain(lines.text)) for lines in unwrapped(data)))
 
     def _found(self, data: bytes, form: Plain) -> set[_Spelled]:
         found = {needle for view in _views(data, form) for grams in self._grams for needle in grams.found(view)}
         return found.union(one for one in self._odd if _has_odd(data, form, one))
+
+    def _found_in_lines(self, lines: Lines, form: Plain) -> set[_Spelled]:
+        return {one for one in self._found(lines.text, form) if one.base64 is not None}
+
+    def _without_lines(self, data: bytes) -> bytes:
+        """Mask what is found as base64 once the breaks of lines are gone."""
+        spans: list[tuple[int, int]] = []
+        for lines in unwrapped(data):
+            form = Plain(lines.text)
+            for one in self._found_in_lines(lines, form):
+                spans += (lines.place(*span) for span in _places(lines.text, form, one))
+        return _without(data, spans) if spans else data
 
     def mask(self, text: Text) -> Text:
         """Return ``text``, the very object if there is no value in it, with every form of every value masked;
@@ -146,9 +160,11 @@ class Known:
         if not self._parts or len(text) < SHORTEST:
             return text
         data = encoded(text)
-        form = Plain(data)
-        found = self._found(data, form)
-        if not found or (masked := _masked(data, form, found)) == data:
+        masked = self._without_lines(data)
+        form = Plain(masked)
+        if found := self._found(masked, form):
+            masked = _masked(masked, form, found)
+        if masked == data:
             return text
         if isinstance(text, bytes):
             return masked
@@ -197,6 +213,11 @@ def _without_those(data: bytes, found: Iterable[_Spelled]) -> bytes:
         if any(form.data in left for form in found):  # escaped in a way that the pattern does not know
             return MASK.encode()
     return masked
+
+
+def _places(data: bytes, form: Plain, one: _Spelled) -> Iterator[tuple[int, int]]:
+    for start, end in form.around(one.data):
+        yield from ((start + at, start + until) for at, until in _matches(one.pattern(), data[start:end]))
 
 
 def _matches(pattern: re.Pattern[bytes], data: bytes) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import re
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from asyncsecrets.redaction import RedactionFilter, handed_out
+from asyncsecrets.redaction import RedactionFilter, handed_out, mask
 from asyncsecrets.redaction.known import _matches, known
 from asyncsecrets.redaction.plain import plain
 from asyncsecrets.secret import MASK
@@ -83,6 +84,20 @@ def test_a_large_record_is_gone_through_once(text: str, values: str, monkeypatch
             assert work.plain < 1.2 * len(carried.encode())
             assert work.patterns < 200_000
             assert (MASK in record.getMessage()) is bool(written)
+
+
+def test_base64_in_lines_is_gone_through_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is, and without the breaks; patterns are tried around what was found."""
+    value = _remember("keys")
+    noise = secrets.token_bytes(400_000)
+    work = Work(monkeypatch)
+    for written in (b"", value.encode() * 4):
+        carried = base64.encodebytes(noise + written + noise).decode()
+        for text, kind in ((carried, "as it is"), (json.dumps(carried), "JSON"), (quote(carried), "percent")):
+            work.plain = work.patterns = 0
+            assert (MASK in mask(text)) is bool(written), kind
+            assert work.plain < 2.4 * len(text)
+            assert work.patterns < 200_000
 
 
 @pytest.mark.parametrize("kind", [dict, list])

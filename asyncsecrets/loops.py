@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import inspect
 import sys
 import warnings
 import weakref
@@ -23,6 +25,7 @@ from asyncsecrets.errors import UnsupportedOperationError
 __all__ = [
     "LoopBound",
     "cancel_all",
+    "ending",
     "in_thread",
     "is_asked_to_end",
     "report",
@@ -96,6 +99,62 @@ async def cancel_all(tasks: set[asyncio.Task[None]], *, within: float | None) ->
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=within)
+
+
+def ending(
+    within: float, name: str
+) -> Callable[[Callable[P, Coroutine[Any, Any, None]]], Callable[P, Coroutine[Any, Any, None]]]:
+    """Decorate a method that ends something: once it is called, that ends, whatever becomes of whoever called.
+
+    The method does at once what takes no time, and returns a coroutine of the rest, which gets a task called ``name``.
+    Where a loop runs, that is begun by the call: a task that is cancelled before it had its turn never begins. A
+    cancellation of whoever waits is raised when all has ended, or after ``within`` seconds.
+    """
+
+    def decorate(begin: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Coroutine[Any, Any, None]]:
+        @functools.wraps(begin)
+        def call(*args: P.args, **options: P.kwargs) -> Coroutine[Any, Any, None]:
+            def start() -> asyncio.Task[None]:
+                running_loop()
+                return spawn(begin(*args, **options), name=name, done=retrieve)
+
+            return _outlasting(start() if _is_running() else None, start, within)
+
+        # Frameworks ask before they await: see inspect.iscoroutinefunction.
+        if sys.version_info >= (3, 12):
+            return inspect.markcoroutinefunction(call)
+        call._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001  # the same in 3.11
+        return call
+
+    return decorate
+
+
+def _is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _outlasting(task: asyncio.Task[None] | None, start: Callable[[], asyncio.Task[None]], within: float) -> None:
+    task = task or start()
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        await _outlast(task, within)
+        raise
+    if not task.cancelled():
+        task.result()
+
+
+async def _outlast(task: asyncio.Task[None], within: float) -> None:
+    """Wait for ``task``, whoever is cancelled meanwhile; the first cancellation is raised by who asks."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within
+    while not task.done() and loop.time() < until:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({task}, timeout=until - loop.time())
 
 
 def is_asked_to_end() -> bool:

@@ -27,6 +27,7 @@ from asyncsecrets.cache.listener import Listener, Observer
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
+from asyncsecrets.errands import whose
 from asyncsecrets.errors import ClosedError, UnsupportedOperationError
 from asyncsecrets.loops import LoopBound, cancel_all, running_loop, warn_of_dropped, weakly
 
@@ -225,11 +226,12 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
     async def _end_tasks(self, renewer: Renewer[K]) -> None:
         for flight in self._running:
             flight.fail(ClosedError("the cache was closed while this value was being fetched"))
-        me = asyncio.current_task()  # a fetch, or on_end, may be what closes
+        asker = whose()
+        closing = {asyncio.current_task(), asker and asker.task}  # a fetch, or on_end, may be what closes
         try:
-            await cancel_all({flight.task for flight in self._running} - {me}, within=_CLOSE_WITHIN)
+            await cancel_all({flight.task for flight in self._running} - closing, within=_CLOSE_WITHIN)
         finally:  # also if whoever closes is cancelled
-            await cancel_all({renewer.task} - {me}, within=None)
+            await cancel_all({renewer.task} - closing, within=None)
 
     @property
     def owner(self) -> asyncio.AbstractEventLoop | None:

@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -17,6 +17,7 @@ from asyncsecrets import default
 from asyncsecrets.client import changes, writes
 from asyncsecrets.client.administration import Administration
 from asyncsecrets.client.bulk import read_all
+from asyncsecrets.client.connection import CLOSE_WITHIN
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.looking import Looking
 from asyncsecrets.client.routing import Route, Router
@@ -32,7 +33,7 @@ from asyncsecrets.errors import (
     DecodeError,
     SecretNotFoundError,
 )
-from asyncsecrets.loops import LoopBound, running_loop, warn_of_dropped
+from asyncsecrets.loops import LoopBound, ending, running_loop, warn_of_dropped
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.references import check_name
 from asyncsecrets.retry import Retry, RetryPolicy
@@ -167,11 +168,18 @@ class SecretsClient(LoopBound, Administration, Looking):
             await self.aclose()
             raise
 
-    async def aclose(self) -> None:
+    @ending(CLOSE_WITHIN + 0.5, "asyncsecrets-close")
+    def aclose(self) -> Coroutine[Any, Any, None]:
         """Close everything this client opened, within two seconds; whoever waits gets ClosedError. Harmless when
-        closed."""
-        running_loop()
+        closed.
+
+        It is begun by the call. Whoever is cancelled while it waits, as by a time limit, hears of that when everything
+        has ended.
+        """
         self._closed = True
+        return self._close()
+
+    async def _close(self) -> None:
         try:
             await asyncio.gather(*(source.home.run(source.aclose) for source in self._unique()))
         finally:

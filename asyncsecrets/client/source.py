@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from asyncsecrets.client.views import Changed, Key, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under
 from asyncsecrets.errors import SecretNotFoundError
+from asyncsecrets.loops import ending
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.retry import Retry
@@ -326,9 +327,13 @@ class Source:
         await self.calls.open()
         self.cache.start()
 
-    async def aclose(self) -> None:
+    @ending(CLOSE_WITHIN + 0.25, "asyncsecrets-close")
+    def aclose(self) -> Coroutine[Any, Any, None]:
         """Close everything, within two seconds. Whoever waits gets ClosedError."""
         self.reporter.close()
+        return self._close()
+
+    async def _close(self) -> None:
         self._close_by = asyncio.get_running_loop().time() + CLOSE_WITHIN
         try:
             async with asyncio.timeout(CLOSE_WITHIN):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import Context
 from hashlib import blake2b
@@ -24,11 +26,14 @@ _REMEMBERED = 20_000  # references that on_change tells changes of
 _PAUSE = 1.0, 60.0  # seconds between looks at a source that does not answer: the first and the longest
 
 
+_lock = threading.Lock()
+
+
 class Watchers:
     """Who follows what. ``heard`` costs one dict lookup and one truth test for what nobody follows."""
 
     def __init__(self) -> None:
-        self._followers: dict[str, set[_Follower]] = {}
+        self._followers: dict[str, tuple[_Follower, ...]] = {}
         self._callbacks: list[OnChange] = []
         # Which value each reference had last, not the value: that may be gone for good by now.
         self._last: dict[str, bytes] = {}
@@ -36,7 +41,7 @@ class Watchers:
 
     def heard(self, reference: str, secret: Secret | None) -> None:
         """``reference`` is warm with ``secret``, or (None) is warm no longer."""
-        for follower in tuple(self._followers.get(reference, ())):
+        for follower in self._followers.get(reference, ()):
             follower.wake()
         if self._callbacks and secret is not None:
             last, fingerprint = self._last.pop(reference, None), self._fingerprint(secret)
@@ -69,7 +74,7 @@ class Watchers:
         not kept. A source that does not answer ends nothing: the old value stands, and it is asked again.
         """
         follower = _Follower()
-        self._followers.setdefault(reference, set()).add(follower)
+        self._join(reference, follower)
         last: Secret | None = None
         pause = _PAUSE[0]
         try:
@@ -88,13 +93,24 @@ class Watchers:
                     yield secret
                 await follower.woken(wait)
         finally:
-            # An empty set stays: somebody on another thread's loop may be about to join it.
-            self._followers[reference].discard(follower)
+            self._leave(reference, follower)
+
+    def _join(self, reference: str, follower: _Follower) -> None:
+        with _lock:  # others may join and leave on the loops of other threads
+            self._followers[reference] = (*self._followers.get(reference, ()), follower)
+
+    def _leave(self, reference: str, follower: _Follower) -> None:
+        with _lock:
+            others = tuple(other for other in self._followers[reference] if other is not follower)
+            if others:
+                self._followers[reference] = others
+            else:
+                del self._followers[reference]
 
     def close(self) -> None:
         """Have every follower look again, and see that the client is closed."""
         for followers in list(self._followers.values()):
-            for follower in tuple(followers):
+            for follower in followers:
                 follower.wake()
 
     def _fingerprint(self, secret: Secret) -> bytes:
@@ -133,3 +149,12 @@ class _Follower:
 def differs(old: Secret, new: Secret) -> bool:
     """Whether a reader would notice: another version, or another value."""
     return old.version != new.version or not old.equals(new)
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603  # whoever held it stayed in the parent process
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

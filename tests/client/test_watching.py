@@ -71,7 +71,7 @@ async def test_nothing_is_registered_before_and_after() -> None:
         await asyncio.wait({waiting})
         gc.collect()
         await settled()
-        assert not any(client._watchers._followers.values())
+        assert client._watchers._followers == {}
 
 
 async def test_following_what_is_absent_raises() -> None:
@@ -87,7 +87,7 @@ async def test_following_what_is_absent_raises() -> None:
         await client.delete("NAME")
         with pytest.raises(SecretNotFoundError):
             await waiting
-        assert not any(client._watchers._followers.values())
+        assert client._watchers._followers == {}
 
 
 def test_an_outage_does_not_end_it() -> None:

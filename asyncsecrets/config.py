@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
@@ -32,11 +33,13 @@ from asyncsecrets import registry
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.references import check_source
-from asyncsecrets.settings import COMMON, SYSTEMS, Kind, Setting, Value, nearest, vocabulary
+from asyncsecrets.settings import COMMON, SYSTEMS, Kind, Setting, Value, nearest, variables, vocabulary
+from asyncsecrets.trust import FoundFile, check_found
 from asyncsecrets.yaml import MAX_BYTES, load_strings
 
 __all__ = [
     "DEFAULT_SOURCE",
+    "NAME_IT",
     "AccessMode",
     "Config",
     "Freshness",
@@ -52,6 +55,9 @@ DEFAULT_SOURCE: Final = "default"
 _MAX_DEPTH: Final = 10  # of a mapping handed in; our own sections are five levels deep
 _ENVIRON: Final = "os.environ/"
 _LOCAL_REFRESH: Final = 10.0  # seconds
+
+NAME_IT: Final = "or name it, if you trust it: --config config.yaml or ASYNCSECRETS_CONFIG"
+"""What to do about a config.yaml that is not obeyed because nobody named it."""
 
 
 class AccessMode(Enum):
@@ -124,11 +130,12 @@ class SourceConfig:
 class Config:
     """Every source by name, ``default`` among them.
 
-    ``env_file``: a .env that adds to the environment what it does not have; ``origin``: the file all this is from.
+    ``env_file``: a .env that adds to the environment what it does not have, a ``FoundFile`` where only a file that
+    nobody named names it; ``origin``: the file all this is from.
     """
 
     sources: Mapping[str, SourceConfig]
-    env_file: Path | None = None
+    env_file: Path | FoundFile | None = None
     origin: str = ""
 
     @staticmethod
@@ -138,12 +145,14 @@ class Config:
         The file that ``ASYNCSECRETS_CONFIG`` names; else ``config.yaml`` in ``cwd`` if it has a
         ``key_management_system`` or an ``asyncsecrets`` section; else the manager that
         ``ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM`` names, with settings from the environment only; else the environment.
-        Raises ConfigError.
+
+        A ``config.yaml`` that was found like this is obeyed only if nobody else could have written it, and takes from
+        ``environ`` only what belongs to the manager. Raises ConfigError.
         """
         if path := environ.get("ASYNCSECRETS_CONFIG"):
             return _load_file(cwd / path, environ)
         if _is_ours(nearby := cwd / "config.yaml"):
-            return _load_file(nearby, environ)
+            return _load_found(nearby, environ)
         reader = _Reader("ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM", environ)
         system = environ.get("ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM") or "env"
         return Config(sources={DEFAULT_SOURCE: reader.source(DEFAULT_SOURCE, system, {}, "")})
@@ -161,18 +170,41 @@ def load_config(config: str | os.PathLike[str] | Mapping[str, Any], environ: Map
     return Config(sources=sources, env_file=Path(env_file) if env_file else None)
 
 
-def _load_file(path: Path, environ: Mapping[str, str]) -> Config:
+def _load_file(path: Path, environ: Mapping[str, str], *, found: bool = False) -> Config:
     document = load_strings(_read_file(path), origin=str(path))
-    sources, env_file = _Reader(str(path), environ).read(document)
+    sources, env_file = _Reader(str(path), environ, found=found).read(document)
     return Config(sources=sources, env_file=path.parent / env_file if env_file else None, origin=str(path))
 
 
-class _Reader:
-    """Checks one document section by section. ``origin`` begins every error, ``environ`` is the real environment."""
+def _load_found(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read a file that nobody named. What it names is as good as itself, and is judged too."""
+    _check_found(path, NAME_IT)
+    config = _load_file(path, environ, found=True)
+    for source in config.sources.values():
+        store = source.settings.get("local_file") if source.system == "local" else None
+        if isinstance(store, str) and Path(store).exists():
+            _check_found(Path(store), NAME_IT)
+    return replace(config, env_file=None if config.env_file is None else FoundFile(config.env_file, NAME_IT))
 
-    def __init__(self, origin: str, environ: Mapping[str, str]) -> None:
+
+def _check_found(path: Path, remedy: str) -> None:
+    try:
+        return check_found(path, remedy)
+    except OSError as error:
+        problem = error.strerror
+    raise ConfigError(f"{path}: whose it is cannot be seen: {problem}; {remedy}")
+
+
+class _Reader:
+    """Checks one document section by section. ``origin`` begins every error, ``environ`` is the real environment.
+
+    ``found``: nobody named the document, so a setting of it takes no variable but its manager's own.
+    """
+
+    def __init__(self, origin: str, environ: Mapping[str, str], *, found: bool = False) -> None:
         self._origin = origin
         self._environ = environ
+        self._found = found
 
     def read(self, document: Any) -> tuple[dict[str, SourceConfig], str]:
         """Return the sources and ``env_file`` of a whole document."""
@@ -212,7 +244,8 @@ class _Reader:
         return self._declared_source(name, section, where)
 
     def _declared_source(self, name: str, section: Mapping[str, Any], where: str) -> SourceConfig:
-        system = self._expand(section["key_management_system"], f"{where}.key_management_system")
+        known = frozenset({"ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM"})
+        system = self._expand(section["key_management_system"], f"{where}.key_management_system", known)
         settings = self._section(section.get("key_management_settings"), f"{where}.key_management_settings")
         return self.source(name, self._text(system, f"{where}.key_management_system"), settings, where)
 
@@ -234,8 +267,9 @@ class _Reader:
             if (setting := words.get(key)) is None:
                 self._check_unlisted(system, key, where)
             place = f"{where}.{key}"
+            known = variables(system, key)
             # Names are names, also when they are written as references.
-            found = value if setting and setting.kind is Kind.NAMES else self._expand(value, place)
+            found = value if setting and setting.kind is Kind.NAMES else self._expand(value, place, known)
             if found != "" or (setting is not None and setting.may_be_empty):
                 values[key] = setting.check(found, f"{self._origin}: {place}") if setting else found
         return values
@@ -260,16 +294,19 @@ class _Reader:
                 if key not in known and word not in section:
                     raise self._error(where, f"has {str(key)[:80]!a}; did you mean {word!r}?")
 
-    def _expand(self, value: Any, where: str) -> Any:
+    def _expand(self, value: Any, where: str, known: AbstractSet[str]) -> Any:
+        """``value`` with variables for the references in it: in a file that was found, only ``known`` ones."""
         if isinstance(value, list):
-            return [self._expand(item, where) for item in value]
+            return [self._expand(item, where, known) for item in value]
         if isinstance(value, dict):
-            return {key: self._expand(item, where) for key, item in value.items()}
+            return {key: self._expand(item, where, known) for key, item in value.items()}
         if value.startswith("secret://"):
             raise self._error(where, "cannot be a secret:// reference: what leads to a manager is not asked of one")
         if not value.startswith(_ENVIRON):
             return value
         variable = value.removeprefix(_ENVIRON)
+        if self._found and variable not in known:
+            raise self._error(where, f"may not have the variable {variable[:200]!a}: {_foreign(known)}")
         if variable not in self._environ:
             raise self._error(where, f"needs the environment variable {variable[:200]!a}, which is not set")
         return self._environ[variable]
@@ -288,6 +325,11 @@ class _Reader:
 
     def _error(self, where: str, problem: str) -> ConfigError:
         return ConfigError(f"{self._origin}: {where} {problem}")
+
+
+def _foreign(known: AbstractSet[str]) -> str:
+    own = f"only a variable of its own ({', '.join(sorted(known))})" if known else "none"
+    return f"a file that nobody named gets {own}, lest it send what is another's to a place of its choice; {NAME_IT}"
 
 
 def _known(key: str, words: Iterable[str]) -> str:

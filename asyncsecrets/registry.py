@@ -12,11 +12,11 @@ A class of one's own is named by the setting ``custom_secret_manager`` of the ma
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Final, Protocol, cast
 
 from asyncsecrets.errors import ConfigError, MissingDependencyError, UnsupportedOperationError
@@ -45,7 +45,7 @@ class KeyServiceFactory(Protocol):
     """What it asks of the class of a key service."""
 
     def from_settings(
-        self, settings: Mapping[str, Value], environ: Mapping[str, str], *, dotenv: str | Path | None = None
+        self, settings: Mapping[str, Value], environ: Mapping[str, str], *, dotenv: str | os.PathLike[str] | None = None
     ) -> Provider:
         """As ``ProviderFactory.from_settings``; ciphertext may stand in the file ``dotenv`` too."""
 
@@ -105,7 +105,7 @@ def build(
     settings: Mapping[str, Value],
     environ: Mapping[str, str],
     *,
-    dotenv: str | Path | None = None,
+    dotenv: str | os.PathLike[str] | None = None,
 ) -> Provider:
     """Make the provider of ``system``: import its class and hand it its settings. No I/O. Raises as ``load``.
 

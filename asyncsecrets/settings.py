@@ -19,7 +19,7 @@ from typing import Final
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.references import parse
 
-__all__ = ["COMMON", "SYSTEMS", "Kind", "Setting", "Value", "nearest", "vocabulary"]
+__all__ = ["COMMON", "SYSTEMS", "Kind", "Setting", "Value", "nearest", "variables", "vocabulary"]
 
 Value = str | list[str] | dict[str, str]
 """A checked setting."""
@@ -131,6 +131,19 @@ _CHECKS: Final = {
 def vocabulary(system: str) -> Mapping[str, Setting]:
     """Every setting of ``system``, those that all managers have included."""
     return {**COMMON, **SYSTEMS.get(system, {})}
+
+
+def variables(system: str, key: str) -> frozenset[str]:
+    """The environment variables that the setting ``key`` of ``system`` may be taken from by a file that nobody named.
+
+    Those that stand in for it or are called like it, and what the manager's other tools call it; nothing else, also of
+    the same manager: its token is not a part of a path, and the key that signs is never sent.
+    """
+    known = vocabulary(system).get(key)
+    own = set(known.environ if known else ()) | set(_ALSO.get(key, ()))
+    if own or (known is None and key.upper() in _TAKEN):
+        return frozenset(own)
+    return frozenset({key.upper()})
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -261,3 +274,21 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
     "memory": {"secrets": Setting(Kind.MAPPING)},
 }
 """What each manager understands on top of ``COMMON`` (or differently from it)."""
+
+_ALSO: Final[Mapping[str, tuple[str, ...]]] = {
+    "aws_endpoint_url": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+    "aws_profile_name": ("AWS_PROFILE_NAME", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+    "aws_role_name": ("AWS_ROLE_NAME", "AWS_ROLE_ARN"),
+    "aws_session_name": ("AWS_SESSION_NAME", "AWS_ROLE_SESSION_NAME"),
+    "aws_sts_endpoint": ("AWS_STS_ENDPOINT", "AWS_ENDPOINT_URL_STS"),
+    "aws_web_identity_token": ("AWS_WEB_IDENTITY_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    "cluster_addrs": ("HCP_VAULT_ADDR", "VAULT_ADDR"),
+    "login_namespace": ("HCP_VAULT_NAMESPACE", "VAULT_NAMESPACE"),
+    "secret_namespace": ("HCP_VAULT_NAMESPACE", "VAULT_NAMESPACE"),
+}
+"""Variables that stand in for nothing here, and that a setting is rightly taken from: see ``variables``."""
+
+_TAKEN: Final = frozenset({key.upper() for words in SYSTEMS.values() for key in words}) | {
+    variable for words in SYSTEMS.values() for setting in words.values() for variable in setting.environ
+}
+"""What the managers that are known here call their own: no setting of another's class is taken from it."""

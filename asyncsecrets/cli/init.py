@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 HELP = "set up the local store: a key, secrets.yaml, config.yaml, with the secrets of a .env file"
 
 _STORE: Final = Path("secrets.yaml")
+_ENV_FILE: Final = Path(".env")
 _LOCK_FILE: Final = ".secrets.yaml.lock"
 # Without hosted_keys, so that a secret that is stored later is read, checked and run with like those of today.
 _CONFIG: Final = """\
@@ -53,7 +54,7 @@ class Steps:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--env-file", metavar="PATH", type=Path, default=Path(".env"), help="default: .env")
+    parser.add_argument("--env-file", metavar="PATH", type=Path, help="default: .env")
     parser.add_argument("--all", action="store_true", help="take every entry, not only those that look like secrets")
 
 
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     steps = Steps(console)
     config_path = Path(args.config or "config.yaml")
+    _check_found(args)
+    args.env_file = args.env_file or _ENV_FILE
     chosen = _scan(args, steps)
     key_file, recipient = _key(steps)
     if _is_new_store(recipient, chosen, steps):
@@ -83,6 +86,23 @@ def run(args: argparse.Namespace, console: Console) -> int:
     config = load_config(config_path, os.environ)
     console.result({"steps": steps.taken, "secrets": read}, _ending(read, config, is_local=written))
     return 0
+
+
+def _check_found(args: argparse.Namespace) -> None:
+    """Raise ConfigError if what is there already, and nobody named, could be somebody else's."""
+    from asyncsecrets.config import NAME_IT
+    from asyncsecrets.providers.local_keys import default_key_file
+    from asyncsecrets.trust import check_found
+
+    key = None if os.environ.get("ASYNCSECRETS_KEY_FILE") else default_key_file(os.environ)
+    for path, named, remedy in (
+        (Path("config.yaml"), args.config, NAME_IT),
+        (_ENV_FILE, args.env_file, "or name it, if you trust it: --env-file .env"),
+        (key, key is None or os.environ.get("ASYNCSECRETS_KEY"), "or name it, if you trust it: ASYNCSECRETS_KEY_FILE"),
+        (_STORE, False, "or take another folder"),
+    ):
+        if not named and path is not None and path.exists():
+            check_found(path, remedy)
 
 
 def _scan(args: argparse.Namespace, steps: Steps) -> dict[str, str]:

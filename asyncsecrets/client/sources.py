@@ -15,7 +15,7 @@ from asyncsecrets.client.views import Changed
 from asyncsecrets.config import DEFAULT_SOURCE, Config, Freshness, SourceConfig
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.base import Provider
-from asyncsecrets.providers.environment import EnvironmentProvider
+from asyncsecrets.providers.environment import FOUND_DOTENV, EnvironmentProvider
 from asyncsecrets.retry import Retry
 
 __all__ = ["build_sources"]
@@ -40,7 +40,7 @@ def build_sources(
     ``environ`` None is the process's own environment, and the ``.env`` file in the working directory. Raises
     ConfigError.
     """
-    dotenv = config.env_file if config.env_file is not None or environ is not None else ".env"
+    dotenv = config.env_file if config.env_file is not None or environ is not None else FOUND_DOTENV
     variables = os.environ if environ is None else environ
 
     def source(declared: SourceConfig, provider: Provider | None, stand_in: EnvironmentProvider | None) -> Source:

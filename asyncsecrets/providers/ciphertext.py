@@ -9,11 +9,11 @@ exactly the grammar of the Python language reference (§2.5.1, bytes literals of
 from __future__ import annotations
 
 import base64
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import ClassVar, Final
 
 from asyncsecrets.errors import (
@@ -102,7 +102,7 @@ class CiphertextProvider(ABC):
     value_prefix: ClassVar[str] = ""
     largest: ClassVar[int]
 
-    def __init__(self, environ: Mapping[str, str], *, dotenv: str | Path | None = None) -> None:
+    def __init__(self, environ: Mapping[str, str], *, dotenv: str | os.PathLike[str] | None = None) -> None:
         self._texts = EnvironmentProvider(environ, dotenv=dotenv)
         self.default_field: str | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from asyncsecrets.errors import (
     ClosedError,
@@ -25,12 +25,18 @@ from asyncsecrets.providers.dotenv import parse_dotenv
 from asyncsecrets.providers.files import WatchedFile
 from asyncsecrets.references import check_name, fault_of
 from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.trust import FoundFile
 
-__all__ = ["EnvironmentProvider", "check_variable"]
+__all__ = ["FOUND_DOTENV", "EnvironmentProvider", "check_variable"]
+
+FOUND_DOTENV: Final = FoundFile(".env", "or name it: env_file in the section asyncsecrets of a configuration you name")
+"""The ``.env`` of the working directory, which is read without being named."""
 
 
 class EnvironmentProvider:
     """Reads ``environ`` (default: the process environment), then the file ``dotenv`` where it exists.
+
+    A ``dotenv`` that is a ``FoundFile`` is judged before it is read: see ``asyncsecrets.trust``.
 
     Both are live: a variable that changes, and a file that changes, are seen by the next ``get``. The grammar of
     the file is in ``asyncsecrets.providers.dotenv``.
@@ -39,9 +45,12 @@ class EnvironmentProvider:
     system: ClassVar[str] = "env"
     default_field: str | None = None
 
-    def __init__(self, environ: Mapping[str, str] | None = None, *, dotenv: str | Path | None = None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str] | None = None, *, dotenv: str | os.PathLike[str] | None = None
+    ) -> None:
         self._environ = environ
         self._path = None if dotenv is None else Path(dotenv)
+        self._check = dotenv.check if isinstance(dotenv, FoundFile) else lambda: None
         self._closed = False
         self._loaded: dict[str, str] = {}
         self.abandon()
@@ -49,7 +58,7 @@ class EnvironmentProvider:
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> EnvironmentProvider:  # noqa: ARG003  # it has no settings
         """The environment, and ``.env`` in the working directory."""
-        return cls(environ, dotenv=".env")
+        return cls(environ, dotenv=FOUND_DOTENV)
 
     async def open(self) -> None:
         """Read the ``.env`` file. Raises ConfigError if it is there and cannot be understood or read."""
@@ -64,7 +73,7 @@ class EnvironmentProvider:
 
     def abandon(self) -> None:
         """Start with a new lock on the file: a thread of the parent process may have held the old one."""
-        self._file = None if self._path is None else WatchedFile(self._path, self._parse)
+        self._file = None if self._path is None else WatchedFile(self._path, self._parse, check=self._check)
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Return the variable, from the environment or else from the ``.env`` file as it is now."""

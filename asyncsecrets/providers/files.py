@@ -36,13 +36,22 @@ _Signature = tuple[int, int, int, int]
 class WatchedFile(Generic[T]):
     """The content of one file. ``read`` may be called from several threads at once.
 
-    ``parse`` makes the content of its bytes, and raises ConfigError for bytes that make no sense. ``now`` is the wall
-    clock in nanoseconds, to compare with the file's own time.
+    ``parse`` makes the content of its bytes, and raises ConfigError for bytes that make no sense. ``check`` is called
+    before the file is read, and raises what is against reading it. ``now`` is the wall clock in nanoseconds, to compare
+    with the file's own time.
     """
 
-    def __init__(self, path: Path, parse: Callable[[bytes], T], *, now: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        path: Path,
+        parse: Callable[[bytes], T],
+        *,
+        check: Callable[[], None] = lambda: None,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
         self.path = path
         self._parse = parse
+        self._check = check
         self._now = now
         self._lock = threading.Lock()
         self._known: tuple[_Signature, T] | None = None
@@ -50,13 +59,14 @@ class WatchedFile(Generic[T]):
     def read(self) -> T:
         """Return the file's content as it is now; an unchanged file costs one ``stat``.
 
-        Raises ConfigError (from ``parse``, or for what is not a file of at most ``MAX_BYTES``) and OSError.
+        Raises ConfigError (``check``'s, ``parse``'s, or for what is not a file of at most ``MAX_BYTES``) and OSError.
         """
         with self._lock:
             found = self.path.stat()
             if self._known is not None and self._known[0] == _signature(found):
                 return self._known[1]
             self._known = None
+            self._check()
             content = self._parse(_contents(self.path, found))
             # Two writes within one tick of the file's clock look alike: what is so fresh is read again next time.
             if self._now() - found.st_mtime_ns > _SETTLED:

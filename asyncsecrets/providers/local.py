@@ -44,6 +44,7 @@ from asyncsecrets.providers.local_keys import (
 )
 from asyncsecrets.providers.local_store import Entry, Store, check_name, check_storable, parse_store, render_within
 from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.trust import FoundFile, check_found
 
 __all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
 
@@ -54,6 +55,7 @@ MAX_VERSIONS: Final = 10
 
 _FIRST_WAIT: Final = 0.005
 _LONGEST_WAIT: Final = 0.1  # seconds between two looks at a lock that somebody else holds
+_FOUND: Final = FoundFile("secrets.yaml", "or name it, if you trust it: local_file or ASYNCSECRETS_FILE")
 
 
 def init_store(
@@ -86,7 +88,8 @@ class LocalProvider:
     ``key`` is a secret key's text; without it, ``key_file`` names a file that holds one, which only its owner may read.
     Without both, values can be written and not read. The newest ``max_versions`` of each secret are kept, fewer
     where the file would else grow beyond ``MAX_BYTES``. ``lock_timeout`` is how long a write waits for another process,
-    in seconds. ``now`` tells the creation time of versions.
+    in seconds. A ``path`` that is a ``FoundFile`` and ``usual_key_file`` are judged before they are read: see
+    ``asyncsecrets.trust``. ``now`` tells the creation time of versions.
     """
 
     system: ClassVar[str] = "local"
@@ -94,7 +97,7 @@ class LocalProvider:
 
     def __init__(
         self,
-        path: str | Path = "secrets.yaml",
+        path: str | os.PathLike[str] = "secrets.yaml",
         *,
         key: str | None = None,
         key_file: str | Path | None = None,
@@ -106,6 +109,7 @@ class LocalProvider:
         if max_versions < 1:
             raise ConfigError("local: at least one version of a secret must be kept")
         self.path = Path(path)
+        self._check_file = path.check if isinstance(path, FoundFile) else lambda: None
         self._key = key
         self._key_file = None if key_file is None else Path(key_file)
         self._usual_key_file = usual_key_file
@@ -123,7 +127,7 @@ class LocalProvider:
         key in the settings, of either kind, wins over any in the environment. Where none is named, the key is in the
         file that ``asyncsecrets init`` makes, if that is there.
         """
-        path = settings.get("local_file") or environ.get("ASYNCSECRETS_FILE") or "secrets.yaml"
+        path = settings.get("local_file") or environ.get("ASYNCSECRETS_FILE") or _FOUND
         if not (settings.get("local_key") or settings.get("local_key_file")):
             key, key_file = environ.get("ASYNCSECRETS_KEY"), environ.get("ASYNCSECRETS_KEY_FILE")
         else:
@@ -141,7 +145,7 @@ class LocalProvider:
 
     def abandon(self) -> None:
         """Start with a new lock on the file's content: a thread of the parent process may have held the old one."""
-        self._file = WatchedFile(self.path, self._parse)
+        self._file = WatchedFile(self.path, self._parse, check=self._check_file)
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Decrypt the secret's current version, or the given one.
@@ -287,6 +291,7 @@ class LocalProvider:
         path = self._key_file
         if path is None and self._usual_key_file is not None and self._usual_key_file.exists():
             path = self._usual_key_file
+            check_found(path, "or name it, if you trust it: ASYNCSECRETS_KEY_FILE")
         return Keys() if path is None else Keys(read_key_file(path), origin=f"the key file {path}")
 
     def _parse(self, data: bytes) -> Store:
@@ -308,6 +313,7 @@ class LocalProvider:
 
     def _try_change(self, change: Callable[[Store], Store]) -> Store | None:
         """Read, change and write the file, or return None: somebody else is about it."""
+        self._check_file()
         with try_locked(self.path) as is_ours:
             return self._changed(change) if is_ours else None
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from asyncsecrets.errors import ConfigError, DecodeError, MalformedResponseError
@@ -33,7 +33,7 @@ class AwsKmsProvider(CiphertextProvider):
     value_prefix: ClassVar[str] = "aws_kms/"
     largest: ClassVar[int] = 6144
 
-    def __init__(self, settings: AwsSettings, *, dotenv: str | Path | None = None) -> None:
+    def __init__(self, settings: AwsSettings, *, dotenv: str | os.PathLike[str] | None = None) -> None:
         super().__init__(settings.environ, dotenv=dotenv)
         self.settings = settings
         self.concurrency = settings.max_connections
@@ -41,7 +41,7 @@ class AwsKmsProvider(CiphertextProvider):
 
     @classmethod
     def from_settings(
-        cls, settings: Mapping[str, Any], environ: Mapping[str, str], *, dotenv: str | Path | None = None
+        cls, settings: Mapping[str, Any], environ: Mapping[str, str], *, dotenv: str | os.PathLike[str] | None = None
     ) -> Self:
         """Build from ``key_management_settings`` and the environment that holds the ciphertext. Raises ConfigError."""
         return cls(AwsSettings.from_mapping(_SYSTEM, settings, environ), dotenv=dotenv)

@@ -20,7 +20,7 @@ from asyncsecrets.secret import Secret
 
 __all__ = ["Asking"]
 
-_PAUSES: Final = (0.0, 0.05, 0.1, 0.2, 0.4)  # seconds before each question
+_PAUSES: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)  # seconds before each question
 
 
 class Asking:
@@ -37,8 +37,11 @@ class Asking:
         self._jitter = jitter
         self._sleep = sleep
 
-    async def current(self, provider: Provider, key: Key, heard: SecretNotFoundError | None = None) -> Secret:
-        """Return what ``key`` is now. Raises SecretNotFoundError, and UnavailableError for what stays behind.
+    async def current(
+        self, provider: Provider, key: Key, heard: SecretNotFoundError | None = None
+    ) -> Secret | UnavailableError:
+        """Return what ``key`` is now, or the error for what stays behind: that is not tried again. Raises
+        SecretNotFoundError.
 
         ``heard`` is an answer by which it has vanished: that is believed at once of who says not to lag. The cache asks
         for it twice before it drops what is served.
@@ -58,7 +61,7 @@ class Asking:
             # What cannot be told from a lag by itself is believed of who says not to lag, but not at once: between us
             # and a manager there may be others, who answer for it.
             if doubt is Doubt.BEHIND or await _may_lag(provider):
-                raise self._behind(provider, key, answer)
+                return self._behind(provider, key, answer)
         if isinstance(answer, Secret):
             return answer
         raise answer

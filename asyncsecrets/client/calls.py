@@ -16,7 +16,7 @@ from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.verdicts import foreign
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import Errand, whose
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, ProviderError
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ProviderError, UnavailableError
 from asyncsecrets.loops import is_asked_to_end
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.retry import PAGED, Retry
@@ -64,13 +64,14 @@ class Calls:
     async def call(
         self,
         name: str | None,
-        attempt: Callable[[Provider], Awaitable[T]],
+        attempt: Callable[[Provider], Awaitable[T | UnavailableError]],
         *,
         paged: bool = False,
         decide: bool = False,
         spent: float = 0.0,
     ) -> T:
-        """Run one operation of the opened provider in its turn, under the retry policy; report how it went.
+        """Run one operation of the opened provider in its turn, under the retry policy; report how it went. An error
+        that it returns is raised, and not tried again.
 
         Within a write (``operations.write``) it is one of its calls, and has the time that the write has left, but for
         what is to be left to find out what became of it, if it is to ``decide`` something.
@@ -121,7 +122,7 @@ class Calls:
     async def in_turn(
         self,
         name: str | None,
-        attempt: Callable[[Provider], Awaitable[T]],
+        attempt: Callable[[Provider], Awaitable[T | UnavailableError]],
         *,
         since: float | None = None,
         spent: float = 0.0,
@@ -153,7 +154,7 @@ class Calls:
     async def _run(
         self,
         name: str | None,
-        attempt: Callable[[Provider], Awaitable[T]],
+        attempt: Callable[[Provider], Awaitable[T | UnavailableError]],
         *,
         due: float | None,
         paged: bool = False,
@@ -163,7 +164,7 @@ class Calls:
         if sending is not None:
             attempt = partial(_presumed, sending, attempt)
 
-        def once() -> Awaitable[T]:
+        def once() -> Awaitable[T | UnavailableError]:
             if not self._here():
                 raise ClosedError(f"source {self._source!r} has moved to another event loop")
             provider = self._connection.here
@@ -179,6 +180,8 @@ class Calls:
                 gate.answered()
             raise
         gate.answered()
+        if isinstance(result, UnavailableError):
+            raise result
         return result
 
     async def _open_and(self, attempt: Callable[[Provider], Awaitable[T]]) -> T:

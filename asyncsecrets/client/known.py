@@ -10,7 +10,7 @@ Judging costs a look into two dicts where a flight lands, and nothing where a va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -62,8 +62,8 @@ class Floor:
     """What is known of one secret, and until when it counts, by the clock of ``Known``.
 
     ``version`` and ``created`` are those of the newest version that is known, where they are; ``at`` is our time of day
-    when the secret was removed; ``removed`` are versions that were taken away, or replaced, one by one; ``anew`` says
-    that the secret was removed for good before this version was made.
+    when the secret was removed as a whole; ``removed`` are versions that were taken away, or replaced, one by one;
+    ``anew`` says that the secret was removed for good before this version was made.
     """
 
     state: State
@@ -77,10 +77,15 @@ class Floor:
     def of_value(self, secret: Secret) -> Doubt | None:
         """Judge a current value."""
         if secret.version in self.removed and not _later(secret.created, self.created):
-            return Doubt.BEHIND
+            return self._of_removed(secret)
         if not self.state.is_gone:
             return Doubt.BEHIND if self._is_above(secret.version, secret.created) else None
         return self._of_value_of_gone(secret)
+
+    def _of_removed(self, secret: Secret) -> Doubt:
+        """Judge a version that was taken away, unless another one was made under its number, of a time untold to us."""
+        is_told = self.created is not None and secret.created is not None
+        return Doubt.BEHIND if is_told or _number(secret.version) is None else Doubt.UNSURE
 
     def _of_value_of_gone(self, secret: Secret) -> Doubt | None:
         if secret.version is not None and secret.version == self.version and not _later(secret.created, self.created):
@@ -92,7 +97,7 @@ class Floor:
         # What was removed may have been a later version than the one that is known: the time of day tells.
         is_newer = _above(secret.version, self.version)
         if secret.created is None or self.at is None:
-            return None if is_newer else Doubt.UNSURE
+            return None if is_newer or _later(secret.created, self.created) else Doubt.UNSURE
         if secret.created > self.at:
             return None
         return Doubt.UNSURE if is_newer and secret.created > self.at - _APART else Doubt.BEHIND
@@ -118,9 +123,9 @@ class Floor:
         if self.state is State.DESTROYED:
             return self.of_value(secret)
         is_removed = self.state is State.DELETED and secret.version is not None and secret.version == self.version
-        if is_removed or secret.version in self.removed:
-            return None if _later(secret.created, self.created) else Doubt.BEHIND
-        return None
+        if not (is_removed or secret.version in self.removed) or _later(secret.created, self.created):
+            return None
+        return self._of_removed(secret)
 
     def of_absent_version(self, version: str, error: SecretNotFoundError) -> Doubt | None:
         """Judge the answer that a version which was asked for by itself is not there."""
@@ -236,7 +241,11 @@ class Known:
             version = f"version {served.version}" if served is not None and served.version is not None else "it"
             return f"this client has read {version} already"
         seconds = max(0.0, self._clock() + self._window - floor.until)
-        return f"this client has {_DONE[floor.state].format(version=floor.version or '')} {seconds:.1f} s ago"
+        version = f"version {floor.version}" if floor.version is not None else "it"
+        done = _DONE[floor.state].format(version=version)
+        if floor.version is None and floor.removed:
+            done = "removed versions of it"
+        return f"this client has {done} {seconds:.1f} s ago"
 
     def newer(self, name: str, version: str) -> str | None:
         """The version that is known to have followed ``version``, or None: by numbers, of what is there."""
@@ -281,18 +290,22 @@ class Known:
     def removed(self, name: str, *, for_good: bool) -> None:
         """The secret is gone, by an acknowledged change of ours."""
         state = State.DESTROYED if for_good else State.DELETED
-        self._note(name, replace(self._before(name) or Floor(state, 0.0), state=state, at=self._now()))
+        before = self._before(name) or Floor(state, 0.0)
+        removed = frozenset() if for_good else before.removed  # numbers begin at 1 again
+        self._note(name, replace(before, state=state, at=self._now(), removed=removed))
 
-    def versions_removed(self, name: str, versions: Iterable[str]) -> None:
-        """These versions are gone, or are known not to be current any more."""
+    def versions_removed(self, name: str, versions: Collection[str]) -> None:
+        """These versions are gone. What may have followed them is not."""
         before = self._before(name) or Floor(State.SEEN, 0.0)
+        if before.version in versions and not before.state.is_gone:
+            before = replace(before, state=State.DELETED, at=None)
         self._note(name, replace(before, removed=before.removed | frozenset(versions)))
 
     def lost(self, name: str, cas: str | None) -> None:
         """A compare-and-set was lost: what was current, and is known to have been, is so no more."""
         before = self._before(name)
         if before is not None and cas is not None and before.version == cas:
-            self.versions_removed(name, [cas])
+            self._note(name, replace(before, removed=before.removed | {cas}))
 
     def undecided(self, name: str) -> None:
         """Nobody knows whether a change of ours was applied: what was deleted may be there again."""
@@ -311,7 +324,8 @@ class Known:
         for known in (served, floor):
             if version is None and known is not None:
                 version, created = known.version, known.created
-        if version is not None:
+        is_known = floor is not None and floor.state is State.MISSED and floor.version == version
+        if version is not None and not is_known:  # which is not put off by being told again
             self._note(key, Floor(State.MISSED, 0.0, version, created))
 
     def _before(self, name: str) -> Floor | None:
@@ -377,9 +391,9 @@ class Known:
 
 
 _DONE: Final = {
-    State.WRITTEN: "written version {version}",
+    State.WRITTEN: "written {version}",
     State.RESTORED: "restored it",
-    State.SEEN: "read version {version}",
+    State.SEEN: "read {version}",
     State.MISSED: "been told that it is gone",
     State.DELETED: "deleted it",
     State.DESTROYED: "removed it for good",

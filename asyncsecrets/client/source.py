@@ -25,7 +25,7 @@ from asyncsecrets.client.verdicts import checked, verdict_of
 from asyncsecrets.client.views import Changed, Key, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under
-from asyncsecrets.errors import SecretNotFoundError
+from asyncsecrets.errors import SecretNotFoundError, UnavailableError
 from asyncsecrets.loops import ending
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
@@ -264,7 +264,7 @@ class Source:
     async def call(
         self,
         name: str | None,
-        attempt: Callable[[Provider], Awaitable[T]],
+        attempt: Callable[[Provider], Awaitable[T | UnavailableError]],
         *,
         paged: bool = False,
         decide: bool = False,

@@ -1,0 +1,151 @@
+"""What is true is not kept out by what is known: others may change what this client has just changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from asyncsecrets.client import SecretsClient
+from asyncsecrets.client.known import Doubt, Known
+from asyncsecrets.errors import SecretNotFoundError
+from asyncsecrets.providers.memory import MemoryProvider
+from asyncsecrets.secret import Secret
+from asyncsecrets.testing.virtual_time import VirtualClock
+from tests.client.lagging import Lagging, LaggingCluster
+from tests.client.support import in_virtual_time, virtual_client
+from tests.client.test_known import NOON, known_of
+
+
+def run(manager: Lagging, main: Callable[[SecretsClient], Awaitable[None]], **options: Any) -> None:
+    async def with_client(clock: VirtualClock) -> None:
+        async with virtual_client(clock, manager, **{"negative_ttl": 0.0, **options}) as client:
+            await main(client)
+
+    in_virtual_time(with_client)
+
+
+async def says(client: SecretsClient) -> str:
+    try:
+        return (await client.get("NAME")).reveal()
+    except SecretNotFoundError as error:
+        return error.reason
+
+
+def of(version: str, created: datetime | None = None) -> Secret:
+    return Secret("canary", name="NAME", version=version, created=created)
+
+
+def test_what_others_make_anew_after_our_end_of_it() -> None:
+    """Version 1 again, one of which we had taken away before."""
+    manager = Lagging(NAME="canary-1")
+
+    async def main(client: SecretsClient) -> None:
+        await client.destroy("NAME", versions=["1"])
+        await client.destroy("NAME")
+        manager.set("NAME", "canary-anew")
+        assert await says(client) == "canary-anew"
+        assert ("get", "NAME") == manager.calls[-1] != manager.calls[-2]  # asked once
+
+    run(manager, main)
+
+
+def test_what_others_end_and_make_anew() -> None:
+    """Of who says not to lag that is believed; when ours was made is not known to us."""
+    manager = LaggingCluster(NAME="canary-1")
+    manager.alone = True
+
+    async def main(client: SecretsClient) -> None:
+        await client.destroy("NAME", versions=["1"])
+        manager.remove("NAME")
+        manager.set("NAME", "canary-anew")
+        assert await says(client) == "canary-anew"
+
+    run(manager, main)
+
+
+@pytest.mark.parametrize(("change", "expected"), [("delete", "deleted"), ("destroy", "destroyed")])
+def test_our_restore_and_then_the_end_of_that_version(change: str, expected: str) -> None:
+    manager = Lagging()
+
+    async def main(client: SecretsClient) -> None:
+        await client.put("NAME", "canary-1")
+        await client.delete("NAME")
+        await client.restore("NAME")
+        await client.get("NAME")
+        await getattr(client, change)("NAME", versions=["1"])
+        manager.calls.clear()
+        assert await says(client) == expected
+        assert len(manager.calls) == 1
+
+    run(manager, main)
+
+
+def test_the_version_that_others_made_before_we_took_ours_away() -> None:
+    manager = Lagging()
+
+    async def main(client: SecretsClient) -> None:
+        await client.put("NAME", "canary-1")
+        manager.set("NAME", "canary-theirs")
+        await client.delete("NAME", versions=["1"])
+        manager.calls.clear()
+        assert await says(client) == "canary-theirs"
+        assert len(manager.calls) == 1
+
+    run(manager, main)
+
+
+def test_being_told_again_that_it_is_gone_puts_nothing_off() -> None:
+    """What others restore is seen when the window ends that began when it was first missed."""
+    manager = Lagging(NAME="canary-1")
+
+    async def main(client: SecretsClient) -> None:
+        await client.get("NAME")
+        await MemoryProvider.delete(manager, "NAME")
+        client.invalidate("NAME")
+        for _ in range(5):
+            assert await says(client) == "deleted"
+            await asyncio.sleep(10)
+        await MemoryProvider.restore(manager, "NAME")
+        await asyncio.sleep(11)
+        assert await says(client) == "canary-1"
+
+    run(manager, main)
+
+
+def test_a_version_that_was_taken_away() -> None:
+    """A number may be of another one that was made anew; a time, or a name that is no number, tells."""
+    floors = known_of()
+    floors.versions_removed("NAME", ["1"])
+    assert floors.doubt("NAME", of("1", NOON)) is Doubt.UNSURE
+    assert floors.doubt(("NAME", "1"), of("1", NOON)) is Doubt.UNSURE
+    floors.versions_removed("OTHER", ["aa"])
+    assert floors.doubt("OTHER", of("aa", NOON)) is Doubt.BEHIND
+    floors.written("NAME", "1", NOON)
+    floors.versions_removed("NAME", ["1"])
+    assert floors.doubt("NAME", of("1", NOON)) is Doubt.BEHIND
+    assert floors.doubt("NAME", of("1", NOON + timedelta(seconds=1))) is None
+
+
+def test_what_lost_is_behind_and_not_gone() -> None:
+    floors = known_of()
+    floors.written("NAME", "1", NOON)
+    floors.lost("NAME", "1")
+    assert floors.doubt("NAME", of("1", NOON)) is Doubt.BEHIND
+    assert floors.doubt("NAME", of("2", NOON)) is None
+    assert floors.current("NAME") == "1"
+    floors.versions_removed("NAME", ["1"])
+    assert floors.current("NAME") is None
+
+
+def test_it_is_said_what_is_known() -> None:
+    floors: Known = known_of()
+    floors.versions_removed("NAME", ["1"])
+    assert floors.describe("NAME") == "this client has removed versions of it 0.0 s ago"
+    floors.written("OTHER", None)
+    assert floors.describe("OTHER") == "this client has written it 0.0 s ago"
+    floors.written("OTHER", "7", datetime.now(UTC))
+    assert floors.describe("OTHER") == "this client has written version 7 0.0 s ago"

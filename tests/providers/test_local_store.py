@@ -91,7 +91,7 @@ def test_the_largest_history_goes_first():
     """Not more goes than must, and from whom it hurts least."""
     time = datetime(2026, 1, 2, tzinfo=UTC)
     large, small = "x" * 1000, "x" * 100
-    histories = {"A": [small] * 4, "B": [large] * 4, "C": [large] * 2, "D": [large]}
+    histories = {"A": [small] * 4, "B": [large] * 4, "C": [large] * 3, "D": [large]}
     store = Store(
         ("age1",),
         {
@@ -103,9 +103,9 @@ def test_the_largest_history_goes_first():
         excess: {name: len(kept) for name, kept in store.with_fewer(excess).secrets.items()}
         for excess in (1, 1500, 3000, 10**6)
     }
-    assert left[1] == {"A": 4, "B": 3, "C": 2, "D": 1}
-    assert left[1500] == {"A": 4, "B": 2, "C": 2, "D": 1}
-    assert left[3000] == {"A": 4, "B": 1, "C": 2, "D": 1}
+    assert left[1] == {"A": 4, "B": 3, "C": 3, "D": 1}
+    assert left[1500] == {"A": 4, "B": 2, "C": 3, "D": 1}
+    assert left[3000] == {"A": 4, "B": 2, "C": 2, "D": 1}
     assert left[10**6] == dict.fromkeys("ABCD", 1)
 
 

@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeVar
 from asyncsecrets.redaction import spelling
 from asyncsecrets.redaction.grams import Grams, Needle
 from asyncsecrets.redaction.parts import SHORTEST, parts
-from asyncsecrets.redaction.plain import Plain, encoded, flat, plain, plains
+from asyncsecrets.redaction.plain import Plain, as_json, encoded, flat, plain, plains
 from asyncsecrets.redaction.wrapped import Lines, unwrapped
 from asyncsecrets.secret import MASK, Payload, Secret, on_member
 
@@ -62,7 +62,8 @@ class _Part:
         self.patterns: dict[bytes | None, re.Pattern[bytes]] = {}
         core = value.strip()
         self.forms = [_Spelled(data, self) for data in plains(core)]
-        for written in spelling.base64_cores(encoded(core)):
+        cores = (spelling.base64_cores(encoded(written)) for written in as_json(core))
+        for written in {written for three in cores for written in three}:
             alphabets = {written, written.translate(_URL_SAFE)}
             self.forms += [_Spelled(plain(data), self, written) for data in alphabets]
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Final
 
-__all__ = ["Plain", "encoded", "flat", "plain", "plains"]
+__all__ = ["Plain", "as_json", "encoded", "flat", "plain", "plains"]
 
 _LAYERS: Final = 4  # of escapes over one another
 _NUMBERED: Final = (b"%", b"&", b"\\u", b"\\U", b"\\x")
@@ -97,7 +97,14 @@ def plains(value: str | bytes) -> set[bytes]:
     else its bytes."""
     if isinstance(value, bytes) or value.isascii():
         return {plain(encoded(value))}
-    return {plain(encoded(text)) for text in (value, repr(value)[1:-1], ascii(value)[1:-1], json.dumps(value)[1:-1])}
+    return {plain(encoded(text)) for text in (repr(value)[1:-1], ascii(value)[1:-1], *as_json(value))}
+
+
+def as_json(value: str | bytes) -> set[str | bytes]:
+    """Return a value as it is, and as it stands in JSON: in ASCII, or with no more escaped than has to be."""
+    if isinstance(value, bytes):
+        return {value}
+    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
 
 
 def _unescaped(text: str) -> str:

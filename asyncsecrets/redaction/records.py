@@ -14,7 +14,8 @@ from asyncsecrets.secret import MASK
 
 __all__ = ["RedactionFilter"]
 
-_OURS: Final = frozenset(logging.makeLogRecord({}).__dict__) - {"exc_text", "stack_info"} | {"asctime"}
+_NAMES: Final = ("name", "threadName", "processName", "taskName")
+_OURS: Final = frozenset(logging.makeLogRecord({}).__dict__) - {"exc_text", "stack_info"} | {"asctime", *_NAMES}
 
 
 class RedactionFilter(logging.Filter):
@@ -44,8 +45,16 @@ def _mask(record: logging.LogRecord) -> None:
             masked = mask(value)
             if masked is not value:
                 record.__dict__[name] = masked
+    _mask_names(record)
     _mask_error(record)
     _mask_message(record)
+
+
+def _mask_names(record: logging.LogRecord) -> None:
+    """Those of the logger, the thread, the process and the task: who made them may have put a value there."""
+    names = {name: value for name in _NAMES if isinstance(value := record.__dict__.get(name), str)}
+    if known.found("\0".join(names.values())):
+        record.__dict__.update((name, mask(value)) for name, value in names.items())
 
 
 def _conceal(record: logging.LogRecord) -> None:

@@ -99,6 +99,13 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64, URL-safe": _base64("", safe=True),
     "base64, URL-safe, phase 1": _base64("u:bc", safe=True),
     "base64, quoted": lambda value: quote(_base64("a:")(value), safe=""),
+    "base64 of JSON": lambda value: _base64("")(json.dumps({"k": value})),
+    "base64 of JSON, phase 1": lambda value: _base64(" ")(json.dumps({"k": value})),
+    "base64 of JSON, phase 2": lambda value: _base64("  ")(json.dumps({"k": value})),
+    "base64 of JSON, not ASCII": lambda value: _base64("")(json.dumps([1, value], ensure_ascii=False)),
+    "base64 of JSON, URL-safe": lambda value: _base64("", safe=True)(json.dumps({"k": value})),
+    "base64 of JSON, in lines": lambda value: _in_lines("x" * 45)(json.dumps({"k": value})),
+    "base64 of JSON, in JSON": lambda value: json.dumps(_in_lines("x" * 45)(json.dumps({"k": value}))),
     "base64, encodebytes": lambda value: base64.encodebytes((value * 3).encode()).decode(),
     "base64 in lines": _in_lines(),
     "base64 in lines, across a break": _in_lines("x" * 50),
@@ -181,6 +188,10 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "extra": lambda text: {"key": text},
     "nested extra": lambda text: {"key": {"a": [{"b": text}]}},
     "object as extra": lambda text: {"key": Shows(text)},
+    "logger": lambda text: {"name": f"app.{text}"},
+    "thread": lambda text: {"threadName": text},
+    "process": lambda text: {"processName": text},
+    "task": lambda text: {"taskName": text},
     "event dict": lambda text: {"msg": {"event": "login", "user_id": 7, "token": text}},
 }
 
@@ -215,7 +226,9 @@ def _structlog(exceptions: Any) -> logging.Formatter:
 
 
 FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {
-    "logging": lambda: logging.Formatter("%(message)s %(key)s", defaults={"key": ""}),
+    "logging": lambda: logging.Formatter(
+        "%(message)s %(key)s %(name)s %(threadName)s %(processName)s %(taskName)s", defaults={"key": "", "taskName": ""}
+    ),
     "uvicorn": lambda: DefaultFormatter("%(levelprefix)s %(message)s", use_colors=True),
     "JSON": JSONFormatter,
     "structlog": lambda: _structlog(structlog.processors.format_exc_info),
@@ -266,6 +279,17 @@ def _leaks(printed: str, written: str) -> bool:
 
 
 VALUES = {"special": VALUE, "plain": PLAIN, "blanks": f"\n {PLAIN}\t "}
+NOT_PRINTED = {
+    "exc_text",
+    "stack_info",
+    "extra",
+    "nested extra",
+    "object as extra",
+    "logger",
+    "thread",
+    "process",
+    "task",
+}
 COMBINATIONS = [*((name, "special") for name in (*FORMATTERS, "loguru")), ("JSON", "plain"), ("logging", "blanks")]
 
 
@@ -282,9 +306,8 @@ def test_no_form_is_left_in_any_place(formatter: str, kind: str, capfd: pytest.C
             printed = _printed(formatter, _record(place, f"x {written} y"))
             if _leaks(printed, written):
                 leaks.append((form, place))
-            shown = formatter in {"JSON", "logging"} or place not in {"extra", "nested extra", "object as extra"}
-            hidden = {"dataclass"} | ({"exc_text", "stack_info"} if formatter not in {"JSON", "logging"} else set())
-            if not printed or (shown and place not in hidden and MASK not in printed):
+            hidden = {"dataclass"} | (NOT_PRINTED if formatter not in {"JSON", "logging"} else set())
+            if not printed or (place not in hidden and MASK not in printed):
                 lost.append((form, place))
     assert (leaks, lost) == ([], [])
     assert "Error" not in capfd.readouterr().err

@@ -131,6 +131,11 @@ class Source:
         """The label of the version that was current before, where the manager has one."""
         return getattr(self._connection.provider, "previous_version", None)
 
+    def kept(self, value: Secret) -> Secret:
+        """``value`` in the form in which the manager keeps it."""
+        kept = getattr(self._connection.provider, "as_kept", None)
+        return value if kept is None or value.is_binary else Secret(kept(value.reveal()), name=value.name)
+
     def arrives_within(self, default: float) -> float:
         """How many seconds after it was given up a request may still arrive: those of the attempt's deadline."""
         return float(getattr(self._connection.provider, "attempt_timeout", default))

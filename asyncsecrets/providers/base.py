@@ -96,7 +96,9 @@ class Writer(Provider, Protocol):
 
     A ``put`` with ``cas`` that was not answered is decided by the version that followed: where versions are no numbers,
     ``previous_version`` names the label of the one that was current before, and a version that is the write's token
-    is ours. ``attempt_timeout`` is how many seconds after it was begun a request may still arrive.
+    is ours. ``attempt_timeout`` is how many seconds after it was begun a request may still arrive. One whose manager
+    keeps another text than it was given, such as the members of an object in their order, offers
+    ``as_kept(text) -> str``: what is read then. Raises DecodeError for what it would not keep.
     """
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:

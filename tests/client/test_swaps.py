@@ -185,6 +185,25 @@ async def test_what_this_client_knew_to_be_lost(way: str) -> None:
             await WAYS[way](client)
 
 
+class Pruning(Contested):
+    """One that leaves nulls within lists out of a patch."""
+
+    async def patch(self, name: str, changes: Mapping[str, Any], *, cas: str | None = None) -> str:
+        return await super().patch(name, {"list": [{"b": 1}]}, cas=cas)
+
+
+async def test_a_null_within_a_list_is_not_told() -> None:
+    """What the manager made of it may be ours; one that is no item of a list removes its member, everywhere."""
+    for changes, expected in [
+        ({"list": [{"a": None, "b": 1}]}, WriteOutcomeUnknownError),
+        ({"inside": {"list": [[None]]}}, WriteOutcomeUnknownError),
+        ({"list": [{"b": 2}], "n": None}, ConflictError),
+    ]:
+        async with client_of(Pruning("a")) as client:
+            with pytest.raises(expected):
+                await client.patch("NAME", changes, cas="1")
+
+
 class Tokens(Contested):
     """One whose versions bear the tokens of their writes, and which knows what was current before."""
 

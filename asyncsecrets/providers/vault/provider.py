@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+from asyncsecrets import exact
 from asyncsecrets.errors import (
     AccessDeniedError,
     AsyncSecretsError,
@@ -25,7 +26,7 @@ from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.methods import login_method
 from asyncsecrets.providers.vault.auth.tokens import TokenApi
 from asyncsecrets.providers.vault.client import VaultClient
-from asyncsecrets.providers.vault.documents import payload_object
+from asyncsecrets.providers.vault.documents import as_kept, payload_object
 from asyncsecrets.providers.vault.http import Transport
 from asyncsecrets.providers.vault.kv1 import KV1
 from asyncsecrets.providers.vault.kv2 import KV2
@@ -180,6 +181,13 @@ class VaultProvider:
             self._mount.verified = False
             raise self._kv2.misplaced(name)
         return secret
+
+    def as_kept(self, text: str) -> str:
+        """What is read after ``text`` was put: see ``Writer``."""
+        if self.default_field is not None:
+            return text
+        members = payload_object(text, "value", None)
+        return exact.written(as_kept("value", members) if isinstance(self._mount.likely, KV2) else members)
 
     async def _write(self, engine: KV1 | KV2, name: str, members: Mapping[str, Any], cas: str | None) -> Secret | None:
         if isinstance(engine, KV2):

@@ -33,6 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_port, default=8200, help="default: 8200; 0 takes a free one")
     parser.add_argument("--token-file", metavar="PATH", type=Path, help="the root token (default: a random one)")
     parser.add_argument(
+        "--hostname",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a name that clients may reach it by, beside localhost (repeatable)",
+    )
+    parser.add_argument(
         "--from",
         metavar="FILE",
         dest="origin",
@@ -49,7 +56,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     token = _token(args.token_file) if args.token_file else None
     secrets = _read_all(args.origin) if args.origin else {}
-    server = VaultServer(port=args.port, root_token=token)
+    server = VaultServer(port=args.port, root_token=token, hostnames=map(_hostname, args.hostname))
     for name, secret in secrets.items():
         server.write_secret(name, {"key": secret.reveal()})
     asyncio.run(_serve(server, lambda: _announce(server, args, len(secrets), console)))
@@ -119,6 +126,14 @@ def _token(path: Path) -> str:
     if not _TOKEN.fullmatch(token):
         raise ConfigError(f"{path}: a token is one line of 8 to 512 printable ASCII characters without blanks")
     return token
+
+
+def _hostname(text: str) -> str:
+    from asyncsecrets.testing.vault_server.guard import is_hostname
+
+    if is_hostname(text):
+        return text
+    raise ConfigError("--hostname: a name or an IP address, without scheme and port")
 
 
 def _port(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -125,3 +126,16 @@ def test_json() -> None:
     assert document["fake"] is True
     assert document["pid"] == process.pid != os.getpid()
     assert document["url"].startswith("http://127.0.0.1:")
+
+
+def test_hostnames(cli: Run) -> None:
+    """--hostname allows a name beside those of loopback; what is none is refused."""
+    with dev("--hostname", "vault.test") as (_, exports):
+        for host, status in (("vault.test:8200", 200), ("other.test", 403)):
+            connection = http.client.HTTPConnection(exports["VAULT_ADDR"].removeprefix("http://"))
+            connection.request("GET", "/v1/sys/health", headers={"Host": host})
+            assert connection.getresponse().status == status
+            connection.close()
+    outcome = cli("dev", "--hostname", "http://vault.test")
+    assert outcome.code == 2
+    assert "--hostname" in outcome.err

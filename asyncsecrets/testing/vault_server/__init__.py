@@ -11,7 +11,7 @@ identity, no leases, no audit, no replication, and its tables of mounts tell a l
 from __future__ import annotations
 
 from asyncsecrets.testing.vault_server.faults import Fault, Faults
-from asyncsecrets.testing.vault_server.http import RequestRecord
+from asyncsecrets.testing.vault_server.requests import RequestRecord
 from asyncsecrets.testing.vault_server.server import VaultServer
 
 __all__ = ["Fault", "Faults", "RequestRecord", "VaultServer"]

@@ -27,6 +27,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m asyncsecrets.testing.vault_server", description=_NOTICE)
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--hostname", action="append", default=[], help="a name that Host may have (repeatable)")
     parser.add_argument("--tls", action="store_true", help="serve https with a throw-away CA")
     parser.add_argument("--namespace", action="append", default=[], help="create this namespace (repeatable)")
     parser.add_argument("--standby-for", help="redirect to this active node ('' for: there is none)")
@@ -56,6 +57,7 @@ def _server(options: argparse.Namespace, token: str | None) -> VaultServer:
             port=options.port,
             root_token=token,
             tls=options.tls,
+            hostnames=options.hostname,
             namespaces=options.namespace,
             standby_for=options.standby_for,
         )

@@ -7,7 +7,6 @@ aiohttp's low-level server carries it, with aiohttp's own parser written in Pyth
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import ssl
 import struct
@@ -26,44 +25,28 @@ from aiohttp.web_request import BaseRequest
 
 from asyncsecrets import exact
 from asyncsecrets.errors import MissingDependencyError
-from asyncsecrets.testing.vault_server._model import Clock, Refused, Reply, errors_reply
+from asyncsecrets.testing.vault_server._model import Call, Clock, Refused, Reply, errors_reply
 from asyncsecrets.testing.vault_server.core import Core
 from asyncsecrets.testing.vault_server.faults import Fault, Faults, fault_from_json
-from asyncsecrets.testing.vault_server.wire import MAX_BODY, build_call, split_target
+from asyncsecrets.testing.vault_server.guard import Guard
+from asyncsecrets.testing.vault_server.requests import RequestLog, RequestRecord
+from asyncsecrets.testing.vault_server.wire import MAX_BODY, build_call, split_target, token_of
 
 SERVER_HEADER = "asyncsecrets-fake-vault"
-KEPT_REQUESTS = 20_000
-KEPT_BODY = 1024 * 1024
+UNKNOWN_BODY = 64 * 1024  # what a client may send that no token vouches for: room for any login
 CONTROL = "/v1/sys/asyncsecrets-"
 Sleep = Callable[[float], Awaitable[None]]
 _LINE_LIMIT = 64 * 1024
+_TOO_LARGE = "http: request body too large"
 
 
-@dataclass(slots=True, eq=False)
-class RequestRecord:
-    """One request as it came. ``target`` is the raw path with its query; ``status`` is None until it is answered.
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """What has come of a body: all of it, nothing (``lost``), or so much that the request is refused."""
 
-    Token and body (up to 1 MiB; empty beyond) are kept for assertions, and never shown.
-    """
-
-    method: str
-    target: str
-    host: str
-    header_names: frozenset[str]
-    namespace: str = ""
-    token: str | None = field(default=None, repr=False)
     body: bytes = field(default=b"", repr=False)
-    status: int | None = None
-    fault: str | None = None
-
-    @property
-    def path(self) -> str:
-        """The raw path without the query."""
-        return split_target(self.target)[0]
-
-    def json(self) -> Any:
-        """The body, decoded."""
-        return json.loads(self.body)
+    lost: bool = False
+    refusal: Reply | None = None
 
 
 def _parser_attribute() -> str:
@@ -123,10 +106,11 @@ class Listener(web.Server):
 class Front:
     """What the listener calls with every request."""
 
-    def __init__(self, core: Core, faults: Faults, clock: Clock, sleep: Sleep) -> None:
+    def __init__(self, core: Core, faults: Faults, guard: Guard, clock: Clock, sleep: Sleep) -> None:
         self.core = core
         self.faults = faults
-        self.requests: list[RequestRecord] = []
+        self.requests = RequestLog()
+        self._guard = guard
         self._clock = clock
         self._sleep = sleep
 
@@ -142,40 +126,37 @@ class Front:
         )
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
-        body, reply = await _read(request)
+        refusal = self._guard.refusal(request.headers, request.raw_path, request.scheme)
+        vouched = refusal is None and self.core.tokens.alive(token_of(request.headers), self._clock())
+        arrived = await _read(request, MAX_BODY if vouched else UNKNOWN_BODY if refusal is None else 0)
+        if refusal is not None:
+            return _response(refusal)
         if split_target(request.raw_path)[0].startswith(CONTROL):
-            return _response(reply or self._guarded(lambda: self._control(request, body)))
-        record = self._record(request, body)
+            return _response(arrived.refusal or self._guarded(lambda: self._control(request, arrived.body)))
+        return await self._handle(request, arrived, vouched=vouched)
+
+    async def _handle(self, request: BaseRequest, arrived: _Arrived, *, vouched: bool) -> web.StreamResponse:
+        record = self.requests.note(request.method, request.raw_path, request.headers)
         latency, fault = self.faults.for_request(request.method, request.raw_path, record.header_names)
+        if vouched or fault:
+            self.requests.keep_body(record, arrived.body)
         if latency:
             await self._sleep(latency)
+        reply = arrived.refusal
         if fault is None or fault.when == "after":
-            reply = reply or await self._answer(request, body)
+            reply = reply or await self._answer(request, arrived)
         record.fault = fault.kind if fault else None
         response = await self._misbehave(fault, request, reply) if fault else _response(reply or Reply(500))
         record.status = response.status
+        if response.status < 400 and not record.body:
+            self.requests.keep_body(record, arrived.body)
         return response
 
-    def _record(self, request: BaseRequest, body: bytes) -> RequestRecord:
-        record = RequestRecord(
-            request.method,
-            request.raw_path,
-            request.headers.get("Host", ""),
-            frozenset(name.lower() for name in request.headers),
-            request.headers.get("X-Vault-Namespace", ""),
-            request.headers.get("X-Vault-Token"),
-            body if len(body) <= KEPT_BODY else b"",
-        )
-        self.requests.append(record)
-        if len(self.requests) > KEPT_REQUESTS:
-            del self.requests[0]
-        return record
-
-    async def _answer(self, request: BaseRequest, body: bytes) -> Reply:
+    async def _answer(self, request: BaseRequest, arrived: _Arrived) -> Reply:
         if self.core.standby_for is not None and not _about_itself(request.raw_path):
             return _standby(self.core.standby_for, request.raw_path)
         try:
-            reply = await self.core.handle(self._call(request, body))
+            reply = await self.core.handle(self._heard(request, arrived))
         except Refused as refused:
             reply = refused.reply
         except MissingDependencyError as error:
@@ -187,7 +168,16 @@ class Front:
         reply.headers.setdefault("Date", formatdate(self._clock(), usegmt=True))
         return reply
 
-    def _call(self, request: BaseRequest, body: bytes) -> Any:
+    def _heard(self, request: BaseRequest, arrived: _Arrived) -> Call:
+        """The call; one whose body was thrown away has no token either, whatever has come to be meanwhile."""
+        call = self._call(request, arrived.body)
+        if arrived.lost:
+            call.token = None
+            if self.core.is_public(self.core.resolve(call)):
+                raise Refused(413, _TOO_LARGE)
+        return call
+
+    def _call(self, request: BaseRequest, body: bytes) -> Call:
         return build_call(
             request.method,
             request.raw_path,
@@ -261,15 +251,18 @@ async def _stream(request: BaseRequest, reply: Reply) -> tuple[web.StreamRespons
     return stream, body
 
 
-async def _read(request: BaseRequest) -> tuple[bytes, Reply | None]:
-    """The body, or the refusal of one that is too long."""
+async def _read(request: BaseRequest, room: int) -> _Arrived:
+    """The body, if it has at most ``room`` bytes. Of a longer one nothing is kept while the rest goes by."""
     chunks, size = [], 0
     async for chunk in request.content.iter_chunked(2**16):
         size += len(chunk)
         if size > MAX_BODY:
-            return b"", errors_reply(413, "http: request body too large")
-        chunks.append(chunk)
-    return b"".join(chunks), None
+            return _Arrived(refusal=errors_reply(413, _TOO_LARGE))
+        if size <= room:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+    return _Arrived(b"".join(chunks), lost=size > room)
 
 
 def _response(reply: Reply) -> web.Response:

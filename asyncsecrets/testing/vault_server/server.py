@@ -19,7 +19,9 @@ from asyncsecrets.testing.vault_server._model import Call, Clock, Operation, Pen
 from asyncsecrets.testing.vault_server.auth_kubernetes import TokenReview
 from asyncsecrets.testing.vault_server.core import Core
 from asyncsecrets.testing.vault_server.faults import Faults
-from asyncsecrets.testing.vault_server.http import Front, Listener, RequestRecord, Sleep
+from asyncsecrets.testing.vault_server.guard import Guard
+from asyncsecrets.testing.vault_server.http import Front, Listener, Sleep
+from asyncsecrets.testing.vault_server.requests import RequestRecord
 
 _START_TIMEOUT = 10.0
 
@@ -38,10 +40,12 @@ class VaultServer:
     ``clock`` gives seconds since the epoch and rules every lifetime; ``sleep`` carries out latency and drip.
     ``tls`` serves https with a throw-away CA (`ca_file`) and asks clients for a certificate. ``token_review`` stands in
     for the Kubernetes cluster: it takes a token and the audiences, and gives the status of a TokenReview.
+    ``hostnames`` are names (or addresses) that may stand in ``Host`` beside those of loopback: for a client that
+    reaches the server by another name. What comes from a web page is refused with 403 (see `guard`).
     ``standby_for`` makes a node that redirects (307) to that address, or with ``""`` knows no active node (500).
 
     Raises:
-        ValueError: ``host`` is not a loopback address.
+        ValueError: ``host`` is not a loopback address, or one of ``hostnames`` is not a name.
         MissingDependencyError: ``tls`` without trustme.
     """
 
@@ -52,6 +56,7 @@ class VaultServer:
         port: int = 0,
         root_token: str | None = None,
         tls: bool = False,
+        hostnames: Iterable[str] = (),
         namespaces: Iterable[str] = (),
         standby_for: str | None = None,
         token_review: TokenReview | None = None,
@@ -66,7 +71,7 @@ class VaultServer:
         self.core.token_review = token_review
         self.faults = Faults()
         self._clock = clock
-        self._front = Front(self.core, self.faults, clock, sleep)
+        self._front = Front(self.core, self.faults, Guard(hostnames), clock, sleep)
         self._listener: Listener | None = None
         self._socket: asyncio.Server | None = None
         self._authority = Authority(self.host) if tls else None
@@ -187,7 +192,10 @@ class VaultServer:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """The latest 20,000 requests, oldest first, those to the control paths excepted. Clear it to begin anew."""
+        """The latest requests (up to 20,000 and 8 MiB), oldest first. Clear it to begin anew.
+
+        Those to the control paths are not in it, nor those that were refused for coming from a page.
+        """
         return self._front.requests
 
     def count(self, method: str | None = None, prefix: str = "") -> int:

@@ -142,6 +142,11 @@ class TokenStore:
         )
         return self.add(token)
 
+    def alive(self, token_id: str | None, now: float) -> bool:
+        """Whether there is such a token, not yet expired. Changes nothing."""
+        token = self._tokens.get(token_id or "")
+        return token is not None and (token.expires is None or token.expires > now)
+
     def find(self, token_id: str | None, now: float) -> Token:
         """The living token of that id.
 

@@ -106,7 +106,7 @@ def build_call(
         body=_body(operation, content_type, body),
         content=body,
         query=query,
-        token=_token(headers),
+        token=token_of(headers),
         namespace=headers.get("X-Vault-Namespace", ""),
         content_type=content_type,
         wrap_ttl=_wrap_ttl(headers.get("X-Vault-Wrap-TTL")),
@@ -135,7 +135,8 @@ def _operation(method: str, query: dict[str, str]) -> Operation:
     return "list" if asked.lower() in {"true", "t", "1"} else operation
 
 
-def _token(headers: Mapping[str, str]) -> str | None:
+def token_of(headers: Mapping[str, str]) -> str | None:
+    """The token that a request shows, in one of the two headers for it."""
     token = headers.get("X-Vault-Token")
     if token:
         return token

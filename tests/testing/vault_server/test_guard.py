@@ -101,7 +101,7 @@ async def test_a_missing_or_second_host_is_refused(server: VaultServer) -> None:
     assert (await _sent(server, "/v1/sys/health", {}))[0] in {400, 403}  # aiohttp itself may refuse it
     assert (await _sent(server, "/v1/sys/health", {"Host": host, "host": "attacker.example"}))[0] in {400, 403}
     for target in ("http://attacker.example/v1/sys/health", "http://attacker.example", "http://@/v1/sys/health"):
-        assert (await _sent(server, target, {"Host": host}))[0] == 403
+        assert (await _sent(server, target, {"Host": host}))[0] in {400, 403}
     assert (await _sent(server, f"http://{host}/v1/sys/health", {"Host": host}))[0] == 200
 
 

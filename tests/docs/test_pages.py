@@ -38,6 +38,23 @@ def test_every_error_is_in_the_errors_page():
     assert sorted(name for name in concrete if name not in page) == []
 
 
+def test_every_test_that_the_threat_model_names_is_there():
+    """A claim whose test was renamed or deleted is a claim without one; and no attacker is left without a word."""
+    page = (ROOT / "docs/explanation/threat-model.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if not (ROOT / file).exists()
+        or not re.search(rf"^ *(async )?def {name}\(", (ROOT / file).read_text(), flags=re.MULTILINE)
+    ]
+    assert missing == []
+    assert len(named) == page.count("::") > 30
+    for section in page.split("\n## ")[1:]:
+        assert "**Not held" in section
+        assert "::test_" in section
+
+
 def test_the_navigation_lists_every_page():
     """A page that no menu leads to is not found."""
     config = tomllib.loads((ROOT / "zensical.toml").read_text())

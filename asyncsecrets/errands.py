@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context, ContextVar
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from asyncsecrets.errors import UnsupportedOperationError
 
-__all__ = ["Errand", "Places", "carrying", "set_out", "under", "wait_for", "whose"]
+__all__ = ["Errand", "Places", "carrying", "current", "set_out", "under", "wait_for", "whose"]
 
 
 class Places(Protocol):
@@ -63,23 +63,24 @@ class Errand:
                 self._queue[0].let_in(self._queue[1])
 
 
-_current: ContextVar[Errand | None] = ContextVar("asyncsecrets-errand", default=None)
+current: Final[ContextVar[Errand | None]] = ContextVar("asyncsecrets-errand", default=None)
+"""The errand that the running code was begun for, which may have ended: see ``whose``."""
 
 
 def whose() -> Errand | None:
     """The errand that the running code is part of, while it lasts."""
-    errand = _current.get()
+    errand = current.get()
     return None if errand is None or errand.task.done() else errand
 
 
 def set_out(errand: Errand) -> None:
     """Whatever runs in this context from now on is part of ``errand``."""
-    _current.set(errand)
+    current.set(errand)
 
 
 def carrying() -> Context:
     """Return a context that is empty but for the errand that the running code is part of."""
-    context, errand = Context(), _current.get()
+    context, errand = Context(), current.get()
     if errand is not None:
         context.run(set_out, errand)
     return context

@@ -35,6 +35,9 @@ PRESENTABLE: Final = re.compile(r"[\w.:/@+ -]{1,40}")
 
 BOM: Final = "\ufeff"
 
+_SINGLE: Final = re.compile(r'\{"([^"\\\x00-\x1f]*)": ?"([^"\\\x00-\x1f]*)"\}')
+"""An object with one member, a text with nothing in it that JSON would have to escape."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -59,7 +62,8 @@ class _RefusedError(ValueError):
 
 def read(text: str) -> Any:
     """A JSON text with a ``Number`` for each number, or a Fault. It may begin with a byte order mark."""
-    return _attempt(_exact, text)
+    single = _SINGLE.fullmatch(text)  # what most secrets are: an eighth of the time
+    return {single[1]: single[2]} if single is not None else _attempt(_exact, text)
 
 
 def plain(text: str) -> Any:

@@ -17,7 +17,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 from asyncsecrets.errands import carrying
 from asyncsecrets.errors import UnsupportedOperationError
@@ -25,6 +25,7 @@ from asyncsecrets.errors import UnsupportedOperationError
 __all__ = [
     "LoopBound",
     "cancel_all",
+    "current_loop",
     "ending",
     "in_thread",
     "is_asked_to_end",
@@ -41,12 +42,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+current_loop: Final = asyncio._get_running_loop  # noqa: SLF001  # asyncio's own way to ask without an exception
+"""Return the event loop that runs, or None where there is none."""
+
+
 def running_loop() -> asyncio.AbstractEventLoop:
     """Return the event loop that runs. Raises UnsupportedOperationError where there is none, as under trio."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        pass
+    loop = current_loop()
+    if loop is not None:
+        return loop
     raise UnsupportedOperationError(
         "asyncsecrets needs asyncio, and no asyncio event loop runs here; call it from a coroutine that asyncio.run() "
         "or an asyncio framework runs (under anyio: its asyncio backend; under trio: in a thread, by asyncio.run())"

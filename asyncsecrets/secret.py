@@ -69,18 +69,32 @@ class Secret:
         clock: Callable[[], float] = time.monotonic,
         fetched_at: float | None = None,
     ) -> None:
+        if not isinstance(payload, str | bytes):
+            kind = type(payload).__name__
+            del payload
+            self._hold("", None, name, version, created, source, clock, 0.0)  # for its repr, in a traceback
+            raise TypeError(f"the payload of a Secret is str or bytes, not {kind}")
+        self._hold(payload, None, name, version, created, source, clock, clock() if fetched_at is None else fetched_at)
+
+    def _hold(
+        self,
+        payload: Payload,
+        document: members.Document | None,
+        name: str,
+        version: str | None,
+        created: datetime | None,
+        source: str,
+        clock: Callable[[], float],
+        fetched_at: float,
+    ) -> None:
+        self.__payload = payload
+        self.__members = document
         self._name = name
         self._version = version
         self._created = created
         self._source = source
         self._clock = clock
-        self._fetched_at = clock() if fetched_at is None else fetched_at
-        self.__members: members.Document | None = None
-        if not isinstance(payload, str | bytes):
-            kind = type(payload).__name__
-            del payload
-            raise TypeError(f"the payload of a Secret is str or bytes, not {kind}")
-        self.__payload = payload
+        self._fetched_at = fetched_at
 
     @property
     def name(self) -> str:
@@ -200,15 +214,18 @@ class Secret:
         if payload is not None:
             for listener in _listeners:
                 listener(payload)
-        return Secret(
+        other = Secret.__new__(Secret)  # half the constructor's time; what that looks at has been looked at
+        other._hold(  # noqa: SLF001  # the same class
             self.__payload if payload is None else payload,
-            name=self._name,
-            version=self._version,
-            created=self._created,
-            source=self._source if source is None else source,
-            clock=self._clock,
-            fetched_at=self._fetched_at,
+            self.__members if payload is None else None,
+            self._name,
+            self._version,
+            self._created,
+            self._source if source is None else source,
+            self._clock,
+            self._fetched_at,
         )
+        return other
 
     def equals(self, other: Secret | Payload) -> bool:
         """Compare values in constant time. Use this in assertions: ``==`` on revealed text prints it on failure."""

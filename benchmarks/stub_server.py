@@ -34,6 +34,7 @@ _BODY = json.dumps(
         "warnings": None,
         "auth": None,
     },
+    separators=(",", ":"),  # as Vault and OpenBao write it
 ).encode()
 _ANSWER = (
     b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: application/json\r\nContent-Length: "

@@ -29,7 +29,7 @@ from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
 from asyncsecrets.errands import whose
 from asyncsecrets.errors import ClosedError, UnsupportedOperationError
-from asyncsecrets.loops import LoopBound, cancel_all, running_loop, warn_of_dropped, weakly
+from asyncsecrets.loops import LoopBound, cancel_all, current_loop, running_loop, warn_of_dropped, weakly
 
 __all__ = ["SingleFlightCache"]
 
@@ -116,14 +116,23 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
 
         Raises at once what is known at once: ClosedError, and the error of a key that is known to be absent.
         """
-        loop = self._wake_up()
+        renewer = self._renewer
+        if (
+            renewer is None
+            or renewer.loop is not current_loop()
+            or self.hot is not self._entries
+            or renewer.task.done()
+        ):
+            loop = self._wake_up()
+        else:  # nothing would be done there; of ten thousand who wait for one flight each comes by here
+            loop = renewer.loop
         waiter: asyncio.Future[V] = loop.create_future()
         if key in self.hot:
             waiter.set_result(self.hot[key])
             return waiter
         self.stats.misses += 1
-        flight = self._in_the_air(key)
-        if flight is None:
+        flight = self._flights.get(key)
+        if flight is None or flight.task.cancelling():
             absent = self._absent.recall(key, self._clock)
             if absent is not None:
                 self.stats.negative += 1

@@ -6,7 +6,7 @@ import asyncio
 import copy
 from typing import Generic, TypeVar
 
-from asyncsecrets.errands import Errand, wait_for, whose
+from asyncsecrets.errands import Errand, current, wait_for, whose
 
 __all__ = ["Flight", "fresh"]
 
@@ -34,8 +34,7 @@ class Flight(Errand, Generic[K, V]):
 
     def join(self, waiter: asyncio.Future[V]) -> None:
         """Have ``waiter`` told how it ends. Raises UnsupportedOperationError if it waits for who asks."""
-        asker = whose()
-        if asker is not None:
+        if current.get() is not None and (asker := whose()) is not None:
             wait_for(self, waiter, asker)
         self.waiters.append(waiter)
 

@@ -58,32 +58,37 @@ class Flights(Generic[K, V]):
         self._running.add(flight)
         self.stats.flights += 1
         end = partial(self._flown, flight)
-        flight.task = spawn(self._fly(flight), name="asyncsecrets-flight", loop=loop, done=end)
+        flight.task = spawn(self._fly(flight, end), name="asyncsecrets-flight", loop=loop, done=end)
         return flight
 
-    async def _fly(self, flight: Flight[K, V]) -> None:
-        # Returns nothing: a task's repr shows its result, and a debug log shows the task's repr.
+    async def _fly(
+        self, flight: Flight[K, V], end: Callable[[asyncio.Task[None]], None], *, confirms: bool = False
+    ) -> None:
+        """Fetch; an answer that would end a living entry is asked for twice, ``policy.confirm_after`` seconds apart.
+
+        ``end`` is called when the task has ended, unless that came to its end here: a callback less for each flight.
+        Returns nothing: a task's repr shows its result, and a debug log shows the task's repr.
+        """
         set_out(flight)
+        again = False
         try:
-            value = await self._confirmed(flight)
+            value = await self._fetch(flight.key)
         except asyncio.CancelledError:
             if flight.task.cancelling():
                 raise
             self._land_failure(flight, _cut_short())  # what it waited for was cancelled, and it was not
         except Exception as error:  # noqa: BLE001  # whatever fetch raises goes to whoever waits for it
-            self._land_failure(flight, error)
+            again = not confirms and self._would_end_entry(flight, error)
+            if not again:
+                self._land_failure(flight, error)
         else:
             self._land(flight, value)
-
-    async def _confirmed(self, flight: Flight[K, V]) -> V:
-        """Fetch; an answer that would end a living entry is asked for twice, ``policy.confirm_after`` seconds apart."""
-        try:
-            return await self._fetch(flight.key)
-        except Exception as error:
-            if not self._would_end_entry(flight, error):
-                raise
-        await asyncio.sleep(self.policy.confirm_after)
-        return await self._fetch(flight.key)
+        if again:
+            await asyncio.sleep(self.policy.confirm_after)
+            await self._fly(flight, end, confirms=True)
+            return
+        flight.task.remove_done_callback(end)
+        self._running.discard(flight)
 
     def _would_end_entry(self, flight: Flight[K, V], error: Exception) -> bool:
         if self._flights.get(flight.key) is not flight or flight.key not in self._entries:

@@ -172,7 +172,8 @@ class Renewer(Generic[K]):
 
     def _landed(self) -> None:
         self._free += 1
-        self._launch_queued()
+        if self._queue:
+            self._launch_queued()
 
     def _launch_queued(self) -> None:
         while self._queue and self._free:

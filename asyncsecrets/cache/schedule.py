@@ -84,10 +84,10 @@ class Schedule(Generic[K]):
         If renewing it had failed, the backend is back: what else failed is tried again soon, and not when its own
         backoff ends.
         """
-        if self.failures(key) and self._failing:
+        overdue = self.end(key)
+        if overdue is not None and overdue.failures and self._failing:
             self._failing = False
             self._cut_backoffs(now)
-        self.end(key)
         self._wheel.add(key, now, 1.0)
 
     def _cut_backoffs(self, now: float) -> None:
@@ -98,12 +98,14 @@ class Schedule(Generic[K]):
                 if soon < overdue.retry_at:
                     self._retry(overdue, soon)
 
-    def end(self, key: K) -> None:
+    def end(self, key: K) -> _Overdue[K] | None:
         """An entry is gone. It must be scheduled or overdue."""
-        if self._overdue.pop(key, None) is None:
+        overdue = self._overdue.pop(key, None)
+        if overdue is None:
             self._wheel.forget(key)
-        else:
+        elif len(self._alarms) > _COMPACT_AT:
             self._drop_dead_alarms()
+        return overdue
 
     def failed(self, key: K, now: float, wait: float = 0.0) -> None:
         """A renewal failed: try again after the backoff with jitter, and not before ``wait`` seconds.

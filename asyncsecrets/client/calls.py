@@ -11,6 +11,7 @@ from typing import TypeVar
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.connection import Connection
 from asyncsecrets.client.gate import DEFAULT_ROOM, Gate
+from asyncsecrets.client.home import Home
 from asyncsecrets.client.operations import Operations, cut_short
 from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.verdicts import foreign
@@ -32,7 +33,7 @@ _FULL = 0.99  # of its time: whoever has so much left has all of it, and needs n
 class Calls:
     """Carries out the operations of ``connection``'s provider, as many at once as it has room for.
 
-    ``here()`` says whether the running loop is the source's home. ``reporter`` hears how each of them went.
+    They are carried out at ``home``; ``reporter`` hears how each of them went.
     """
 
     def __init__(
@@ -41,14 +42,13 @@ class Calls:
         retry: Retry,
         connection: Connection,
         reporter: Reporter,
-        *,
-        here: Callable[[], bool],
+        home: Home,
     ) -> None:
         self._source = config.name
         self._system = config.system
         self._retry = retry
         self._connection = connection
-        self._here = here
+        self._home = home
         self._reporter = reporter
         self.operations = Operations(config.system, self.new_gate(), self.opened)
 
@@ -81,7 +81,7 @@ class Calls:
             since = await self.opened(name)
             return await self.told(name, self.in_turn(name, attempt, since=since, spent=spent, paged=paged))
         with followed() as sending:
-            return await self.told(name, self._run(name, attempt, due=due, decide=decide, sending=sending))
+            return await self.told(name, self._in_write(name, attempt, due, decide, sending))
 
     async def pause(self, seconds: float) -> bool:
         """Wait; or say False at once, where the write that asks would have no time left after it."""
@@ -129,17 +129,23 @@ class Calls:
         paged: bool = False,
     ) -> T:
         """One operation that came at ``since`` (None: now), and has used up ``spent`` seconds of its time before."""
-        gate, errand, due = self.operations.gate, whose(), None
+        gate, errand, due, answered = self.operations.gate, whose(), None, False
         if since is not None or spent or not gate.enter():
             due = await self._turn(name, since, spent, paged, errand)
         if errand is not None:
             errand.begin(gate)
         try:
-            return await self._run(name, attempt, due=due, paged=paged)
+            once = partial(self._once, attempt)
+            result = await self._retry.run(once, provider=self._system, name=name, paged=paged, due=due)
+            answered = True
+        except ProviderError as error:
+            answered = _is_answer(error)
+            raise
         finally:
-            gate.leave()
+            gate.leave(answered=answered)
             if errand is not None:
                 errand.begin(None)
+        return _given(result)
 
     async def _turn(
         self, name: str | None, since: float | None, spent: float, paged: bool, errand: Errand | None
@@ -151,38 +157,33 @@ class Calls:
         due = turn + time - gate.patience - spent
         return due if due - loop.time() < _FULL * time else None
 
-    async def _run(
+    async def _in_write(
         self,
         name: str | None,
         attempt: Callable[[Provider], Awaitable[T | UnavailableError]],
-        *,
-        due: float | None,
-        paged: bool = False,
-        decide: bool = False,
-        sending: Sending | None = None,
+        due: float,
+        decide: bool,
+        sending: Sending,
     ) -> T:
-        if sending is not None:
-            attempt = partial(_presumed, sending, attempt)
-
-        def once() -> Awaitable[T | UnavailableError]:
-            if not self._here():
-                raise ClosedError(f"source {self._source!r} has moved to another event loop")
-            provider = self._connection.here
-            return attempt(provider) if provider is not None else self._open_and(attempt)
-
+        """One of several calls of one operation, which has its turn."""
+        once = partial(self._once, partial(_presumed, sending, attempt))
         gate = self.operations.gate
         try:
             result = await self._retry.run(
-                once, provider=self._system, name=name, paged=paged, due=due, decide=decide, sending=sending
+                once, provider=self._system, name=name, due=due, decide=decide, sending=sending
             )
         except ProviderError as error:
-            if not (error.transient or error.outcome_unknown):
+            if _is_answer(error):
                 gate.answered()
             raise
         gate.answered()
-        if isinstance(result, UnavailableError):
-            raise result
-        return result
+        return _given(result)
+
+    def _once(self, attempt: Callable[[Provider], Awaitable[T | UnavailableError]]) -> Awaitable[T | UnavailableError]:
+        if not self._home.here:
+            raise ClosedError(f"source {self._source!r} has moved to another event loop")
+        provider = self._connection.here
+        return attempt(provider) if provider is not None else self._open_and(attempt)
 
     async def _open_and(self, attempt: Callable[[Provider], Awaitable[T]]) -> T:
         return await attempt(await self._connection.open())
@@ -204,3 +205,13 @@ def _presumed(sending: Sending, attempt: Callable[[Provider], Awaitable[T]], pro
     """One attempt of a write. A provider that does not tell when it sends is taken to send at once."""
     sending.requests = 0 if getattr(provider, "tells_sending", False) else 1
     return attempt(provider)
+
+
+def _is_answer(error: ProviderError) -> bool:
+    return not (error.transient or error.outcome_unknown)
+
+
+def _given(result: T | UnavailableError) -> T:
+    if isinstance(result, UnavailableError):
+        raise result
+    return result

@@ -213,7 +213,8 @@ class SecretsClient(LoopBound, Administration, Looking):
                 return self._hot.secrets[name]
             except (KeyError, TypeError):  # what is no text is told so by the route
                 pass
-            self._check_open()
+            if self._closed:
+                self._check_open()
             route = self._router.route(name)
         else:
             self._check_open()
@@ -233,8 +234,9 @@ class SecretsClient(LoopBound, Administration, Looking):
                 raise
             # Another loop is home now.
             return await found.home.run(partial(found.read, route))
-        else:
-            return found.seen(secret, route)
+        else:  # one of the many who waited may have made the view already
+            view = self._hot.secrets.get(route.reference)
+            return found.seen(secret, route) if view is None else view
         return found.views.absent(absent, route)
 
     async def get_many(self, names: Iterable[str]) -> dict[str, Secret]:

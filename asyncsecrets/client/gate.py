@@ -74,8 +74,10 @@ class Gate:
         """The manager has answered somebody."""
         self._answered_at = asyncio.get_running_loop().time()
 
-    def leave(self) -> None:
-        """An operation has ended: the next one begins."""
+    def leave(self, *, answered: bool = False) -> None:
+        """An operation has ended, and was ``answered`` or not: the next one begins."""
+        if answered:
+            self.answered()
         self._free += 1
         if self._waiting and self._loop is not None and not self._loop.is_closed():
             self._let_in(self._loop)

@@ -23,7 +23,7 @@ from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.operations import cut_short
 from asyncsecrets.errands import carrying
 from asyncsecrets.errors import ClosedError, DeadlineExceededError, WriteOutcomeUnknownError
-from asyncsecrets.loops import is_asked_to_end, retrieve, running_loop, spawn, tell
+from asyncsecrets.loops import current_loop, is_asked_to_end, retrieve, running_loop, spawn, tell
 
 __all__ = ["Home", "cancel_elsewhere"]
 
@@ -67,13 +67,13 @@ class Home:
     @property
     def here(self) -> bool:
         """Whether the running loop is home."""
-        return self._loop is _running()
+        return self._loop is current_loop()
 
     def claim(self) -> bool:
         """Whether the running loop is home. It is, from now on, unless another one has that place and may still run."""
-        running = running_loop()
-        if self._loop is running:
+        if self._loop is not None and self._loop is current_loop():
             return True
+        running = running_loop()
         with self._lock:  # two threads may come at once
             old = self._loop
             if not self._is_vacant(old):
@@ -142,7 +142,7 @@ class Home:
         with self._lock:
             self._mail.append(work)
             host = self._host()
-            if host is None or host is _running():
+            if host is None or host is current_loop():
                 self._deliver()
                 return
         tell(host, self._deliver_at, host)  # closed a moment ago: the next loop that comes does it first of all
@@ -356,10 +356,3 @@ def cancel_elsewhere(tasks: Collection[asyncio.Task[Any]], loop: asyncio.Abstrac
 
     if tasks:
         tell(loop, cancel)
-
-
-def _running() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -9,12 +9,15 @@ reads any more.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from asyncsecrets.errors import DecodeError
 from asyncsecrets.redaction import holds_secrets
 from asyncsecrets.secret import Secret
 
 __all__ = ["Hot"]
+
+K = TypeVar("K")
 
 
 class Hot:
@@ -29,10 +32,10 @@ class Hot:
         self._replaced = replaced
         holds_secrets(self)
 
-    def publish(self, reference: str, secret: Secret, vouched: Callable[[], bool]) -> bool:
-        """Make ``reference`` warm if ``vouched()``, and say whether it is."""
+    def publish(self, reference: str, secret: Secret, vouched: Callable[[K], object], key: K, value: object) -> bool:
+        """Make ``reference`` warm if what is ``vouched(key)`` for is this very ``value``, and say whether it is."""
         secrets, texts = self.secrets, self.texts  # before vouched(): see above
-        if not vouched():
+        if vouched(key) is not value:
             return False
         secrets[reference] = secret
         try:

@@ -54,7 +54,7 @@ class State(Enum):
 
     @property
     def is_gone(self) -> bool:
-        return self in {State.MISSED, State.DELETED, State.DESTROYED}
+        return self in (State.MISSED, State.DELETED, State.DESTROYED)  # a set would hash each, in Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ class Floor:
 
     def of_value(self, secret: Secret) -> Doubt | None:
         """Judge a current value."""
+        if secret.version == self.version and secret.created == self.created and self.state is State.SEEN:
+            return None  # the very same
         if secret.version in self.removed and not _later(secret.created, self.created):
             return self._of_removed(secret)
         if not self.state.is_gone:

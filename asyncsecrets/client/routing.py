@@ -34,7 +34,7 @@ _ROUTES: Final = 1_024
 
 @dataclass(slots=True)  # not frozen: a frozen one takes 1.5 µs to make, a tenth of what a miss costs beyond its I/O
 class Route:
-    """Where one reference leads. Never changed once it is made.
+    """Where one reference leads. Never changed once the router has made it.
 
     ``key`` is the cache entry that answers it; ``member`` its member that is the secret, where ``primary_secret_name``
     applies; ``field`` the field that was asked for. The environment stands in for an absent secret where
@@ -84,6 +84,9 @@ class Router:
         raise ConfigError(f"there is no source {wanted[:80]!a} (configured: {known}){nearest(wanted, self.sources)}")
 
     def _route_text(self, text: str) -> Route:
+        if isinstance(text, str) and not references.is_reference(text):
+            references.check_name(text)
+            return self._default_route(text, text)
         reference = references.parse(text)
         # Percent-encoding can write one name in endless ways. Only one of them is kept warm, or they would fill memory.
         warm = text if "%" not in text or not text.startswith("secret:") or text == references.render(reference) else ""
@@ -141,39 +144,38 @@ class Router:
         if reference.source is not None:
             source = self.readable(reference.source)
             rule = f"the reference names source {source.name!r}"
-            return _to_manager(text, reference, source, environment=False, rule=rule)
-        source, name = self.source(None), reference.name
+            route = _to_manager(text, reference.name, source, environment=False, rule=rule)
+        else:
+            route = self._default_route(text, reference.name)
+        route.field = reference.field
+        if reference.version is not None:
+            route.key, route.environment = (route.entry, reference.version), False  # the environment has no versions
+        return route
+
+    def _default_route(self, text: str, name: str) -> Route:
+        source = self.source(None)
         hosted = source.hosted_keys
         if source.access_mode is AccessMode.WRITE_ONLY:
-            return self._to_environment(text, reference, "access_mode is write_only, so the environment is asked")
+            return self._to_environment(text, name, "access_mode is write_only, so the environment is asked")
         if hosted is None and source.is_environment:
-            return _to_manager(text, reference, source, environment=False, rule="the environment is the default source")
+            return _to_manager(text, name, source, environment=False, rule="the environment is the default source")
         if hosted is None:
             rule = f"source {source.name!r} is asked; the environment stands in if it is absent there"
-            return _to_manager(text, reference, source, environment=True, rule=rule)
+            return _to_manager(text, name, source, environment=True, rule=rule)
         if name not in hosted:
-            return self._to_environment(text, reference, "not among hosted_keys, so the environment is asked")
+            return self._to_environment(text, name, "not among hosted_keys, so the environment is asked")
         rule = f"among hosted_keys, so source {source.name!r} is asked and nothing else"
-        return _to_manager(text, reference, source, environment=False, rule=rule)
+        return _to_manager(text, name, source, environment=False, rule=rule)
 
-    def _to_environment(self, text: str, reference: references.Reference, rule: str) -> Route:
-        return _to_manager(text, reference, self.sources[ENVIRONMENT], environment=False, rule=rule)
+    def _to_environment(self, text: str, name: str, rule: str) -> Route:
+        return _to_manager(text, name, self.sources[ENVIRONMENT], environment=False, rule=rule)
 
 
-def _to_manager(text: str, reference: references.Reference, source: Source, *, environment: bool, rule: str) -> Route:
-    name, version = reference.name, reference.version
-    member = name if source.is_member(name) else None
-    entry = source.primary_secret_name if member is not None and source.primary_secret_name is not None else name
-    return Route(
-        reference=text,
-        name=name,
-        source=source,
-        key=entry if version is None else (entry, version),
-        member=member,
-        field=reference.field,
-        environment=environment and version is None,  # the environment has no versions
-        rule=rule,
-    )
+def _to_manager(text: str, name: str, source: Source, *, environment: bool, rule: str) -> Route:
+    primary = source.primary_secret_name
+    if primary is None or not source.is_member(name):
+        return Route(text, name, source, name, None, None, environment, rule)
+    return Route(text, name, source, primary, name, None, environment, rule)
 
 
 def _whole(text: str, source: str | None) -> references.Reference:

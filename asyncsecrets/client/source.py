@@ -96,7 +96,7 @@ class Source:
             clock=cache_options.get("clock", boot_time),
             wall=wall,
         )
-        self.calls = Calls(config, retry, self._connection, self.reporter, here=lambda: self.home.here)
+        self.calls = Calls(config, retry, self._connection, self.reporter, self.home)
         self.operations = self.calls.operations
         for name in config.hosted_keys or ():
             self.reporter.require(self.primary_secret_name or name if self.is_member(name) else name)
@@ -283,7 +283,8 @@ class Source:
         loop, heard = asyncio.get_running_loop(), None
         began = loop.time()
         try:
-            secret = await self.calls.told(name, self._ask(name, version, await self.calls.opened(name)))
+            since = None if self._connection.here is not None else await self.calls.opened(name)
+            secret = await self.calls.told(name, self._ask(name, version, since))
             secret = self._checked(name, secret)
             if self.known.doubt(key, secret) is None:
                 return secret

@@ -61,7 +61,7 @@ class Views:
     def publish(self, secret: Secret, route: Route) -> Secret:
         """Return the view of ``secret``, made warm while the cache vouches for what it was made from."""
         view = self.of(secret, route)
-        if route.reference and self._hot.publish(route.reference, view, lambda: self._peek(route.key) is secret):
+        if route.reference and self._hot.publish(route.reference, view, self._peek, route.key, secret):
             self._routes.setdefault(route.key, {})[route.reference] = route
             self._changed(route.reference, view)
         return view
@@ -133,7 +133,7 @@ class Views:
             except AsyncSecretsError:  # the member is gone: the next reader gets the truth
                 self._forget(key, reference)
                 continue
-            self._hot.publish(reference, view, lambda: self._peek(key) is value)
+            self._hot.publish(reference, view, self._peek, key, value)
             self._changed(reference, view)
 
     def dropped(self, key: Key, previous: Secret, why: BaseException | None) -> None:  # noqa: ARG002  # the protocol's

@@ -9,9 +9,10 @@ first one is made, every value that a client hands out is remembered (the newest
 them), and those that are warm at that moment as well. Known with a value are the members of a JSON payload, each long
 line of one that has several, and the value without the blanks around it.
 
-``plain`` brings text to a form in which all ways of escaping look alike, ``known`` finds values in it, ``spelling``
-finds the place of a found value in the text as it is, ``leaves`` goes through whatever a record carries, ``errors``
-through exceptions, ``records`` puts it together. ``leash`` keeps chatty SDK loggers quiet.
+``plain`` brings text to a form in which all ways of escaping look alike, ``wrapped`` takes the breaks out of base64 in
+lines, ``known`` finds values in either, ``spelling`` finds the place of a found value in the text as it is, ``leaves``
+goes through whatever a record carries, ``errors`` through exceptions, ``records`` puts it together. ``leash`` keeps
+chatty SDK loggers quiet.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _mask_names(record: logging.LogRecord) -> None:
 
 
 def _conceal(record: logging.LogRecord) -> None:
-    for name in set(record.__dict__) - _OURS:
+    for name in set(record.__dict__) - _OURS | record.__dict__.keys() & _NAMES:
         record.__dict__[name] = MASK if record.__dict__[name] else record.__dict__[name]
     record.msg, record.args, record.exc_info = MASK, (), None
 

@@ -89,6 +89,22 @@ def test_it_never_raises(log: tuple[logging.Logger, io.StringIO], capsys: pytest
     assert out.getvalue().count("ERROR") == 6
 
 
+def test_what_cannot_be_masked_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should masking itself fail, nothing that may hold a value is left: not in extras, not in names."""
+
+    def fails(record: logging.LogRecord) -> None:
+        raise RuntimeError
+
+    RedactionFilter()
+    handed_out(CANARY)
+    monkeypatch.setattr("asyncsecrets.redaction.records._mask_message", fails)
+    monkeypatch.setattr("asyncsecrets.redaction.records._mask_names", fails)
+    shown = {"msg": CANARY, "name": CANARY, "threadName": CANARY, "key": CANARY, "exc_text": CANARY}
+    record = logging.makeLogRecord(shown)
+    assert RedactionFilter().filter(record)
+    assert [record.__dict__[name] for name in shown] == [MASK] * len(shown)
+
+
 def test_overlapping_values_are_masked_as_one() -> None:
     """Of two values that share a piece of the text, no piece is left."""
     RedactionFilter()

@@ -33,8 +33,8 @@ from asyncsecrets import registry
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.references import check_source
-from asyncsecrets.settings import COMMON, SYSTEMS, Kind, Setting, Value, nearest, variables, vocabulary
-from asyncsecrets.trust import FoundFile, check_found
+from asyncsecrets.settings import COMMON, SENT_FILES, SYSTEMS, Kind, Setting, Value, nearest, variables, vocabulary
+from asyncsecrets.trust import FoundFile, check_found, is_personal
 from asyncsecrets.yaml import MAX_BYTES, load_strings
 
 __all__ = [
@@ -270,9 +270,21 @@ class _Reader:
             known = variables(system, key)
             # Names are names, also when they are written as references.
             found = value if setting and setting.kind is Kind.NAMES else self._expand(value, place, known)
+            if self._found and key in SENT_FILES and value == found:
+                self._check_sent(value, place, known)
             if found != "" or (setting is not None and setting.may_be_empty):
                 values[key] = setting.check(found, f"{self._origin}: {place}") if setting else found
         return values
+
+    def _check_sent(self, value: Any, where: str, known: AbstractSet[str]) -> None:
+        """What is sent to the manager is not another's: neither a variable nor a file. ``oidc/…`` is LiteLLM's way."""
+        path = str(value).removeprefix("oidc/file/")
+        if path.startswith(("oidc/env/", "oidc/env_path/")):
+            if (variable := path.split("/", 2)[2]) not in known:
+                raise self._error(where, f"may not have the variable {variable[:200]!a}: {_foreign(known)}")
+        elif is_personal(path, Path(self._origin).parent, Path(self._environ.get("HOME") or Path.home())):
+            problem = "names a file of your own, and what is in it would be sent to the place that this file names"
+            raise self._error(where, f"{problem}; {NAME_IT}")
 
     def _check_unlisted(self, system: str, key: str, where: str) -> None:
         """A class of somebody's own knows its settings itself; for a built-in manager an unknown one is an error."""

@@ -19,7 +19,7 @@ from typing import Final
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.references import parse
 
-__all__ = ["COMMON", "SYSTEMS", "Kind", "Setting", "Value", "nearest", "variables", "vocabulary"]
+__all__ = ["COMMON", "SENT_FILES", "SYSTEMS", "Kind", "Setting", "Value", "nearest", "variables", "vocabulary"]
 
 Value = str | list[str] | dict[str, str]
 """A checked setting."""
@@ -287,6 +287,11 @@ _ALSO: Final[Mapping[str, tuple[str, ...]]] = {
     "secret_namespace": ("HCP_VAULT_NAMESPACE", "VAULT_NAMESPACE"),
 }
 """Variables that stand in for nothing here, and that a setting is rightly taken from: see ``variables``."""
+
+SENT_FILES: Final = frozenset(
+    {"approle_secret_id_file", "aws_web_identity_token", "jwt_file", "kubernetes_token_file", "token_file"}
+)
+"""Settings that name a file whose content is sent to the manager. (A private key signs, and stays here.)"""
 
 _TAKEN: Final = frozenset({key.upper() for words in SYSTEMS.values() for key in words}) | {
     variable for words in SYSTEMS.values() for setting in words.values() for variable in setting.environ

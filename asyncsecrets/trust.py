@@ -21,7 +21,7 @@ from typing import Final
 
 from asyncsecrets.errors import ConfigError
 
-__all__ = ["FoundFile", "check_found"]
+__all__ = ["FoundFile", "check_found", "is_personal"]
 
 _ROOT: Final = 0
 _MAX_LINKS: Final = 40  # what Linux follows
@@ -56,6 +56,21 @@ def check_found(path: str | os.PathLike[str], remedy: str, *, uid: int | None = 
     for place, found in _way(Path(path).absolute(), lstat):
         if fault := _fault(place, found, me):
             raise ConfigError(f"{os.fspath(path)}: nobody named this file, and others can write it: {fault}; {remedy}")
+
+
+def is_personal(path: str | Path, folder: Path, home: Path) -> bool:
+    """Whether a file outside of ``folder`` is the user's own: in ``home``, or of a process. Links are followed.
+
+    Tools keep their credentials there, and ``/proc/self/environ`` is the environment. ``~/.vault-token`` is Vault's.
+    """
+    try:
+        file, home, folder = Path(path).expanduser().resolve(), home.resolve(), folder.resolve()
+    except (OSError, RuntimeError, ValueError):  # a circle of links, no home, a NUL
+        return True
+    if file.is_relative_to(folder) or file == home / ".vault-token":
+        return False
+    places = [Path("/proc"), Path("/run/user"), *([home] if home != Path(home.anchor) else [])]
+    return any(file.is_relative_to(place) for place in places)
 
 
 def _way(path: Path, lstat: Lstat) -> Iterator[tuple[Path, os.stat_result]]:

@@ -15,7 +15,7 @@ from asyncsecrets.config import Config, load_config
 from asyncsecrets.errors import ConfigError, MalformedResponseError
 from asyncsecrets.providers.environment import FOUND_DOTENV, EnvironmentProvider
 from asyncsecrets.providers.local import LocalProvider, generate_key, init_store, write_key_file
-from asyncsecrets.settings import SYSTEMS, Kind, variables, vocabulary
+from asyncsecrets.settings import SENT_FILES, SYSTEMS, Kind, variables, vocabulary
 from asyncsecrets.trust import check_found
 
 ME, OTHER = 4711, 4712
@@ -395,3 +395,44 @@ def test_a_class_of_ones_own_takes_variables_called_like_its_settings(tmp_path: 
     """Its settings are its own, and what their variables are called is known by nobody else."""
     found = found_config(tmp_path, "custom", "acme_key", "ACME_KEY", {"ACME_KEY": "canary"})
     assert found.sources["default"].settings["acme_key"] == "canary"
+
+
+FILES = [(system, key) for system, key in TEXTS if key in SENT_FILES]
+
+
+def found_file(folder: Path, system: str, key: str, value: object, home: Path) -> Config:
+    """A found file in which the setting names a file."""
+    section = {"key_management_system": system, "key_management_settings": {key: str(value)}}
+    (folder / "config.yaml").write_text(str({"general_settings": section}))
+    return Config.from_environment({"HOME": str(home), "VAULT_TOKEN": "canary"}, folder)
+
+
+@pytest.mark.parametrize(("system", "key"), FILES)
+def test_files_of_ones_own_are_not_sent(tmp_path: Path, system: str, key: str):
+    """What other tools keep at home, and the environment as a file; by whatever way a found file points there."""
+    home, outside = tmp_path / "home", tmp_path / "outside"
+    folder = home / "src" / "cloned"
+    folder.mkdir(parents=True)
+    outside.mkdir()
+    (folder / "link").symlink_to("../../.aws/credentials")
+    (folder / "circle").symlink_to(folder / "circle")
+    at_home = (home / ".aws" / "credentials", folder / "link", folder / ".." / "other", home / ".vault-token2")
+    for path in (*at_home, folder / "circle", "/proc/self/environ", "/run/user/1000/token"):
+        for value in (path, f"oidc/file/{path}") if key.startswith("aws") else (path,):
+            with pytest.raises(ConfigError, match=rf"{key} names a file of your own.*ASYNCSECRETS_CONFIG"):
+                found_file(folder, system, key, value, home)
+            load_config(folder / "config.yaml", {"HOME": str(home)})
+    for path in (folder / "token", outside / "token", "/var/run/secrets/token", home / ".vault-token"):
+        settings = found_file(folder, system, key, path, home).sources["default"].settings
+        assert settings[key] == str(path)
+    found_file(folder, system, key, "/srv/token", Path("/"))  # no home to speak of
+
+
+def test_a_variable_by_another_way(tmp_path: Path):
+    """What LiteLLM calls a token from the environment is a variable too."""
+    for form in ("oidc/env/VAULT_TOKEN", "oidc/env_path/VAULT_TOKEN"):
+        with pytest.raises(ConfigError, match="may not have the variable 'VAULT_TOKEN'"):
+            found_file(tmp_path, "aws_secret_manager", "aws_web_identity_token", form, tmp_path)
+        load_config(tmp_path / "config.yaml", {"VAULT_TOKEN": "canary"})
+    for form in ("oidc/env/AWS_WEB_IDENTITY_TOKEN", "oidc/env_path/AWS_WEB_IDENTITY_TOKEN_FILE"):
+        found_file(tmp_path, "aws_secret_manager", "aws_web_identity_token", form, tmp_path)

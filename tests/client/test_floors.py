@@ -17,7 +17,7 @@ from asyncsecrets.secret import Secret
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.lagging import Lagging, LaggingCluster
 from tests.client.support import in_virtual_time, virtual_client
-from tests.client.test_known import NOON, known_of
+from tests.client.test_known import NOON, Heard, known_of
 
 
 def run(manager: Lagging, main: Callable[[SecretsClient], Awaitable[None]], **options: Any) -> None:
@@ -149,3 +149,59 @@ def test_it_is_said_what_is_known() -> None:
     assert floors.describe("OTHER") == "this client has written it 0.0 s ago"
     floors.written("OTHER", "7", datetime.now(UTC))
     assert floors.describe("OTHER") == "this client has written version 7 0.0 s ago"
+
+
+class Aged:
+    """A clock for floors and for what was served."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def floors_at(clock: Aged, served: Secret | None = None) -> Known:
+    return Known(60.0, Heard(), entry=lambda _: served, spellings=lambda name: (name,), clock=clock, now=lambda: NOON)
+
+
+def test_what_was_dropped_is_known_for_the_rest_of_its_time() -> None:
+    """From when it was read, and not from when it was dropped."""
+    clock = Aged()
+    served = Secret("canary", name="NAME", version="2", clock=clock)
+    clock.now = 50.0
+    floors = floors_at(clock)
+    floors.dropped("NAME", served, None)
+    clock.now = 59.0
+    assert floors.doubt("NAME", of("1")) is Doubt.BEHIND
+    clock.now = 61.0
+    assert floors.doubt("NAME", of("1")) is None
+
+
+def test_what_is_served_counts_for_the_window() -> None:
+    clock = Aged()
+    floors = floors_at(clock, Secret("canary", name="NAME", version="2", clock=clock))
+    clock.now = 59.0
+    assert floors.doubt("NAME", of("1")) is Doubt.BEHIND
+    clock.now = 60.0
+    assert floors.doubt("NAME", of("1")) is None
+
+
+def test_what_was_deleted_is_gone_as_a_version_too() -> None:
+    floors = known_of()
+    floors.written("NAME", "2", NOON)
+    floors.removed("NAME", for_good=False)
+    assert floors.doubt(("NAME", "2"), of("2", NOON)) is Doubt.BEHIND
+    assert floors.doubt(("NAME", "1"), of("1", NOON)) is None
+    floors.restored("NAME", ["1"])
+    assert floors.doubt("NAME", of("2", NOON)) is Doubt.BEHIND
+    floors.restored("NAME", ["2"])
+    assert floors.doubt("NAME", of("2", NOON)) is None
+
+
+def test_what_was_made_just_before_it_was_removed() -> None:
+    """Our clock and the node's may be a second apart."""
+    floors = floors_at(Aged())
+    floors.written("NAME", "1", NOON - timedelta(seconds=30))
+    floors.removed("NAME", for_good=False)
+    for seconds, doubt in [(1.0, None), (-0.5, Doubt.UNSURE), (-2.0, Doubt.BEHIND)]:
+        assert floors.doubt("NAME", of("2", NOON + timedelta(seconds=seconds))) is doubt

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from yarl import URL
 
 from asyncsecrets.errors import SecretNotFoundError
 from asyncsecrets.providers.vault import VaultProvider, VaultSettings
+from asyncsecrets.providers.vault.errors import Answer
+from asyncsecrets.providers.vault.leader import Leader
 from asyncsecrets.testing.vault_server import VaultServer
 from asyncsecrets.testing.vault_server.faults import Fault
 
@@ -90,3 +93,35 @@ async def test_the_version_that_a_mount_wants_is_looked_up_there():
         assert (await writer.put("name", "canary-2")).version == "2"
         for provider in (*both, writer):
             await provider.aclose()
+
+
+class Told:
+    """A transport to a node that says who leads. ``out``: whether that one was left out a moment ago."""
+
+    def __init__(self):
+        self.asked, self.out = 0, False
+
+    def at(self, path):
+        return URL(f"http://node{path}")
+
+    def trusted(self, address):
+        return address
+
+    def is_left_out(self, _):
+        return self.out
+
+    async def send(self, *_):
+        self.asked += 1
+        return Answer(200, b'{"ha_enabled": true, "leader_address": "http://leader"}')
+
+
+async def test_who_leads_is_believed_for_half_a_second():
+    """And does not answer for all while it is left out."""
+    node, now = Told(), [0.0]
+    leader = Leader(node, lambda: now[0])
+    for now[0], asked in [(0.0, 1), (0.4, 1), (0.6, 2)]:
+        assert await leader.node() == "http://leader"
+        assert node.asked == asked
+    assert await leader.answers_for_all()
+    node.out = True
+    assert not await leader.answers_for_all()

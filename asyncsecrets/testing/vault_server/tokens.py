@@ -11,6 +11,7 @@ from asyncsecrets.testing.vault_server._durations import short_duration
 from asyncsecrets.testing.vault_server._model import Refused, bad_token, timestamp
 
 SYSTEM_MAX_TTL = 2764800  # 768 h, the server's default for both the default and the maximum
+SWEEP_FROM = 1024  # tokens, from which on those that have expired are looked for; then again at twice what is left
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -105,8 +106,11 @@ class TokenStore:
     def __init__(self) -> None:
         self._tokens: dict[str, Token] = {}
         self._ids: dict[str, str] = {}
+        self._sweep_at = SWEEP_FROM
 
     def add(self, token: Token) -> Token:
+        if len(self._tokens) >= self._sweep_at:
+            self._sweep(token.created)
         self._tokens[token.id] = token
         if token.accessor:
             self._ids[token.accessor] = token.id
@@ -195,10 +199,20 @@ class TokenStore:
 
     def revoke(self, token: Token) -> None:
         """End the token and the children that are not orphans."""
-        self._tokens.pop(token.id, None)
-        self._ids.pop(token.accessor, None)
-        for child in [t for t in self._tokens.values() if t.parent == token.id and not t.orphan]:
-            self.revoke(child)
+        self._end([token])
+
+    def _sweep(self, now: float) -> None:
+        """End what has expired and is never asked for again: logins that go on for days leave nothing behind."""
+        self._end([t for t in self._tokens.values() if t.expires is not None and t.expires <= now])
+        self._sweep_at = max(SWEEP_FROM, 2 * len(self._tokens))
+
+    def _end(self, ended: list[Token]) -> None:
+        while ended:
+            for token in ended:
+                self._tokens.pop(token.id, None)
+                self._ids.pop(token.accessor, None)
+            parents = {token.id for token in ended}
+            ended = [t for t in self._tokens.values() if t.parent in parents and not t.orphan]
 
     def revoke_all(self, prefix: str, namespace: str) -> None:
         """End every token that a path under ``prefix`` of a namespace issued."""

@@ -30,7 +30,7 @@ class Errand:
     keeps that place meanwhile; so where that is, it need not wait for one of its own.
     """
 
-    __slots__ = ("_has", "_owed", "_queue", "above", "key", "owner", "task", "waits")
+    __slots__ = ("_has", "_owed", "_queue", "above", "began", "key", "owner", "task", "waits")
 
     task: asyncio.Future[Any]
 
@@ -38,6 +38,8 @@ class Errand:
         self.key = key
         self.owner = owner
         self.above = above
+        self.began: float | None = None
+        """When, in the loop's time, it first asked: an answer that would end an entry is asked for twice."""
         self.waits: dict[asyncio.Future[Any], Errand] | None = None
         """What it waits for, by the future of each that it has."""
         self._has: Places | None = None

@@ -181,7 +181,7 @@ class SecretsClient(LoopBound, Administration, Looking):
 
     async def _close(self) -> None:
         try:
-            await asyncio.gather(*(source.home.run(source.aclose) for source in self._unique()))
+            await asyncio.gather(*(source.home.run(source.aclose, limit=CLOSE_WITHIN) for source in self._unique()))
         finally:
             self._hot.withdraw()
             self._watchers.close()

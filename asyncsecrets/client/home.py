@@ -166,17 +166,19 @@ class Home:
         *,
         repeatable: bool = True,
         decide: Callable[[], Awaitable[T]] | None = None,
+        limit: float | None = None,
     ) -> T:
-        """Await ``operation()`` at home: here, or on the other loop that is home now.
+        """Await ``operation()`` at home: here, or on the other loop that is home now. ``limit`` overrides the home's.
 
         When that loop ends before it has answered, the operation is made again, here, if it is ``repeatable``; if not,
         ``decide()`` is awaited in its place, to find out what became of it. Raises DeadlineExceededError when the
         loop runs on and does not answer, and WriteOutcomeUnknownError when it ended in the middle of what may not be
         repeated and cannot be decided.
         """
+        limit = self._limit if limit is None else limit
         lost = False  # whether it was begun, may not be repeated, and nobody knows what became of it
         while True:
-            host = await self._arrive(lost)
+            host = await self._arrive(limit, lost)
             if host is None:
                 begun = True
                 try:
@@ -186,26 +188,26 @@ class Home:
                         raise
             else:
                 visit = _Visit(self._system, operation, partial(self._receive, host), partial(self._is_home, host))
-                answer = await visit.wait(host, self._limit)
+                answer = await visit.wait(host, limit)
                 if answer is not None:
                     return cast("T", answer.result())
                 begun = visit.begun
                 if visit.too_late:
-                    raise self._no_answer(lost or (begun and not repeatable))
+                    raise self._no_answer(limit, lost or (begun and not repeatable))
             if begun and not repeatable:
                 if decide is None:
                     raise self._unknown()
                 operation, lost = decide, True
 
-    async def _arrive(self, lost: bool) -> asyncio.AbstractEventLoop | None:
+    async def _arrive(self, limit: float, lost: bool) -> asyncio.AbstractEventLoop | None:
         """Return the loop to visit, or None if the running one is home. Waits while nobody knows."""
-        until = time.monotonic() + self._limit
+        until = time.monotonic() + limit
         while not self.claim():
             host = self._host()
             if host is not None and not self._leaving:
                 return host
             if time.monotonic() > until:
-                raise self._no_answer(lost)
+                raise self._no_answer(limit, lost)
             await asyncio.sleep(_VACANT_SOON)
         return None
 
@@ -227,11 +229,11 @@ class Home:
             outcome_unknown=True,
         )
 
-    def _no_answer(self, lost: bool) -> DeadlineExceededError | WriteOutcomeUnknownError:
+    def _no_answer(self, limit: float, lost: bool) -> DeadlineExceededError | WriteOutcomeUnknownError:
         if lost:
             return self._unknown()
         return DeadlineExceededError(
-            f"the event loop that this client lives on did not answer within {self._limit:g} s; is it blocked?",
+            f"the event loop that this client lives on did not answer within {limit:g} s; is it blocked?",
             provider=self._system,
         )
 

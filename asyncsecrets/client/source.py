@@ -24,7 +24,7 @@ from asyncsecrets.client.routing import Route
 from asyncsecrets.client.verdicts import checked, verdict_of
 from asyncsecrets.client.views import Changed, Key, Views
 from asyncsecrets.config import SourceConfig
-from asyncsecrets.errands import set_out, under
+from asyncsecrets.errands import set_out, under, whose
 from asyncsecrets.errors import SecretNotFoundError, UnavailableError
 from asyncsecrets.loops import ending
 from asyncsecrets.providers.base import BatchReader, Provider
@@ -67,7 +67,7 @@ class Source:
         self.primary_secret_name = config.primary_secret_name
         self.is_environment = config.system == "env"
         self.retry = retry
-        self.home = Home(config.system, retry.policy.deadline + CLOSE_WITHIN, self._moved)
+        self.home = Home(config.system, max(retry.policy.deadline, CLOSE_WITHIN), self._moved)
         self._keeps = config.freshness.cached and config.access_mode.reads
         self._environment = environment if config.hosted_keys is None and not self.is_environment else None
         self._batcher: Batcher | None = None
@@ -281,10 +281,13 @@ class Source:
     async def _fetch(self, key: Key) -> Secret:
         name, version = (key, None) if isinstance(key, str) else key
         loop, heard = asyncio.get_running_loop(), None
-        began = loop.time()
+        began = now = loop.time()
+        errand = whose()
+        if errand is not None:
+            began = errand.began = now if errand.began is None else errand.began
         try:
             since = None if self._connection.here is not None else await self.calls.opened(name)
-            secret = await self.calls.told(name, self._ask(name, version, since))
+            secret = await self.calls.told(name, self._ask(name, version, since, self._used(now - began)))
             secret = self._checked(name, secret)
             if self.known.doubt(key, secret) is None:
                 return secret
@@ -313,18 +316,22 @@ class Source:
         UnavailableError while the answers are behind what is known. ``heard``: see ``Asking.current``.
         """
         name = key if isinstance(key, str) else key[0]
-        spent = min(spent, 0.5 * self.operations.gate.patience)  # some of it may have been waiting for one's turn
+        spent = self._used(spent)
         secret = await self.call(name, lambda provider: self._asking.current(provider, key, heard), spent=spent)
         return self._checked(name, secret)
 
     def _checked(self, name: str, secret: Secret) -> Secret:
         return checked(secret, self.config.system, name).replace(source=self.name)
 
-    def _ask(self, name: str, version: str | None, since: float | None) -> Awaitable[Secret]:
+    def _used(self, seconds: float) -> float:
+        """How much of its time a question has used up that was asked before: some of it may have been waiting."""
+        return min(seconds, 0.5 * self.operations.gate.patience) if seconds else 0.0
+
+    def _ask(self, name: str, version: str | None, since: float | None, spent: float) -> Awaitable[Secret]:
         batcher = self._batcher
         if version is None and batcher is not None:  # which does the retries
             return batcher.get(name, since)
-        return self.calls.in_turn(name, lambda provider: provider.get(name, version), since=since)
+        return self.calls.in_turn(name, lambda provider: provider.get(name, version), since=since, spent=spent)
 
     # -- life
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,10 +13,12 @@ import pytest
 from asyncsecrets.client import SecretsClient
 from asyncsecrets.config import AccessMode, Freshness, SourceConfig
 from asyncsecrets.errors import (
+    AccessDeniedError,
     AsyncSecretsError,
     DeadlineExceededError,
     ProviderError,
     ResolveError,
+    SecretNotFoundError,
     UnavailableError,
     WriteOutcomeUnknownError,
 )
@@ -26,7 +30,15 @@ from asyncsecrets.secret import Payload, Secret
 from asyncsecrets.sending import is_out, is_settled
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.able import Able, operations
-from tests.client.support import Manager, client_with, in_virtual_time, value, virtual_client, virtual_options
+from tests.client.support import (
+    Manager,
+    client_of,
+    client_with,
+    in_virtual_time,
+    value,
+    virtual_client,
+    virtual_options,
+)
 
 Operation = Callable[[SecretsClient], Awaitable[Any]]
 OBJECT = '{"a": "canary-a"}'
@@ -477,3 +489,52 @@ def test_the_time_of_a_bulk_read_is_counted_with_the_room_that_there_is() -> Non
         await client.aclose()
 
     in_virtual_time(main)
+
+
+@pytest.mark.parametrize("first", [SecretNotFoundError, AccessDeniedError])
+def test_what_is_asked_for_twice_has_one_deadline(first: type[ProviderError]) -> None:
+    """A refresh that would end a living entry is asked again, and not answered any more."""
+
+    class Falters(Manager):
+        async def get(self, name: str, version: str | None = None) -> Secret:
+            found = await super().get(name, version)
+            if len(self.calls) == 2:
+                raise first("memory: no", provider="memory", name=name)
+            await asyncio.sleep(3600.0 if len(self.calls) > 2 else 0.0)
+            return found
+
+    async def main(clock: VirtualClock) -> None:
+        manager = Falters({"NAME": "canary"})
+        async with virtual_client(clock, manager) as client:
+            await client.get("NAME")
+            took, error = await timed(clock, client.refresh("NAME"))
+            assert took == pytest.approx(10.0)
+            assert isinstance(error, DeadlineExceededError)
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize(("operation", "limit"), [("get", 2.5), ("close", 2.0)])
+def test_a_loop_that_is_blocked_takes_no_longer(operation: str, limit: float) -> None:
+    """The one that the client lives on, asked from another one: neither a read nor closing waits longer for it."""
+    client = client_of(Manager({"NAME": "canary"}), retry=RetryPolicy(deadline=2.5))
+    ready, release = threading.Event(), threading.Event()
+
+    async def host() -> None:
+        await client.start()
+        ready.set()
+        release.wait(60)
+
+    async def visit() -> None:
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceededError, match=f"within {limit:g} s; is it blocked"):
+            await (client.get("NAME") if operation == "get" else client.aclose())
+        assert time.monotonic() - started < limit + 5.0
+
+    thread = threading.Thread(target=lambda: asyncio.run(host()))
+    thread.start()
+    ready.wait(10)
+    asyncio.run(visit())
+    release.set()
+    thread.join()
+    asyncio.run(client.aclose())

@@ -24,7 +24,9 @@ class Forgetful:
         self.in_vain = 0
         self._lost = set()
         self._alive = set()
-        self.connections = 0
+        self.connections = self._needed = 0
+        self._enough = asyncio.Event()
+        self._enough.set()
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
@@ -36,12 +38,19 @@ class Forgetful:
         for writer in self._alive | self._lost:
             writer.transport.abort()
 
+    def hold(self, needed):
+        """Answer nobody before there are so many connections."""
+        self._needed = needed
+        self._enough.clear()
+
     def lose(self):
         """Forget every connection."""
         self._lost |= self._alive
 
     async def _carry(self, reader, writer):
         self.connections += 1
+        if self.connections >= self._needed:
+            self._enough.set()
         self._alive.add(writer)
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
         with contextlib.suppress(OSError):
@@ -51,6 +60,7 @@ class Forgetful:
 
     async def _pump(self, source, sink, client):
         while data := await source.read(65536):
+            await self._enough.wait()
             if client not in self._lost:
                 sink.write(data)
             else:
@@ -84,9 +94,8 @@ async def warmed(server, provider_at, swallowed=None):
     ):
         await provider._mount.engine("name")
         await client.get("name")
-        server.faults.latency(0.05)
+        proxy.hold(4)
         await asyncio.gather(*(provider.get("name") for _ in range(4)))
-        server.faults.clear()
         assert proxy.connections == 4
         proxy.lose()
         yield client, proxy

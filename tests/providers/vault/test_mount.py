@@ -353,7 +353,7 @@ async def test_a_secret_that_was_destroyed_is_asked_about_once(site, provider_at
 
 
 async def test_many_secrets_of_ours_that_somebody_else_removed():
-    """Every reader learns it within a second: which node is active, and what the mount is, is asked for all at once."""
+    """All learn it within two seconds: which node is active, and what the mount is, is asked for all at once."""
     names = [f"app{number}" for number in range(100)]
     settings = {"access_mode": "read_and_write", "hosted_keys": names}
     general = {"key_management_system": "hashicorp_vault", "key_management_settings": settings}
@@ -366,7 +366,7 @@ async def test_many_secrets_of_ours_that_somebody_else_removed():
                 client.invalidate(name)
             answers = await asyncio.gather(*(client.get(name) for name in names), return_exceptions=True)
     assert {type(answer) for answer in answers} == {SecretNotFoundError}
-    assert wire.count("GET", "/v1/secret/data/") <= 6 * len(names)  # a node that lags would have caught up meanwhile
+    assert wire.count("GET", "/v1/secret/data/") <= 7 * len(names)  # the plain question, and six of a node that lags
     assert wire.count("GET", "/v1/sys/internal/") <= 3
     assert wire.count("GET", "/v1/sys/leader") <= 5
 

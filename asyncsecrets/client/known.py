@@ -76,12 +76,11 @@ class Floor:
 
     def of_value(self, secret: Secret) -> Doubt | None:
         """Judge a current value."""
-        if secret.version == self.version and secret.created == self.created and self.state is State.SEEN:
-            return None  # the very same
         if secret.version in self.removed and not _later(secret.created, self.created):
             return self._of_removed(secret)
         if not self.state.is_gone:
-            return Doubt.BEHIND if self._is_above(secret.version, secret.created) else None
+            is_same = secret.version == self.version and secret.created == self.created
+            return Doubt.BEHIND if not is_same and self._is_above(secret.version, secret.created) else None
         return self._of_value_of_gone(secret)
 
     def _of_removed(self, secret: Secret) -> Doubt:

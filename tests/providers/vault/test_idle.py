@@ -24,6 +24,7 @@ class Forgetful:
         self.in_vain = 0
         self._lost = set()
         self._alive = set()
+        self._tasks = set()
         self.connections = self._needed = 0
         self._enough = asyncio.Event()
         self._enough.set()
@@ -37,6 +38,9 @@ class Forgetful:
         self._server.close()
         for writer in self._alive | self._lost:
             writer.transport.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def hold(self, needed):
         """Answer nobody before there are so many connections."""
@@ -48,15 +52,18 @@ class Forgetful:
         self._lost |= self._alive
 
     async def _carry(self, reader, writer):
+        self._tasks.add(asyncio.current_task())
         self.connections += 1
         if self.connections >= self._needed:
             self._enough.set()
         self._alive.add(writer)
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        with contextlib.suppress(OSError):
-            await asyncio.gather(self._pump(reader, up_writer, writer), self._pump(up_reader, writer, writer))
-        self._alive.discard(writer)
-        up_writer.transport.abort()
+        try:
+            with contextlib.suppress(OSError):
+                await asyncio.gather(self._pump(reader, up_writer, writer), self._pump(up_reader, writer, writer))
+        finally:
+            self._alive.discard(writer)
+            up_writer.transport.abort()
 
     async def _pump(self, source, sink, client):
         while data := await source.read(65536):

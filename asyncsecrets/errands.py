@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from asyncsecrets.errors import UnsupportedOperationError
 
-__all__ = ["Errand", "Places", "carrying", "current", "set_out", "under", "wait_for", "whose"]
+__all__ = ["Errand", "Places", "carrying", "come_back", "current", "set_out", "under", "wait_for", "whose"]
 
 
 class Places(Protocol):
@@ -78,6 +78,14 @@ def whose() -> Errand | None:
 def set_out(errand: Errand) -> None:
     """Whatever runs in this context from now on is part of ``errand``."""
     current.set(errand)
+
+
+def come_back() -> None:
+    """Whatever runs in this context from now on is part of no errand.
+
+    An errand holds its task, and that its context: if this held the errand, only the collector could let go of them.
+    """
+    current.set(None)
 
 
 def carrying() -> Context:

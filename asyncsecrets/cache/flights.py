@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from asyncsecrets.cache.flight import Flight
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, Verdict
-from asyncsecrets.errands import set_out
+from asyncsecrets.errands import come_back, set_out
 from asyncsecrets.errors import ClosedError, UnavailableError
 from asyncsecrets.loops import report, spawn
 
@@ -89,6 +89,7 @@ class Flights(Generic[K, V]):
             return
         flight.task.remove_done_callback(end)
         self._running.discard(flight)
+        come_back()
 
     def _would_end_entry(self, flight: Flight[K, V], error: Exception) -> bool:
         if self._flights.get(flight.key) is not flight or flight.key not in self._entries:
@@ -97,6 +98,7 @@ class Flights(Generic[K, V]):
 
     def _flown(self, flight: Flight[K, V], task: asyncio.Task[None]) -> None:
         """The task has ended. If it did so without landing, nobody may be left waiting, nor the entry unrenewed."""
+        come_back()
         is_ours = flight in self._running  # not if another loop has the cache by now
         self._running.discard(flight)
         if self._leave_record(flight):

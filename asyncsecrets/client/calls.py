@@ -117,7 +117,10 @@ class Calls:
                 self._reporter.answered()
             return result
         self._reporter.call_failed(failure)
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # it would hold itself, by its traceback and this frame
 
     async def in_turn(
         self,

@@ -112,6 +112,8 @@ class Condition:
         """Whether in the present trouble the manager refused something, and refused it again when it was asked anew."""
         self.at_ease = False
         """Whether there is nothing that an answer would change."""
+        self.is_well = False
+        """Whether all is well, though there may be names that have left: an answer is noted, and changes no state."""
 
     @property
     def state(self) -> State:
@@ -150,6 +152,8 @@ class Condition:
     def answered(self) -> None:
         """A call was answered."""
         now = self._answered_at = self._clock()
+        if self.is_well:
+            return
         self.call = None
         if self.lost:
             for key, fault in self.lost.items():
@@ -172,6 +176,10 @@ class Condition:
 
     def forget(self, key: Key) -> None:
         """``key`` has a new value, or is rightly gone."""
+        if self.is_well:
+            self._ended.pop(key, None)
+            self.at_ease = not self._ended
+            return
         for faults in self._faults:
             faults.pop(key, None)
         self._settle()
@@ -249,7 +257,8 @@ class Condition:
             self.refused_again = False
         elif self.trouble is None:
             self.trouble = Trouble(self._clock(), self._wall())
-        self.at_ease = well and self.has_answered and not self._ended
+        self.is_well = well and self.has_answered
+        self.at_ease = self.is_well and not self._ended
 
 
 def _remember(faults: dict[Key, Fault], key: Key, fault: Fault) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.gate import Gate
-from asyncsecrets.errands import Errand, set_out, wait_for, whose
+from asyncsecrets.errands import Errand, come_back, set_out, wait_for, whose
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, UnavailableError, WriteOutcomeUnknownError
 from asyncsecrets.loops import retrieve, running_loop, spawn
 
@@ -140,6 +140,7 @@ class Operations:
             tasks.discard(task)
             written(task)
             retrieve(task)
+            come_back()
 
         task = spawn(work, name="asyncsecrets-operation", loop=running_loop(), done=ended)
         tasks.add(task)
@@ -149,7 +150,7 @@ class Operations:
         if task.cancelled():
             raise self._cancelled(task, written)
         error = task.exception()
-        if error is not None and not isinstance(error, Exception):
+        if error is not None:  # the task's own would hold the task, by its traceback and the frame that waits
             raise fresh(error)
         return task.result()
 

@@ -84,8 +84,10 @@ class Reporter(Observer[Key, Secret]):
 
     def answered(self) -> None:
         """A call was answered. Of no interest while ``condition.at_ease``."""
+        was_well = self.condition.is_well
         self.condition.answered()
-        self._look_soon()
+        if not was_well:
+            self._look_soon()
 
     def call_failed(self, error: AsyncSecretsError) -> None:
         """A call ended with ``error``.
@@ -118,9 +120,11 @@ class Reporter(Observer[Key, Secret]):
             self.forget(key)
 
     def forget(self, key: Key) -> None:
-        """``key`` was deleted by this process."""
+        """``key`` was deleted by this process, or has a value."""
+        was_well = self.condition.is_well
         self.condition.forget(key)
-        self._look_soon()
+        if not was_well:
+            self._look_soon()
 
     def require(self, key: Key) -> None:
         """This program cannot do without ``key``."""
@@ -132,8 +136,7 @@ class Reporter(Observer[Key, Secret]):
         """``key`` has a value."""
         self._views.stored(key, value, previous)
         if not self.condition.at_ease:
-            self.condition.forget(key)
-            self._look_soon()
+            self.forget(key)
         if previous is not None:
             self._rotations.stored(key, value, previous)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import threading
@@ -14,10 +15,11 @@ from typing import Any
 import pytest
 
 from asyncsecrets import SecretsClient, default, get_secret
+from asyncsecrets.config import AccessMode, Freshness, SourceConfig
 from asyncsecrets.deadlines import Deadline
-from asyncsecrets.errors import UnavailableError
+from asyncsecrets.errors import SecretNotFoundError, UnavailableError
 from asyncsecrets.testing.vault_server import VaultServer
-from tests.client.support import Manager, client_of, down, in_virtual_time, settled, virtual_client
+from tests.client.support import Manager, client_of, client_with, down, in_virtual_time, settled, virtual_client
 
 VAULT = {"key_management_system": "hashicorp_vault", "key_management_settings": {"access_mode": "read_and_write"}}
 
@@ -178,3 +180,34 @@ async def test_a_time_limit_keeps_no_request() -> None:
             await asyncio.sleep(0)
 
     assert (await serve(limited))() is None
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("operation", ["get", "absent", "put", "versions"])
+async def test_what_has_ended_is_not_left_to_the_collector(operation: str, cached: bool) -> None:
+    """Neither the task of a fetch or a write, nor its context, nor who waited: they hold each other to the end only."""
+    manager = Manager({f"N{number}": "canary" for number in range(200)})
+    mode, freshness = AccessMode("read_and_write"), Freshness(cached=cached)
+    declared = SourceConfig(name="default", system="memory", access_mode=mode, freshness=freshness)
+    async with client_with({"default": (declared, manager)}) as client:
+        work = {
+            "get": lambda number: client.get(f"N{number}"),
+            "absent": lambda number: _failing(client.get(f"ABSENT{number}")),
+            "put": lambda number: client.put(f"N{number}", "canary-2"),
+            "versions": lambda number: client.versions(f"N{number}"),
+        }[operation]
+        await work(0)
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(1, 101):
+                await work(number)
+            await settled()
+            assert gc.collect() < 100
+        finally:
+            gc.enable()
+
+
+async def _failing(reading: Awaitable[Any]) -> None:
+    with contextlib.suppress(SecretNotFoundError):  # pytest.raises() would hold its traceback
+        await reading

@@ -1,6 +1,6 @@
 """JSON whose numbers stay as they were written, where Python's own reading would change their digits.
 
-Nothing here raises for what is in a text: what is wrong comes back as a ``Fault``, so that no frame with a payload in
+Nothing here raises for what is in a text: what is wrong comes back as a ``Flaw``, so that no frame with a payload in
 it reaches a caller.
 """
 
@@ -19,7 +19,7 @@ __all__ = [
     "NO_JSON",
     "PRESENTABLE",
     "TOO_DEEP",
-    "Fault",
+    "Flaw",
     "Number",
     "double",
     "inside",
@@ -40,14 +40,14 @@ _SINGLE: Final = re.compile(r'\{"([^"\\\x00-\x1f]*)": ?"([^"\\\x00-\x1f]*)"\}')
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Flaw:
     """Why there is no answer, to follow the secret's name in an error. Never a value."""
 
     problem: str
 
 
-TOO_DEEP: Final = Fault("is JSON that is nested too deep")
-NO_JSON: Final = Fault("is not JSON")
+TOO_DEEP: Final = Flaw("is JSON that is nested too deep")
+NO_JSON: Final = Flaw("is not JSON")
 
 
 class Number(str):
@@ -61,13 +61,13 @@ class _RefusedError(ValueError):
 
 
 def read(text: str) -> Any:
-    """A JSON text with a ``Number`` for each number, or a Fault. It may begin with a byte order mark."""
+    """A JSON text with a ``Number`` for each number, or a Flaw. It may begin with a byte order mark."""
     single = _SINGLE.fullmatch(text)  # what most secrets are: an eighth of the time
     return {single[1]: single[2]} if single is not None else _attempt(_exact, text)
 
 
 def plain(text: str) -> Any:
-    """A JSON text as plain Python, or a Fault: whole numbers as ``int``, others as ``float``."""
+    """A JSON text as plain Python, or a Flaw: whole numbers as ``int``, others as ``float``."""
     return _attempt(_python, text)
 
 
@@ -123,7 +123,7 @@ def _attempt(decode: Callable[[str], Any], text: str) -> Any:
     try:
         return decode(text.removeprefix(BOM))
     except _RefusedError as refusal:
-        return Fault(f"is not proper JSON: {refusal}")
+        return Flaw(f"is not proper JSON: {refusal}")
     except RecursionError:
         return TOO_DEEP
     except ValueError:  # JSONDecodeError holds the document

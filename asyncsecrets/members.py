@@ -11,7 +11,7 @@ Where a path, or what follows ``json:``, leads nowhere, the member that is calle
 a number or a boolean its JSON text, digit for digit. Null, lists and objects have no text but the one that ``json:``
 asks for; it is a piece of the payload as it stands there.
 
-Nothing here raises: what is wrong comes back as a ``Fault``, so that no frame with a payload in it reaches a caller.
+Nothing here raises: what is wrong comes back as a ``Flaw``, so that no frame with a payload in it reaches a caller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from asyncsecrets import exact
-from asyncsecrets.exact import PRESENTABLE, TOO_DEEP, Fault
+from asyncsecrets.exact import PRESENTABLE, TOO_DEEP, Flaw
 
 __all__ = ["Document", "parse"]
 
@@ -54,21 +54,21 @@ class Document:
         """Whether ``field`` leads to a member, of whatever kind."""
         return self._find(field) is not None
 
-    def read(self, field: str) -> str | Fault:
+    def read(self, field: str) -> str | Flaw:
         """The text of what ``field`` means."""
         found = self._root.get(field)  # nearly always it is the name of a text
         if type(found) is str and not field.startswith(("/", WHOLE)):
             return found
         place = self._find(field)
         if place is None:
-            return Fault(f"has no field {_shown(field)}{self._instead(field)}")
+            return Flaw(f"has no field {_shown(field)}{self._instead(field)}")
         tokens, whole = place
         if whole:
             return _piece(self._text, tokens)
         text = _text_of(_at(self._root, tokens))
-        return Fault(self._no_text(field, tokens)) if text is None else text
+        return Flaw(self._no_text(field, tokens)) if text is None else text
 
-    def read_any(self, field: str) -> str | Fault:
+    def read_any(self, field: str) -> str | Flaw:
         """The same, or the JSON text of what has no other."""
         place = self._find(field)
         if place is None or place[1] or _text_of(_at(self._root, place[0])) is not None:
@@ -108,15 +108,15 @@ class Document:
         return f"has no text in the field {_shown(field)}, but {kind}{path}; its JSON text is the field {_shown(asked)}"
 
 
-def parse(text: str) -> Document | Fault:
+def parse(text: str) -> Document | Flaw:
     """Read a JSON object, one that begins with a byte order mark too."""
     root = exact.read(text)
     if isinstance(root, dict):
         return Document(root, text.removeprefix(exact.BOM))
-    return root if isinstance(root, Fault) and root is not exact.NO_JSON else _NO_OBJECT
+    return root if isinstance(root, Flaw) and root is not exact.NO_JSON else _NO_OBJECT
 
 
-_NO_OBJECT: Final = Fault("is not a JSON object, so it has no fields")
+_NO_OBJECT: Final = Flaw("is not a JSON object, so it has no fields")
 _next: Final = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 
 
@@ -167,7 +167,7 @@ def _shown(field: str) -> str:
     return repr(field if len(field) <= _LONGEST_FIELD else field[:_LONGEST_FIELD] + "...")
 
 
-def _piece(text: str, tokens: Iterable[str]) -> str | Fault:
+def _piece(text: str, tokens: Iterable[str]) -> str | Flaw:
     """The piece of ``text``, which was parsed before, that ``tokens`` lead to."""
     try:
         at = _skip(text, 0)

@@ -188,12 +188,12 @@ class Secret:
         number that ``int`` or ``float`` cannot hold; or is nested too deep.
         """
         found = exact.plain(self.reveal())
-        if isinstance(found, exact.Fault):
+        if isinstance(found, exact.Flaw):
             raise DecodeError(f"{self._name!r} {found.problem}")
         return found
 
-    def _member(self, found: str | exact.Fault) -> Secret:
-        if isinstance(found, exact.Fault):
+    def _member(self, found: str | exact.Flaw) -> Secret:
+        if isinstance(found, exact.Flaw):
             raise DecodeError(f"{self._name!r} {found.problem}")
         return self.replace(found)
 
@@ -201,7 +201,7 @@ class Secret:
         # Parsed once: a secret of a thousand members is asked for each of them.
         if self.__members is None:
             found = members.parse(self._text() or "")
-            if isinstance(found, exact.Fault):
+            if isinstance(found, exact.Flaw):
                 raise DecodeError(f"{self._name!r} {found.problem}")
             self.__members = found
         return self.__members

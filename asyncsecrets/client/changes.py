@@ -194,7 +194,9 @@ async def patch(source: Source, name: str, changes: Secret, cas: str | None) -> 
             else:
                 version = await swapped(source, Patch(name, changes, cas, _patcher))
         except ConflictError:
-            source.changed(name, lambda known: known.lost(name, cas))  # whoever reads again must not get the old value
+            source.changed(
+                name, lambda known: known.replaced(name, cas)
+            )  # whoever reads again must not get the old value
             raise
         source.changed(name, lambda known: known.written(name, version))
         return source.written(name, await _patched(source, name, version))

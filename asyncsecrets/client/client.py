@@ -307,7 +307,7 @@ class SecretsClient(LoopBound, Administration, Looking):
             raise ConfigError(f'cas is a version as text, such as "3", not {type(cas).__name__}')
         target, entry = self._router.writable(name, source)
         write = writes.Put(entry, sealed, cas)
-        make, decide = partial(writes.put, target, write), partial(writes.put, target, write, lost=True)
+        make, decide = partial(writes.put, target, write), partial(writes.put, target, write, interrupted=True)
         written = await target.home.run(make, repeatable=False, decide=decide)
         field = target.default_field
         return written if field is None else written.field(field)
@@ -325,7 +325,7 @@ class SecretsClient(LoopBound, Administration, Looking):
         self._check_open()
         target, entry = self._router.writable(name, source)
         write = writes.Delete(entry)
-        make, decide = partial(writes.delete, target, write), partial(writes.delete, target, write, lost=True)
+        make, decide = partial(writes.delete, target, write), partial(writes.delete, target, write, interrupted=True)
         await target.home.run(make, repeatable=False, decide=decide)
 
     # -- inside

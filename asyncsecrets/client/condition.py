@@ -7,11 +7,11 @@ those that are for no entry. From both together, at any moment and without looki
 * ``degraded``: everything that was served can be served, but some of it is stale, or the last call failed.
 * ``fresh``: nothing of this is so. ``unknown``: nor has anybody asked yet.
 
-A name whose value has ended is *lost*. If nothing was answered while it failed, its trouble is the whole source's, and
-the first answer to anybody lifts it: it can be asked for again. If others were answered meanwhile, or it was denied,
-its trouble is its own, and only an answer about itself lifts it, or an hour in which nobody asked for it. A name that
-is required is missing until it is answered itself, whatever becomes of others and however long nobody asks; and the
-answer that there is no such secret does not make it one that can be served.
+A name whose value has ended is *missing*. If nothing was answered while it failed, its trouble is the whole source's,
+and the first answer to anybody lifts it: it can be asked for again. If others were answered meanwhile, or it was
+denied, its trouble is its own, and only an answer about itself lifts it, or an hour in which nobody asked for it. A
+name that is required is missing until it is answered itself, whatever becomes of others and however long nobody asks;
+and the answer that there is no such secret does not make it one that can be served.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Trouble(NamedTuple):
     wall: float
 
 
-class Fault:
+class Failing:
     """One entry that is not as it should be. ``ends`` is when its value's life ends, in readings of the clock."""
 
     __slots__ = ("cause", "confirmed", "ends", "failures", "last")
@@ -96,13 +96,13 @@ class Condition:
         self._answered_at = -math.inf
         self._look_through_at = -math.inf
         self._required: dict[Key, None] = {}
-        self.stale: dict[Key, Fault] = {}
+        self.stale: dict[Key, Failing] = {}
         """Entries whose renewal fails, and whose old value is served."""
-        self.lost: dict[Key, Fault] = {}
+        self.cut_off: dict[Key, Failing] = {}
         """Names that cannot be served as long as the source does not answer anybody."""
-        self.own: dict[Key, Fault] = {}
+        self.own: dict[Key, Failing] = {}
         """Names that cannot be served although the source answers others."""
-        self._ended: dict[Key, Fault] = {}  # names that were served once, and of which nothing worse is known
+        self._ended: dict[Key, Failing] = {}  # names that were served once, and of which nothing worse is known
         self.call: Cause | None = None
         """Why the last call failed, if it did."""
         self.cause: Cause | None = None
@@ -119,15 +119,15 @@ class Condition:
     def state(self) -> State:
         """See the module."""
         answered = self._answered_at > -math.inf
-        if self.lost or self.own or (self.call is not None and not answered):
+        if self.cut_off or self.own or (self.call is not None and not answered):
             return "down"
         if self.stale or self.call is not None:
             return "degraded"
         return "fresh" if answered else "unknown"
 
     @property
-    def _faults(self) -> tuple[dict[Key, Fault], ...]:
-        return self.stale, self.lost, self.own, self._ended
+    def _failings(self) -> tuple[dict[Key, Failing], ...]:
+        return self.stale, self.cut_off, self.own, self._ended
 
     @property
     def has_answered(self) -> bool:
@@ -136,11 +136,11 @@ class Condition:
 
     def missing(self) -> list[Key]:
         """Which names cannot be served."""
-        return [*self.lost.copy(), *self.own.copy()]
+        return [*self.cut_off.copy(), *self.own.copy()]
 
     def first_end(self) -> float | None:
         """When the first of the stale values ends, in readings of the clock; None if nothing is stale."""
-        return min((fault.ends for fault in self.stale.copy().values()), default=None)
+        return min((failing.ends for failing in self.stale.copy().values()), default=None)
 
     def require(self, key: Key) -> None:
         """Without ``key`` this program cannot do."""
@@ -155,13 +155,13 @@ class Condition:
         if self.is_well:
             return
         self.call = None
-        if self.lost:
-            for key, fault in self.lost.items():
-                _remember(self.own if key in self._required else self._ended, key, fault)
-            self.lost = {}
+        if self.cut_off:
+            for key, failing in self.cut_off.items():
+                _remember(self.own if key in self._required else self._ended, key, failing)
+            self.cut_off = {}
         if self.own and now >= self._look_through_at:
             self._look_through_at = now + 60.0
-            self.own = {key: fault for key, fault in self.own.items() if self._is_missed(key, fault, now)}
+            self.own = {key: failing for key, failing in self.own.items() if self._is_missed(key, failing, now)}
         self._settle()
 
     def call_failed(self, error: BaseException) -> None:
@@ -180,14 +180,14 @@ class Condition:
             self._ended.pop(key, None)
             self.at_ease = not self._ended
             return
-        for faults in self._faults:
-            faults.pop(key, None)
+        for failings in self._failings:
+            failings.pop(key, None)
         self._settle()
 
     def dropped(self, key: Key) -> None:
         """``key``'s value was taken out of the cache: whoever reads it next may miss it."""
         now = self._clock()
-        _remember(self._ended, key, self.stale.pop(key) if key in self.stale else Fault(now, now))
+        _remember(self._ended, key, self.stale.pop(key) if key in self.stale else Failing(now, now))
         self._settle()
 
     def absent(self, key: Key, error: BaseException) -> None:
@@ -196,9 +196,10 @@ class Condition:
         if key not in self._required:
             self.forget(key)
             return
-        fault = next((faults.pop(key) for faults in self._faults if key in faults), Fault(self._clock(), self._clock()))
-        self._note(fault, cause_of(error), self._clock())
-        _remember(self.own, key, fault)
+        now = self._clock()
+        failing = next((failings.pop(key) for failings in self._failings if key in failings), Failing(now, now))
+        self._note(failing, cause_of(error), now)
+        _remember(self.own, key, failing)
         self._settle()
 
     def failed(self, key: Key, error: BaseException, ends: float | None) -> None:
@@ -208,47 +209,47 @@ class Condition:
         """
         now = self._clock()
         if ends is not None and ends < math.inf:
-            fault = self.stale.setdefault(key, Fault(now, ends))
-            fault.ends = ends
-            self._note(fault, cause_of(error), now)
+            failing = self.stale.setdefault(key, Failing(now, ends))
+            failing.ends = ends
+            self._note(failing, cause_of(error), now)
         elif ends is None and not isinstance(error, (*_ANSWERS, *_SILENT)) and (missed := self._missed(key, now)):
             self._note(missed, cause_of(error), now)
-            self._lose(key, missed)
+            self._miss(key, missed)
         else:
             self.call_failed(error)
         self._settle()
 
-    def _note(self, fault: Fault, cause: Cause, now: float) -> None:
-        before, refusals = fault.cause, {"denied", "credentials"}
+    def _note(self, failing: Failing, cause: Cause, now: float) -> None:
+        before, refusals = failing.cause, {"denied", "credentials"}
         self.refused_again |= before is not None and before.kind in refusals and cause.kind in refusals
-        fault.again(cause, now)
+        failing.again(cause, now)
         self.cause = cause
 
     def expired(self, key: Key) -> None:
         """The life of ``key``'s value has ended."""
-        now, fault = self._clock(), self.stale.pop(key, None)
-        if fault is None:  # nobody has asked: perhaps there is nothing wrong with it
-            _remember(self._ended, key, Fault(now, now))
+        now, failing = self._clock(), self.stale.pop(key, None)
+        if failing is None:  # nobody has asked: perhaps there is nothing wrong with it
+            _remember(self._ended, key, Failing(now, now))
         else:
-            self.cause = fault.cause
-            self._lose(key, fault)
+            self.cause = failing.cause
+            self._miss(key, failing)
         self._settle()
 
-    def _missed(self, key: Key, now: float) -> Fault | None:
+    def _missed(self, key: Key, now: float) -> Failing | None:
         """``key`` has no value and could not be had. It matters if it had one before, or is required."""
-        for faults in (self.lost, self.own, self._ended):
-            fault = faults.pop(key, None)
-            if fault is not None:
-                return fault if self._is_missed(key, fault, now) else Fault(now, now)
-        return Fault(now, now) if key in self._required else None
+        for failings in (self.cut_off, self.own, self._ended):
+            failing = failings.pop(key, None)
+            if failing is not None:
+                return failing if self._is_missed(key, failing, now) else Failing(now, now)
+        return Failing(now, now) if key in self._required else None
 
-    def _is_missed(self, key: Key, fault: Fault, now: float) -> bool:
-        return key in self._required or now - fault.last < _MISSED_FOR
+    def _is_missed(self, key: Key, failing: Failing, now: float) -> bool:
+        return key in self._required or now - failing.last < _MISSED_FOR
 
-    def _lose(self, key: Key, fault: Fault) -> None:
-        denied = fault.cause is not None and fault.cause.kind == "denied"
-        own = denied or self._answered_at > fault.confirmed
-        _remember(self.own if own else self.lost, key, fault)
+    def _miss(self, key: Key, failing: Failing) -> None:
+        denied = failing.cause is not None and failing.cause.kind == "denied"
+        own = denied or self._answered_at > failing.confirmed
+        _remember(self.own if own else self.cut_off, key, failing)
 
     def _settle(self) -> None:
         well = self.state in {"fresh", "unknown"}
@@ -261,10 +262,10 @@ class Condition:
         self.at_ease = self.is_well and not self._ended
 
 
-def _remember(faults: dict[Key, Fault], key: Key, fault: Fault) -> None:
-    faults[key] = fault
-    if len(faults) > _MOST:
-        del faults[next(iter(faults))]
+def _remember(failings: dict[Key, Failing], key: Key, failing: Failing) -> None:
+    failings[key] = failing
+    if len(failings) > _MOST:
+        del failings[next(iter(failings))]
 
 
 def is_answer(error: BaseException) -> bool:

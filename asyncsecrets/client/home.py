@@ -176,9 +176,9 @@ class Home:
         repeated and cannot be decided.
         """
         limit = self._limit if limit is None else limit
-        lost = False  # whether it was begun, may not be repeated, and nobody knows what became of it
+        interrupted = False  # whether it was begun, may not be repeated, and nobody knows what became of it
         while True:
-            host = await self._arrive(limit, lost)
+            host = await self._arrive(limit, interrupted)
             if host is None:
                 begun = True
                 try:
@@ -193,13 +193,13 @@ class Home:
                     return cast("T", answer.result())
                 begun = visit.begun
                 if visit.too_late:
-                    raise self._no_answer(limit, lost or (begun and not repeatable))
+                    raise self._no_answer(limit, interrupted or (begun and not repeatable))
             if begun and not repeatable:
                 if decide is None:
                     raise self._unknown()
-                operation, lost = decide, True
+                operation, interrupted = decide, True
 
-    async def _arrive(self, limit: float, lost: bool) -> asyncio.AbstractEventLoop | None:
+    async def _arrive(self, limit: float, interrupted: bool) -> asyncio.AbstractEventLoop | None:
         """Return the loop to visit, or None if the running one is home. Waits while nobody knows."""
         until = time.monotonic() + limit
         while not self.claim():
@@ -207,7 +207,7 @@ class Home:
             if host is not None and not self._leaving:
                 return host
             if time.monotonic() > until:
-                raise self._no_answer(limit, lost)
+                raise self._no_answer(limit, interrupted)
             await asyncio.sleep(_VACANT_SOON)
         return None
 
@@ -229,8 +229,8 @@ class Home:
             outcome_unknown=True,
         )
 
-    def _no_answer(self, limit: float, lost: bool) -> DeadlineExceededError | WriteOutcomeUnknownError:
-        if lost:
+    def _no_answer(self, limit: float, interrupted: bool) -> DeadlineExceededError | WriteOutcomeUnknownError:
+        if interrupted:
             return self._unknown()
         return DeadlineExceededError(
             f"the event loop that this client lives on did not answer within {limit:g} s; is it blocked?",

@@ -22,7 +22,7 @@ from asyncsecrets.client.views import Key
 from asyncsecrets.errors import SecretNotFoundError
 from asyncsecrets.secret import Secret
 
-__all__ = ["Doubt", "Floor", "Known", "State"]
+__all__ = ["Doubt", "Event", "Floor", "Known"]
 
 _MOST: Final = 65_536  # floors; of more than these within one window, the oldest are forgotten
 _SKEW: Final = timedelta(seconds=5)  # how far apart the clocks of two nodes may be
@@ -40,8 +40,8 @@ class Doubt(Enum):
     """What was served a moment ago is absent: somebody has removed it, or a node has yet to hear of it."""
 
 
-class State(Enum):
-    """What is known of a secret."""
+class Event(Enum):
+    """What has happened to a secret, as far as is known."""
 
     WRITTEN = "written"
     RESTORED = "restored"
@@ -54,19 +54,19 @@ class State(Enum):
 
     @property
     def is_gone(self) -> bool:
-        return self in (State.MISSED, State.DELETED, State.DESTROYED)  # a set would hash each, in Python
+        return self in (Event.MISSED, Event.DELETED, Event.DESTROYED)  # a set would hash each, in Python
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What is known of one secret, and until when it counts, by the clock of ``Known``.
+    """What is known of one secret: the last ``event``, and until when it counts, by the clock of ``Known``.
 
     ``version`` and ``created`` are those of the newest version that is known, where they are; ``at`` is our time of day
     when the secret was removed as a whole; ``removed`` are versions that were taken away, or replaced, one by one;
     ``anew`` says that the secret was removed for good before this version was made.
     """
 
-    state: State
+    event: Event
     until: float
     version: str | None = None
     created: datetime | None = None
@@ -78,7 +78,7 @@ class Floor:
         """Judge a current value."""
         if secret.version in self.removed and not _later(secret.created, self.created):
             return self._of_removed(secret)
-        if not self.state.is_gone:
+        if not self.event.is_gone:
             is_same = secret.version == self.version and secret.created == self.created
             return Doubt.BEHIND if not is_same and self._is_above(secret.version, secret.created) else None
         return self._of_value_of_gone(secret)
@@ -90,10 +90,10 @@ class Floor:
 
     def _of_value_of_gone(self, secret: Secret) -> Doubt | None:
         if secret.version is not None and secret.version == self.version and not _later(secret.created, self.created):
-            return Doubt.UNSURE if self.state is State.MISSED else Doubt.BEHIND  # missed: somebody may have restored it
+            return Doubt.UNSURE if self.event is Event.MISSED else Doubt.BEHIND  # missed: somebody may have restored it
         if self._is_above(secret.version, secret.created):
             return Doubt.BEHIND
-        if self.state is State.MISSED:
+        if self.event is Event.MISSED:
             return None
         # What was removed may have been a later version than the one that is known: the time of day tells.
         is_newer = _above(secret.version, self.version)
@@ -105,34 +105,34 @@ class Floor:
 
     def of_absence(self, error: SecretNotFoundError) -> Doubt | None:
         """Judge the answer that there is no current value."""
-        if error.version is not None and not self.state.is_gone:
+        if error.version is not None and not self.event.is_gone:
             if self._is_above(error.version, error.created):
                 return Doubt.BEHIND
-            return Doubt.UNSURE if self.state is State.RESTORED and error.version == self.version else None
-        if self.state is State.RESTORED:
+            return Doubt.UNSURE if self.event is Event.RESTORED and error.version == self.version else None
+        if self.event is Event.RESTORED:
             return Doubt.UNSURE
         if error.version is not None or error.reason != "absent":
             return None
         # What can be restored is not absent; but who deletes what is not there learns nothing of a version.
-        recoverable = self.state is State.DELETED and _number(self.version) is not None
-        if recoverable or self.state is State.WRITTEN:
+        recoverable = self.event is Event.DELETED and _number(self.version) is not None
+        if recoverable or self.event is Event.WRITTEN:
             return Doubt.UNSURE
-        return Doubt.VANISHED if self.state is State.SEEN else None
+        return Doubt.VANISHED if self.event is Event.SEEN else None
 
     def of_version(self, secret: Secret) -> Doubt | None:
         """Judge a version that was asked for by itself: it may be old, but it must still be there."""
-        if self.state is State.DESTROYED:
+        if self.event is Event.DESTROYED:
             return self.of_value(secret)
-        is_removed = self.state is State.DELETED and secret.version is not None and secret.version == self.version
+        is_removed = self.event is Event.DELETED and secret.version is not None and secret.version == self.version
         if not (is_removed or secret.version in self.removed) or _later(secret.created, self.created):
             return None
         return self._of_removed(secret)
 
     def of_absent_version(self, version: str, error: SecretNotFoundError) -> Doubt | None:
         """Judge the answer that a version which was asked for by itself is not there."""
-        if version != self.version or self.state not in {State.WRITTEN, State.RESTORED}:
+        if version != self.version or self.event not in {Event.WRITTEN, Event.RESTORED}:
             return None
-        return Doubt.UNSURE if error.version is None or self.state is State.RESTORED else None
+        return Doubt.UNSURE if error.version is None or self.event is Event.RESTORED else None
 
     def _is_above(self, version: str | None, created: datetime | None) -> bool:
         return is_older(version, created, self.version, self.created, anew=self.anew)
@@ -232,7 +232,7 @@ class Known:
         served = self._entry(key)
         if served is None or served.source == ENVIRONMENT or served.age >= self._window:
             return None
-        is_news = answer.reason == "absent" and not (floor and floor.state.is_gone)
+        is_news = answer.reason == "absent" and not (floor and floor.event.is_gone)
         return Doubt.VANISHED if is_news else None
 
     def describe(self, name: str) -> str:
@@ -243,7 +243,7 @@ class Known:
             return f"this client has read {version} already"
         seconds = max(0.0, self._clock() + self._window - floor.until)
         version = f"version {floor.version}" if floor.version is not None else "it"
-        done = _DONE[floor.state].format(version=version)
+        done = _DONE[floor.event].format(version=version)
         if floor.version is None and floor.removed:
             done = "removed versions of it"
         return f"this client has {done} {seconds:.1f} s ago"
@@ -256,78 +256,78 @@ class Known:
     def current(self, name: str) -> str | None:
         """The version that is known to be current, or to have been until somebody else wrote. None: it is not known."""
         before = self._before(name)
-        return before.version if before is not None and not before.state.is_gone else None
+        return before.version if before is not None and not before.event.is_gone else None
 
     # -- noting
 
     def written(self, name: str, version: str | None, created: datetime | None = None) -> None:
         """A write of ours was acknowledged as this version."""
-        self._is_now(State.WRITTEN, name, version, created)
+        self._is_now(Event.WRITTEN, name, version, created)
 
     def seen(self, name: str, secret: Secret) -> None:
         """This is what there is, whoever wrote it, and is not behind what is known."""
         before = self._before(name)
         if before is None or (before.version, before.created) != (secret.version, secret.created):
-            self._is_now(State.SEEN, name, secret.version, secret.created)
+            self._is_now(Event.SEEN, name, secret.version, secret.created)
 
-    def _is_now(self, state: State, name: str, version: str | None, created: datetime | None) -> None:
-        before = self._before(name) or Floor(State.SEEN, 0.0)
-        anew = before.state is State.DESTROYED or before.anew or _above(before.version, version)
+    def _is_now(self, event: Event, name: str, version: str | None, created: datetime | None) -> None:
+        before = self._before(name) or Floor(Event.SEEN, 0.0)
+        anew = before.event is Event.DESTROYED or before.anew or _above(before.version, version)
         removed = before.removed - {str(version)}
         if before.version not in {None, version} and _number(before.version) is None:
             removed |= {str(before.version)}
-        self._note(name, Floor(state, 0.0, version, created, removed=removed, anew=anew))
+        self._note(name, Floor(event, 0.0, version, created, removed=removed, anew=anew))
 
     def restored(self, name: str, versions: Collection[str] | None) -> None:
         """What was deleted, or these versions of it, is there again."""
-        before = self._before(name) or Floor(State.RESTORED, 0.0)
+        before = self._before(name) or Floor(Event.RESTORED, 0.0)
         if versions is None:
-            self._note(name, replace(before, state=State.RESTORED, removed=frozenset()))
+            self._note(name, replace(before, event=Event.RESTORED, removed=frozenset()))
             return
-        is_current = before.state.is_gone and before.version in versions
-        state = State.RESTORED if is_current else before.state
-        self._note(name, replace(before, state=state, removed=before.removed - set(versions)))
+        is_current = before.event.is_gone and before.version in versions
+        event = Event.RESTORED if is_current else before.event
+        self._note(name, replace(before, event=event, removed=before.removed - set(versions)))
 
     def removed(self, name: str, *, for_good: bool) -> None:
         """The secret is gone, by an acknowledged change of ours."""
-        state = State.DESTROYED if for_good else State.DELETED
-        before = self._before(name) or Floor(state, 0.0)
+        event = Event.DESTROYED if for_good else Event.DELETED
+        before = self._before(name) or Floor(event, 0.0)
         removed = frozenset() if for_good else before.removed  # numbers begin at 1 again
-        self._note(name, replace(before, state=state, at=self._now(), removed=removed))
+        self._note(name, replace(before, event=event, at=self._now(), removed=removed))
 
     def versions_removed(self, name: str, versions: Collection[str]) -> None:
         """These versions are gone. What may have followed them is not."""
-        before = self._before(name) or Floor(State.SEEN, 0.0)
-        if before.version in versions and not before.state.is_gone:
-            before = replace(before, state=State.DELETED, at=None)
+        before = self._before(name) or Floor(Event.SEEN, 0.0)
+        if before.version in versions and not before.event.is_gone:
+            before = replace(before, event=Event.DELETED, at=None)
         self._note(name, replace(before, removed=before.removed | frozenset(versions)))
 
-    def lost(self, name: str, cas: str | None) -> None:
-        """A compare-and-set was lost: what was current, and is known to have been, is so no more."""
+    def replaced(self, name: str, version: str | None) -> None:
+        """Somebody else wrote: this version was current, as is known, and is so no more."""
         before = self._before(name)
-        if before is not None and cas is not None and before.version == cas:
-            self._note(name, replace(before, removed=before.removed | {cas}))
+        if before is not None and version is not None and before.version == version:
+            self._note(name, replace(before, removed=before.removed | {version}))
 
     def undecided(self, name: str) -> None:
         """Nobody knows whether a change of ours was applied: what was deleted may be there again."""
         floor = self._floor(name)
-        if floor is not None and floor.state is State.DELETED:
-            self._note(name, replace(floor, state=State.MISSED))
+        if floor is not None and floor.event is Event.DELETED:
+            self._note(name, replace(floor, event=Event.MISSED))
 
     def missed(self, key: Key, error: SecretNotFoundError, served: Secret | None = None) -> None:
         """The manager says that what was ``served`` until now is gone, and is believed."""
         if not isinstance(key, str) or not self._window:
             return
         floor = self._floor(key)
-        if floor is not None and floor.state in {State.DELETED, State.DESTROYED}:
+        if floor is not None and floor.event in {Event.DELETED, Event.DESTROYED}:
             return
         version, created = error.version, error.created
         for known in (served, floor):
             if version is None and known is not None:
                 version, created = known.version, known.created
-        is_known = floor is not None and floor.state is State.MISSED and floor.version == version
+        is_known = floor is not None and floor.event is Event.MISSED and floor.version == version
         if version is not None and not is_known:  # which is not put off by being told again
-            self._note(key, Floor(State.MISSED, 0.0, version, created))
+            self._note(key, Floor(Event.MISSED, 0.0, version, created))
 
     def _before(self, name: str) -> Floor | None:
         """What was known until now: also by an entry of any age."""
@@ -335,12 +335,12 @@ class Known:
         if entry is None or (entry.version is None and entry.created is None):
             return floor
         if floor is None:
-            return Floor(State.SEEN, 0.0, entry.version, entry.created)
+            return Floor(Event.SEEN, 0.0, entry.version, entry.created)
         is_same = floor.version == entry.version and floor.created == entry.created
         if is_same or is_older(entry.version, entry.created, floor.version, floor.created, anew=floor.anew):
             return floor
-        anew = floor.anew or floor.state is State.DESTROYED
-        return Floor(State.SEEN, 0.0, entry.version, entry.created, removed=floor.removed, anew=anew)
+        anew = floor.anew or floor.event is Event.DESTROYED
+        return Floor(Event.SEEN, 0.0, entry.version, entry.created, removed=floor.removed, anew=anew)
 
     def _note(self, name: str, floor: Floor, left: float | None = None) -> None:
         if not self._window:
@@ -368,7 +368,7 @@ class Known:
     def stored(self, key: Key, value: Secret, previous: Secret | None) -> None:
         """An entry that has gone back to a lower version was made anew, which the entry itself does not tell."""
         if previous is not None and isinstance(key, str) and _above(previous.version, value.version):
-            self._note(key, Floor(State.SEEN, 0.0, value.version, value.created, anew=True))
+            self._note(key, Floor(Event.SEEN, 0.0, value.version, value.created, anew=True))
         self._heard.stored(key, value, previous)
 
     def dropped(self, key: Key, previous: Secret, why: BaseException | None) -> None:
@@ -381,9 +381,9 @@ class Known:
 
     def _outlives(self, key: str, served: Secret) -> None:
         left = self._window - served.age
-        floor = self._floor(key) or Floor(State.SEEN, 0.0)
+        floor = self._floor(key) or Floor(Event.SEEN, 0.0)
         is_old = is_older(served.version, served.created, floor.version, floor.created, anew=floor.anew)
-        if left > 0 and not floor.state.is_gone and not is_old:
+        if left > 0 and not floor.event.is_gone and not is_old:
             self._note(key, replace(floor, version=served.version, created=served.created), left)
 
     def withdrawn(self) -> None:
@@ -392,10 +392,10 @@ class Known:
 
 
 _DONE: Final = {
-    State.WRITTEN: "written {version}",
-    State.RESTORED: "restored it",
-    State.SEEN: "read {version}",
-    State.MISSED: "been told that it is gone",
-    State.DELETED: "deleted it",
-    State.DESTROYED: "removed it for good",
+    Event.WRITTEN: "written {version}",
+    Event.RESTORED: "restored it",
+    Event.SEEN: "read {version}",
+    Event.MISSED: "been told that it is gone",
+    Event.DELETED: "deleted it",
+    Event.DESTROYED: "removed it for good",
 }

@@ -76,7 +76,7 @@ class Reporter(Observer[Key, Secret]):
     def _begin_anew(self) -> None:
         self._told: State = "fresh"
         self._kinds: set[Kind] = set()
-        self._told_level, self._told_all, self._lost_any = 0, False, False
+        self._told_level, self._told_all, self._missed_any = 0, False, False
         self._wait = _REMINDERS[0]
         self._remind_at = float("inf")
 
@@ -217,7 +217,7 @@ class Reporter(Observer[Key, Secret]):
         )  # fmt: skip
         self._told, self._told_level = state, self._level(state)
         self._told_all = not self._held()
-        self._lost_any |= state == "down" and self.condition.has_answered
+        self._missed_any |= state == "down" and self.condition.has_answered
         self._kinds.add(cause.kind)
         self._remind_at = self._clock() + self._wait
 
@@ -250,7 +250,7 @@ class Reporter(Observer[Key, Secret]):
         if self._told == "fresh":
             self._unsaid += 1
             return
-        rest = ". What had ended is fetched when it is asked for" if self._lost_any else ""
+        rest = ". What had ended is fetched when it is asked for" if self._missed_any else ""
         say(
             SOURCE, logging.INFO, "%s is well again after %s, since %s; its last error was %s%s",
             self._head, duration(self._clock() - trouble.since), moment(trouble.wall), self._last.error, rest,

@@ -64,22 +64,22 @@ class _Fate(Enum):
     UNKNOWN = "unknown"
 
 
-async def swapped(source: Source, write: Swap[T], *, lost: bool = False) -> T:
+async def swapped(source: Source, write: Swap[T], *, interrupted: bool = False) -> T:
     """Make ``write`` until it is known what became of it; return what an answered try returned.
 
-    ``lost``: it was begun before, elsewhere, and nobody knows how that ended. Raises ``Applied`` where an earlier try
-    is seen to have been; ConflictError if it is not and never will be; UnavailableError if it was not, and cannot be
-    any more by this; else WriteOutcomeUnknownError.
+    ``interrupted``: it was begun before, elsewhere, and nobody knows how that ended. Raises ``Applied`` where an
+    earlier try is seen to have been; ConflictError if it is not and never will be; UnavailableError if it was not, and
+    cannot be any more by this; else WriteOutcomeUnknownError.
     """
     why: ProviderError
-    newer = None if lost else source.known.newer(write.name, write.cas)
+    newer = None if interrupted else source.known.newer(write.name, write.cas)
     for number in range(max(2, source.retry.policy.attempts)):
         if number > 1:
             await source.retry.pause(number - 1)
         try:
-            return await source.call(write.name, partial(write.make, again=number > 0 or lost), decide=True)
+            return await source.call(write.name, partial(write.make, again=number > 0 or interrupted), decide=True)
         except ProviderError as error:
-            if number == 0 and not lost and not is_undecided(error):
+            if number == 0 and not interrupted and not is_undecided(error):
                 raise
             why = error
         if not is_undecided(why) or isinstance(why, DeadlineExceededError):

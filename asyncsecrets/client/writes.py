@@ -40,14 +40,14 @@ __all__ = ["Delete", "Put", "delete", "put", "sealed"]
 T = TypeVar("T")
 
 
-async def put(source: Source, write: Put, *, lost: bool = False) -> Secret:
-    """Make ``write``, and return the secret as it now is. ``lost``: it was begun elsewhere, and not ended."""
-    return await _begun(source, write.name, lambda: _put(source, write, lost), lost)
+async def put(source: Source, write: Put, *, interrupted: bool = False) -> Secret:
+    """Make ``write``, and return the secret as it now is. ``interrupted``: it was begun elsewhere, and not ended."""
+    return await _begun(source, write.name, lambda: _put(source, write, interrupted), interrupted)
 
 
-async def delete(source: Source, write: Delete, *, lost: bool = False) -> None:
-    """Delete; absent is not an error. ``lost`` as for ``put``."""
-    await _begun(source, write.name, lambda: _delete(source, write, lost), lost)
+async def delete(source: Source, write: Delete, *, interrupted: bool = False) -> None:
+    """Delete; absent is not an error. ``interrupted`` as for ``put``."""
+    await _begun(source, write.name, lambda: _delete(source, write, interrupted), interrupted)
 
 
 def sealed(name: str, payload: object) -> Secret | DecodeError:
@@ -137,21 +137,21 @@ class Delete:
         return current is None
 
 
-async def _begun(source: Source, name: str, work: Work[T], lost: bool) -> T:
+async def _begun(source: Source, name: str, work: Work[T], interrupted: bool) -> T:
     try:
         return await source.operations.write(name, work)
     except DeadlineExceededError:  # its turn did not come
-        if not lost:
+        if not interrupted:
             raise
     raise undecided(source, name, None)
 
 
-async def _put(source: Source, write: Put, lost: bool) -> Secret:
+async def _put(source: Source, write: Put, interrupted: bool) -> Secret:
     if write.is_guarded:
-        return await _swap(source, write, lost)
+        return await _swap(source, write, interrupted)
     name = write.name
     try:
-        written = await _decided(source, write, lost)
+        written = await _decided(source, write, interrupted)
     except ConflictError:
         source.forget(name)  # somebody else wrote
         raise
@@ -161,41 +161,41 @@ async def _put(source: Source, write: Put, lost: bool) -> Secret:
     return written
 
 
-async def _swap(source: Source, write: Put, lost: bool) -> Secret:
+async def _swap(source: Source, write: Put, interrupted: bool) -> Secret:
     name = write.name
     try:
-        return source.written(name, await swapped(source, write, lost=lost))
+        return source.written(name, await swapped(source, write, interrupted=interrupted))
     except ConflictError:
         # Somebody else wrote: whoever reads again to decide anew must not get the old value.
-        source.changed(name, lambda known: known.lost(name, write.cas))
+        source.changed(name, lambda known: known.replaced(name, write.cas))
         raise
     except Applied as applied:
         version, replaced = applied.version, applied.replaced
     written = source.written(name, write.as_version(version))
     if replaced:
-        source.changed(name, lambda known: known.lost(name, version))
+        source.changed(name, lambda known: known.replaced(name, version))
     return written
 
 
-async def _delete(source: Source, write: Delete, lost: bool) -> None:
-    await _decided(source, write, lost)
+async def _delete(source: Source, write: Delete, interrupted: bool) -> None:
+    await _decided(source, write, interrupted)
     source.changed(write.name, lambda known: known.removed(write.name, for_good=False))
 
 
-async def _decided(source: Source, write: Put | Delete, lost: bool) -> Secret | None:
+async def _decided(source: Source, write: Put | Delete, interrupted: bool) -> Secret | None:
     """Make a write until it is known to be applied, twice at most; return what it returned, or else what is there now.
 
     ``write.expected`` is the version that it replaces, where that is known. ``write.is_known_again`` says, once it was
     tried, whether the manager applies it once although it is sent twice: then it is not read back in between. One that
-    was ``lost`` has been tried once, with an outcome that nobody knows.
+    was ``interrupted`` has been tried once, with an outcome that nobody knows.
     """
     name = write.name
-    if not lost:  # what is known by now may have come after it
+    if not interrupted:  # what is known by now may have come after it
         write.begin(source)
     why: ProviderError | None = None
     for last_try in (False, True):
         try:
-            if last_try or not lost:
+            if last_try or not interrupted:
                 return await source.call(name, partial(write.make, again=last_try), decide=True)
         except ProviderError as error:
             # A conflict at the second try may be one with our own first try, which was applied after it was read back;

@@ -133,7 +133,7 @@ def test_a_version_that_was_taken_away() -> None:
 def test_what_lost_is_behind_and_not_gone() -> None:
     floors = known_of()
     floors.written("NAME", "1", NOON)
-    floors.lost("NAME", "1")
+    floors.replaced("NAME", "1")
     assert floors.doubt("NAME", of("1", NOON)) is Doubt.BEHIND
     assert floors.doubt("NAME", of("2", NOON)) is None
     assert floors.current("NAME") == "1"

@@ -187,13 +187,13 @@ def payload_object(payload: Payload, name: str, field_name: str | None) -> dict[
         document = fault
     if isinstance(document, dict):
         return document
-    why = document.problem if isinstance(document, exact.Fault) else "is not one"
+    why = document.problem if isinstance(document, exact.Flaw) else "is not one"
     raise DecodeError(
         f"{name!r}: secret_field is empty, so the value must be the text of a JSON object, and this {why}"
     )
 
 
-def _unfit(document: dict[str, Any]) -> exact.Fault | None:
+def _unfit(document: dict[str, Any]) -> exact.Flaw | None:
     """Why no KV engine keeps an object, if so."""
     level: list[Any] = [document]
     for _ in range(_DEEPEST):
@@ -201,9 +201,9 @@ def _unfit(document: dict[str, Any]) -> exact.Fault | None:
     if level:
         return exact.TOO_DEEP
     if not _encodable(exact.written(document)):
-        return exact.Fault("has lone surrogates, which are not text")
+        return exact.Flaw("has lone surrogates, which are not text")
     fits = all(map(exact.double, exact.numbers_in(document)))
-    return None if fits else exact.Fault(f"holds {INEXACT}")
+    return None if fits else exact.Flaw(f"holds {INEXACT}")
 
 
 _DEEPEST: Final = 256  # levels; far from where the interpreter itself gives up

@@ -140,12 +140,13 @@ def _create_by_name(path: Path, data: bytes) -> None:
         raise
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, is_wanted: Callable[[], bool] = lambda: True) -> None:
     """Replace the content of the file that is at ``path``, keeping its mode, so that readers see all of it or nothing.
 
-    A symbolic link stays one: its target is replaced. The caller holds the file's lock, for the new content is written
-    to one fixed name beside it, ``.NAME.new``: what a killed process left there is removed by the next one. Raises
-    OSError; the old content is then still there.
+    ``is_wanted`` is asked once, when the new content is on the disk and only has to be given its name; if it is not,
+    the old content stays. A symbolic link stays one: its target is replaced. The caller holds the file's lock, for the
+    new content is written to one fixed name beside it, ``.NAME.new``: what a killed process left there is removed by
+    the next one. Raises OSError; the old content is then still there.
     """
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.new")
@@ -153,11 +154,11 @@ def replace_file(path: Path, data: bytes) -> None:
     try:
         _create_by_name(temporary, data)
         temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-        temporary.replace(path)
-    except BaseException:
+        if is_wanted():
+            temporary.replace(path)
+            _settle(path.parent)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
-    _settle(path.parent)
 
 
 def _write(file: BinaryIO, data: bytes) -> None:

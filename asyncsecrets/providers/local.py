@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +45,7 @@ from asyncsecrets.providers.local_keys import (
 )
 from asyncsecrets.providers.local_store import Entry, Store, check_name, check_storable, parse_store, render_within
 from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.sending import is_out
 from asyncsecrets.trust import FoundFile, check_found
 
 __all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
@@ -90,9 +92,13 @@ class LocalProvider:
     where the file would else grow beyond ``MAX_BYTES``. ``lock_timeout`` is how long a write waits for another process,
     in seconds. A ``path`` that is a ``FoundFile`` and ``usual_key_file`` are judged before they are read: see
     ``asyncsecrets.trust``. ``now`` tells the creation time of versions.
+
+    A change that is cancelled is not made later, however far its thread has come: only the one whose new file is just
+    being put in place is made, and at once.
     """
 
     system: ClassVar[str] = "local"
+    tells_sending: ClassVar[bool] = True
     default_field: str | None = None
 
     def __init__(
@@ -261,11 +267,24 @@ class LocalProvider:
     async def _change(self, name: str, change: Callable[[Store], Store]) -> Store:
         """Change the file when it is our turn. Raises UnavailableError if that is not within the lock's timeout.
 
-        Each look at the lock is a short errand of a thread: those of the program are not ours to wait in.
+        A cancellation ends no thread. So the thread makes sure of the change right before it is to be seen, and a
+        cancellation gives it up: whichever is first.
         """
+        decided = threading.Lock()
+        try:
+            return await self._change_in_turn(name, change, lambda: decided.acquire(blocking=False))
+        except asyncio.CancelledError:
+            if not decided.acquire(blocking=False):
+                is_out()
+            raise
+
+    async def _change_in_turn(
+        self, name: str, change: Callable[[Store], Store], is_wanted: Callable[[], bool]
+    ) -> Store:
+        """Each look at the lock is a short errand of a thread: those of the program are not ours to wait in."""
         clock, wait = running_loop().time, _FIRST_WAIT
         deadline = clock() + self._lock_timeout
-        while (store := await self._in_thread(name, lambda: self._try_change(change))) is None:
+        while (store := await self._in_thread(name, lambda: self._try_change(change, is_wanted))) is None:
             if clock() >= deadline:
                 message = f"local: another process has held the lock of {self.path} for {self._lock_timeout:g} s"
                 raise UnavailableError(message, provider=self.system, name=name)
@@ -311,17 +330,17 @@ class LocalProvider:
             return Secret(payload, name=name, version=str(entry.version), created=entry.created)
         raise self._sealed(keys, store, name) if wrong_key else self._tampered(name, entry)
 
-    def _try_change(self, change: Callable[[Store], Store]) -> Store | None:
+    def _try_change(self, change: Callable[[Store], Store], is_wanted: Callable[[], bool]) -> Store | None:
         """Read, change and write the file, or return None: somebody else is about it."""
         self._check_file()
         with try_locked(self.path) as is_ours:
-            return self._changed(change) if is_ours else None
+            return self._changed(change, is_wanted) if is_ours else None
 
-    def _changed(self, change: Callable[[Store], Store]) -> Store:
+    def _changed(self, change: Callable[[Store], Store], is_wanted: Callable[[], bool]) -> Store:
         old = self._parse(read_regular(self.path))
         new = change(old)
         if new is not old:
-            replace_file(self.path, render_within(new, MAX_BYTES, origin=str(self.path)))
+            replace_file(self.path, render_within(new, MAX_BYTES, origin=str(self.path)), is_wanted)
         return new
 
     # Errors

@@ -289,6 +289,15 @@ def test_failed_replacement_changes_nothing(path, monkeypatch, step):
     assert [file.name for file in path.parent.iterdir()] == ["file"]
 
 
+def test_a_replacement_that_is_not_wanted_any_more(path):
+    """It is asked when the new content is there; then the old one stays, and nothing else."""
+    seen = []
+    replace_file(path, b"canary-b", lambda: seen.append(path.with_name(".file.new").read_bytes()))
+    assert seen == [b"canary-b"]
+    assert path.read_bytes() == b"canary-a"
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_folder_that_cannot_be_synced(path, monkeypatch):
     """The content is in place when the folder is synced; a file system that cannot do that is no failure."""
 

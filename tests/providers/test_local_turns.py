@@ -8,12 +8,14 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pkgutil import resolve_name
 
 import pytest
 
 from asyncsecrets.errors import ConflictError, UnavailableError
 from asyncsecrets.providers import files, local_keys
 from asyncsecrets.providers.local import LocalProvider, generate_key, init_store
+from asyncsecrets.sending import followed
 
 SECRET, PUBLIC = generate_key()
 
@@ -125,6 +127,68 @@ async def test_a_write_that_is_cancelled_as_it_waits(path):
             await put
     await local.put("OTHER", "canary")
     assert await local.list() == ["OTHER"]
+
+
+async def cancelled_at(step, write, monkeypatch):
+    """Cancel ``write`` when the one thread of the program begins ``step``, and have that go on only then.
+
+    Return whether the write is said to be out.
+    """
+    loop, function = asyncio.get_running_loop(), resolve_name(step)
+    is_there, goes_on = asyncio.Event(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+
+    def held(*args, **kwargs):
+        loop.call_soon_threadsafe(is_there.set)
+        assert goes_on.wait(20)
+        return function(*args, **kwargs)
+
+    async def said():
+        with followed() as sending:
+            with pytest.raises(asyncio.CancelledError):
+                await write
+            return sending.out
+
+    monkeypatch.setattr(step, held)
+    task = asyncio.ensure_future(said())
+    await is_there.wait()
+    task.cancel()
+    try:
+        return await task
+    finally:
+        goes_on.set()
+
+
+WRITES = {
+    "put": lambda local: local.put("NAME", "canary-new"),
+    "delete": lambda local: local.delete("NAME"),
+    "destroy": lambda local: local.destroy("NAME"),
+}
+BEFORE = ("local.try_locked", "local.read_regular", "local.render_within", "files._create_by_name")
+
+
+@pytest.mark.parametrize("step", BEFORE)
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+async def test_a_write_that_is_cancelled_in_its_thread_is_not_made(path, monkeypatch, write, step):
+    """No thread can be ended; but however far it has come, it does not put the new file in place any more."""
+    local = await opened(path, key=SECRET)
+    await local.put("NAME", "canary-old")
+    assert not await cancelled_at(f"asyncsecrets.providers.{step}", write(local), monkeypatch)
+    await local.put("OTHER", "canary")  # that thread is the one which does this, later
+    assert [info.version for info in await local.versions("NAME")] == ["1"]
+    assert (await local.get("NAME")).equals("canary-old")
+    assert {file.name for file in path.parent.iterdir()} == {"secrets.yaml", ".secrets.yaml.lock"}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+async def test_a_write_that_is_cancelled_as_its_file_is_put_in_place(path, monkeypatch, write):
+    """It is made, and said to be out."""
+    local = await opened(path, key=SECRET)
+    await local.put("NAME", "canary-old")
+    assert await cancelled_at("pathlib.Path.replace", write(local), monkeypatch)
+    await local.put("OTHER", "canary")
+    current = (await local.versions("NAME"))[-1] if "NAME" in path.read_text() else None
+    assert current is None or (current.version, current.state) in {("2", "enabled"), ("1", "deleted")}
 
 
 async def test_lost_compare_and_set_across_providers(local, path):

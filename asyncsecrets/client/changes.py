@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -123,7 +123,7 @@ async def delete_versions(source: Source, name: str, versions: Sequence[str]) ->
             raise _cannot(provider, VersionDeleter, "cannot delete versions one by one; delete the secret as a whole")
         await provider.delete_versions(name, versions)
 
-    await _forgotten(source, name, remove, lambda known: known.versions_removed(name, versions))
+    await _forgotten(source, name, remove, lambda known: known.versions_removed(name, versions), taken=versions)
 
 
 async def restore(source: Source, name: str, versions: Sequence[str] | None) -> None:
@@ -134,7 +134,7 @@ async def restore(source: Source, name: str, versions: Sequence[str] | None) -> 
             raise _cannot(provider, Restorer, "cannot restore what was deleted")
         await provider.restore(name, versions)
 
-    await _forgotten(source, name, bring_back, lambda known: known.restored(name, versions))
+    await _forgotten(source, name, bring_back, lambda known: known.restored(name, versions), taken=())
 
 
 async def destroy(source: Source, name: str, versions: Sequence[str] | None) -> None:
@@ -151,7 +151,7 @@ async def destroy(source: Source, name: str, versions: Sequence[str] | None) -> 
         else:
             known.versions_removed(name, versions)
 
-    await _forgotten(source, name, remove, note)
+    await _forgotten(source, name, remove, note, taken=versions)
 
 
 async def rotate(source: Source, name: str) -> str:
@@ -250,13 +250,23 @@ async def encrypt(source: Source, value: Secret) -> str:
 
 
 async def _forgotten(
-    source: Source, name: str, work: Callable[[Provider], Awaitable[None]], note: Callable[[Known], None]
+    source: Source,
+    name: str,
+    work: Callable[[Provider], Awaitable[None]],
+    note: Callable[[Known], None],
+    *,
+    taken: Collection[str] | None,
 ) -> None:
-    """Make a change after which nothing that is cached of ``name`` holds; ``note`` tells what is known of it now."""
+    """Make a change after which nothing that is cached of ``name`` holds; ``note`` tells what is known of it now.
+
+    ``taken``: the versions that it takes away, or None for all of them.
+    """
 
     async def change() -> None:
         await _made(source, name, work)
-        source.changed(name, note)  # no await since it was made: the next read sees it
+        served = source.peek(name)
+        gone = taken is None or (served is not None and served.version in taken)
+        source.changed(name, note, gone=gone)  # no await since it was made: the next read sees it
 
     await source.operations.write(name, change)
 

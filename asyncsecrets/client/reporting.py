@@ -116,8 +116,8 @@ class Reporter(Observer[Key, Secret]):
         except AsyncSecretsError as error:
             self.failed(key, error, None)
             raise
-        if not self.condition.at_ease:
-            self.forget(key)
+        self.forget(key)
+        self.condition.dropped(key)  # for there is nothing to serve if it cannot be had again
 
     def forget(self, key: Key) -> None:
         """``key`` was deleted by this process, or has a value."""

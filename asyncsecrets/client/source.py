@@ -215,6 +215,8 @@ class Source:
         if self._keeps:
             with self.reporter.own_write():
                 self.cache.put(name, secret)
+        else:
+            self.reporter.forget(name)
         return secret
 
     def found(self, name: str, secret: Secret) -> None:
@@ -226,16 +228,17 @@ class Source:
             if self._keeps:
                 self.cache.put(name, secret)
 
-    def changed(self, name: str, note: Callable[[Known], None] = lambda _: None) -> None:
+    def changed(self, name: str, note: Callable[[Known], None] = lambda _: None, *, gone: bool = False) -> None:
         """Forget what is cached for ``name``, in every version, after a change of which ``note`` tells what is known
-        now."""
+        now. Unless it is rightly ``gone``, whoever cannot read it next misses it."""
         if not self.home.here:
-            self.home.post(partial(self.changed, name, note))
+            self.home.post(partial(self.changed, name, note, gone=gone))
             return
         note(self.known)
         self.forget_others(name)
         self.cache.invalidate(name)
-        self.reporter.forget(name)
+        if gone:
+            self.reporter.forget(name)
 
     def forget(self, name: str) -> None:
         """Forget what is cached for ``name``, in every version."""

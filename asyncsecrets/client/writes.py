@@ -179,7 +179,7 @@ async def _swap(source: Source, write: Put, interrupted: bool) -> Secret:
 
 async def _delete(source: Source, write: Delete, interrupted: bool) -> None:
     await _decided(source, write, interrupted)
-    source.changed(write.name, lambda known: known.removed(write.name, for_good=False))
+    source.changed(write.name, lambda known: known.removed(write.name, for_good=False), gone=True)
 
 
 async def _decided(source: Source, write: Put | Delete, interrupted: bool) -> Secret | None:

@@ -23,6 +23,7 @@ from asyncsecrets.client.looking import Looking
 from asyncsecrets.client.routing import Route, Router
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.sources import build_sources
+from asyncsecrets.client.views import place_of
 from asyncsecrets.client.watching import Watchers
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig, load_config
 from asyncsecrets.documents import references, replace_references
@@ -350,7 +351,7 @@ class SecretsClient(LoopBound, Administration, Looking):
     async def _get_required(self, name: str) -> Secret:
         self._check_open()
         route = self._router.route(name)
-        route.source.reporter.require(route.key)
+        route.source.reporter.require(place_of(route))
         return await self.get(name)
 
     async def _readable_text(self, name: str) -> Secret:

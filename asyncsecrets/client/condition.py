@@ -20,7 +20,8 @@ import math
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from asyncsecrets.client.views import Key
+from asyncsecrets.client.rotations import label
+from asyncsecrets.client.views import Name, Place
 from asyncsecrets.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -38,7 +39,7 @@ from asyncsecrets.errors import (
 __all__ = ["Cause", "Condition", "Kind", "State", "Trouble", "is_answer"]
 
 State = Literal["unknown", "fresh", "degraded", "down"]
-Kind = Literal["unreachable", "credentials", "denied", "configuration", "nonsense", "absent"]
+Kind = Literal["unreachable", "credentials", "denied", "configuration", "nonsense", "absent", "content"]
 
 _MOST: Final = 10_000  # names that are remembered of each sort; the oldest leave first
 _MISSED_FOR: Final = 3_600.0  # seconds after which nobody misses a name that nobody asks for
@@ -95,14 +96,14 @@ class Condition:
         self._wall = wall
         self._answered_at = -math.inf
         self._look_through_at = -math.inf
-        self._required: dict[Key, None] = {}
-        self.stale: dict[Key, Failing] = {}
+        self._required: dict[Name, None] = {}
+        self.stale: dict[Name, Failing] = {}
         """Entries whose renewal fails, and whose old value is served."""
-        self.cut_off: dict[Key, Failing] = {}
+        self.cut_off: dict[Name, Failing] = {}
         """Names that cannot be served as long as the source does not answer anybody."""
-        self.own: dict[Key, Failing] = {}
+        self.own: dict[Name, Failing] = {}
         """Names that cannot be served although the source answers others."""
-        self._ended: dict[Key, Failing] = {}  # names that were served once, and of which nothing worse is known
+        self._ended: dict[Name, Failing] = {}  # names that were served once, and of which nothing worse is known
         self.call: Cause | None = None
         """Why the last call failed, if it did."""
         self.cause: Cause | None = None
@@ -126,7 +127,7 @@ class Condition:
         return "fresh" if answered else "unknown"
 
     @property
-    def _failings(self) -> tuple[dict[Key, Failing], ...]:
+    def _failings(self) -> tuple[dict[Name, Failing], ...]:
         return self.stale, self.cut_off, self.own, self._ended
 
     @property
@@ -134,18 +135,22 @@ class Condition:
         """Whether the source has ever answered."""
         return self._answered_at > -math.inf
 
-    def missing(self) -> list[Key]:
+    def missing(self) -> list[str]:
         """Which names cannot be served."""
-        return [*self.cut_off.copy(), *self.own.copy()]
+        return list(dict.fromkeys(map(label, [*self.cut_off.copy(), *self.own.copy()])))
 
     def first_end(self) -> float | None:
         """When the first of the stale values ends, in readings of the clock; None if nothing is stale."""
         return min((failing.ends for failing in self.stale.copy().values()), default=None)
 
-    def require(self, key: Key) -> None:
-        """Without ``key`` this program cannot do."""
-        if len(self._required) < _MOST:
-            self._required[key] = None
+    def require(self, place: Place) -> None:
+        """Without the value in ``place`` this program cannot do."""
+        if len(self._required) < 2 * _MOST:
+            self._required[place.key] = self._required[place] = None
+
+    def is_required(self, place: Place) -> bool:
+        """Whether this program cannot do without the value in ``place``."""
+        return place in self._required
 
     # -- what calls tell
 
@@ -174,7 +179,7 @@ class Condition:
 
     # -- what the cache tells
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: Name) -> None:
         """``key`` has a new value, or is rightly gone."""
         if self.is_well:
             self._ended.pop(key, None)
@@ -184,25 +189,29 @@ class Condition:
             failings.pop(key, None)
         self._settle()
 
-    def dropped(self, key: Key) -> None:
+    def dropped(self, key: Name) -> None:
         """``key``'s value was taken out of the cache: whoever reads it next may miss it."""
         now = self._clock()
         _remember(self._ended, key, self.stale.pop(key) if key in self.stale else Failing(now, now))
         self._settle()
 
-    def absent(self, key: Key, error: BaseException) -> None:
+    def absent(self, key: Name, error: BaseException) -> None:
         """The manager says that there is no ``key``: an answer like any other, unless it is required."""
         self.answered()
-        if key not in self._required:
+        if key in self._required:
+            self.lacks(key, error)
+        else:
             self.forget(key)
-            return
+
+    def lacks(self, name: Name, error: BaseException) -> None:
+        """What is required, as a whole or in its place, is not there: its trouble is its own."""
         now = self._clock()
-        failing = next((failings.pop(key) for failings in self._failings if key in failings), Failing(now, now))
+        failing = next((failings.pop(name) for failings in self._failings if name in failings), Failing(now, now))
         self._note(failing, cause_of(error), now)
-        _remember(self.own, key, failing)
+        _remember(self.own, name, failing)
         self._settle()
 
-    def failed(self, key: Key, error: BaseException, ends: float | None) -> None:
+    def failed(self, key: Name, error: BaseException, ends: float | None) -> None:
         """Fetching ``key`` failed; its old value is served until ``ends``, or it has none.
 
         It is not due to be renewed where ``ends`` is infinite: then this is a call that failed, and no more.
@@ -225,7 +234,7 @@ class Condition:
         failing.again(cause, now)
         self.cause = cause
 
-    def expired(self, key: Key) -> None:
+    def expired(self, key: Name) -> None:
         """The life of ``key``'s value has ended."""
         now, failing = self._clock(), self.stale.pop(key, None)
         if failing is None:  # nobody has asked: perhaps there is nothing wrong with it
@@ -235,7 +244,7 @@ class Condition:
             self._miss(key, failing)
         self._settle()
 
-    def _missed(self, key: Key, now: float) -> Failing | None:
+    def _missed(self, key: Name, now: float) -> Failing | None:
         """``key`` has no value and could not be had. It matters if it had one before, or is required."""
         for failings in (self.cut_off, self.own, self._ended):
             failing = failings.pop(key, None)
@@ -243,10 +252,10 @@ class Condition:
                 return failing if self._is_missed(key, failing, now) else Failing(now, now)
         return Failing(now, now) if key in self._required else None
 
-    def _is_missed(self, key: Key, failing: Failing, now: float) -> bool:
+    def _is_missed(self, key: Name, failing: Failing, now: float) -> bool:
         return key in self._required or now - failing.last < _MISSED_FOR
 
-    def _miss(self, key: Key, failing: Failing) -> None:
+    def _miss(self, key: Name, failing: Failing) -> None:
         denied = failing.cause is not None and failing.cause.kind == "denied"
         own = denied or self._answered_at > failing.confirmed
         _remember(self.own if own else self.cut_off, key, failing)
@@ -262,7 +271,7 @@ class Condition:
         self.at_ease = self.is_well and not self._ended
 
 
-def _remember(failings: dict[Key, Failing], key: Key, failing: Failing) -> None:
+def _remember(failings: dict[Name, Failing], key: Name, failing: Failing) -> None:
     failings[key] = failing
     if len(failings) > _MOST:
         del failings[next(iter(failings))]
@@ -287,4 +296,6 @@ def _kind(error: BaseException) -> Kind:
         return "denied"
     if isinstance(error, SecretNotFoundError):
         return "absent"
+    if isinstance(error, DecodeError):
+        return "content"
     return "configuration" if isinstance(error, ConfigError) else "nonsense"

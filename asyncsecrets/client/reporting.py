@@ -17,7 +17,7 @@ from asyncsecrets.cache import Listener, Observer
 from asyncsecrets.cache.flight import Flight
 from asyncsecrets.client.condition import Cause, Condition, Kind, State, Trouble, is_answer
 from asyncsecrets.client.rotations import Rotations, label
-from asyncsecrets.client.views import Key
+from asyncsecrets.client.views import Key, Name, Place
 from asyncsecrets.errands import whose
 from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError
 from asyncsecrets.journal import SOURCE, Seldom, Soon, duration, few, moment, one_line, say
@@ -39,6 +39,7 @@ _REMEDIES: Final[dict[Kind, str]] = {
     "denied": "if that is a mistake, allow it at the manager",
     "configuration": "correct the configuration and start the program again",
     "absent": "create it there, or restore it",
+    "content": "correct what it holds there, or what is asked of it",
     "nonsense": "see what has changed at the manager, or at a proxy before it",
 }
 
@@ -119,16 +120,26 @@ class Reporter(Observer[Key, Secret]):
         self.forget(key)
         self.condition.dropped(key)  # for there is nothing to serve if it cannot be had again
 
-    def forget(self, key: Key) -> None:
+    def judged(self, place: Place, error: AsyncSecretsError | None) -> bool:
+        """An entry has no value in ``place``, or has one after all (None). Says whether it is required."""
+        is_required = self.condition.is_required(place)
+        if error is None:
+            self.forget(place)
+        elif is_required:
+            self.condition.lacks(place, error)
+            self._look_soon()
+        return is_required
+
+    def forget(self, key: Name) -> None:
         """``key`` was deleted by this process, or has a value."""
         was_well = self.condition.is_well
         self.condition.forget(key)
         if not was_well:
             self._look_soon()
 
-    def require(self, key: Key) -> None:
-        """This program cannot do without ``key``."""
-        self.condition.require(key)
+    def require(self, place: Place) -> None:
+        """This program cannot do without the value in ``place``."""
+        self.condition.require(place)
 
     # -- what the cache tells (asyncsecrets.cache.Listener, Observer)
 
@@ -237,7 +248,7 @@ class Reporter(Observer[Key, Secret]):
         count = f"{len(missing)} secret{'s' if len(missing) > 1 else ''}"
         held = self._held()
         rest = f", {_values(held)} held meanwhile" if held else ""
-        return f"{still}cannot serve {count} ({few(map(label, missing), len(missing))})", rest
+        return f"{still}cannot serve {count} ({few(missing, len(missing))})", rest
 
     def _more(self) -> str:
         unsaid, self._unsaid = self._unsaid, 0

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import Final
 
-from asyncsecrets.client.views import Key
+from asyncsecrets.client.views import Key, Name, Place
 from asyncsecrets.journal import ROTATION, Soon, few, one_line, say
 from asyncsecrets.secret import Secret
 
@@ -73,9 +73,12 @@ def is_other(value: Secret, previous: Secret) -> bool:
     return not is_same and not previous.equals(value)
 
 
-def label(key: Key) -> str:
-    """What an entry is called: its name, and its version if it is of one."""
-    return one_line(key if isinstance(key, str) else f"{key[0]}, version {key[1]}")
+def label(name: Name) -> str:
+    """What an entry is called: its name, and its version if it is of one; a place in it by its member and field."""
+    if isinstance(name, Place):
+        whole = label(name.key) if name.member is None else one_line(name.member)
+        return whole if name.field is None else f"{whole}, field {one_line(name.field)}"
+    return one_line(name if isinstance(name, str) else f"{name[0]}, version {name[1]}")
 
 
 def _step(value: Secret, previous: Secret) -> str:

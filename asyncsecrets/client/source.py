@@ -22,7 +22,7 @@ from asyncsecrets.client.known import Doubt, Known
 from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.routing import Route
 from asyncsecrets.client.verdicts import checked, verdict_of
-from asyncsecrets.client.views import Changed, Key, Views
+from asyncsecrets.client.views import Changed, Key, Place, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
 from asyncsecrets.errors import SecretNotFoundError, UnavailableError
@@ -87,6 +87,7 @@ class Source:
             peek=lambda key: self.cache.peek(key),  # noqa: PLW0108  # there is no cache yet
             default_field=lambda: self.default_field,
             environment=self._environment,
+            judged=lambda place, error: self.reporter.judged(place, error),  # noqa: PLW0108  # nor a reporter
         )
         self.reporter = Reporter(
             config.name,
@@ -99,7 +100,7 @@ class Source:
         self.calls = Calls(config, retry, self._connection, self.reporter, self.home)
         self.operations = self.calls.operations
         for name in config.hosted_keys or ():
-            self.reporter.require(self.primary_secret_name or name if self.is_member(name) else name)
+            self.reporter.require(self._place_of(name))
         self.known = Known(
             config.freshness.read_your_writes,
             self.reporter,
@@ -145,6 +146,9 @@ class Source:
         primary = self.primary_secret_name
         return primary is not None and name != primary and not name.startswith(self.config.virtual_key_prefix)
 
+    def _place_of(self, name: str) -> Place:
+        return Place(self.primary_secret_name or "", name) if self.is_member(name) else Place(name)
+
     # -- reading
 
     def is_cold(self, route: Route) -> bool:
@@ -182,7 +186,7 @@ class Source:
         try:
             with self.reporter.uncached(route.key):
                 secret = await self._fetch(route.key)
-            return self.views.of(secret, route)
+            return self.views.read(secret, route)
         except SecretNotFoundError as error:
             absent = error.with_traceback(None)  # which holds this frame
         return self.views.absent(absent, route)
@@ -192,7 +196,7 @@ class Source:
         if not self._keeps:
             return await self.read(route)
         try:
-            return self.views.of(await self.cache.refresh(route.key), route)
+            return self.views.read(await self.cache.refresh(route.key), route)
         except SecretNotFoundError as error:
             absent = error.with_traceback(None)  # which holds this frame
         return self.views.absent(absent, route)

@@ -116,7 +116,7 @@ def status_of(source: Source) -> SourceStatus:
         last_error_message=cause.message if cause is not None else None,
         failing_since=utc(trouble.wall) if trouble is not None else None,
         values_end=utc(reporter.wall_of(first)) if first is not None else None,
-        missing=tuple(map(label, condition.missing())),
+        missing=tuple(condition.missing()),
     )
 
 
@@ -139,7 +139,7 @@ def health_of(sources: Iterable[Source]) -> Health:
     return Health(
         state="down" if "down" in states else "degraded" if "degraded" in states else "fresh",
         stale=tuple(label(key) for _, condition in conditions for key in condition.stale.copy()),
-        missing=tuple(label(key) for _, condition in conditions for key in condition.missing()),
+        missing=tuple(name for _, condition in conditions for name in condition.missing()),
         failing_sources=tuple(name for name, condition in conditions if condition.state in {"degraded", "down"}),
     )
 

@@ -8,6 +8,8 @@ step, and the warm references change with it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
 
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.routing import ENVIRONMENT, Route
@@ -16,10 +18,26 @@ from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.redaction import handed_out
 from asyncsecrets.secret import Secret
 
-__all__ = ["Changed", "Key", "Views", "remember"]
+__all__ = ["Changed", "Judged", "Key", "Name", "Place", "Views", "place_of", "remember"]
 
 Key = str | tuple[str, str]
 """A cache entry: a name for the current version, or a name and a version."""
+
+
+class Place(NamedTuple):
+    """Where in an entry a value is: in a ``member``, where ``primary_secret_name`` applies, and a ``field``."""
+
+    key: Key
+    member: str | None = None
+    field: str | None = None
+
+
+Name = Key | Place
+"""An entry, or a place in one."""
+
+Judged = Callable[[Place, AsyncSecretsError | None], bool]
+"""Hears that there is no value in a place of an entry, or that there is one (None) after all; says whether it is
+required."""
 
 Changed = Callable[[str, Secret | None], None]
 """Hears of every reference that becomes warm, is renewed, or is warm no longer (None)."""
@@ -29,7 +47,8 @@ class Views:
     """The views of one source's entries, and which of them are warm: what ``Listener`` asks.
 
     ``peek`` returns the entry that the cache vouches for; ``environment`` stands in for what is absent;
-    ``default_field`` returns the member of a JSON payload that is a secret's value, or None.
+    ``default_field`` returns the member of a JSON payload that is a secret's value, or None; ``judged`` hears of
+    entries that do not have what is asked of them.
     """
 
     def __init__(
@@ -41,6 +60,7 @@ class Views:
         peek: Callable[[Key], Secret | None],
         default_field: Callable[[], str | None],
         environment: EnvironmentProvider | None,
+        judged: Judged = lambda _place, _error: False,
     ) -> None:
         self._system = system
         self._hot = hot
@@ -48,6 +68,8 @@ class Views:
         self._peek = peek
         self._default_field = default_field
         self._environment = environment
+        self._judged = judged
+        self._lacking: dict[Place, Route] = {}  # what is required of an entry, and not in it
         # By entry, the references that were warm because of it. They go when the entry does, so there are never many
         # more of them than entries; and stay when nothing is vouched for, for the entries do.
         self._routes: dict[Key, dict[str, Route]] = {}
@@ -60,10 +82,22 @@ class Views:
 
     def publish(self, secret: Secret, route: Route) -> Secret:
         """Return the view of ``secret``, made warm while the cache vouches for what it was made from."""
-        view = self.of(secret, route)
+        view = self.read(secret, route)
         if route.reference and self._hot.publish(route.reference, view, self._peek, route.key, secret):
             self._routes.setdefault(route.key, {})[route.reference] = route
             self._changed(route.reference, view)
+        return view
+
+    def read(self, secret: Secret, route: Route) -> Secret:
+        """Return what ``route`` means in ``secret``, for a reader: if it is not there, he misses it. Raises
+        SecretNotFoundError, DecodeError."""
+        try:
+            view = self.of(secret, route)
+        except AsyncSecretsError as error:
+            self._lacks(route, error)
+            raise
+        if self._lacking:
+            self._has(route)
         return view
 
     def of(self, secret: Secret, route: Route) -> Secret:
@@ -126,15 +160,20 @@ class Views:
     # -- what the cache tells us (asyncsecrets.cache.Listener)
 
     def stored(self, key: Key, value: Secret, previous: Secret | None) -> None:  # noqa: ARG002  # the protocol's
-        """Every warm view of ``key`` is made anew."""
+        """Every warm view of ``key`` is made anew, and what was missing in it looked for."""
         for reference, route in list(self._routes.get(key, {}).items()):
             try:
                 view = self.of(value, route)
-            except AsyncSecretsError:  # the member is gone: the next reader gets the truth
+            except AsyncSecretsError as error:  # the member is gone: the next reader gets the truth
                 self._forget(key, reference)
+                self._lacks(route, error)
                 continue
             self._hot.publish(reference, view, self._peek, key, value)
             self._changed(reference, view)
+        for place, route in list(self._lacking.items()):
+            if place.key == key:
+                with suppress(AsyncSecretsError):
+                    self.read(value, route)
 
     def dropped(self, key: Key, previous: Secret, why: BaseException | None) -> None:  # noqa: ARG002  # the protocol's
         """No view of ``key`` is warm any more."""
@@ -145,6 +184,16 @@ class Views:
         """Nothing is warm any more. May be called from another thread."""
         self._hot.withdraw()
 
+    def _lacks(self, route: Route, error: AsyncSecretsError) -> None:
+        place = place_of(route)
+        if self._judged(place, error):
+            self._lacking[place] = route
+
+    def _has(self, route: Route) -> None:
+        place = place_of(route)
+        if self._lacking.pop(place, None) is not None:
+            self._judged(place, None)
+
     def _forget(self, key: Key, reference: str) -> None:
         self._hot.remove(reference)
         routes = self._routes.get(key, {})
@@ -152,6 +201,11 @@ class Views:
         if not routes:
             self._routes.pop(key, None)
         self._changed(reference, None)
+
+
+def place_of(route: Route) -> Place:
+    """Where the value is that ``route`` leads to."""
+    return Place(route.key, route.member, route.field)
 
 
 def _chosen(secret: Secret, field: str | None, default: str | None) -> Secret:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -9,10 +10,21 @@ import pytest
 
 from asyncsecrets import SecretsClient
 from asyncsecrets.client.status import Health
-from asyncsecrets.errors import AsyncSecretsError, ConflictError, WriteOutcomeUnknownError
+from asyncsecrets.config import Freshness, SourceConfig
+from asyncsecrets.errors import AsyncSecretsError, ConflictError, DecodeError, ResolveError, WriteOutcomeUnknownError
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.able import Able
-from tests.client.support import ONCE, Failure, denied, down, in_virtual_time, settled, virtual_client
+from tests.client.support import (
+    ONCE,
+    Failure,
+    client_with,
+    denied,
+    down,
+    in_virtual_time,
+    settled,
+    virtual_client,
+    virtual_options,
+)
 from tests.operators import listening
 
 WELL = Health("fresh", (), (), ())
@@ -138,3 +150,119 @@ def test_what_is_read_anew_each_time_is_missing_when_it_cannot_be_had(failure: F
         assert client.health() == WELL
 
     told(story, Able(NAME="canary-1"))
+
+
+PLACES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a member of the primary secret": ({"primary_secret_name": "ALL", "hosted_keys": frozenset({"a", "b"})}, "a", "a"),
+    "a field of a member": ({"primary_secret_name": "ALL"}, "secret:///c?field=a", "c, field a"),
+    "a field": ({}, "secret:///ALL?field=a", "ALL, field a"),
+    "a field by its path": ({}, "secret:///ALL?field=/c/a", "ALL, field /c/a"),
+    "a field of a version": ({}, "secret:///ALL?version=1&field=a", "ALL, version 1, field a"),
+    "the field of all secrets": ({"hosted_keys": frozenset({"ALL"})}, "ALL", "ALL"),
+}
+WHOLE = '{"a": "canary-a", "b": "canary-b", "c": {"a": "canary-ca"}, "key": "canary-key"}'
+LACKING = ['{"b": "canary-b", "c": {}}', "canary-no-json"]
+
+
+@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize("payload", LACKING)
+@pytest.mark.parametrize("cached", [True, False])
+def test_what_is_required_and_not_in_its_secret_is_missing(where: str, payload: str, cached: bool) -> None:
+    """By its name, and until it is there; whatever else is asked of the source, and by others of the same secret."""
+    given, reference, name = PLACES[where]
+    manager = Fielded(ALL=payload) if where == "the field of all secrets" else Able(ALL=payload)
+
+    async def main(clock: VirtualClock) -> None:
+        config = SourceConfig(
+            name="default", system="memory", freshness=Freshness(refresh_interval=600.0, cached=cached), **given
+        )
+        options = {**virtual_options(clock), "retry": ONCE}
+        with listening() as log:
+            async with client_with({"default": (config, manager)}, **options) as client:
+                if "hosted_keys" in given:
+                    with pytest.raises(AsyncSecretsError):
+                        await (client.refresh if cached else client.get)(reference)
+                else:
+                    with pytest.raises(ResolveError):
+                        await client.warm_up([reference])
+                assert client.health() == Health("down", (), (name,), ("default",))
+                await settled()
+                ((level, text),) = log.take()
+                assert (level, f" cannot serve 1 secret ({name}): " in text) == ("ERROR", True)
+                await (client.list() if payload == LACKING[1] else client.get("secret://default/ALL?field=b"))
+                assert client.health().missing == (name,)
+                if "version" in where:
+                    return
+                manager.set("ALL", WHOLE)
+                await (asyncio.sleep(1_200) if cached else client.get(reference))  # it is renewed, or read anew
+                await settled()
+                assert client.health() == WELL
+                assert [line for line in log.levels() if line != "INFO"] == []
+
+    in_virtual_time(main)
+
+
+class Fielded(Able):
+    """A manager whose secrets are JSON objects with the value in ``key``."""
+
+    default_field = "key"
+
+
+def test_what_was_served_and_is_required_is_missing_once_it_is_gone_from_its_secret() -> None:
+    """Without anybody asking for it, and also while the rest of the source cannot be reached."""
+
+    async def story(client: SecretsClient, manager: Able) -> None:
+        await client.warm_up(["secret:///ALL?field=a", "OTHER"])
+        manager.set("ALL", '{"b": "canary-b"}')
+        await asyncio.sleep(1_200)
+        gone = Health("down", (), ("ALL, field a",), ("default",))
+        assert client.health() == gone
+        manager.failure = down
+        await asyncio.sleep(1_200)
+        await fails(client, "secret:///ALL?field=a")  # which is no answer of the manager's
+        assert (client.health().stale, client.health().missing) == (("ALL", "OTHER"), gone.missing)
+        manager.failure = None
+        await asyncio.sleep(1_200)
+        assert client.health() == gone
+        manager.set("ALL", WHOLE)
+        await client.refresh("ALL")
+        assert client.health() == WELL
+
+    told(story, Able(ALL=WHOLE, OTHER='{"a": "canary-o"}'), refresh_interval=600.0, max_stale=10_000.0)
+
+
+def test_what_the_environment_has_after_all_is_not_missing() -> None:
+    """It stands in for a member as for a secret."""
+    manager, environ = Able(ALL='{"b": "canary-b"}'), {"OTHER": "canary-o"}
+
+    async def main(clock: VirtualClock) -> None:
+        config = SourceConfig(name="default", system="memory", primary_secret_name="ALL")
+        options = {**virtual_options(clock), "environ": environ}
+        async with client_with({"default": (config, manager)}, **options) as client:
+            with pytest.raises(ResolveError):
+                await client.warm_up(["a"])
+            assert client.health() == Health("down", (), ("a",), ("default",))
+            environ["a"] = "canary-e"
+            await client.get("a")
+            assert client.health() == WELL
+
+    with listening():
+        in_virtual_time(main)
+
+
+def test_a_field_that_nobody_requires_is_missed_by_nobody() -> None:
+    """Who asks chooses the field: also of a secret that is required as a whole."""
+
+    async def story(client: SecretsClient, manager: Able) -> None:
+        await client.warm_up(["ALL"])
+        await fails(client, "secret:///ALL?field=nope")
+        with pytest.raises(DecodeError):
+            await client.get("ALL", field="a.b")
+        assert client.health() == WELL
+        await client.get("secret:///ALL?field=a")
+        manager.set("ALL", '{"b": "canary-b"}')
+        await client.refresh("ALL")
+        assert client.health() == WELL
+        assert not client._sources["default"].views._lacking  # or it would grow with what callers ask
+
+    told(story, Able(ALL=WHOLE))

@@ -50,7 +50,7 @@ class Calls:
         self._connection = connection
         self._home = home
         self._reporter = reporter
-        self.operations = Operations(config.system, self.new_gate(), self.opened)
+        self.operations = Operations(config.system, self.new_gate(), self.opened, self._given_up)
 
     def new_gate(self) -> Gate:
         """A gate for the operations of the provider once it is open, on the loop that it is opened on."""
@@ -121,6 +121,12 @@ class Calls:
             raise failure
         finally:
             del failure  # it would hold itself, by its traceback and this frame
+
+    def _given_up(self, waited: float) -> None:
+        """A caller, with a time limit of his own, has not waited for an answer."""
+        if self._reporter.condition.is_silent(waited):
+            text = "nobody was answered yet, and whoever asked has given up; is it reachable, and is it slow?"
+            self._reporter.call_failed(UnavailableError(f"{self._system}: {text}", provider=self._system))
 
     async def in_turn(
         self,

@@ -42,6 +42,7 @@ State = Literal["unknown", "fresh", "degraded", "down"]
 Kind = Literal["unreachable", "credentials", "denied", "configuration", "nonsense", "absent", "content"]
 
 _MOST: Final = 10_000  # names that are remembered of each sort; the oldest leave first
+_SILENCE: Final = 2.0  # seconds that a source may take for its first answer: as long as connecting may
 _MISSED_FOR: Final = 3_600.0  # seconds after which nobody misses a name that nobody asks for
 
 _ANSWERS: Final = (SecretNotFoundError, ConflictError)
@@ -95,6 +96,7 @@ class Condition:
         self._clock = clock
         self._wall = wall
         self._answered_at = -math.inf
+        self._asked_at = math.inf
         self._look_through_at = -math.inf
         self._required: dict[Name, None] = {}
         self.stale: dict[Name, Failing] = {}
@@ -168,6 +170,16 @@ class Condition:
             self._look_through_at = now + 60.0
             self.own = {key: failing for key, failing in self.own.items() if self._is_missed(key, failing, now)}
         self._settle()
+
+    def is_silent(self, waited: float) -> bool:
+        """Somebody has given up after ``waited`` seconds: whether this is a source that does not answer.
+
+        One that has answered before may be slow just now. Of one that has not, nobody would ever hear if all who ask
+        give up sooner than a connection does.
+        """
+        now = self._clock()
+        self._asked_at = min(self._asked_at, now - waited)
+        return not self.has_answered and now - self._asked_at >= _SILENCE
 
     def call_failed(self, error: BaseException) -> None:
         """A call ended with ``error``."""

@@ -28,14 +28,22 @@ class Operations:
     Writes of one name wait for one another: two that overtake each other would leave it to chance which value stands,
     here and at the manager. A write is one operation with one deadline, however many calls it makes.
 
-    ``gate`` is the one at which operations wait for their turn; ``ready(name)`` opens the provider.
+    ``gate`` is the one at which operations wait for their turn; ``ready(name)`` opens the provider; ``given_up`` hears
+    after how many seconds a caller did not wait any longer for what ends with him.
     """
 
-    def __init__(self, system: str, gate: Gate, ready: Callable[[str], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        system: str,
+        gate: Gate,
+        ready: Callable[[str], Awaitable[object]],
+        given_up: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._system = system
         self._closed = False
         self.gate = gate
         self._ready = ready
+        self._given_up = given_up
         self.abandon()
 
     def abandon(self) -> None:
@@ -59,9 +67,14 @@ class Operations:
     async def run(self, work: Work[T]) -> T:
         """Do something that ends with its caller. Raises ClosedError when closed in the meantime."""
         self._come_to_loop()
+        loop = asyncio.get_running_loop()
+        since = loop.time()
         task = self._start(self._reads, _do(work))
         try:
             await asyncio.wait({task})
+        except asyncio.CancelledError:
+            self._given_up(loop.time() - since)
+            raise
         finally:
             task.cancel()  # if the caller is cancelled; else it has ended
         return self._result(task)

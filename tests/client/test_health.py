@@ -266,3 +266,43 @@ def test_a_field_that_nobody_requires_is_missed_by_nobody() -> None:
         assert not client._sources["default"].views._lacking  # or it would grow with what callers ask
 
     told(story, Able(ALL=WHOLE))
+
+
+ASKED: dict[str, Change] = {
+    "list": lambda client: client.list(),
+    "versions": lambda client: client.versions("NAME"),
+    "metadata": lambda client: client.metadata("NAME"),
+    "get": lambda client: client.get("NAME"),
+}
+
+
+@pytest.mark.parametrize("ask", ASKED)
+@pytest.mark.parametrize("limit", [0.5, 5.0])
+def test_a_source_that_everybody_gives_up_on_has_not_answered(ask: str, limit: float) -> None:
+    """A probe that allows a second, less than a connection may take: else it would find all well for ever."""
+
+    async def story(client: SecretsClient, manager: Able) -> None:
+        client._sources["default"]._keeps = False
+        manager.gate = asyncio.Event()
+        seen = []
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(limit):
+                    await ASKED[ask](client)
+            seen.append(client.health().state)
+        assert seen == (["down"] * 5 if limit > 2 else ["fresh"] * 3 + ["down"] * 2)  # as long as it may take
+        assert client.health() == Health("down", (), (), ("default",))
+        (status,) = [status for status in client.status() if status.name == "default"]
+        assert status.last_error_message == (
+            "memory: nobody was answered yet, and whoever asked has given up; is it reachable, and is it slow?"
+        )
+        manager.gate.set()
+        await client.get("NAME")
+        assert client.health() == WELL
+        manager.gate = asyncio.Event()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await ASKED[ask](client)
+        assert client.health() == WELL  # slow, for whoever has no time
+
+    told(story, Able(NAME="canary-1"))

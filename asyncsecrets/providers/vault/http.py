@@ -11,7 +11,6 @@ client must not be steered by the environment of its process.
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 import time
 from collections.abc import Callable
@@ -20,14 +19,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Final, Literal, TypedDict
-from urllib.parse import unquote_to_bytes
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
 from asyncsecrets.deadlines import Deadline
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError, UnavailableError
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, UnavailableError
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.vault.calls import Answer, Call, TooLargeError, make
@@ -35,7 +33,7 @@ from asyncsecrets.providers.vault.errors import cannot_serve, translate
 from asyncsecrets.providers.vault.failures import EXPIRED, hung_up, is_tls
 from asyncsecrets.providers.vault.idle import drop_idle
 from asyncsecrets.providers.vault.nodes import Nodes
-from asyncsecrets.providers.vault.paths import is_address, is_loopback, split_address
+from asyncsecrets.providers.vault.origins import Origins
 from asyncsecrets.providers.vault.replicas import Replicas
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.providers.vault.tls import TlsFiles
@@ -108,9 +106,9 @@ class Transport:
     ) -> None:
         self._now = now
         self._settings = settings
-        self._origins = _origins(settings)
-        self._nodes = Nodes(self._origins, clock)
-        self._secure = any(origin.startswith("https:") for origin in self._origins)
+        self._origins = Origins(settings)
+        self._nodes = Nodes(self._origins.nodes, clock)
+        self._secure = self._origins.any_secure
         self._tls = TlsFiles(settings)
         self._options: _Options = {
             "allow_redirects": False,
@@ -253,9 +251,9 @@ class Transport:
                 return await self._elsewhere(call, sender, way, answer)
             self._nodes.served(way.node, in_use=not way.steered)
             return answer
-        target = None if way.redirected else self._redirect(call, answer.status, location)
+        target = None if way.redirected else self._origins.redirect(call, answer.status, location)
         if target is None:
-            answer.standby = self._is_of_a_standby(call, answer.status, location)
+            answer.standby = self._origins.is_of_a_standby(call, answer.status, location)
             raise translate(call, answer)
         if self._nodes.is_left_out(target):
             raise make(UnavailableError, _ACTIVE_IS_GONE, call)
@@ -278,28 +276,9 @@ class Transport:
             self._options["ssl"] = context
         return context is not None
 
-    def _redirect(self, call: Call, status: int, location: str) -> str | None:
-        """The one place a redirect may lead: where we would ask ourselves, at an origin of the cluster.
-
-        A server writes the location anew from the path that it decoded, so it encodes other characters than we do.
-        What is sent is our own spelling at the origin as configured: in the location there is nothing to be fooled by.
-        """
-        found = _same_place(call, location) if status in {307, 308} else None
-        if found is None:
-            return None
-        return self.trusted(found)
-
-    def _is_of_a_standby(self, call: Call, status: int, location: str) -> bool:
-        """Whether a redirect that is not followed is one that a standby gives: to the same place at another address."""
-        found = _same_place(call, location) if status == 307 else None
-        if found is None or not is_address(found):
-            return False
-        return found.lower().startswith("https:") or not self._nodes.first.startswith("https:")
-
     def trusted(self, address: str) -> str | None:
         """The origin of the cluster, as configured, that ``address`` is, or None."""
-        wanted = _without_default_port(address.rstrip("/"))
-        return next((known for known in self._origins if _without_default_port(known) == wanted), None)
+        return self._origins.trusted(address)
 
     def at(self, path: str) -> URL:
         """The URL of a path at the configured address."""
@@ -389,41 +368,3 @@ def _seconds(retry_after: str, now: Callable[[], datetime]) -> float | None:
         return float(retry_after)
     date = _http_date(retry_after)
     return max(0.0, (date - now()).total_seconds()) if date is not None else None
-
-
-def _same_place(call: Call, location: str) -> str | None:
-    """The origin of a location that names the path and query of the call, or None."""
-    found = _LOCATION.fullmatch(location)
-    return found["origin"] if found and _decoded(found["target"]) == _decoded(call.url.raw_path_qs) else None
-
-
-_LOCATION: Final = re.compile(r"(?P<origin>https?://[^/?#]+)(?P<target>/[^#]*)", re.IGNORECASE)
-_DEFAULT_PORT: Final = re.compile(r"(https://[^/]*):443|(http://[^/]*):80")
-
-
-def _decoded(target: str) -> tuple[bytes, bytes]:
-    path, _, query = target.partition("?")
-    return unquote_to_bytes(path), unquote_to_bytes(query)
-
-
-def _without_default_port(origin: str) -> str:
-    match = _DEFAULT_PORT.fullmatch(origin.lower())
-    return (match[1] or match[2]) if match else origin.lower()
-
-
-def _origins(settings: VaultSettings) -> tuple[str, ...]:
-    own, _ = split_address(settings.addr)
-    nodes = [split_address(address, "cluster_addrs")[0] for address in settings.cluster_addrs]
-    loopback = own.startswith("http:") and is_loopback(own)
-    if own.startswith("http:") and not loopback and not settings.allow_insecure_http:
-        raise ConfigError(
-            "addr is plain http to another machine: the token and every secret would cross the network readable. "
-            "Use https, or set allow_insecure_http: true if the network itself is encrypted"
-        )
-    for node in nodes:
-        trusted = settings.allow_insecure_http or (loopback and is_loopback(node))
-        if node.startswith("http:") and not (own.startswith("http:") and trusted):
-            raise ConfigError(
-                "cluster_addrs must be https; http only where addr is http too, on loopback or with allow_insecure_http"
-            )
-    return own, *nodes

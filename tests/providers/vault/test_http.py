@@ -11,7 +11,6 @@ import traceback
 from datetime import UTC, datetime
 
 import pytest
-from yarl import URL
 
 from asyncsecrets.errors import (
     ClosedError,
@@ -23,7 +22,6 @@ from asyncsecrets.errors import (
     UnavailableError,
 )
 from asyncsecrets.providers.vault import VaultProvider, VaultSettings
-from asyncsecrets.providers.vault.errors import Call
 from asyncsecrets.providers.vault.http import Transport, _seconds
 from asyncsecrets.testing.vault_server import VaultServer
 
@@ -234,25 +232,6 @@ async def test_standby_that_encodes_otherwise(provider_at):
                 assert (await provider.get(name, "1")).field("key").equals(f"canary-{name}")
             assert await provider.list() == sorted(names)
         assert [request.target for request in active.requests] == [request.target for request in standby.requests]
-
-
-@pytest.mark.parametrize(
-    ("node", "origin", "followed"),
-    [
-        ("https://node2.test", "https://node2.test:443", True),
-        ("https://node2.test:443", "https://Node2.test", True),
-        ("https://node2.test", "https://node2.test:8443", False),
-        ("https://node2.test:8443", "https://node2.test", False),
-        ("https://node2.test", "http://node2.test:443", False),
-        ("https://node2.test", "https://node2.test:443@evil.test", False),
-    ],
-)
-def test_the_default_port_may_be_left_out(node, origin, followed):
-    """Port 443 of https is the same origin written or not; what is asked is the origin as it was configured."""
-    transport = Transport(VaultSettings(addr="https://node1.test", token=TOKEN, cluster_addrs=(node,)))
-    url = URL("https://node1.test/v1/secret/data/a%21b?version=1", encoded=True)
-    target = transport._redirect(Call("read", "GET", url), 307, f"{origin}/v1/secret/data/a!b?version=1")
-    assert target == (node if followed else None)
 
 
 async def test_redirect_loop(provider_at):

@@ -23,17 +23,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from asyncsecrets import registry
+from asyncsecrets.declared import DEFAULT_SOURCE, AccessMode, Freshness, ProviderSettings, SourceConfig
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.references import check_source
-from asyncsecrets.settings import COMMON, SENT_FILES, SYSTEMS, Kind, Setting, Value, nearest, variables, vocabulary
+from asyncsecrets.settings import COMMON, SENT_FILES, SYSTEMS, Kind, Setting, nearest, variables, vocabulary
 from asyncsecrets.trust import FoundFile, check_found, is_personal
 from asyncsecrets.yaml import MAX_BYTES, load_strings
 
@@ -49,81 +49,12 @@ __all__ = [
     "replace_references",
 ]
 
-DEFAULT_SOURCE: Final = "default"
-"""The source that a bare name is asked of."""
-
 _MAX_DEPTH: Final = 10  # of a mapping handed in; our own sections are five levels deep
 _ENVIRON: Final = "os.environ/"
 _LOCAL_REFRESH: Final = 10.0  # seconds
 
 NAME_IT: Final = "or name it, if you trust it: --config config.yaml or ASYNCSECRETS_CONFIG"
 """What to do about a config.yaml that is not obeyed because nobody named it."""
-
-
-class AccessMode(Enum):
-    """What a source may be used for. ``write_only`` reads come from the environment."""
-
-    READ_ONLY = "read_only"
-    WRITE_ONLY = "write_only"
-    READ_AND_WRITE = "read_and_write"
-
-    @property
-    def reads(self) -> bool:
-        """Whether the manager is asked for values."""
-        return self is not AccessMode.WRITE_ONLY
-
-    @property
-    def writes(self) -> bool:
-        """Whether the manager may be written to."""
-        return self is not AccessMode.READ_ONLY
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Freshness:
-    """How long values of a source are believed; all times in seconds.
-
-    ``refresh_interval``: the age from which a value is fetched anew. ``max_stale``: how much longer an old value is
-    served while fetching fails. ``negative_ttl``: how long *absent* is believed. ``max_entries``: how many values are
-    kept. ``on_denied``: whether a value that may no longer be read is kept for ``max_stale`` or evicted. ``cached``:
-    False asks the manager for every read. ``read_your_writes``: how long after a change of ours, or after a value was
-    served, an answer that is older is not believed; 0 believes everything.
-    """
-
-    refresh_interval: float = 86_400.0
-    max_stale: float = 86_400.0
-    negative_ttl: float = 5.0
-    max_entries: int = 10_000
-    on_denied: Literal["keep", "evict"] = "keep"
-    cached: bool = True
-    read_your_writes: float = 60.0
-
-
-class ProviderSettings(dict[str, Value]):
-    """Checked settings of a provider, among them credentials: its repr shows the keys only."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<settings: {', '.join(self)}>"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceConfig:
-    """One source: a manager, what it needs to know, which names it is asked for, and how fresh its values are.
-
-    ``settings`` are the manager's own, checked, with environment variables not yet applied. ``hosted_keys`` None: every
-    name is asked of the manager. ``primary_secret_name``: names are members of this one JSON secret.
-    """
-
-    name: str
-    system: str
-    settings: Mapping[str, Value] = field(default_factory=ProviderSettings)
-    hosted_keys: frozenset[str] | None = None
-    primary_secret_name: str | None = None
-    access_mode: AccessMode = AccessMode.READ_ONLY
-    store_virtual_keys: bool = False
-    virtual_key_prefix: str = "litellm/"
-    freshness: Freshness = field(default_factory=Freshness)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ FLOORS = {
     "asyncsecrets.yaml": 1,
     "asyncsecrets.providers": 2,
     "asyncsecrets.config": 3,
+    "asyncsecrets.declared": 3,
     "asyncsecrets.registry": 3,
     "asyncsecrets.client": 4,
     "asyncsecrets.integrations": 5,

@@ -1,0 +1,81 @@
+"""What a source is declared to be: its manager, its settings, how it may be used, and how fresh its values are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Literal
+
+from asyncsecrets.settings import Value
+
+__all__ = ["DEFAULT_SOURCE", "AccessMode", "Freshness", "ProviderSettings", "SourceConfig"]
+
+DEFAULT_SOURCE: Final = "default"
+"""The source that a bare name is asked of."""
+
+
+class AccessMode(Enum):
+    """What a source may be used for. ``write_only`` reads come from the environment."""
+
+    READ_ONLY = "read_only"
+    WRITE_ONLY = "write_only"
+    READ_AND_WRITE = "read_and_write"
+
+    @property
+    def reads(self) -> bool:
+        """Whether the manager is asked for values."""
+        return self is not AccessMode.WRITE_ONLY
+
+    @property
+    def writes(self) -> bool:
+        """Whether the manager may be written to."""
+        return self is not AccessMode.READ_ONLY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How long values of a source are believed; all times in seconds.
+
+    ``refresh_interval``: the age from which a value is fetched anew. ``max_stale``: how much longer an old value is
+    served while fetching fails. ``negative_ttl``: how long *absent* is believed. ``max_entries``: how many values are
+    kept. ``on_denied``: whether a value that may no longer be read is kept for ``max_stale`` or evicted. ``cached``:
+    False asks the manager for every read. ``read_your_writes``: how long after a change of ours, or after a value was
+    served, an answer that is older is not believed; 0 believes everything.
+    """
+
+    refresh_interval: float = 86_400.0
+    max_stale: float = 86_400.0
+    negative_ttl: float = 5.0
+    max_entries: int = 10_000
+    on_denied: Literal["keep", "evict"] = "keep"
+    cached: bool = True
+    read_your_writes: float = 60.0
+
+
+class ProviderSettings(dict[str, Value]):
+    """Checked settings of a provider, among them credentials: its repr shows the keys only."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<settings: {', '.join(self)}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """One source: a manager, what it needs to know, which names it is asked for, and how fresh its values are.
+
+    ``settings`` are the manager's own, checked, with environment variables not yet applied. ``hosted_keys`` None: every
+    name is asked of the manager. ``primary_secret_name``: names are members of this one JSON secret.
+    """
+
+    name: str
+    system: str
+    settings: Mapping[str, Value] = field(default_factory=ProviderSettings)
+    hosted_keys: frozenset[str] | None = None
+    primary_secret_name: str | None = None
+    access_mode: AccessMode = AccessMode.READ_ONLY
+    store_virtual_keys: bool = False
+    virtual_key_prefix: str = "litellm/"
+    freshness: Freshness = field(default_factory=Freshness)

@@ -101,10 +101,7 @@ class Retry:
         made = [1]
         deadline = self._paged if paged else self._deadline
         if due is not None:
-            left = due - asyncio.get_running_loop().time()
-            if left <= 0:
-                raise self._exceeded(provider, name, deadline, paged).after(0)
-            deadline = Deadline(left)
+            deadline = self._until(due, provider, name, deadline, paged)
         try:
             with deadline.limit() as limit:
                 if decide and sending is not None:
@@ -120,11 +117,18 @@ class Retry:
         except TimeoutError:
             if not limit.expired:
                 raise
-        exceeded = self._exceeded(provider, name, deadline, paged)
-        exceeded.outcome_unknown = sending is not None and sending.out
-        raise exceeded.after(made[0])
+        raise self._exceeded(provider, name, deadline, paged, sending).after(made[0])
 
-    def _exceeded(self, provider: str, name: str | None, deadline: Deadline, paged: bool) -> DeadlineExceededError:
+    def _until(self, due: float, provider: str, name: str | None, policy: Deadline, paged: bool) -> Deadline:
+        """A deadline of one operation's own, instead of the policy's. Raises DeadlineExceededError if it has passed."""
+        left = due - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise self._exceeded(provider, name, policy, paged).after(0)
+        return Deadline(left)
+
+    def _exceeded(
+        self, provider: str, name: str | None, deadline: Deadline, paged: bool, sending: Sending | None = None
+    ) -> DeadlineExceededError:
         what = f"reading or writing {name!r}" if name is not None else "the operation"
         advice = "; narrow it with a prefix" if paged else ""
         return DeadlineExceededError(
@@ -132,6 +136,7 @@ class Retry:
             f"is it reachable, and is it slow?{advice}",
             provider=provider,
             name=name,
+            outcome_unknown=sending is not None and sending.out,
         )
 
     async def _again(

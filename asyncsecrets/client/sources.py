@@ -41,23 +41,12 @@ def build_sources(
     ConfigError.
     """
     dotenv = config.env_file if config.env_file is not None or environ is not None else FOUND_DOTENV
-    variables = os.environ if environ is None else environ
-
-    def source(declared: SourceConfig, provider: Provider | None, stand_in: EnvironmentProvider | None) -> Source:
-        return Source(
-            declared,
-            hot,
-            provider=provider,
-            build=partial(registry.build, declared.system, declared.settings, variables, dotenv=dotenv),
-            environment=stand_in,
-            retry=retry,
-            changed=changed,
-            cache_options=cache_options,
-            wall=wall,
-        )
+    environment = partial(EnvironmentProvider, environ, dotenv=dotenv)
+    build = partial(registry.build, environ=os.environ if environ is None else environ, dotenv=dotenv)
+    source = partial(Source, hot=hot, retry=retry, changed=changed, cache_options=cache_options, wall=wall)
 
     own = SourceConfig(name=ENVIRONMENT, system="env", freshness=_FRESHNESS)
-    sources = {ENVIRONMENT: source(own, EnvironmentProvider(environ, dotenv=dotenv), None)}
+    sources = {ENVIRONMENT: source(own, provider=environment(), build=environment, environment=None)}
     for name, declared in config.sources.items():
         if name == ENVIRONMENT:
             raise ConfigError(
@@ -65,10 +54,18 @@ def build_sources(
             )
         if declared.system == "env" and name not in providers:
             sources[name] = sources[ENVIRONMENT]
-        else:
-            # One of its own for each: the environment as a source is opened and closed by itself. A key service reads
-            # the environment already; what it does not find there must not come back undecrypted.
-            stands_in = name == DEFAULT_SOURCE and declared.system not in registry.KEY_SERVICES
-            stand_in = EnvironmentProvider(environ, dotenv=dotenv) if stands_in else None
-            sources[name] = source(declared, providers.get(name), stand_in)
+            continue
+        sources[name] = source(
+            declared,
+            provider=providers.get(name),
+            build=partial(build, declared.system, declared.settings),
+            # One of its own for each: the environment as a source is opened and closed by itself.
+            environment=environment() if _is_stood_in_for(name, declared) else None,
+        )
     return sources
+
+
+def _is_stood_in_for(name: str, declared: SourceConfig) -> bool:
+    """Whether the environment has what is absent in a source: not in a key service, which reads the environment
+    already. What it does not find there must not come back undecrypted."""
+    return name == DEFAULT_SOURCE and declared.system not in registry.KEY_SERVICES

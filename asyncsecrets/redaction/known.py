@@ -28,6 +28,7 @@ _PARTS: Final = 4  # parts that are remembered per value, on an average
 _BOTH_WAYS: Final = 1 << 16  # bytes of text up to which what escapes seem to swallow is looked for as well
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _ESCAPES: Final = (b"%", b"\\", b"&")
+_NUMBERED: Final = (b"\\u", b"\\x", b"\\U")
 
 Text = TypeVar("Text", str, bytes)
 
@@ -35,20 +36,22 @@ Text = TypeVar("Text", str, bytes)
 class _Spelled(Needle):
     """A form of a part: its plain form, or a core of its base64; ``base64`` is that core."""
 
-    __slots__ = ("base64", "part")
+    __slots__ = ("base64", "is_odd", "part")
 
     def __init__(self, data: bytes, part: _Part, base64: bytes | None = None) -> None:
         super().__init__(data)
         self.part = part
         self.base64 = base64
+        self.is_odd = len(data) < SHORTEST
 
     def pattern(self) -> re.Pattern[bytes]:
         """What finds the places."""
-        patterns = self.part.patterns
-        if self.base64 not in patterns:
-            made = spelling.pattern(self.part.value) if self.base64 is None else spelling.base64_pattern(self.base64)
-            patterns[self.base64] = made
-        return patterns[self.base64]
+        part, what = self.part, self.base64 or self.is_odd
+        if what not in part.patterns:
+            part.patterns[what] = (
+                spelling.base64_pattern(self.base64) if self.base64 else spelling.pattern(part.value, odd=self.is_odd)
+            )
+        return part.patterns[what]
 
 
 class _Part:
@@ -59,7 +62,7 @@ class _Part:
     def __init__(self, value: Payload) -> None:
         self.value = value
         self.users = 0
-        self.patterns: dict[bytes | None, re.Pattern[bytes]] = {}
+        self.patterns: dict[bytes | bool, re.Pattern[bytes]] = {}
         core = value.strip()
         self.forms = [_Spelled(data, self) for data in plains(core)]
         cores = (spelling.base64_cores(encoded(written)) for written in as_json(core))
@@ -109,7 +112,7 @@ class Known:
         grams = self._grams_for(form)
         if grams is not None:
             grams.add(form)
-        elif form.base64 is None:
+        elif not form.base64:
             self._odd = (*self._odd, form)
 
     def _forget(self, value: Payload) -> None:
@@ -128,8 +131,7 @@ class Known:
             self._odd = tuple(other for other in self._odd if other is not form)
 
     def _grams_for(self, form: _Spelled) -> Grams[_Spelled] | None:
-        size = len(form.data)
-        return None if size < SHORTEST else next(grams for grams in self._grams if size >= grams.shortest)
+        return None if form.is_odd else next(grams for grams in self._grams if len(form.data) >= grams.shortest)
 
     def found(self, text: str | bytes) -> set[_Spelled]:
         """Return the forms of values that are in ``text``."""
@@ -180,11 +182,15 @@ def _has_odd(data: bytes, form: Plain, odd: _Spelled) -> bool:
 
 
 def _views(data: bytes, form: Plain) -> Iterator[bytes]:
-    """What is looked through: the plain form; in text of a usual size also the form in which no escape is undone, for
-    what looks like one may be none: the first letter of a value after a backslash."""
+    """What is looked through: the plain form; in text of a usual size also the form in which no escape is undone, and
+    that in which backslashes are none, for what looks like one may be none: the first letter of a value after it."""
     yield form.text
-    if len(data) <= _BOTH_WAYS and (raw := flat(data)) != form.text:
+    if len(data) > _BOTH_WAYS:
+        return
+    if (raw := flat(data)) != form.text:
         yield raw
+    if any(sign in data for sign in _NUMBERED):
+        yield plain(data.translate(None, b"\\"))
 
 
 def _masked(data: bytes, form: Plain, found: Iterable[_Spelled]) -> bytes:

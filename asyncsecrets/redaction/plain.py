@@ -19,7 +19,7 @@ from typing import Final
 
 __all__ = ["Plain", "as_json", "encoded", "flat", "plain", "plains"]
 
-_LAYERS: Final = 4  # of escapes over one another
+_LAYERS: Final = 8  # of escapes over one another, those that a value has by itself among them
 _NUMBERED: Final = (b"%", b"&", b"\\u", b"\\U", b"\\x")
 _DIGITS: Final = bytes(0x30 if chr(code) in string.hexdigits else 0x25 if code == 0x25 else 0x2E for code in range(256))
 _MASKS: Final = bytes(0 if code == 0x25 else 0xFF for code in range(256))
@@ -43,16 +43,16 @@ def encoded(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
 
 
-def flat(data: bytes, lost: bytes = b"\0") -> bytes:
-    """Return ``data`` as ``plain`` would without undoing any escape, and without the bytes ``lost``."""
-    data = data.translate(_SAME, lost)
+def flat(data: bytes) -> bytes:
+    """Return ``data`` as ``plain`` would without undoing any escape."""
+    data = data.translate(_SAME, b"\0\\")
     return data if data.isascii() else data.decode("latin-1").encode()
 
 
 def plain(data: bytes) -> bytes:
     """Return the plain form of ``data``."""
     if not any(sign[-1:] in data and sign in data for sign in _NUMBERED):
-        return flat(data, b"\0\\")
+        return flat(data)
     text = data.decode("latin-1")
     for _ in range(_LAYERS):
         before = text
@@ -94,10 +94,13 @@ def _cuts(data: bytes) -> list[int]:
 
 def plains(value: str | bytes) -> set[bytes]:
     """Return the plain forms of a value: of text that is not ASCII, escapes name characters, some or all, or
-    else its bytes."""
+    else its bytes; and what looks like an escape in it may be one, or none."""
+    raw = flat(encoded(value))
     if isinstance(value, bytes) or value.isascii():
-        return {plain(encoded(value))}
-    return {plain(encoded(text)) for text in (repr(value)[1:-1], ascii(value)[1:-1], *as_json(value))}
+        return {plain(encoded(value)), raw}
+    texts = {value, value.replace("\\", "")}
+    ways = {way for text in texts for way in (repr(text)[1:-1], ascii(text)[1:-1], *as_json(text))}
+    return {*(plain(encoded(way)) for way in ways), raw}
 
 
 def as_json(value: str | bytes) -> set[str | bytes]:

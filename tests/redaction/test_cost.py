@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import secrets
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -113,6 +114,19 @@ def test_many_members_are_gone_through_together(kind: type, monkeypatch: pytest.
         RedactionFilter().filter(record)
         assert work.plain < times * len(repr(carried))
         assert (MASK in record.getMessage()) is (written is value)
+
+
+@pytest.mark.parametrize("value", ['"\\"n\\"', "\\\\\\n\\\\\\x", "\\\\canary\\\\token", '"canary-token"'])
+def test_a_row_of_backslashes_costs_its_length(value: str) -> None:
+    """Ten times as many take ten times as long, not a hundred times: no pattern begins at each of them."""
+    RedactionFilter()
+    handed_out(value)
+    taken = []
+    for many in (6_000, 60_000):
+        started = time.process_time()
+        assert mask("\\" * many + f" {value} " + "\\" * many).count(MASK) >= 1
+        taken.append(time.process_time() - started)
+    assert taken[1] < 35 * taken[0] + 0.2
 
 
 def test_a_value_takes_bounded_memory() -> None:

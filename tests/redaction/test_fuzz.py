@@ -60,6 +60,17 @@ def _is_worth_it(value: str) -> bool:
 @example('0"0000\\', "JSON in JSON", lambda text: text, "")
 @example("%41%42%43", "quote()", lambda text: text, " ")
 @example("\\\\\\n\\\\\\x", "repr", lambda text: text, "")
+@example("00001\\", "HTML, HEXADECIMAL", lambda text: text, "")
+@example('"\\"n\\"', "HTML, numbers, quoted", lambda text: text, "")
+@example("&\\;p\\&", "HTML, numbers, in JSON", lambda text: text, "")
+@example('"\\"n\\"', "JSON in HTML, numbers", lambda text: text, "")
+@example('"\\"n\\"', "HTML, all by number", lambda text: text, "")
+@example('&"\\%25', "JSON, quoted", lambda text: text, "")
+@example("\\\\\x85%5c", "quote()", lambda text: text, "")
+@example("\U0001f600\\&amp;%25&#65;\\u0041", "HTML twice", lambda text: text, "")
+@example("u%41\U0001f600%", "as it is", lambda text: text, "\\")
+@example("u%41\U0001f600%", "HTML, numbers", lambda text: text, "\\")
+@example("1aa&%bc", "as it is", lambda text: text, "%")
 def test_a_value_in_whatever_form_is_not_in_what_is_shown(
     value: str, form: str, put_in: Callable[[Any], Any], around: str
 ) -> None:

@@ -6,10 +6,12 @@ import asyncio
 import gc
 import logging
 import weakref
+from contextvars import ContextVar
 
 import pytest
 
 from asyncsecrets.journal import SOURCE, Seldom, Soon, duration, few, moment, one_line, say
+from asyncsecrets.testing.virtual_time import VirtualClock
 
 
 @pytest.mark.parametrize(
@@ -134,3 +136,83 @@ async def test_soon_keeps_nothing_alive() -> None:
     del teller
     gc.collect()
     assert gone() is None
+
+
+def test_soon_keeps_its_distance() -> None:
+    """From the last time that it was called, and by no clock but the running loop's."""
+    told: list[float] = []
+
+    class Teller:
+        def tell(self) -> None:
+            told.append(clock.monotonic() - 1_000.0)
+
+    async def asked(*pauses: float) -> None:
+        for pause in pauses:
+            await asyncio.sleep(pause)
+            soon()
+        await asyncio.sleep(20)
+
+    clock, teller = VirtualClock(), Teller()
+    soon = Soon(teller.tell, 5.0)
+    with asyncio.Runner(loop_factory=clock.new_loop) as runner:
+        runner.run(asked(0, 1, 5))
+    assert told == [0, 5, 10]
+    clock, told[:] = VirtualClock(start=10.0), []
+    with asyncio.Runner(loop_factory=clock.new_loop) as runner:
+        runner.run(asked(0))
+    assert told == [pytest.approx(10.0 + 5.0 - 1_000.0)]  # not a quarter of an hour
+
+
+def test_soon_is_asked_on_another_loop_than_where_it_waits() -> None:
+    """Which may never come to it."""
+    teller, first = _Teller(), asyncio.new_event_loop()
+
+    async def ask() -> None:
+        teller.soon()
+        await asyncio.sleep(0)
+
+    first.call_soon(teller.soon)
+    first.call_soon(first.stop)
+    try:
+        first.run_forever()
+        assert teller.told == 0
+        asyncio.run(ask())
+        assert teller.told == 1
+    finally:
+        first.close()
+
+
+@pytest.mark.parametrize("apart", [0.0, 5.0])
+def test_soon_is_called_in_nobodys_context_and_not_for_who_is_gone(apart: float) -> None:
+    request: ContextVar[str] = ContextVar("request", default="none")
+    seen: list[str] = []
+
+    class Teller:
+        def tell(self) -> None:
+            seen.append(request.get())
+
+    async def main() -> None:
+        problems: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        request.set("mine")
+        for forgotten in (False, True):
+            teller = Teller()
+            soon = Soon(teller.tell, apart)
+            for _ in range(2):
+                soon()
+                if forgotten:
+                    del teller
+                    gc.collect()
+                    break
+                await asyncio.sleep(apart / 2)
+            await asyncio.sleep(2 * apart)
+        assert problems == []
+
+    with asyncio.Runner(loop_factory=VirtualClock().new_loop) as runner:
+        runner.run(main())
+    assert set(seen) == {"none"}
+    assert len(seen) == 2
+
+
+def test_each_of_a_few_names_is_one_line() -> None:
+    assert few(["two\nlines", "b"], 3) == "two\\nlines, b and 1 more"

@@ -38,7 +38,7 @@ _NOWHERE: Final = object()
 
 
 class Document:
-    """A JSON object, and the ``text`` that it was read from."""
+    """A JSON object, by its members, and the ``text`` that they were read from."""
 
     __slots__ = ("_root", "_text")
 
@@ -64,7 +64,7 @@ class Document:
             return Flaw(f"has no field {_shown(field)}{self._instead(field)}")
         tokens, whole = place
         if whole:
-            return _piece(self._text, tokens)
+            return _piece(self._text.removeprefix(exact.BOM), tokens)
         text = _text_of(_at(self._root, tokens))
         return Flaw(self._no_text(field, tokens)) if text is None else text
 
@@ -73,7 +73,7 @@ class Document:
         place = self._find(field)
         if place is None or place[1] or _text_of(_at(self._root, place[0])) is not None:
             return self.read(field)
-        return _piece(self._text, place[0])
+        return _piece(self._text.removeprefix(exact.BOM), place[0])
 
     def _find(self, field: str) -> tuple[tuple[str, ...], bool] | None:
         """The way to what ``field`` means, and whether its JSON text is asked for."""
@@ -108,12 +108,12 @@ class Document:
         return f"has no text in the field {_shown(field)}, but {kind}{path}; its JSON text is the field {_shown(asked)}"
 
 
-def parse(text: str) -> Document | Flaw:
-    """Read a JSON object, one that begins with a byte order mark too."""
+def parse(text: str) -> dict[str, Any] | Flaw:
+    """Read the members of a JSON object, one that begins with a byte order mark too."""
     root = exact.read(text)
-    if isinstance(root, dict):
-        return Document(root, text.removeprefix(exact.BOM))
-    return root if isinstance(root, Flaw) and root is not exact.NO_JSON else _NO_OBJECT
+    if isinstance(root, dict) or (isinstance(root, Flaw) and root is not exact.NO_JSON):
+        return root
+    return _NO_OBJECT
 
 
 _NO_OBJECT: Final = Flaw("is not a JSON object, so it has no fields")

@@ -97,8 +97,7 @@ class Retry:
         attempt raised, with its ``attempts`` set, or DeadlineExceededError, of unknown outcome where a write was sent.
         """
         most = self.policy.attempts if attempts is None else attempts
-        failed: list[ProviderError] = []  # at most one; a local variable would hold its own traceback
-        made = [1]
+        made: list[int] | None = None
         deadline = self._paged if paged else self._deadline
         if due is not None:
             deadline = self._until(due, provider, name, deadline, paged)
@@ -112,12 +111,12 @@ class Retry:
                 except ProviderError as error:
                     if most < 2 or not may_retry(error):
                         raise
-                    failed.append(error)
+                    failed, made = [error], [1]  # in a list: a local variable would hold its own traceback
                 return await self._again(attempt, failed, made, most, limit)
         except TimeoutError:
             if not limit.expired:
                 raise
-        raise self._exceeded(provider, name, deadline, paged, sending).after(made[0])
+        raise self._exceeded(provider, name, deadline, paged, sending).after(1 if made is None else made[0])
 
     def _until(self, due: float, provider: str, name: str | None, policy: Deadline, paged: bool) -> Deadline:
         """A deadline of one operation's own, instead of the policy's. Raises DeadlineExceededError if it has passed."""

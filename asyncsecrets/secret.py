@@ -79,7 +79,7 @@ class Secret:
     def _hold(
         self,
         payload: Payload,
-        document: members.Document | None,
+        found: dict[str, Any] | None,
         name: str,
         version: str | None,
         created: datetime | None,
@@ -88,7 +88,7 @@ class Secret:
         fetched_at: float,
     ) -> None:
         self.__payload = payload
-        self.__members = document
+        self.__members = found
         self._name = name
         self._version = version
         self._created = created
@@ -198,13 +198,14 @@ class Secret:
         return self.replace(found)
 
     def _document(self) -> members.Document:
-        # Parsed once: a secret of a thousand members is asked for each of them.
+        # Parsed once: a secret of a thousand members is asked for each of them. A dict of texts is nothing to the
+        # garbage collector.
         if self.__members is None:
             found = members.parse(self._text() or "")
             if isinstance(found, exact.Flaw):
                 raise DecodeError(f"{self._name!r} {found.problem}")
             self.__members = found
-        return self.__members
+        return members.Document(self.__members, self._text() or "")
 
     def _text(self) -> str | None:
         return self.__payload if isinstance(self.__payload, str) else _decoded(self.__payload)

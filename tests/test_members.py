@@ -340,7 +340,7 @@ def test_a_payload_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     parse = members.parse
 
-    def counted(text: str) -> members.Document | exact.Flaw:
+    def counted(text: str) -> dict[str, Any] | exact.Flaw:
         read.append(text)
         return parse(text)
 

@@ -114,33 +114,33 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
     def join(self, key: K) -> asyncio.Future[V]:
         """Return a future of the value of ``key``, to be awaited at once: ``get`` without a coroutine of its own.
 
-        Raises at once what is known at once: ClosedError, and the error of a key that is known to be absent.
+        Raises ClosedError at once.
         """
-        renewer = self._renewer
-        if (
-            renewer is None
-            or renewer.loop is not current_loop()
-            or self.hot is not self._entries
-            or renewer.task.done()
-        ):
-            loop = self._wake_up()
-        else:  # nothing would be done there; of ten thousand who wait for one flight each comes by here
-            loop = renewer.loop
+        flight, hot = self._flights.get(key), self.hot
+        if flight is not None and hot is self._entries and key not in hot:
+            loop = flight.task.get_loop()  # nothing is to be begun: of ten thousand who come at once, for all but one
+            if loop is current_loop() and not flight.task.cancelling():
+                self.stats.misses += 1
+                self.stats.joined += 1
+                return flight.join(loop.create_future())
+        loop = self._wake_up()
         waiter: asyncio.Future[V] = loop.create_future()
         if key in self.hot:
             waiter.set_result(self.hot[key])
             return waiter
         self.stats.misses += 1
-        flight = self._flights.get(key)
-        if flight is None or flight.task.cancelling():
-            absent = self._absent.recall(key, self._clock)
-            if absent is not None:
-                self.stats.negative += 1
-                raise absent
-            flight = self._launch(key, loop)
-        else:
+        return self._join_or_launch(key, waiter, loop)
+
+    def _join_or_launch(self, key: K, waiter: asyncio.Future[V], loop: asyncio.AbstractEventLoop) -> asyncio.Future[V]:
+        flight = self._in_the_air(key)
+        if flight is not None:
             self.stats.joined += 1
-        flight.join(waiter)
+            return flight.join(waiter)
+        absent = self._absent.recall(key, self._clock)
+        if absent is None:
+            return self._launch(key, loop).join(waiter)
+        self.stats.negative += 1
+        waiter.set_exception(absent)
         return waiter
 
     def peek(self, key: K) -> V | None:
@@ -168,9 +168,7 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         A failure is raised and leaves the old value where it is, unless the key turns out to be absent.
         """
         loop = self._wake_up()
-        waiter: asyncio.Future[V] = loop.create_future()
-        (self._in_the_air(key) or self._launch(key, loop)).join(waiter)
-        return await waiter
+        return await (self._in_the_air(key) or self._launch(key, loop)).join(loop.create_future())
 
     def put(self, key: K, value: V) -> None:
         """Take ``value`` as what ``key`` is now. A running flight is disowned; who waited for it gets ``value``."""

@@ -32,11 +32,13 @@ class Flight(Errand, Generic[K, V]):
         super().__init__(key)
         self.waiters: list[asyncio.Future[V]] = []
 
-    def join(self, waiter: asyncio.Future[V]) -> None:
-        """Have ``waiter`` told how it ends. Raises UnsupportedOperationError if it waits for who asks."""
+    def join(self, waiter: asyncio.Future[V]) -> asyncio.Future[V]:
+        """Have ``waiter`` told how it ends, and return it. Raises UnsupportedOperationError if it waits for who
+        asks."""
         if current.get() is not None and (asker := whose()) is not None:
             wait_for(self, waiter, asker)
         self.waiters.append(waiter)
+        return waiter
 
     def resolve(self, value: V) -> None:
         """Give ``value`` to every waiter that is still there."""

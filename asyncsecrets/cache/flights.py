@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from functools import partial
 from typing import Generic, TypeVar
 
 from asyncsecrets.cache.flight import Flight
@@ -57,7 +56,7 @@ class Flights(Generic[K, V]):
         self._flights[key] = flight
         self._running.add(flight)
         self.stats.flights += 1
-        end = partial(self._flown, flight)
+        end = _End(self._flown, flight)
         flight.task = spawn(self._fly(flight, end), name="asyncsecrets-flight", loop=loop, done=end)
         return flight
 
@@ -131,6 +130,19 @@ class Flights(Generic[K, V]):
             return False
         del flights[flight.key]
         return True
+
+
+class _End(Generic[K, V]):
+    """Tells ``flown`` that the task of ``flight`` has ended: a ``partial`` in a third of the objects."""
+
+    __slots__ = ("_flight", "_flown")
+
+    def __init__(self, flown: Callable[[Flight[K, V], asyncio.Task[None]], None], flight: Flight[K, V]) -> None:
+        self._flown = flown
+        self._flight = flight
+
+    def __call__(self, task: asyncio.Task[None]) -> None:
+        self._flown(self._flight, task)
 
 
 def _cut_short() -> UnavailableError:

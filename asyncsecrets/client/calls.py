@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.connection import Connection
@@ -21,9 +21,10 @@ from asyncsecrets.errors import AsyncSecretsError, ClosedError, ProviderError, U
 from asyncsecrets.loops import is_asked_to_end
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.retry import PAGED, Retry
+from asyncsecrets.secret import Secret
 from asyncsecrets.sending import Sending, followed
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "Reading"]
 
 T = TypeVar("T")
 
@@ -144,7 +145,7 @@ class Calls:
         if errand is not None:
             errand.begin(gate)
         try:
-            once = partial(self._once, attempt)
+            once = _Once(self, attempt)
             result = await self._retry.run(once, provider=self._system, name=name, paged=paged, due=due)
             answered = True
         except ProviderError as error:
@@ -175,7 +176,7 @@ class Calls:
         sending: Sending,
     ) -> T:
         """One of several calls of one operation, which has its turn."""
-        once = partial(self._once, partial(_presumed, sending, attempt))
+        once = _Once(self, partial(_presumed, sending, attempt))
         gate = self.operations.gate
         try:
             result = await self._retry.run(
@@ -188,7 +189,10 @@ class Calls:
         gate.answered()
         return _given(result)
 
-    def _once(self, attempt: Callable[[Provider], Awaitable[T | UnavailableError]]) -> Awaitable[T | UnavailableError]:
+    def attempt(
+        self, attempt: Callable[[Provider], Awaitable[T | UnavailableError]]
+    ) -> Awaitable[T | UnavailableError]:
+        """Begin one attempt of an operation."""
         if not self._home.here:
             raise ClosedError(f"source {self._source!r} has moved to another event loop")
         provider = self._connection.here
@@ -208,6 +212,32 @@ class Calls:
     async def open(self, name: str | None = None) -> None:
         """Open the provider, within the deadline."""
         await self._retry.run(self._connection.open, provider=self._system, name=name, attempts=1)
+
+
+class _Once(Generic[T]):
+    """One attempt of an operation, to be made by the retry policy: a ``partial`` in a third of the objects."""
+
+    __slots__ = ("_attempt", "_calls")
+
+    def __init__(self, calls: Calls, attempt: Callable[[Provider], Awaitable[T | UnavailableError]]) -> None:
+        self._calls = calls
+        self._attempt = attempt
+
+    def __call__(self) -> Awaitable[T | UnavailableError]:
+        return self._calls.attempt(self._attempt)
+
+
+class Reading:
+    """The operation of reading one secret."""
+
+    __slots__ = ("_name", "_version")
+
+    def __init__(self, name: str, version: str | None) -> None:
+        self._name = name
+        self._version = version
+
+    def __call__(self, provider: Provider) -> Awaitable[Secret]:
+        return provider.get(self._name, self._version)
 
 
 def _presumed(sending: Sending, attempt: Callable[[Provider], Awaitable[T]], provider: Provider) -> Awaitable[T]:

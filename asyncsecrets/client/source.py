@@ -14,7 +14,7 @@ from asyncsecrets.cache import CachePolicy, SingleFlightCache, boot_time
 from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.asking import Asking
 from asyncsecrets.client.batching import Batcher
-from asyncsecrets.client.calls import Calls
+from asyncsecrets.client.calls import Calls, Reading
 from asyncsecrets.client.connection import CLOSE_WITHIN, Connection
 from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
@@ -151,9 +151,11 @@ class Source:
 
     # -- reading
 
-    def is_cold(self, route: Route) -> bool:
-        """Whether a read of ``route`` is the flight of its entry and nothing else."""
-        return self._keeps and route.key not in self.cache.hot
+    def landing(self, route: Route) -> asyncio.Future[Secret] | None:
+        """Return what to wait for, where a read of ``route`` is the flight of its entry and nothing else."""
+        if self._keeps and route.key not in self.cache.hot and self.home.claim():
+            return self.cache.join(route.key)
+        return None
 
     async def read(self, route: Route) -> Secret:
         """Return the value that ``route`` leads to: from memory, or by one flight shared with everybody else."""
@@ -338,7 +340,7 @@ class Source:
         batcher = self._batcher
         if version is None and batcher is not None:  # which does the retries
             return batcher.get(name, since)
-        return self.calls.in_turn(name, lambda provider: provider.get(name, version), since=since, spent=spent)
+        return self.calls.in_turn(name, Reading(name, version), since=since, spent=spent)
 
     # -- life
 

@@ -70,9 +70,10 @@ class Views:
         self._environment = environment
         self._judged = judged
         self._lacking: dict[Place, Route] = {}  # what is required of an entry, and not in it
-        # By entry, the references that were warm because of it. They go when the entry does, so there are never many
-        # more of them than entries; and stay when nothing is vouched for, for the entries do.
-        self._routes: dict[Key, dict[str, Route]] = {}
+        # By entry, the references that were warm because of it: nearly always one. They go when the entry does, so
+        # there are never many more of them than entries; and stay when nothing is vouched for, for the entries do.
+        self._routes: dict[Key, Route] = {}
+        self._others: dict[Key, dict[str, Route]] = {}
 
     # -- making them
 
@@ -84,7 +85,7 @@ class Views:
         """Return the view of ``secret``, made warm while the cache vouches for what it was made from."""
         view = self.read(secret, route)
         if route.reference and self._hot.publish(route.reference, view, self._peek, route.key, secret):
-            self._routes.setdefault(route.key, {})[route.reference] = route
+            self._note(route)
             self._changed(route.reference, view)
         return view
 
@@ -161,15 +162,16 @@ class Views:
 
     def stored(self, key: Key, value: Secret, previous: Secret | None) -> None:  # noqa: ARG002  # the protocol's
         """Every warm view of ``key`` is made anew, and what was missing in it looked for."""
-        for reference, route in list(self._routes.get(key, {}).items()):
+        for route in self._take(key) if key in self._routes else ():
             try:
                 view = self.of(value, route)
             except AsyncSecretsError as error:  # the member is gone: the next reader gets the truth
-                self._forget(key, reference)
+                self._remove(route)
                 self._lacks(route, error)
                 continue
-            self._hot.publish(reference, view, self._peek, key, value)
-            self._changed(reference, view)
+            self._note(route)
+            self._hot.publish(route.reference, view, self._peek, key, value)
+            self._changed(route.reference, view)
         for place, route in list(self._lacking.items()):
             if place.key == key:
                 with suppress(AsyncSecretsError):
@@ -177,8 +179,8 @@ class Views:
 
     def dropped(self, key: Key, previous: Secret, why: BaseException | None) -> None:  # noqa: ARG002  # the protocol's
         """No view of ``key`` is warm any more."""
-        for reference in list(self._routes.get(key, ())):
-            self._forget(key, reference)
+        for route in self._take(key) if key in self._routes else ():
+            self._remove(route)
 
     def withdrawn(self) -> None:
         """Nothing is warm any more. May be called from another thread."""
@@ -194,13 +196,17 @@ class Views:
         if self._lacking.pop(place, None) is not None:
             self._judged(place, None)
 
-    def _forget(self, key: Key, reference: str) -> None:
-        self._hot.remove(reference)
-        routes = self._routes.get(key, {})
-        routes.pop(reference, None)
-        if not routes:
-            self._routes.pop(key, None)
-        self._changed(reference, None)
+    def _note(self, route: Route) -> None:
+        if self._routes.setdefault(route.key, route).reference != route.reference:
+            self._others.setdefault(route.key, {})[route.reference] = route
+
+    def _take(self, key: Key) -> list[Route]:
+        """Every route that is noted for ``key``, which is not any more."""
+        return [self._routes.pop(key), *self._others.pop(key, {}).values()]
+
+    def _remove(self, route: Route) -> None:
+        self._hot.remove(route.reference)
+        self._changed(route.reference, None)
 
 
 def place_of(route: Route) -> Place:

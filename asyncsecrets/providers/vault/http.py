@@ -108,6 +108,7 @@ class Transport:
         self._settings = settings
         self._origins = Origins(settings)
         self._nodes = Nodes(self._origins.nodes, clock)
+        self._direct = _Way(self._nodes.first)
         self._secure = self._origins.any_secure
         self._tls = TlsFiles(settings)
         self._options: _Options = {
@@ -148,7 +149,7 @@ class Transport:
         Raises the translation of every transport failure; UnavailableError for a timeout.
         """
         if way is None:
-            way = _Way(node or self._nodes.choose(), steered=node is not None)
+            way = self._way(node)
         outcome = await self._exchange(call, sender, way)
         if call.writes and _did_nothing(outcome):
             is_settled()
@@ -159,6 +160,12 @@ class Transport:
             self._nodes.served(way.node, in_use=not way.steered)
             return answer
         return await self._refused(call, sender, way, answer, location)
+
+    def _way(self, node: str | None) -> _Way:
+        if node is not None:
+            return _Way(node, steered=True)
+        chosen = self._nodes.choose()
+        return self._direct if chosen is self._direct.node else _Way(chosen)  # nearly always; there are many reads
 
     async def _exchange(self, call: Call, sender: Sender, way: _Way) -> tuple[Answer, str] | _Failure:
         session = self._session

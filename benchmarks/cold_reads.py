@@ -44,11 +44,13 @@ async def _server() -> AsyncIterator[tuple[str, str]]:
 
 async def measure() -> dict[str, list[tuple[float, float]]]:
     """Return (seconds, CPU seconds) per read, by row and round."""
-    names = [f"benchmark/name-{number}" for number in range(READS)]
     async with _server() as (url, token), contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(_client(url, token))
         if "VAULT_ADDR" in os.environ:
-            await asyncio.gather(*(client.put(name, "canary-value") for name in names))
+            for number in range(ROUNDS + 1):
+                await asyncio.gather(*(client.put(name, "canary-value") for name in _names(number)))
+                for name in _names(number):
+                    client.invalidate(name)
         provider = VaultProvider.from_settings({"kv_version": "2"}, {"VAULT_ADDR": url, "VAULT_TOKEN": token})
         await provider.open()
         stack.push_async_callback(provider.aclose)
@@ -63,13 +65,19 @@ async def measure() -> dict[str, list[tuple[float, float]]]:
         }
         results: dict[str, list[tuple[float, float]]] = {row: [] for row in rows}
         for number in range(ROUNDS + 1):
+            names = _names(number)
             for row, read in rows.items():
-                for name in names:
-                    client.invalidate(name)
                 taken = await _run(read, names[: READS // 5] if row == "hvac" else names)
                 if number:  # the first round opens the connections
                     results[row].append(taken)
+            for name in names:  # the next round has its own
+                client.invalidate(name)
     return results
+
+
+def _names(number: int) -> list[str]:
+    """Those of one round."""
+    return [f"benchmark/{number}-{place}" for place in range(READS)]
 
 
 def _client(url: str, token: str) -> SecretsClient:

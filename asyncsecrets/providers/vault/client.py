@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Final
 
 from asyncsecrets.errors import ProviderError, UnavailableError
@@ -66,10 +66,11 @@ class VaultClient:
         self.tokens.helped(answer.status != 403 or not blames_token(answer))
         return answer
 
-    async def _send(self, call: Call, token: Token) -> Answer:
-        if self._leader is None:
-            return await self.transport.send(call, token)
-        return await self.transport.send(call, token, node=await self._leader.node())
+    def _send(self, call: Call, token: Token) -> Awaitable[Answer]:
+        return self.transport.send(call, token) if self._leader is None else self._to(self._leader, call, token)
+
+    async def _to(self, leader: Leader, call: Call, token: Token) -> Answer:
+        return await self.transport.send(call, token, node=await leader.node())
 
 
 def _accepts_token(answer: Answer) -> bool:

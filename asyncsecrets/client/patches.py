@@ -25,7 +25,7 @@ class Patch:
         self._changes = changes
         self._patcher = patcher
 
-    async def make(self, provider: Provider, *, again: bool) -> str:  # noqa: ARG002  # the guard makes it once
+    async def make(self, provider: Provider) -> str:
         """One attempt."""
         patcher: Patcher = self._patcher(provider)
         return await patcher.patch(self.name, json.loads(self._changes.reveal()), cas=self.cas)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from enum import Enum
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from asyncsecrets.cache.flight import fresh
@@ -42,7 +41,7 @@ class Swap(Protocol[T_co]):
     token: str
     cas: str
 
-    def make(self, provider: Provider, *, again: bool) -> Awaitable[T_co]:
+    def make(self, provider: Provider) -> Awaitable[T_co]:
         """One attempt."""
 
     def may_be(self, source: Source, secret: Secret) -> Awaitable[bool]:
@@ -77,7 +76,7 @@ async def swapped(source: Source, write: Swap[T], *, interrupted: bool = False) 
         if number > 1:
             await source.retry.pause(number - 1)
         try:
-            return await source.call(write.name, partial(write.make, again=number > 0 or interrupted), decide=True)
+            return await source.call(write.name, write.make, decide=True)
         except ProviderError as error:
             if number == 0 and not interrupted and not is_undecided(error):
                 raise

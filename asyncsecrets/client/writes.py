@@ -83,8 +83,8 @@ class Put:
         """Remember what it replaces, where that is known."""
         self.expected = self.expected or _version(source.peek(self.name)) or source.known.current(self.name)
 
-    async def make(self, provider: Provider, *, again: bool) -> Secret:
-        """One attempt."""
+    async def make(self, provider: Provider, *, again: bool = False) -> Secret:
+        """One attempt; ``again``: of a write without ``cas``, after one that may have been applied."""
         writer = _writer(provider)
         if self.is_guarded:
             return await writer.put(self.name, _payload(self._value), cas=self.cas, token=self.token)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from asyncsecrets.client import SecretsClient
+from asyncsecrets.client.writes import Put, put
 from asyncsecrets.errors import AccessDeniedError, ConflictError, UnavailableError, WriteOutcomeUnknownError
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.secret import Payload, Secret
@@ -39,6 +40,7 @@ class Contested(Able):
         self.tries = list(script)
         self.tokens: list[str] = []
         self.late: set[asyncio.Task[Any]] = set()
+        self.tried_at: list[float] = []
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
         self.tokens.append(token)
@@ -50,6 +52,7 @@ class Contested(Able):
         return str(await self._try(name, lambda: make(name, changes, cas=cas)))
 
     async def _try(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+        self.tried_at.append(asyncio.get_running_loop().time())
         tried = self.tries.pop(0) if self.tries else "ok"
         if tried == "ok":
             return await make()
@@ -183,6 +186,64 @@ async def test_what_this_client_knew_to_be_lost(way: str) -> None:
         manager.tries = ["-", "-", "-"]
         with pytest.raises(ConflictError):
             await WAYS[way](client)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_is_made_again_at_once_and_then_after_a_pause(way: str) -> None:
+    """Most often it was a connection that had been idle for too long."""
+    manager = Contested("-", "-")
+
+    async def main(clock: VirtualClock) -> None:
+        async with virtual_client(clock, manager) as client:
+            await WAYS[way](client)
+
+    in_virtual_time(main)
+    first, second, third = manager.tried_at
+    assert (second - first, third - second) == (0, pytest.approx(0.05))
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_it_is_made_again_also_where_nothing_else_is(way: str) -> None:
+    """``attempts=1`` is for what would be asked twice; this asks what became of the first."""
+    async with client_of(Contested("-"), retry=RetryPolicy(attempts=1)) as client:
+        assert (await WAYS[way](client)).version == "2"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_not_applied_leaves_a_value_that_is_asked_for_anew(way: str) -> None:
+    """Somebody else may have written since, whose version nobody here has read."""
+    manager = Contested("-", "-", "-")
+
+    async def main(clock: VirtualClock) -> None:
+        async with virtual_client(clock, manager) as client:
+            await client.get("NAME")
+            with pytest.raises(UnavailableError, match="was not applied"):
+                await WAYS[way](client)
+            await asyncio.sleep(1)
+            asked = manager.calls.count(("get", "NAME"))
+            assert asked == 4  # by the reader, to see what became of it, after the last could have arrived, and anew
+
+    in_virtual_time(main)
+
+
+async def test_what_was_begun_elsewhere_has_not_lost_to_what_is_known_since() -> None:
+    """On an event loop that is gone it may have been applied, and that is what was read."""
+    manager = Contested()
+    async with client_of(manager) as client:
+        source, write = client._sources["default"], Put("NAME", Secret(OURS, name="NAME"), "1")
+        manager.set("NAME", OURS)
+        await client.get("NAME")
+        with pytest.raises(WriteOutcomeUnknownError):
+            await put(source, write, interrupted=True)
+
+
+async def test_of_a_secret_that_may_have_been_there_before() -> None:
+    """Cas "0" says nothing of the version that it would become: the first one may be of long ago."""
+    manager = Contested("tt")
+    manager.remove("NAME")
+    async with client_of(manager) as client:
+        with pytest.raises(WriteOutcomeUnknownError):
+            await client.put("NAME", OURS, cas="0")
 
 
 class Pruning(Contested):

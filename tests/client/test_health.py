@@ -17,6 +17,7 @@ from tests.client.able import Able
 from tests.client.support import (
     ONCE,
     Failure,
+    client_of,
     client_with,
     denied,
     down,
@@ -306,3 +307,20 @@ def test_a_source_that_everybody_gives_up_on_has_not_answered(ask: str, limit: f
         assert client.health() == WELL  # slow, for whoever has no time
 
     told(story, Able(NAME="canary-1"))
+
+
+def test_that_a_secret_is_absent_is_an_answer_also_where_the_environment_stands_in() -> None:
+    """The manager was asked, and is well."""
+
+    async def main(clock: VirtualClock) -> None:
+        manager = Able()
+        with listening():
+            async with client_of(manager, {"NAME": "canary-e"}, retry=ONCE, **virtual_options(clock)) as client:
+                manager.failure = down
+                await fails(client, "NAME")
+                assert client.health().state == "down"
+                manager.failure = None
+                assert (await client.get("NAME")).source == "environment"
+                assert client.health() == WELL
+
+    in_virtual_time(main)

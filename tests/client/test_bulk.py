@@ -51,8 +51,8 @@ def test_every_one_that_failed_or_was_late() -> None:
         assert isinstance(late, DeadlineExceededError)
         assert (late.provider, late.name) == ("system of slow-60", "slow-60")
         assert late.message == (
-            "'slow-60' at system of slow-60 was not read in the 12.5 s that 3 names may take; is it reachable, and is it "
-            "slow?"
+            "'slow-60' at system of slow-60 was not read in the 12.5 s that 3 names may take; is it reachable, and is "
+            "it slow?"
         )
 
     in_virtual_time(main)

@@ -244,10 +244,13 @@ def test_what_the_environment_has_after_all_is_not_missing() -> None:
                 await client.warm_up(["a"])
             assert client.health() == Health("down", (), ("a",), ("default",))
             environ["a"] = "canary-e"
+            await settled()
             await client.get("a")
             assert client.health() == WELL
+            await settled()
+            assert log.levels() == ["ERROR", "INFO"]
 
-    with listening():
+    with listening() as log:
         in_virtual_time(main)
 
 

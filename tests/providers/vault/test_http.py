@@ -495,11 +495,11 @@ async def test_queue_for_a_connection(provider_at):
     async def busy(writer):
         at_once[0] += 1
         most[0] = max(most[0], at_once[0])
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.15)
         at_once[0] -= 1
         return answer(body=secret())
 
-    settings = {"max_connections": 2, "attempt_timeout": 0.2}
+    settings = {"max_connections": 2, "attempt_timeout": 0.6}
     async with RawServer(lambda request: busy) as server, provider_at(server.url, **settings) as provider:
         await asyncio.gather(*(provider.get(f"name{number}") for number in range(12)))
     assert most == [2]

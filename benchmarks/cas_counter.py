@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from asyncsecrets import SecretsClient
 from asyncsecrets.errors import ConflictError, ProviderError, WriteOutcomeUnknownError
 from asyncsecrets.providers.vault import VaultProvider, VaultSettings
+from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.testing.vault_server import VaultServer
 from benchmarks.relay import Relay
 
@@ -30,7 +31,7 @@ NAME = "counter"
 
 @dataclass(frozen=True)
 class Scale:
-    """How much, and over how bad a network: see ``Relay``."""
+    """How much, with which patience, and over how bad a network: see ``Relay``."""
 
     writers: int = 8
     clients: int = 8
@@ -39,6 +40,7 @@ class Scale:
     late: float = 0.02
     delay: float = 0.005
     seed: int | None = None
+    retry: RetryPolicy = RetryPolicy()  # noqa: RUF009  # frozen
 
 
 @dataclass
@@ -68,10 +70,10 @@ async def run(scale: Scale | None = None) -> Report:
     async with VaultServer() as server:
         dice = random.Random(scale.seed)
         relay = Relay(server.url, resets=scale.resets, late=scale.late, delay=scale.delay, dice=dice)
-        async with relay, _client(server.url, server.root_token) as direct:
+        async with relay, _client(server.url, server.root_token, scale) as direct:
             await direct.put(NAME, "0")
             async with AsyncExitStack() as stack:
-                clients = [await stack.enter_async_context(_client(relay.url, server.root_token))
+                clients = [await stack.enter_async_context(_client(relay.url, server.root_token, scale))
                            for _ in range(scale.clients)]  # fmt: skip
                 await asyncio.gather(
                     *(_count(clients[number % scale.clients], scale, report) for number in range(scale.writers))
@@ -83,8 +85,9 @@ async def run(scale: Scale | None = None) -> Report:
     return report
 
 
-def _client(url: str, token: str) -> SecretsClient:
-    return SecretsClient.from_provider(VaultProvider(VaultSettings(addr=url, token=token)), environ={})
+def _client(url: str, token: str, scale: Scale) -> SecretsClient:
+    provider = VaultProvider(VaultSettings(addr=url, token=token))
+    return SecretsClient.from_provider(provider, environ={}, retry=scale.retry)
 
 
 async def _count(client: SecretsClient, scale: Scale, report: Report) -> None:

@@ -11,7 +11,7 @@ from asyncsecrets.client.rotations import Rotations, is_other, label
 from asyncsecrets.client.views import Name, Place
 from asyncsecrets.secret import Secret
 from asyncsecrets.testing.virtual_time import VirtualClock
-from tests.client.support import in_virtual_time
+from tests.client.support import Manager, client_of, in_virtual_time, settled
 from tests.operators import listening
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -118,3 +118,18 @@ def test_from_where_to_where(value: Secret, previous: Secret, step: str) -> None
 )
 def test_what_a_name_is_called(name: Name, called: str) -> None:
     assert label(name) == called
+
+
+async def test_what_was_seen_last_is_told_when_the_client_is_closed() -> None:
+    """Though it is less than five seconds after the line before."""
+    manager = Manager({"A": "canary-1", "B": "canary-1"})
+    with listening() as log:
+        async with client_of(manager) as client:
+            for name in ("A", "B"):
+                await client.get(name)
+                manager.set(name, "canary-2")
+                await client.refresh(name)
+                await settled()
+            assert len(log.take("asyncsecrets.rotation")) == 1
+        ((level, text),) = log.take("asyncsecrets.rotation")
+        assert (level, text.endswith(": a secret was rotated: B (version 1 -> 2)")) == ("INFO", True)

@@ -7,6 +7,7 @@ import base64
 import contextlib
 from typing import ClassVar
 
+import aiohttp
 import pytest
 
 from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings
@@ -21,7 +22,7 @@ def settings(proxy, environ=None, **more):
         secret_access_key="canary-secret-access-key",
         region="eu-central-1",
         endpoint=proxy.url,
-        attempt_timeout=2.0,
+        attempt_timeout=15.0,  # a busy machine needs its time
         max_connections=4,  # the proxy asks moto for one thing at a time: whoever waits there has less time
         **more,
     )
@@ -49,10 +50,14 @@ class AwsHarness(ProviderHarness):
     @contextlib.asynccontextmanager
     async def fault(self, kind):
         self.proxy.fault = kind
-        try:
-            yield
-        finally:
-            self.proxy.fault = None
+        with pytest.MonkeyPatch.context() as patch:
+            if kind in {"timeout", "slow_body"}:  # what never ends need not be waited for as long as the others
+                session = self.provider._connection._transport._session
+                patch.setattr(session, "_timeout", aiohttp.ClientTimeout(total=0.4))
+            try:
+                yield
+            finally:
+                self.proxy.fault = None
 
 
 class SecretsManagerHarness(AwsHarness):

@@ -105,6 +105,8 @@ class Condition:
         """Names that cannot be served as long as the source does not answer anybody."""
         self.own: dict[Name, Failing] = {}
         """Names that cannot be served although the source answers others."""
+        self.regained: list[Name] = []
+        """What is required, and can be asked for again since the source answers: whoever takes it up empties this."""
         self._ended: dict[Name, Failing] = {}  # names that were served once, and of which nothing worse is known
         self.call: Cause | None = None
         """Why the last call failed, if it did."""
@@ -165,6 +167,7 @@ class Condition:
         if self.cut_off:
             for key, failing in self.cut_off.items():
                 _remember(self.own if key in self._required else self._ended, key, failing)
+            self.regained += [key for key in self.cut_off if key in self._required]
             self.cut_off = {}
         if self.own and now >= self._look_through_at:
             self._look_through_at = now + 60.0

@@ -47,7 +47,8 @@ _REMEDIES: Final[dict[Kind, str]] = {
 class Reporter(Observer[Key, Secret]):
     """What the cache of the source ``name`` tells its ``Listener``, which ``views`` hear too, and its ``Observer``.
 
-    ``held`` says how many values the source has; ``clock`` is the cache's; ``wall`` is Unix time.
+    ``held`` says how many values the source has; ``fetch`` begins to fetch one; ``clock`` is the cache's; ``wall`` is
+    Unix time.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Reporter(Observer[Key, Secret]):
         views: Listener[Key, Secret],
         *,
         held: Callable[[], int],
+        fetch: Callable[[Key], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
@@ -64,6 +66,7 @@ class Reporter(Observer[Key, Secret]):
         self._head = f"source {name!r} ({one_line(system)})"
         self._views = views
         self._held = held
+        self._fetch = fetch
         self._clock = clock
         self._wall = wall
         self._rotations = Rotations(self._head)
@@ -194,6 +197,9 @@ class Reporter(Observer[Key, Secret]):
 
     def _look(self) -> None:
         condition = self.condition
+        regained, condition.regained = condition.regained, []
+        for key in dict.fromkeys(name.key if isinstance(name, Place) else name for name in regained):
+            self._fetch(key)
         state, trouble, cause = condition.state, condition.trouble, condition.cause
         if trouble is None or cause is None:
             self._is_well()

@@ -26,7 +26,7 @@ from asyncsecrets.client.views import Changed, Key, Place, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
 from asyncsecrets.errors import SecretNotFoundError, UnavailableError
-from asyncsecrets.loops import ending
+from asyncsecrets.loops import ending, retrieve
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.retry import Retry
@@ -94,6 +94,7 @@ class Source:
             config.system,
             self.views,
             held=lambda: len(self.cache),
+            fetch=self._begin_to_fetch,
             clock=cache_options.get("clock", boot_time),
             wall=wall,
         )
@@ -171,6 +172,11 @@ class Source:
         else:
             return self.seen(secret, route)
         return self.views.absent(absent, route)
+
+    def _begin_to_fetch(self, key: Key) -> None:
+        """Have ``key`` in the cache soon, if it can be had, though nobody waits for it."""
+        if self._keeps and self.home.here and not self._connection.closed:
+            self.cache.join(key).add_done_callback(retrieve)
 
     def seen(self, secret: Secret, route: Route) -> Secret:
         """Return the view of what a flight brought. One of the many who waited may have made it already."""

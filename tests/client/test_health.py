@@ -124,13 +124,42 @@ def test_what_is_missing_stays_so_through_a_change_that_brings_nothing() -> None
         manager.failure = down
         client.invalidate("NAME")
         await fails(client, "NAME")
-        manager.failure = None
         await client.delete("NAME", versions=["1"])
+        await settled()
         assert client.health() == Health("down", (), ("NAME",), ("default",))
         await client.put("NAME", '{"a": "canary-3"}')
         assert client.health() == WELL
 
-    told(story, Able(NAME='{"a": "canary-1"}'))
+    told(story, Unreadable(NAME='{"a": "canary-1"}'))
+
+
+class Unreadable(Able):
+    """A manager that does all but read."""
+
+    async def _before(self, operation: str, name: str) -> None:
+        if operation == "get":
+            await super()._before(operation, name)
+
+
+def test_what_is_required_is_fetched_once_the_source_answers_again() -> None:
+    """By itself: nobody may ask for it as long as this program is not ready."""
+
+    async def story(client: SecretsClient, manager: Able) -> None:
+        await client.warm_up(["NAME", "OTHER"])
+        manager.failure = down
+        client.invalidate("NAME")
+        await fails(client, "NAME")
+        assert client.health() == Health("down", (), ("NAME",), ("default",))
+        manager.failure = None
+        await client.refresh("OTHER")
+        await settled()
+        assert client.health() == WELL
+        assert client.peek("NAME") is None  # nobody has asked for its view
+        manager.calls.clear()
+        await client.get("NAME")
+        assert manager.calls == []
+
+    told(story, Able(NAME="canary-1", OTHER="canary-2"))
 
 
 @pytest.mark.parametrize("failure", [down, denied])

@@ -382,7 +382,7 @@ def test_a_required_name_that_has_ended_is_missing_until_it_is_answered_itself(
 
 
 def test_after_an_outage_each_required_name_is_missing_until_it_is_answered() -> None:
-    """What is not required can be asked for again, and counts as missing no longer."""
+    """What is not required can be asked for again, and counts as missing no longer; what is, is asked for by itself."""
 
     async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
         await client.warm_up(["K0", "K1"])
@@ -390,11 +390,14 @@ def test_after_an_outage_each_required_name_is_missing_until_it_is_answered() ->
         manager.failure = down
         await asyncio.sleep(2 * INTERVAL + STALE)
         assert set(client.health().missing) == {"K0", "K1", "K2", "K3"}
-        manager.failure = None
+        manager.of = ("K1",)
+        manager.calls.clear()
         await client.get("K2")
         assert set(client.health().missing) == {"K0", "K1"}
-        await client.get("K0")
+        await asyncio.sleep(0.01)
         assert client.health() == Health("down", (), ("K1",), ("default",))
+        assert manager.calls == [("get", "K1")]  # which fails
+        manager.failure = None
         await client.get("K1")
         await settled()
         assert (log.levels()[-2:], client.health()) == (["ERROR", "INFO"], WELL)

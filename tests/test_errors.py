@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asyncsecrets import errors
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.errors import (
     AccessDeniedError,
     AsyncSecretsError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.cache.policy import CachePolicy
 
 __all__ = ["AbsentKeys"]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from typing import Generic, TypeVar
 
+from asyncsecrets.boundary import fresh
 from asyncsecrets.errands import Errand, current, wait_for, whose
 
-__all__ = ["Flight", "fresh"]
+__all__ = ["Flight"]
 
 K = TypeVar("K")
 V = TypeVar("V")
-E = TypeVar("E", bound=BaseException)
 
 
 class Flight(Errand, Generic[K, V]):
@@ -54,34 +53,3 @@ class Flight(Errand, Generic[K, V]):
             waiter.set_exception(fresh(error))
         self.waiters.clear()
         return bool(waiting)
-
-
-def fresh(error: E) -> E:
-    """Return a copy of ``error`` without traceback, context or cause.
-
-    One instance shared by many waiters grows a traceback with each of them, and keeps their frames, with whatever
-    secrets are in these, alive. An exception that cannot be copied at all is passed on as it is.
-    """
-    duplicate = _copy(error)
-    duplicate.__traceback__ = duplicate.__context__ = duplicate.__cause__ = None
-    return duplicate
-
-
-def _copy(error: E) -> E:
-    try:
-        duplicate = copy.copy(error)
-        if type(duplicate) is not type(error):
-            return error
-    except Exception:  # noqa: BLE001  # a foreign exception may fail to copy in any way it likes
-        return _rebuilt(error)
-    return duplicate
-
-
-def _rebuilt(error: E) -> E:
-    # Most exceptions that cannot be copied only have a constructor that asks for more than it hands on.
-    try:
-        duplicate = type(error).__new__(type(error), *error.args)
-        duplicate.__dict__.update(error.__dict__)
-    except Exception:  # noqa: BLE001  # as above
-        return error
-    return duplicate

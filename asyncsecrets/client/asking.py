@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.client.known import Doubt, Known
 from asyncsecrets.client.views import Key
 from asyncsecrets.errors import SecretNotFoundError, UnavailableError

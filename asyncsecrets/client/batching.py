@@ -8,7 +8,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.client.operations import cut_short
 from asyncsecrets.errors import ProviderError
 from asyncsecrets.loops import is_asked_to_end, spawn

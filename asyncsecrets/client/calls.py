@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Generic, TypeVar
 
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.client.connection import Connection
 from asyncsecrets.client.gate import DEFAULT_ROOM, Gate
 from asyncsecrets.client.home import Home

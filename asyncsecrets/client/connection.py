@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.client.operations import cut_short
 from asyncsecrets.errands import Errand, set_out, wait_for, whose
 from asyncsecrets.errors import AsyncSecretsError, ClosedError

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.client.operations import cut_short
 from asyncsecrets.errands import carrying
 from asyncsecrets.errors import ClosedError, DeadlineExceededError, WriteOutcomeUnknownError

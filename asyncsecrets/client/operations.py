@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.client.gate import Gate
 from asyncsecrets.errands import Errand, come_back, set_out, wait_for, whose
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, UnavailableError, WriteOutcomeUnknownError

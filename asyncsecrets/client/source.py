@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
+from asyncsecrets.boundary import fresh
 from asyncsecrets.cache import CachePolicy, SingleFlightCache, boot_time
-from asyncsecrets.cache.flight import fresh
 from asyncsecrets.client.asking import Asking
 from asyncsecrets.client.batching import Batcher
 from asyncsecrets.client.calls import Calls, Reading

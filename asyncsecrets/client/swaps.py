@@ -13,7 +13,7 @@ from collections.abc import Awaitable
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.client.outcomes import is_undecided, left_open, undecided
 from asyncsecrets.client.source import Source
 from asyncsecrets.errors import (

@@ -18,7 +18,7 @@ import secrets
 from functools import partial
 from typing import TypeVar, cast
 
-from asyncsecrets.cache.flight import fresh
+from asyncsecrets.boundary import fresh
 from asyncsecrets.client.operations import Work
 from asyncsecrets.client.outcomes import is_undecided, left_open, undecided
 from asyncsecrets.client.source import Source

@@ -7,7 +7,8 @@ from typing import Self
 
 import pytest
 
-from asyncsecrets.cache.flight import Flight, fresh
+from asyncsecrets.boundary import fresh
+from asyncsecrets.cache.flight import Flight
 from asyncsecrets.errors import RateLimitedError, SecretNotFoundError
 
 

@@ -1,0 +1,115 @@
+"""The boundary: what a public function raises begins there, and brings no frame of ours along.
+
+Error reporters capture the local variables of every frame of a traceback, and of its causes and contexts: Sentry,
+structlog, ``rich.traceback``, ``traceback.TracebackException(capture_locals=True)``. Frames of ours hold tokens,
+values, headers and environments. So a public function raises what went wrong below it *afresh*: the same class,
+message and attributes, without a traceback, cause or context; and where it is raised nothing is left in a local
+variable.
+
+This module imports nothing of ours but the errors, and nothing that costs: ``get_secret`` stands on it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
+
+from asyncsecrets.errors import ResolveError
+
+__all__ = ["afresh", "bared", "fresh"]
+
+E = TypeVar("E", bound=BaseException)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_COROUTINE: Final = 0x80  # inspect.CO_COROUTINE; importing inspect costs more than all of this package
+
+
+def afresh(function: F) -> F:
+    """Have ``function``, also a coroutine function or method, raise afresh whatever it raises.
+
+    Its signature, docstring and kind stay. Its frames, and its arguments, are in no traceback that a caller sees. What
+    it raises but returns only to be awaited, as a plain function that returns a coroutine, is not seen here: decorate
+    the coroutine function. It costs a call (and of a coroutine function a coroutine), so it is not for a hit.
+    """
+    code = getattr(function, "__code__", None)
+    guard = _guarded_coroutine if code is not None and code.co_flags & _COROUTINE else _guarded
+    return cast("F", wraps(function)(guard(function)))
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except BaseException as error:  # noqa: BLE001  # also of a cancellation: what a time limit raises has it as cause
+            failure = bared(error)
+            del args, options
+        try:
+            raise failure
+        finally:
+            del failure  # it would hold itself, by its traceback and this frame
+
+    return guarded
+
+
+def _guarded_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
+    async def guarded(*args: Any, **options: Any) -> Any:
+        try:
+            return await function(*args, **options)
+        except BaseException as error:  # noqa: BLE001  # as above
+            failure = bared(error)
+            del args, options
+        try:
+            raise failure
+        finally:
+            del failure
+
+    return guarded
+
+
+def bared(error: BaseException) -> BaseException:
+    """What is raised instead of ``error``: it, fresh, or where others know the instance (a cancellation, an interrupt),
+    the instance, bared of frames."""
+    if isinstance(error, Exception):
+        return fresh(error)
+    link: BaseException | None = error
+    while link is not None:  # anyio looks along the contexts of a cancellation for its own
+        link.__traceback__ = link.__cause__ = None
+        if type(link.__context__) is not type(error):
+            link.__context__ = None
+        link = link.__context__
+    return error
+
+
+def fresh(error: E) -> E:
+    """Return a copy of ``error`` without traceback, context or cause; so are those that it tells of.
+
+    One instance shared by many waiters grows a traceback with each of them, and keeps their frames, with whatever
+    secrets are in these, alive. An exception that cannot be copied at all is passed on as it is.
+    """
+    duplicate = _copy(error)
+    duplicate.__traceback__ = duplicate.__context__ = duplicate.__cause__ = None
+    if isinstance(duplicate, ResolveError):
+        duplicate.failures = {name: fresh(failure) for name, failure in duplicate.failures.items()}
+    return duplicate
+
+
+def _copy(error: E) -> E:
+    try:
+        duplicate = copy.copy(error)
+        if type(duplicate) is not type(error):
+            return error
+    except Exception:  # noqa: BLE001  # a foreign exception may fail to copy in any way it likes
+        return _rebuilt(error)
+    return duplicate
+
+
+def _rebuilt(error: E) -> E:
+    # Most exceptions that cannot be copied only have a constructor that asks for more than it hands on.
+    try:
+        duplicate = type(error).__new__(type(error), *error.args)
+        duplicate.__dict__.update(error.__dict__)
+    except Exception:  # noqa: BLE001  # as above
+        return error
+    return duplicate

@@ -17,7 +17,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar
 
 from asyncsecrets.errands import carrying
 from asyncsecrets.errors import UnsupportedOperationError
@@ -58,9 +58,39 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Do what would block the loop in a thread. Raises as ``running_loop`` does."""
+    """Do what would block the loop in a thread. Raises as ``running_loop`` does, and what ``work`` raises.
+
+    Neither ``work`` nor what comes of it shows in the executor's futures: whoever prints those prints their results.
+    """
     running_loop()
-    return await asyncio.to_thread(work)
+    job = _Job(work)
+    await asyncio.to_thread(job)
+    return job.outcome()
+
+
+class _Job(Generic[T]):
+    """A call whose outcome stays in here: the call itself returns nothing, and never raises."""
+
+    __slots__ = ("_error", "_result", "_work")
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._error: BaseException | None = None
+
+    def __call__(self) -> None:
+        try:
+            self._result = self._work()
+        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+            self._error = error
+
+    def outcome(self) -> T:
+        error, self._error = self._error, None
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del error  # it would hold itself, by its traceback and this frame
 
 
 def spawn(

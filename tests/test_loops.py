@@ -22,6 +22,7 @@ import uvloop
 
 from asyncsecrets import SecretsClient, SingleFlightCache, get_secret, get_secret_bool
 from asyncsecrets.errors import UnsupportedOperationError
+from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.aws import AwsSecretsManagerProvider
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.providers.local import LocalProvider
@@ -235,3 +236,50 @@ def test_beside_gevent(patched: str) -> None:
     command = [sys.executable, "-W", "ignore", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines()[-1:] == ["served"], done.stderr
+
+
+# -- what is printed of tasks and futures
+
+
+class Work:
+    """Something that a thread does. Its repr is what a partial, or a dataclass, shows of its arguments."""
+
+    def __init__(self, outcome: object) -> None:
+        self._outcome = outcome
+
+    def __call__(self) -> object:
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
+
+    def __repr__(self) -> str:
+        return f"Work({self._outcome!r})"
+
+
+def executed(shown: list[str]) -> Callable[..., asyncio.Future[Any]]:
+    """``run_in_executor`` of the running loop, which notes what is printed of it before and after."""
+    real = asyncio.get_running_loop().run_in_executor
+
+    def run(pool: Any, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        future = real(pool, function, *args)
+        shown.append(f"{function!r} {args!r} {future!r}")
+        future.add_done_callback(lambda done: shown.append(repr(done)))
+        return future
+
+    return run
+
+
+@pytest.mark.parametrize("outcome", [{"TOKEN": "canary"}, b"canary", OSError("canary"), KeyError("canary")])
+async def test_nothing_of_a_threads_work_shows(monkeypatch: pytest.MonkeyPatch, outcome: object) -> None:
+    """Tools print all futures, with their results and exceptions: what a thread did, and of what, is not in them."""
+    shown: list[str] = []
+    monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", executed(shown))
+    if isinstance(outcome, Exception):
+        with pytest.raises(type(outcome)) as caught:
+            await in_thread(Work(outcome))
+        assert caught.value is outcome
+    else:
+        assert await in_thread(Work(outcome)) is outcome
+    assert len(shown) == 2
+    assert "finished" in shown[1]
+    assert "canary" not in "".join(shown)

@@ -84,6 +84,37 @@ async def test_profile_process(aws, provider_at, tmp_path):
     assert signed_by(aws) == ["AKIAPROCESS"]
 
 
+@pytest.mark.parametrize(
+    "expiration",
+    ['"9999-99-99T00:00:00Z"', f'"{"9" * 400}"', "9" * 400, "9" * 5000, "NaN", "1e999", "-5", "true", "[1]", '""',
+     '"soon"', '"2999-01-01T00:00:00"', '"2000-01-01T00:00:00Z"', '"0001-01-01T00:00:00+14:00"', '{"a": 1}'],
+)  # fmt: skip
+async def test_credentials_with_an_odd_end(aws, provider_at, tmp_path, expiration):
+    """An end that is no moment, or lies behind, or has no time zone, makes credentials of no use; nothing else ends."""
+    handled = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: handled.append(context))
+    keys = '"AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "canary", "SessionToken": "canary"'
+    (tmp_path / "answer.json").write_text(f'{{"Version": 1, {keys}, "Expiration": {expiration}}}')
+    (tmp_path / "config").write_text(f"[default]\ncredential_process=cat {tmp_path}/answer.json\n")
+    provider = await provider_at(**NO_KEYS, AWS_CONFIG_FILE=str(tmp_path / "config"))
+    with pytest.raises(AuthenticationError, match=r"makes no sense|have expired") as caught:
+        await provider.get("db")
+    assert "canary" not in str(caught.value)
+    assert handled == []
+
+
+@pytest.mark.parametrize("expiration", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00"])
+async def test_credentials_whose_end_is_far_away(aws, provider_at, tmp_path, expiration):
+    """They sign, and no clock is reckoned over its end."""
+    await aws.store("db", "canary")
+    answer = {"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "canary", "SessionToken": "canary"}
+    (tmp_path / "answer.json").write_text(json.dumps({**answer, "Expiration": expiration}))
+    (tmp_path / "config").write_text(f"[default]\ncredential_process=cat {tmp_path}/answer.json\n")
+    provider = await provider_at(**NO_KEYS, AWS_CONFIG_FILE=str(tmp_path / "config"))
+    await provider.get("db")
+    assert signed_by(aws) == ["AKIAPROCESS"]
+
+
 GIVEN = {"Version": 1, "AccessKeyId": "AKIAcanary", "SecretAccessKey": "canary"}
 FAULTY = {
     "expired": (json.dumps({**GIVEN, "Expiration": "2020-01-01T00:00:00Z"}), "have expired"),

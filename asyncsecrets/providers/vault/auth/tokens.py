@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from asyncsecrets.providers.vault.paths import SYSTEM, Paths
 __all__ = ["Lease", "Token", "TokenApi", "token_text"]
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,8192}")
+_LONGEST: Final = (
+    10 * 365 * 86_400.0
+)  # seconds; a longer lease counts as this: every clock and timer can reckon with it
 
 
 class Token(Sender):
@@ -72,9 +76,9 @@ class TokenApi:
         call = self._call("auth/token/lookup-self", "GET")
         data = (document_of((await self._sent(call, token)).body) or {}).get("data")
         ttl = data.get("ttl") if isinstance(data, dict) else None
-        if not isinstance(data, dict) or not isinstance(ttl, int | float):
+        if not isinstance(data, dict) or ttl is None:
             raise MalformedResponseError(f"{SYSTEM}: {call.path} answered without a TTL", provider=SYSTEM)
-        return Lease(token, _seconds(ttl), data.get("renewable") is True)
+        return Lease(token, _seconds(call, ttl), data.get("renewable") is True)
 
     async def knows(self, token: str) -> bool:
         """Whether the server knows this token, be it that its policy forbids the very question."""
@@ -121,10 +125,15 @@ def _lease(call: Call, answer: Answer) -> Lease:
         raise MalformedResponseError(f"{SYSTEM}: {call.path} answered without a token", provider=SYSTEM)
     return Lease(
         token_text(token, f"the answer of {call.path}"),
-        _seconds(auth.get("lease_duration")),
+        _seconds(call, auth.get("lease_duration")),
         auth.get("renewable") is True,
     )
 
 
-def _seconds(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and value > 0 else 0.0
+def _seconds(call: Call, value: Any) -> float:
+    """How long a token lives; 0 is for ever, as is what is not told. Raises MalformedResponseError for no lifetime."""
+    if value is None:
+        return 0.0
+    if type(value) not in {int, float} or not 0 <= value < math.inf:  # a bool is none, nor is NaN
+        raise MalformedResponseError(f"{SYSTEM}: {call.path} answered with a lifetime that is none", provider=SYSTEM)
+    return float(min(value, _LONGEST))

@@ -22,6 +22,7 @@ from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError, is
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
 from asyncsecrets.providers.sessions import forget_session, send_once
+from asyncsecrets.providers.tls import client_context
 from asyncsecrets.sending import is_out
 
 __all__ = ["Transport"]
@@ -52,9 +53,7 @@ class Transport:
     def prepare(self, endpoint: str, ca_bundle: str | None) -> None:
         """Read certificates and proxy settings for ``endpoint``. Blocks: for a thread."""
         if endpoint.startswith("https:"):
-            # Not create_default_context(): that one writes the session keys to where SSLKEYLOGFILE says.
-            self._ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            self._ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._ssl = client_context()
             self._ssl.load_verify_locations(cafile=get_cert_path(ca_bundle or True))
             # A proxy sees the host of an https request, and all of an http one: those go straight to where they belong.
             self._proxy = get_environ_proxies(endpoint).get("https")

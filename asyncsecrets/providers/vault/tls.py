@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.tls import client_context
 from asyncsecrets.providers.vault.settings import VaultSettings
 
 __all__ = ["TlsFiles"]
@@ -23,11 +24,9 @@ class TlsFiles:
         self._signature: Signature = ()
 
     def load(self) -> ssl.SSLContext:
-        """Build a context: certificates required, host name checked, TLS 1.2 at least. Raises ConfigError."""
+        """Build a context, as strict as all of ours. Raises ConfigError."""
         self._signature = self._look()
-        # Not create_default_context(): that one writes the session keys to the file SSLKEYLOGFILE names.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = client_context()
         self._trust(context)
         self._identify(context)
         return context

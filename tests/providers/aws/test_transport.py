@@ -56,6 +56,21 @@ async def test_tls(tls, tmp_path):
     await distrusting.aclose()
 
 
+async def test_a_common_name_is_no_name(moto, tmp_path):
+    """A certificate that has the name as its common name only, and no subjectAltName, is for another host."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(common_name="localhost").configure_cert(context)
+    async with AwsProxy(moto, tls=context) as proxy:
+        url = proxy.url.replace("127.0.0.1", "localhost")
+        provider = await opened({**ENVIRON, "AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": str(tmp_path / "ca.pem")})
+        with pytest.raises(InsecureTransportError):
+            await provider.get("db")
+        await provider.aclose()
+        assert proxy.count() == 0
+
+
 async def test_ca_bundle_that_is_not_there(tls):
     """A bundle that cannot be read is a ConfigError at the start."""
     proxy, _ = tls

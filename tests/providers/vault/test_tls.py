@@ -102,6 +102,22 @@ async def test_tls_failure_sends_nothing(provider_at, authority, trusted, fault)
     assert server.requests == []
 
 
+@pytest.mark.parametrize("named", ["by addr", "by tls_server_name"])
+async def test_a_common_name_is_no_name(provider_at, authority, trusted, named):
+    """A certificate that has the name as its common name only, and no subjectAltName, is for another host."""
+    name, settings = (
+        ("localhost", {}) if named == "by addr" else ("vault.canary.test", {"tls_server_name": "vault.canary.test"})
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(common_name=name).configure_cert(context)
+    async with RawServer(ssl=context) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        async with provider_at(url, ca_cert=str(trusted), **settings) as provider:
+            with pytest.raises(InsecureTransportError, match="another host name"):
+                await provider.get("name")
+    assert server.requests == []
+
+
 @pytest.mark.parametrize("reply", [b"\x15\x03\x01\x00\x02\x02\x46", b"HTTP/1.1 400 Bad Request\r\n\r\ncanary"])
 async def test_server_without_our_tls(provider_at, reply):
     """A server that has no TLS 1.2 (alert 70), or no TLS at all, is not asked in another way."""

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from asyncsecrets.boundary import fresh
-from asyncsecrets.client.known import Doubt, Known
+from asyncsecrets.client.floors import Doubt
+from asyncsecrets.client.known import Known
 from asyncsecrets.client.views import Key
 from asyncsecrets.errors import SecretNotFoundError, UnavailableError
 from asyncsecrets.providers.base import CurrentReader, Provider

@@ -16,9 +16,10 @@ from asyncsecrets.client.asking import Asking
 from asyncsecrets.client.batching import Batcher
 from asyncsecrets.client.calls import Calls, Reading
 from asyncsecrets.client.connection import CLOSE_WITHIN, Connection
+from asyncsecrets.client.floors import Doubt
 from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
-from asyncsecrets.client.known import Doubt, Known
+from asyncsecrets.client.known import Known
 from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.routing import Route
 from asyncsecrets.client.verdicts import checked, verdict_of

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from asyncsecrets.client import SecretsClient
-from asyncsecrets.client.known import Doubt, Known
+from asyncsecrets.client.floors import Doubt
+from asyncsecrets.client.known import Known
 from asyncsecrets.errors import SecretNotFoundError
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.secret import Secret
@@ -205,3 +206,72 @@ def test_what_was_made_just_before_it_was_removed() -> None:
     floors.removed("NAME", for_good=False)
     for seconds, doubt in [(1.0, None), (-0.5, Doubt.UNSURE), (-2.0, Doubt.BEHIND)]:
         assert floors.doubt("NAME", of("2", NOON + timedelta(seconds=seconds))) is doubt
+
+
+class TestHowMany:
+    """What is known of names that anybody may choose takes little memory, and none from what this client has done."""
+
+    @pytest.mark.parametrize(
+        ("note", "most"),
+        [
+            (lambda floors, name: floors.written(name, "1"), 65_536),
+            (lambda floors, name: floors.missed(name, gone("2")), 2_000),
+            (lambda floors, name: floors.seen(name, of("2")), 2_000),
+            (lambda floors, name: floors.dropped(name, of("2"), None), 2_000),
+            (lambda floors, name: floors.dropped(name, of("2"), gone(None)), 2_000),
+            (lambda floors, name: floors.removed(name, for_good=False), 2_000),
+            (lambda floors, name: floors.removed(name, for_good=True), 2_000),
+        ],
+    )
+    def test_few_and_they_pass(self, note: Callable[[Known, str], None], most: int) -> None:
+        now = 0.0
+        floors = known_of(clock=lambda: now)
+        for number in range(most + 100):
+            note(floors, f"N{number}")
+        assert len(floors) == most
+        now = 61.0
+        floors.written("NAME", "1")
+        floors.missed("GONE", gone("1"))
+        assert len(floors) == 2
+
+    @pytest.mark.parametrize(
+        "note",
+        [
+            lambda floors, name: floors.restored(name, None),
+            lambda floors, name: floors.versions_removed(name, ["1"]),
+            lambda floors, name: floors.missed(name, gone("2")) or floors.restored(name, None),
+            lambda floors, name: floors.seen(name, of("2")) or floors.removed(name, for_good=True),
+        ],
+    )
+    def test_what_was_done_here_to_what_was_known_is_own(self, note: Callable[[Known, str], None]) -> None:
+        floors = known_of()
+        for number in range(2_100):
+            note(floors, f"N{number}")
+        assert len(floors) == 2_100
+
+    def test_what_others_choose_takes_nothing_from_what_was_done_here(self) -> None:
+        floors = known_of()
+        floors.written("WRITTEN", "2")
+        floors.written("DELETED", "2")
+        floors.removed("DELETED", for_good=False)
+        for number in range(2_100):
+            floors.missed(f"N{number}", gone("1"))
+        for name in ("WRITTEN", "DELETED"):
+            assert floors.doubt(name, Secret("canary", name=name, version="1")) is Doubt.BEHIND
+
+    def test_a_name_is_known_once(self) -> None:
+        """Whatever is known of it now, there is one floor, which counts for the whole of its time."""
+        now = 0.0
+        floors = known_of(clock=lambda: now)
+        floors.missed("NAME", gone("1"))
+        floors.written("NAME", "2")
+        assert len(floors) == 1
+        now = 59.0
+        floors.missed("NAME", gone("3"))
+        assert len(floors) == 1
+        now = 90.0
+        assert floors.doubt("NAME", of("2")) is Doubt.BEHIND
+
+
+def gone(version: str | None) -> SecretNotFoundError:
+    return SecretNotFoundError("deleted", provider="memory", name="NAME", reason="deleted", version=version)

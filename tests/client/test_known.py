@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from asyncsecrets.client import SecretsClient, known
-from asyncsecrets.client.known import Doubt, Known, is_older
+from asyncsecrets.client import SecretsClient
+from asyncsecrets.client.floors import Doubt, is_older
+from asyncsecrets.client.known import Known
 from asyncsecrets.errors import ConflictError, SecretNotFoundError, UnavailableError
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.secret import Secret
@@ -573,17 +574,6 @@ class Heard:
 
 def known_of(spellings: Callable[[str], Any] = lambda name: (name,), clock: Callable[[], float] = lambda: 0.0) -> Known:
     return Known(60.0, Heard(), entry=lambda _: None, spellings=spellings, clock=clock)
-
-
-def test_floors_are_few_and_pass() -> None:
-    now = 0.0
-    floors = known_of(clock=lambda: now)
-    for number in range(known._MOST + 100):
-        floors.written(f"N{number}", "1")
-    assert len(floors) == known._MOST
-    now = 61.0
-    floors.written("NAME", "1")
-    assert len(floors) == 1
 
 
 def test_another_spelling_of_the_name() -> None:

@@ -14,7 +14,7 @@ from contextvars import Context
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Deadline", "Limit"]
+__all__ = ["Deadline", "Limit", "Once"]
 
 
 class Limit:
@@ -28,7 +28,7 @@ class Limit:
 
     due: float
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline | Once) -> None:
         self._deadline = deadline
         self.expired = False
         self.task: asyncio.Task[object] | None = None
@@ -40,6 +40,12 @@ class Limit:
         self._cancelling = task.cancelling()
         self._deadline.queue(self)
         return self
+
+    def expire(self) -> None:
+        """Its time has passed."""
+        if self.task is not None:
+            self.expired = True
+            self.task.cancel()
 
     def __exit__(
         self,
@@ -91,9 +97,49 @@ class Deadline(threading.local):
         self._timer = None
         queue, now = self._queue, loop.time()
         while queue and (queue[0].task is None or queue[0].due <= now):
-            limit = queue.popleft()
-            if limit.task is not None:
-                limit.expired = True
-                limit.task.cancel()
+            queue.popleft().expire()
         if queue:
             self._timer = loop.call_at(queue[0].due, self._fire, loop, context=Context())
+
+
+class Once:
+    """Limits one operation alone to ``seconds``, as ``Deadline`` does many.
+
+    When it has ended nothing is left of it, not even the timer, which a ``Deadline`` keeps until its time.
+    """
+
+    __slots__ = ("_timer", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def limit(self) -> Limit:
+        """Return the limit for the operation, which begins when it is entered."""
+        return _OnlyLimit(self)
+
+    def queue(self, limit: Limit) -> None:
+        """Watch over ``limit`` from now on."""
+        loop = asyncio.get_running_loop()
+        limit.due = loop.time() + self.seconds
+        self._timer = loop.call_at(limit.due, limit.expire, context=Context())
+
+    def end(self) -> None:
+        """The operation has ended."""
+        self._timer.cancel()
+
+
+class _OnlyLimit(Limit):
+    __slots__ = ("_once",)
+
+    def __init__(self, once: Once) -> None:
+        super().__init__(once)
+        self._once = once
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._once.end()
+        super().__exit__(kind, error, traceback)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from asyncsecrets.deadlines import Deadline, Limit
+from asyncsecrets.deadlines import Deadline, Limit, Once
 from asyncsecrets.errors import DeadlineExceededError, ProviderError, UnavailableError
 from asyncsecrets.sending import Sending
 
@@ -98,7 +98,7 @@ class Retry:
         """
         most = self.policy.attempts if attempts is None else attempts
         made: list[int] | None = None
-        deadline = self._paged if paged else self._deadline
+        deadline: Deadline | Once = self._paged if paged else self._deadline
         if due is not None:
             deadline = self._until(due, provider, name, deadline, paged)
         try:
@@ -118,15 +118,15 @@ class Retry:
                 raise
         raise self._exceeded(provider, name, deadline, paged, sending).after(1 if made is None else made[0])
 
-    def _until(self, due: float, provider: str, name: str | None, policy: Deadline, paged: bool) -> Deadline:
+    def _until(self, due: float, provider: str, name: str | None, policy: Deadline | Once, paged: bool) -> Once:
         """A deadline of one operation's own, instead of the policy's. Raises DeadlineExceededError if it has passed."""
         left = due - asyncio.get_running_loop().time()
         if left <= 0:
             raise self._exceeded(provider, name, policy, paged).after(0)
-        return Deadline(left)
+        return Once(left)
 
     def _exceeded(
-        self, provider: str, name: str | None, deadline: Deadline, paged: bool, sending: Sending | None = None
+        self, provider: str, name: str | None, deadline: Deadline | Once, paged: bool, sending: Sending | None = None
     ) -> DeadlineExceededError:
         what = f"reading or writing {name!r}" if name is not None else "the operation"
         advice = "; narrow it with a prefix" if paged else ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from asyncsecrets.deadlines import Deadline
+from asyncsecrets.deadlines import Deadline, Once
 
 
 async def limited(deadline: Deadline, seconds: float) -> str:
@@ -90,6 +91,33 @@ async def test_what_is_done_does_not_pile_up():
         with deadline.limit():
             pass
     assert len(deadline._queue) <= 2
+
+
+class TestOnce:
+    """A limit of one operation alone."""
+
+    async def test_the_rules_are_the_same(self):
+        """In time it is left alone; late it is ended, and the task goes on; a cancellation from outside stays one."""
+        assert await limited(Once(10), 0) == "done"
+        with pytest.raises(TimeoutError):
+            await limited(Once(0.01), 5)
+        assert asyncio.current_task().cancelling() == 0
+        task = asyncio.create_task(limited(Once(10), 5))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    @pytest.mark.parametrize("failure", [None, ValueError])
+    async def test_nothing_is_left_of_it(self, failure: type[Exception] | None):
+        """Whether it succeeds or fails: no timer that keeps the operation until its time."""
+        loop = asyncio.get_running_loop()
+        before = {timer for timer in loop._scheduled if not timer.cancelled()}
+        with contextlib.suppress(ValueError), Once(60).limit():
+            await asyncio.sleep(0)
+            if failure is not None:
+                raise failure
+        assert {timer for timer in loop._scheduled if not timer.cancelled()} == before
 
 
 def test_one_loop_after_another():

@@ -42,6 +42,7 @@ State = Literal["unknown", "fresh", "degraded", "down"]
 Kind = Literal["unreachable", "credentials", "denied", "configuration", "nonsense", "absent", "content"]
 
 _MOST: Final = 10_000  # names that are remembered of each sort; the oldest leave first
+_MOST_ENDED: Final = 1_000  # names that have left without a fault: whoever reads chooses them
 _SILENCE: Final = 2.0  # seconds that a source may take for its first answer: as long as connecting may
 _MISSED_FOR: Final = 3_600.0  # seconds after which nobody misses a name that nobody asks for
 
@@ -207,7 +208,7 @@ class Condition:
     def dropped(self, key: Name) -> None:
         """``key``'s value was taken out of the cache: whoever reads it next may miss it."""
         now = self._clock()
-        _remember(self._ended, key, self.stale.pop(key) if key in self.stale else Failing(now, now))
+        self._remember_ended(key, self.stale.pop(key) if key in self.stale else Failing(now, now))
         self._settle()
 
     def absent(self, key: Name, error: BaseException) -> None:
@@ -253,7 +254,7 @@ class Condition:
         """The life of ``key``'s value has ended."""
         now, failing = self._clock(), self.stale.pop(key, None)
         if failing is None:  # nobody has asked: perhaps there is nothing wrong with it
-            _remember(self._ended, key, Failing(now, now))
+            self._remember_ended(key, Failing(now, now))
         else:
             self.cause = failing.cause
             self._miss(key, failing)
@@ -275,6 +276,9 @@ class Condition:
         own = denied or self._answered_at > failing.confirmed
         _remember(self.own if own else self.cut_off, key, failing)
 
+    def _remember_ended(self, key: Name, failing: Failing) -> None:
+        _remember(self._ended, key, failing, _MOST_ENDED)
+
     def _settle(self) -> None:
         well = self.state in {"fresh", "unknown"}
         if well:
@@ -286,9 +290,9 @@ class Condition:
         self.at_ease = self.is_well and not self._ended
 
 
-def _remember(failings: dict[Name, Failing], key: Name, failing: Failing) -> None:
+def _remember(failings: dict[Name, Failing], key: Name, failing: Failing, most: int = _MOST) -> None:
     failings[key] = failing
-    if len(failings) > _MOST:
+    if len(failings) > most:
         del failings[next(iter(failings))]
 
 

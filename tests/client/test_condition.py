@@ -169,8 +169,8 @@ def test_what_is_remembered_is_bounded(condition: Condition) -> None:
         condition.require(Place(f"N{i}"))
     assert (len(condition._ended), "N9009" in condition._ended, "N9010" in condition._ended) == (1_000, False, True)
     for i in range(10_010):
-        condition.failed(f"N{i}", DOWN, 2_000.0)
-    assert (len(condition.stale), "N9" in condition.stale, "N10" in condition.stale) == (10_000, False, True)
+        condition.lacks(f"N{i}", DOWN)
+    assert (len(condition.own), "N9" in condition.own, "N10" in condition.own) == (10_000, False, True)
     assert condition.is_required(Place("N0"))
     assert not condition.is_required(Place("N10009"))
 

@@ -260,15 +260,18 @@ class Run:
             return int(data["data"]["key"]) if data.get("data") else GONE
 
     async def _leader(self, session: aiohttp.ClientSession) -> str:
-        for addr in self.cluster.addrs:
-            try:
-                async with session.get(f"{addr}/v1/sys/leader") as answer:
-                    told = json.loads(await answer.text())
-            except (aiohttp.ClientError, ValueError):
-                continue
-            if told.get("leader_address"):
-                return str(told["leader_address"])
-        raise SystemExit("no node knows the leader")
+        """The node that says so of itself: one of which others say it may be about to become it, and lag."""
+        for _ in range(60):
+            for addr in self.cluster.addrs:
+                try:
+                    async with session.get(f"{addr}/v1/sys/leader") as answer:
+                        told = json.loads(await answer.text())
+                except (aiohttp.ClientError, ValueError):
+                    continue
+                if told.get("is_self"):
+                    return addr
+            await asyncio.sleep(1)
+        raise SystemExit("no node is the leader")
 
 
 async def run(cluster: Cluster, scale: Scale | None = None) -> Report:

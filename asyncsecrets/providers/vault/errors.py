@@ -52,6 +52,7 @@ __all__ = [
     "cannot_serve",
     "document_of",
     "errors_in",
+    "may_be_applied",
     "translate",
 ]
 
@@ -81,7 +82,9 @@ def blames_token(answer: Answer) -> bool:
 def _from_answer(call: Call, answer: Answer) -> AsyncSecretsError:
     status = answer.status
     if 300 <= status < 400:
-        return make(*_REDIRECTED[answer.standby], call)
+        # A standby that did not get the active node's answer to what it forwarded redirects, too: `forwardRequest` in
+        # OpenBao's http/handler.go.
+        return make(*_REDIRECTED[answer.standby], call, outcome_unknown=call.writes and answer.standby)
     if status in _FIXED:
         return make(*_FIXED[status], call)
     if status >= 500:
@@ -133,7 +136,6 @@ _UNDONE: Final = {
     "not initialized": (UnavailableError, "Vault is not initialized; it answers once that is done and it is unsealed"),
     "in standby mode": _STANDBY,
     "node is not active": _STANDBY,
-    "no active Vault instance": (UnavailableError, _NO_ACTIVE),
     "active cluster node not found": (UnavailableError, _NO_ACTIVE),
     "active node not found": (UnavailableError, _NO_ACTIVE),
     "locked by an administrator": (UnavailableError, _LOCKED),
@@ -142,24 +144,30 @@ _UNDONE: Final = {
     "value being too large": (UnsupportedOperationError, _TOO_LARGE),
     "request body too large": (UnsupportedOperationError, _TOO_LARGE),
 }
+# A standby says it as well when the active node, to which it has forwarded a request, is gone before it has answered.
+_LOST_ACTIVE: Final = "no active Vault instance"
 # Of these, what another node of the cluster may answer otherwise.
 _OF_ONE_NODE: Final = (
     "Vault is sealed",
     "not initialized",
     "in standby mode",
     "node is not active",
-    "no active Vault instance",
     "active cluster node not found",
     "active node not found",
 )
 
 
-def cannot_serve(answer: Answer) -> bool:
-    """Whether a node says that it cannot serve, has done nothing, and another node may be able to."""
+def cannot_serve(call: Call, answer: Answer) -> bool:
+    """Whether a node says that it cannot serve, has changed nothing, and another node may be able to."""
     if answer.status in {472, 473}:
         return True
     texts = " ".join(errors_in(answer.body) or ()) if answer.status in {500, 501, 503} else ""
-    return any(text in texts for text in _OF_ONE_NODE)
+    return any(text in texts for text in _OF_ONE_NODE) or (_LOST_ACTIVE in texts and not call.writes)
+
+
+def may_be_applied(answer: Answer) -> bool:
+    """Whether a refusal leaves open what became of the same write if it was made before."""
+    return answer.status >= 500 or "check-and-set" in " ".join(errors_in(answer.body) or ())
 
 
 def _server_fault(call: Call, answer: Answer) -> AsyncSecretsError:
@@ -170,7 +178,7 @@ def _server_fault(call: Call, answer: Answer) -> AsyncSecretsError:
     refused = next((why for part, why in _BROKEN_LOGINS.items() if part in texts), None)
     if call.operation == "login" and refused is not None:
         return make(AuthenticationError, f"Vault refused the login: {refused}", call)
-    message = f"Vault failed with HTTP {answer.status}; see its log"
+    message = _NO_ACTIVE if _LOST_ACTIVE in texts else f"Vault failed with HTTP {answer.status}; see its log"
     return make(UnavailableError, message, call, outcome_unknown=call.writes)
 
 

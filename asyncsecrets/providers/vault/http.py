@@ -25,11 +25,11 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from asyncsecrets.deadlines import Deadline
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, UnavailableError
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ProviderError, UnavailableError
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.vault.calls import Answer, Call, TooLargeError, make
-from asyncsecrets.providers.vault.errors import cannot_serve, translate
+from asyncsecrets.providers.vault.errors import cannot_serve, may_be_applied, translate
 from asyncsecrets.providers.vault.failures import EXPIRED, hung_up, is_tls
 from asyncsecrets.providers.vault.idle import drop_idle
 from asyncsecrets.providers.vault.nodes import Nodes
@@ -49,6 +49,7 @@ _BASE_HEADERS: Final = {
 
 
 _ACTIVE_IS_GONE: Final = "the node that a standby calls the active one could not be reached a moment ago"
+_FORWARDED: Final = "a standby redirected the write, and may have forwarded it before; the active node refused it then"
 
 
 class Sender:
@@ -151,7 +152,7 @@ class Transport:
         if way is None:
             way = self._way(node)
         outcome = await self._exchange(call, sender, way)
-        if call.writes and _did_nothing(outcome):
+        if call.writes and _did_nothing(call, outcome):
             is_settled()
         if isinstance(outcome, _Failure):
             return await self._failed(call, sender, way, outcome)
@@ -254,7 +255,7 @@ class Transport:
         if answer.status == 412:
             self._replicas.forget()  # an index that even the active node does not know is another cluster's
         if answer.status >= 400:
-            if self._nodes.several and cannot_serve(answer):
+            if self._nodes.several and cannot_serve(call, answer):
                 return await self._elsewhere(call, sender, way, answer)
             self._nodes.served(way.node, in_use=not way.steered)
             return answer
@@ -263,8 +264,20 @@ class Transport:
             answer.standby = self._origins.is_of_a_standby(call, answer.status, location)
             raise translate(call, answer)
         if self._nodes.is_left_out(target):
-            raise make(UnavailableError, _ACTIVE_IS_GONE, call)
-        return await self.send(call, sender, replace(way, node=target, redirected=True, steered=True))
+            raise make(UnavailableError, _ACTIVE_IS_GONE, call, outcome_unknown=call.writes)
+        onward = replace(way, node=target, redirected=True, steered=True)
+        return await (self._write_again if call.writes else self.send)(call, sender, onward)
+
+    async def _write_again(self, call: Call, sender: Sender, way: _Way) -> Answer:
+        """Send a write to the node that a standby redirects to. The standby may have forwarded it before."""
+        try:
+            answer = await self.send(call, sender, way)
+        except ProviderError as error:
+            error.outcome_unknown = True
+            raise
+        if may_be_applied(answer):
+            raise make(UnavailableError, _FORWARDED, call, outcome_unknown=True)
+        return answer
 
     async def _has_expired(self) -> bool:
         """Whether the client certificate has: a reason to be hung up on that not every server gives."""
@@ -320,11 +333,12 @@ class _Failure:
     hung_up: bool
 
 
-def _did_nothing(outcome: tuple[Answer, str] | _Failure) -> bool:
-    """Whether a write has certainly changed nothing."""
+def _did_nothing(call: Call, outcome: tuple[Answer, str] | _Failure) -> bool:
+    """Whether a write has certainly changed nothing. A standby that redirects it may have forwarded it before."""
     if isinstance(outcome, _Failure):
         return outcome.reach == "none"
-    return 300 <= outcome[0].status < 500 or (outcome[0].status >= 500 and cannot_serve(outcome[0]))
+    answer = outcome[0]
+    return (300 <= answer.status < 500 and answer.status != 307) or cannot_serve(call, answer)
 
 
 def _reach(error: BaseException) -> Literal["none", "mute", "sent"]:

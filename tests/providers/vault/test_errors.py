@@ -117,7 +117,7 @@ def test_read(status, body, kind):
         (500, texts("local node not active but active cluster node not found"), errors.UnavailableError, False),
         (500, texts("node not active but active node not found"), errors.UnavailableError, False),
         (500, texts("Vault is in standby mode"), errors.UnavailableError, False),
-        (503, texts("no active Vault instance found"), errors.UnavailableError, False),
+        (503, texts("no active Vault instance found"), errors.UnavailableError, True),
         (503, texts("node is not active"), errors.UnavailableError, False),
         (503, texts("namespace is sealed"), errors.UnavailableError, False),
         (
@@ -176,11 +176,13 @@ def test_login(status, body, kind):
     ],
 )
 def test_a_redirect_that_was_not_followed(status, standby, kind):
-    """One such as a standby gives passes with the failover; each says what to set, and that nothing was written."""
+    """One such as a standby gives passes with the failover, and may follow on a write that it has forwarded; each says
+    what to set."""
     error = translate(call("write", "POST"), Answer(status, b"", standby=standby))
     assert type(error) is kind
     assert "cluster_addrs" in str(error)
-    assert not error.outcome_unknown
+    assert error.outcome_unknown is standby
+    assert not getattr(translate(call("read", "GET"), Answer(status, b"", standby=standby)), "outcome_unknown", False)
 
 
 @pytest.mark.parametrize(

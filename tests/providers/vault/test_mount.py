@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 
 import pytest
 
@@ -364,11 +365,14 @@ async def test_many_secrets_of_ours_that_somebody_else_removed():
             for name in names:
                 server.call("delete", f"secret/metadata/{name}")
                 client.invalidate(name)
+            began = time.monotonic()
             answers = await asyncio.gather(*(client.get(name) for name in names), return_exceptions=True)
+            taken = time.monotonic() - began
     assert {type(answer) for answer in answers} == {SecretNotFoundError}
     assert wire.count("GET", "/v1/secret/data/") <= 7 * len(names)  # the plain question, and six of a node that lags
-    assert wire.count("GET", "/v1/sys/internal/") <= 3
-    assert wire.count("GET", "/v1/sys/leader") <= 5
+    # Each answer is believed for a while, and a machine that is busy takes its time.
+    assert wire.count("GET", "/v1/sys/internal/") <= 2 + taken / 2
+    assert wire.count("GET", "/v1/sys/leader") <= 2 + taken / 0.5
 
 
 async def test_one_question_settles_the_doubts_of_all_calls_that_began_before_it(provider_at):

@@ -229,7 +229,6 @@ REFUSALS = [
     (503, "Vault is sealed"),
     (500, "local node not active but active cluster node not found"),
     (500, "node not active but active node not found"),
-    (503, "no active Vault instance found"),
     (500, "Vault is in standby mode"),
     (472, ""),
     (473, ""),
@@ -249,6 +248,71 @@ async def test_a_node_that_cannot_serve_has_the_next_one_asked(provider_at, stat
                 with pytest.raises(UnavailableError) as caught:
                     await call()
                 assert not caught.value.outcome_unknown
+
+
+async def test_a_standby_that_lost_the_active_node_has_the_next_one_asked(provider_at):
+    """For what is read: a write it may have forwarded, which the active node may have applied before it was gone."""
+    async with VaultServer(root_token=TOKEN) as first, VaultServer(root_token=TOKEN) as second:
+        second.write_secret("name", {"key": "canary-1"})
+        async with provider_at(first.url, token=TOKEN, cluster_addrs=(second.url,)) as provider:
+            await provider.list()
+            first.faults.status(503, "no active Vault instance found")
+            assert (await provider.get("name")).version == "1"
+        async with provider_at(first.url, token=TOKEN, cluster_addrs=(second.url,)) as provider:
+            first.faults.clear()
+            await provider.list()
+            first.faults.status(503, "no active Vault instance found")
+            with pytest.raises(UnavailableError, match="no active node") as caught:
+                await provider.put("name", "canary-2")
+            assert caught.value.outcome_unknown
+        assert second.count("POST", "/v1/secret/data/name") == 0
+
+
+@contextlib.asynccontextmanager
+async def forwarding_in_vain(active):
+    """A standby that forwards each write, does not get the answer of ``active``, and redirects."""
+
+    def respond(request):
+        if request.method == "POST":
+            active.write_secret("name", {"key": "canary-2"})
+        return answer(307, b"", Location=active.url + request.target)
+
+    async with RawServer(respond) as standby:
+        yield standby
+
+
+async def test_a_write_that_a_standby_redirects_may_have_been_forwarded(provider_at):
+    """That the active node refuses it then does not say that it was not applied."""
+    async with VaultServer(root_token=TOKEN) as active, forwarding_in_vain(active) as standby:
+        active.write_secret("name", {"key": "canary-1"})
+        async with provider_at(standby.url, token=TOKEN, cluster_addrs=(active.url,)) as provider:
+            with pytest.raises(UnavailableError, match="may have forwarded") as caught:
+                await provider.put("name", "canary-2", cas="1")
+            assert caught.value.outcome_unknown
+            assert (await provider.get("name")).version == "2"
+            active.faults.status(503, "Vault is sealed", method="POST")
+            with pytest.raises(UnavailableError) as caught:
+                await provider.put("name", "canary-2", cas="2")
+            assert caught.value.outcome_unknown
+        async with provider_at(standby.url, token=TOKEN, kv_version=2) as provider:
+            provider._mount.verified = True
+            with pytest.raises(UnavailableError, match="cluster_addrs") as caught:
+                await provider.put("name", "canary-3")
+            assert caught.value.outcome_unknown
+
+
+async def test_a_write_that_is_redirected_to_a_node_that_is_gone_is_in_doubt(provider_at):
+    """The standby may have forwarded it before that node was gone."""
+    async with (
+        gone() as active,
+        VaultServer(root_token=TOKEN, standby_for=active) as standby,
+        provider_at(standby.url, token=TOKEN, cluster_addrs=(active,)) as provider,
+    ):
+        provider._mount.verified = True
+        for problem in ("it was refused", "could not be reached a moment ago"):
+            with pytest.raises(UnavailableError, match=problem) as caught:
+                await provider.put("name", "canary")
+            assert caught.value.outcome_unknown
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])

@@ -157,12 +157,15 @@ _OF_ONE_NODE: Final = (
 )
 
 
-def cannot_serve(call: Call, answer: Answer) -> bool:
-    """Whether a node says that it cannot serve, has changed nothing, and another node may be able to."""
+def cannot_serve(answer: Answer, *, forwarded: bool) -> bool:
+    """Whether a node says that it cannot serve, has changed nothing, and another node may be able to.
+
+    ``forwarded``: that it may have handed a write on before.
+    """
     if answer.status in {472, 473}:
         return True
     texts = " ".join(errors_in(answer.body) or ()) if answer.status in {500, 501, 503} else ""
-    return any(text in texts for text in _OF_ONE_NODE) or (_LOST_ACTIVE in texts and not call.writes)
+    return any(text in texts for text in _OF_ONE_NODE) or (_LOST_ACTIVE in texts and not forwarded)
 
 
 def may_be_applied(answer: Answer) -> bool:

@@ -63,11 +63,15 @@ class Sender:
         self._json = CIMultiDict({**self._plain, "Content-Type": "application/json"})
         self._patch = CIMultiDict({**self._plain, "Content-Type": "application/merge-patch+json"})
 
-    def headers(self, method: str) -> CIMultiDict[str]:
-        """The headers of a request, made once, as reads are many, in the form that aiohttp takes as it is."""
+    def headers(self, method: str, *, kept: bool = False) -> CIMultiDict[str]:
+        """The headers of a request, made once, as reads are many, in the form that aiohttp takes as it is.
+
+        ``kept``: a standby is not to hand it on to the active node, but to redirect it.
+        """
         if method == "GET":
             return self._plain
-        return self._patch if method == "PATCH" else self._json
+        headers = self._patch if method == "PATCH" else self._json
+        return CIMultiDict({**headers, "X-Vault-No-Request-Forwarding": "true"}) if kept else headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,15 @@ class _Way:
     """The way of a call to an answer: the node that is asked now, and what was met before.
 
     ``forward`` has a replica that is behind hand the call on to the active node. ``steered``: the node was named, by
-    the caller or by a redirect, and not chosen for want of another.
+    the caller or by a redirect, and not chosen for want of another. ``kept``: the node is told not to hand the call
+    on.
     """
 
     node: str
     redirected: bool = False
     steered: bool = False
     forward: bool = False
+    kept: bool = False
     tried: tuple[str, ...] = ()
 
 
@@ -110,6 +116,9 @@ class Transport:
         self._origins = Origins(settings)
         self._nodes = Nodes(self._origins.nodes, clock)
         self._direct = _Way(self._nodes.first)
+        # A standby that forwards a write and gets no answer redirects it as if it had not. One that is told not to, and
+        # redirects, has done nothing; it is told so where the active node can be expected to be in the list.
+        self._keeps = self._nodes.several
         self._secure = self._origins.any_secure
         self._tls = TlsFiles(settings)
         self._options: _Options = {
@@ -151,8 +160,10 @@ class Transport:
         """
         if way is None:
             way = self._way(node)
+            if self._keeps and call.writes:
+                way = replace(way, kept=True)
         outcome = await self._exchange(call, sender, way)
-        if call.writes and _did_nothing(call, outcome):
+        if call.writes and _did_nothing(outcome, kept=way.kept):
             is_settled()
         if isinstance(outcome, _Failure):
             return await self._failed(call, sender, way, outcome)
@@ -182,9 +193,7 @@ class Transport:
                 async with session.request(
                     call.method,
                     url,
-                    headers=self._headers(
-                        sender, call.method, forward=way.forward
-                    ),  # never in a local: frames are printed
+                    headers=self._headers(sender, call.method, way),  # never in a local: frames are printed
                     data=call.body,
                     **self._options,
                 ) as response:
@@ -221,9 +230,9 @@ class Transport:
         """Whether the server said in which state it was after our last write, and takes that back with a read."""
         return bool(self._replicas)
 
-    def _headers(self, sender: Sender, method: str, *, forward: bool) -> CIMultiDict[str]:
-        headers = sender.headers(method)
-        return self._replicas.headers(headers) if forward or self._replicas else headers
+    def _headers(self, sender: Sender, method: str, way: _Way) -> CIMultiDict[str]:
+        headers = sender.headers(method, kept=way.kept)
+        return self._replicas.headers(headers) if way.forward or self._replicas else headers
 
     async def _failed(self, call: Call, sender: Sender, way: _Way, failure: _Failure) -> Answer:
         # A server that refuses our certificate may be right: ours may have expired, and its successor be on disk. Some
@@ -244,7 +253,7 @@ class Transport:
         tried = (*way.tried, way.node)
         other = self._nodes.other(tried) if not way.redirected else None
         if other is not None:
-            return await self.send(call, sender, _Way(other, tried=tried))
+            return await self.send(call, sender, _Way(other, kept=way.kept, tried=tried))
         if isinstance(outcome, Answer):
             return outcome
         raise outcome
@@ -255,18 +264,21 @@ class Transport:
         if answer.status == 412:
             self._replicas.forget()  # an index that even the active node does not know is another cluster's
         if answer.status >= 400:
-            if self._nodes.several and cannot_serve(call, answer):
+            if self._nodes.several and cannot_serve(answer, forwarded=call.writes and not way.kept):
                 return await self._elsewhere(call, sender, way, answer)
             self._nodes.served(way.node, in_use=not way.steered)
             return answer
         target = None if way.redirected else self._origins.redirect(call, answer.status, location)
+        if target is None and way.kept:  # the active node is not in the list, so that only a standby can lead there
+            self._keeps = False
+            return await self.send(call, sender, replace(way, kept=False))
         if target is None:
             answer.standby = self._origins.is_of_a_standby(call, answer.status, location)
             raise translate(call, answer)
         if self._nodes.is_left_out(target):
-            raise make(UnavailableError, _ACTIVE_IS_GONE, call, outcome_unknown=call.writes)
-        onward = replace(way, node=target, redirected=True, steered=True)
-        return await (self._write_again if call.writes else self.send)(call, sender, onward)
+            raise make(UnavailableError, _ACTIVE_IS_GONE, call, outcome_unknown=call.writes and not way.kept)
+        onward = replace(way, node=target, redirected=True, steered=True, kept=False)
+        return await (self._write_again if call.writes and not way.kept else self.send)(call, sender, onward)
 
     async def _write_again(self, call: Call, sender: Sender, way: _Way) -> Answer:
         """Send a write to the node that a standby redirects to. The standby may have forwarded it before."""
@@ -333,12 +345,14 @@ class _Failure:
     hung_up: bool
 
 
-def _did_nothing(call: Call, outcome: tuple[Answer, str] | _Failure) -> bool:
-    """Whether a write has certainly changed nothing. A standby that redirects it may have forwarded it before."""
+def _did_nothing(outcome: tuple[Answer, str] | _Failure, *, kept: bool) -> bool:
+    """Whether a write has certainly changed nothing. A standby that redirects it may have forwarded it before, unless
+    it was told to have it ``kept``."""
     if isinstance(outcome, _Failure):
         return outcome.reach == "none"
     answer = outcome[0]
-    return (300 <= answer.status < 500 and answer.status != 307) or cannot_serve(call, answer)
+    undone = 300 <= answer.status < 500 and (kept or answer.status != 307)
+    return undone or cannot_serve(answer, forwarded=not kept)
 
 
 def _reach(error: BaseException) -> Literal["none", "mute", "sent"]:

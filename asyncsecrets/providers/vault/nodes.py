@@ -78,5 +78,5 @@ class Nodes:
         say(NODE, logging.INFO, "%s: %s", SYSTEM, said)
 
     def _leave_out(self, origin: str) -> None:
-        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (self._failures[origin] - 1))
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(self._failures[origin] - 1, 32))
         self._until[origin] = self._clock() + wait

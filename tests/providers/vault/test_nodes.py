@@ -11,7 +11,7 @@ import pytest
 import trustme
 from aiohttp.client_reqrep import ConnectionKey
 
-from asyncsecrets.errors import SecretNotFoundError, UnavailableError
+from asyncsecrets.errors import ConflictError, SecretNotFoundError, UnavailableError
 from asyncsecrets.providers.vault.http import _reach
 from asyncsecrets.providers.vault.nodes import Nodes
 from asyncsecrets.testing.vault_server import VaultServer
@@ -48,6 +48,15 @@ def test_a_node_that_failed_is_left_out_and_tried_again_by_one_call():
     assert bench.chosen(0) == ("a", "a")
     bench.nodes.failed("a")
     assert bench.chosen(4) == ("b", "b")
+    assert bench.chosen(1) == ("a", "b")
+
+
+def test_a_node_that_is_gone_for_good_is_tried_every_minute():
+    """However often it has failed."""
+    bench = Bench("a", "b")
+    for _ in range(3_000):
+        bench.nodes.failed("a")
+    assert bench.chosen(59) == ("b", "b")
     assert bench.chosen(1) == ("a", "b")
 
 
@@ -259,6 +268,7 @@ async def test_a_standby_that_lost_the_active_node_has_the_next_one_asked(provid
             first.faults.status(503, "no active Vault instance found")
             assert (await provider.get("name")).version == "1"
         async with provider_at(first.url, token=TOKEN, cluster_addrs=(second.url,)) as provider:
+            provider._transport._keeps = False
             first.faults.clear()
             await provider.list()
             first.faults.status(503, "no active Vault instance found")
@@ -270,10 +280,10 @@ async def test_a_standby_that_lost_the_active_node_has_the_next_one_asked(provid
 
 @contextlib.asynccontextmanager
 async def forwarding_in_vain(active):
-    """A standby that forwards each write, does not get the answer of ``active``, and redirects."""
+    """A standby that forwards each write, unless it is told not to, does not get ``active``'s answer, and redirects."""
 
     def respond(request):
-        if request.method == "POST":
+        if request.method == "POST" and "x-vault-no-request-forwarding" not in request.headers:
             active.write_secret("name", {"key": "canary-2"})
         return answer(307, b"", Location=active.url + request.target)
 
@@ -286,6 +296,7 @@ async def test_a_write_that_a_standby_redirects_may_have_been_forwarded(provider
     async with VaultServer(root_token=TOKEN) as active, forwarding_in_vain(active) as standby:
         active.write_secret("name", {"key": "canary-1"})
         async with provider_at(standby.url, token=TOKEN, cluster_addrs=(active.url,)) as provider:
+            provider._transport._keeps = False
             with pytest.raises(UnavailableError, match="may have forwarded") as caught:
                 await provider.put("name", "canary-2", cas="1")
             assert caught.value.outcome_unknown
@@ -301,6 +312,42 @@ async def test_a_write_that_a_standby_redirects_may_have_been_forwarded(provider
             assert caught.value.outcome_unknown
 
 
+async def test_a_standby_is_told_not_to_forward_what_it_can_redirect(provider_at):
+    """So the active node's answer is the answer, and where it is gone, nothing was written."""
+    async with VaultServer(root_token=TOKEN) as active, forwarding_in_vain(active) as standby:
+        active.write_secret("name", {"key": "canary-1"})
+        async with provider_at(standby.url, token=TOKEN, cluster_addrs=(active.url,)) as provider:
+            assert (await provider.put("name", "canary-2", cas="1")).version == "2"
+            with pytest.raises(ConflictError):
+                await provider.put("name", "canary-3", cas="1")
+            await active.aclose()
+            with pytest.raises(UnavailableError, match="it was refused") as caught:
+                await provider.put("name", "canary-3", cas="2")
+            assert not caught.value.outcome_unknown
+
+
+async def test_a_standby_forwards_to_a_node_that_is_not_in_the_list(provider_at):
+    """It is told not to once, and has done nothing then; from then on it is left to it."""
+    async with VaultServer(root_token=TOKEN) as active, VaultServer(root_token=TOKEN) as other:
+        marks = []
+
+        def respond(request):
+            if request.method != "POST":
+                return answer(body=mount()) if "mounts" in request.target else answer(404, {"errors": []})
+            marks.append(request.headers.get("x-vault-no-request-forwarding"))
+            location = active.url + request.target
+            return answer(307, b"", Location=location) if marks[-1] else answer(body=document({"version": 1}))
+
+        async with (
+            RawServer(respond) as standby,
+            provider_at(standby.url, token=TOKEN, cluster_addrs=(other.url,)) as provider,
+        ):
+            for _ in range(2):
+                await provider.put("name", "canary-1")
+        assert marks == ["true", None, None]
+        assert (active.requests, other.requests) == ([], [])
+
+
 async def test_a_write_that_is_redirected_to_a_node_that_is_gone_is_in_doubt(provider_at):
     """The standby may have forwarded it before that node was gone."""
     async with (
@@ -309,6 +356,7 @@ async def test_a_write_that_is_redirected_to_a_node_that_is_gone_is_in_doubt(pro
         provider_at(standby.url, token=TOKEN, cluster_addrs=(active,)) as provider,
     ):
         provider._mount.verified = True
+        provider._transport._keeps = False
         for problem in ("it was refused", "could not be reached a moment ago"):
             with pytest.raises(UnavailableError, match=problem) as caught:
                 await provider.put("name", "canary")

@@ -12,14 +12,16 @@ This module imports nothing of ours but the errors, and nothing that costs: ``ge
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final, TypeVar, cast
 
-from asyncsecrets.errors import ResolveError
+from asyncsecrets.errors import AsyncSecretsError, ConfigError, ResolveError
 
-__all__ = ["afresh", "bared", "fresh"]
+__all__ = ["afresh", "bared", "configured", "configuring", "fresh", "place_of"]
 
+C = TypeVar("C", bound=type)
 E = TypeVar("E", bound=BaseException)
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,17 +35,37 @@ def afresh(function: F) -> F:
     it raises but returns only to be awaited, as a plain function that returns a coroutine, is not seen here: decorate
     the coroutine function. It costs a call (and of a coroutine function a coroutine), so it is not for a hit.
     """
+    return _guarded(function, bared)
+
+
+def configuring(function: F) -> F:
+    """As ``afresh``, for what takes settings: an exception that is not ours becomes a ConfigError.
+
+    Its own text often quotes what it could not read, and that may be a token; so the ConfigError says which it was and
+    where. A call that does not fit the signature is a TypeError, as anywhere, and a module that cannot be imported is
+    an ImportError.
+    """
+    return _guarded(function, partial(_configuration, getattr(function, "__qualname__", "configuration")))
+
+
+def configured(cls: C) -> C:
+    """Have the constructor of a class be ``configuring``: of a dataclass, which has none to decorate."""
+    cls.__init__ = configuring(cls.__init__)  # type: ignore[misc]
+    return cls
+
+
+def _guarded(function: F, told: Callable[[BaseException], BaseException]) -> F:
     code = getattr(function, "__code__", None)
-    guard = _guarded_coroutine if code is not None and code.co_flags & _COROUTINE else _guarded
-    return cast("F", wraps(function)(guard(function)))
+    guard = _coroutine if code is not None and code.co_flags & _COROUTINE else _plain
+    return cast("F", wraps(function)(guard(function, told)))
 
 
-def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+def _plain(function: Callable[..., Any], told: Callable[[BaseException], BaseException]) -> Callable[..., Any]:
     def guarded(*args: Any, **options: Any) -> Any:
         try:
             return function(*args, **options)
         except BaseException as error:  # noqa: BLE001  # also of a cancellation: what a time limit raises has it as cause
-            failure = bared(error)
+            failure = told(error)
             del args, options
         try:
             raise failure
@@ -53,12 +75,12 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def _guarded_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
+def _coroutine(function: Callable[..., Any], told: Callable[[BaseException], BaseException]) -> Callable[..., Any]:
     async def guarded(*args: Any, **options: Any) -> Any:
         try:
             return await function(*args, **options)
         except BaseException as error:  # noqa: BLE001  # as above
-            failure = bared(error)
+            failure = told(error)
             del args, options
         try:
             raise failure
@@ -66,6 +88,24 @@ def _guarded_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
             del failure
 
     return guarded
+
+
+def _configuration(what: str, error: BaseException) -> BaseException:
+    called = error.__traceback__ is not None and error.__traceback__.tb_next is None  # and nothing in it has run
+    if called or isinstance(error, AsyncSecretsError | ImportError) or not isinstance(error, Exception):
+        return bared(error)
+    return ConfigError(
+        f"{what}: {type(error).__name__}{place_of(error)}: something here has another type or shape than can be used; "
+        f"its own text may show a credential, so it is left out"
+    )
+
+
+def place_of(error: BaseException) -> str:
+    """Where it was raised, for a message: `` in settings.py, line 12``; nothing where nobody raised it."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return f" in {os.path.basename(place.tb_frame.f_code.co_filename)}, line {place.tb_lineno}" if place else ""  # noqa: PTH119
 
 
 def bared(error: BaseException) -> BaseException:

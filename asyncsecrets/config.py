@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from asyncsecrets import registry
+from asyncsecrets.boundary import configuring
 from asyncsecrets.declared import DEFAULT_SOURCE, AccessMode, Freshness, ProviderSettings, SourceConfig
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import ConfigError
@@ -70,6 +71,7 @@ class Config:
     origin: str = ""
 
     @staticmethod
+    @configuring
     def from_environment(environ: Mapping[str, str], cwd: Path) -> Config:
         """The configuration of a program that was given none.
 
@@ -89,6 +91,7 @@ class Config:
         return Config(sources={DEFAULT_SOURCE: reader.source(DEFAULT_SOURCE, system, {}, "")})
 
 
+@configuring
 def load_config(config: str | os.PathLike[str] | Mapping[str, Any], environ: Mapping[str, str]) -> Config:
     """Read a configuration file, or check a mapping of the same shape. Reads at most the one file, synchronously.
 

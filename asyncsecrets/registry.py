@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Final, Protocol, cast
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ConfigError, MissingDependencyError, UnsupportedOperationError
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.settings import Value, nearest
@@ -73,6 +74,7 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
 """The managers that asyncsecrets knows by itself, sorted by name."""
 
 
+@configuring
 def check(system: str, where: str = "key_management_system") -> None:
     """Raise ConfigError, with ``where`` and the nearest known name, unless ``system`` is a manager. Imports nothing."""
     if system not in BUILT_IN and not _entry_point(system):
@@ -81,6 +83,7 @@ def check(system: str, where: str = "key_management_system") -> None:
         raise ConfigError(f"{where}: no secret manager is called {system[:80]!a}{hint} (known: {', '.join(known)})")
 
 
+@configuring
 def load(system: str, custom: str | None = None) -> ProviderFactory:
     """Import and return the provider class of ``system``; ``custom`` is its ``custom_secret_manager``.
 
@@ -100,6 +103,7 @@ def load(system: str, custom: str | None = None) -> ProviderFactory:
     return _load_built_in(entry.target, system, entry.extra)
 
 
+@configuring
 def build(
     system: str,
     settings: Mapping[str, Value],

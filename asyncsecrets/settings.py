@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.references import parse
 
@@ -49,13 +50,16 @@ class Setting:
     """One key: its ``kind``, the environment variables that stand in for it, and the ``choices`` of a CHOICE.
 
     ``may_be_empty``: an empty text in a configuration is a value of it, not the same as leaving it out.
+    ``credential``: it lets in whoever has it, or says who that may be, and is shown nowhere.
     """
 
     kind: Kind = Kind.TEXT
     environ: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     may_be_empty: bool = False
+    credential: bool = False
 
+    @configuring
     def check(self, value: object, where: str) -> Value:
         """Return ``value`` checked. Raises ConfigError with ``where`` and what is expected, never with the value."""
         checked = _CHECKS[self.kind](self, value)
@@ -63,6 +67,7 @@ class Setting:
             raise ConfigError(f"{where} must be {self._expected}")
         return checked
 
+    @configuring
     def from_environ(self, environ: Mapping[str, str]) -> Value | None:
         """The checked value of the first variable that is set, or None. Raises ConfigError naming the variable."""
         variable = next((name for name in self.environ if environ.get(name)), None)
@@ -152,9 +157,9 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f", did you mean {found[0]!r}?" if found else ""
 
 
-def _variables(*names: str) -> dict[str, Setting]:
+def _variables(*names: str, credentials: bool = False) -> dict[str, Setting]:
     """Texts, each from the environment variable of its own name."""
-    return {name: Setting(environ=(name.upper(),)) for name in names}
+    return {name: Setting(environ=(name.upper(),), credential=credentials) for name in names}
 
 
 _REFRESH: Final = "SECRET_MANAGER_REFRESH_INTERVAL"
@@ -176,26 +181,29 @@ COMMON: Final[Mapping[str, Setting]] = {
 """What every source understands: routing, virtual keys and freshness."""
 
 _AWS: Final = {
-    **_variables("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+    **_variables("aws_access_key_id", "aws_secret_access_key", "aws_session_token", credentials=True),
     "allow_insecure_http": Setting(Kind.BOOL),
     "attempt_timeout": Setting(Kind.SECONDS),
     "aws_endpoint_url": Setting(),
-    "aws_external_id": Setting(),
+    "aws_external_id": Setting(credential=True),
     "aws_profile_name": Setting(),
     "aws_region_name": Setting(environ=("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")),
     "aws_role_name": Setting(),
     "aws_session_name": Setting(),
     "aws_sts_endpoint": Setting(),
-    "aws_web_identity_token": Setting(),
+    "aws_web_identity_token": Setting(credential=True),
     "connect_timeout": Setting(Kind.SECONDS),
     "kms_key_id": Setting(),
     "max_connections": Setting(Kind.COUNT),
 }
 
 
-def _vault(name: str, kind: Kind = Kind.TEXT, *, tools: str = "", choices: tuple[str, ...] = ()) -> Setting:
+def _vault(
+    name: str, kind: Kind = Kind.TEXT, *, tools: str = "", choices: tuple[str, ...] = (), credential: bool = False
+) -> Setting:
     """A setting of Vault, from its ``HCP_VAULT_`` variable, else from the one that every Vault tool reads."""
-    return Setting(kind, (f"HCP_VAULT_{name.upper()}", *([tools] if tools else [])), choices)
+    variables = (f"HCP_VAULT_{name.upper()}", *([tools] if tools else []))
+    return Setting(kind, variables, choices, credential=credential)
 
 
 _VAULT_LOGINS: Final = ("token", "token_file", "approle", "cert", "kubernetes", "jwt")
@@ -204,8 +212,8 @@ _VAULT: Final = {
     "addr": _vault("addr", tools="VAULT_ADDR"),
     "allow_insecure_http": _vault("allow_insecure_http", Kind.BOOL),
     "approle_mount_path": _vault("approle_mount_path"),
-    "approle_role_id": _vault("approle_role_id"),
-    "approle_secret_id": _vault("approle_secret_id"),
+    "approle_role_id": _vault("approle_role_id", credential=True),
+    "approle_secret_id": _vault("approle_secret_id", credential=True),
     "approle_secret_id_file": _vault("approle_secret_id_file"),
     "approle_secret_id_wrapped": _vault("approle_secret_id_wrapped", Kind.BOOL),
     "attempt_timeout": _vault("attempt_timeout", Kind.SECONDS),
@@ -216,7 +224,7 @@ _VAULT: Final = {
     "cert_role": _vault("cert_role"),
     "client_cert": _vault("client_cert", tools="VAULT_CLIENT_CERT"),
     "client_key": _vault("client_key", tools="VAULT_CLIENT_KEY"),
-    "client_key_password": _vault("client_key_password"),
+    "client_key_password": _vault("client_key_password", credential=True),
     "cluster_addrs": _vault("cluster_addrs", Kind.LIST),
     "connect_timeout": _vault("connect_timeout", Kind.SECONDS),
     "jwt_file": _vault("jwt_file"),
@@ -237,7 +245,7 @@ _VAULT: Final = {
     "secret_field": replace(_vault("secret_field"), may_be_empty=True),
     "secret_namespace": _vault("secret_namespace"),
     "tls_server_name": _vault("tls_server_name", tools="VAULT_TLS_SERVER_NAME"),
-    "token": _vault("token", tools="VAULT_TOKEN"),
+    "token": _vault("token", tools="VAULT_TOKEN", credential=True),
     "token_file": _vault("token_file"),
 }
 
@@ -252,7 +260,8 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
         "tags": Setting(Kind.MAPPING),
     },
     "azure_key_vault": {
-        **_variables("azure_client_id", "azure_client_secret", "azure_key_vault_uri", "azure_tenant_id"),
+        **_variables("azure_client_id", "azure_key_vault_uri", "azure_tenant_id"),
+        **_variables("azure_client_secret", credentials=True),
         "tags": Setting(Kind.MAPPING),
     },
     "custom": {"custom_secret_manager": Setting()},
@@ -267,11 +276,11 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
     "hashicorp_vault": _VAULT,
     "local": {
         "local_file": Setting(environ=("ASYNCSECRETS_FILE",)),
-        "local_key": Setting(environ=("ASYNCSECRETS_KEY",)),
+        "local_key": Setting(environ=("ASYNCSECRETS_KEY",), credential=True),
         "local_key_file": Setting(environ=("ASYNCSECRETS_KEY_FILE",)),
         "local_max_versions": Setting(Kind.COUNT),
     },
-    "memory": {"secrets": Setting(Kind.MAPPING)},
+    "memory": {"secrets": Setting(Kind.MAPPING, credential=True)},
 }
 """What each manager understands on top of ``COMMON`` (or differently from it)."""
 

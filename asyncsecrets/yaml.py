@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 import yaml
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ConfigError
 
 __all__ = ["MAX_ALIASES", "MAX_ALIAS_NODES", "MAX_BYTES", "MAX_DEPTH", "load_strings"]
@@ -74,6 +75,7 @@ class _RefusedError(Exception):
         self.mark = mark
 
 
+@configuring
 def load_strings(text: str | bytes, *, origin: str) -> Any:
     """Read one YAML document into ``dict``, ``list`` and ``str``; an empty text is the empty string.
 
@@ -88,9 +90,6 @@ def load_strings(text: str | bytes, *, origin: str) -> Any:
         problem = _place(error.problem_mark or error.context_mark) + _kind(error.problem)
     except yaml.YAMLError:
         problem = ": not valid YAML"
-    # Out here, so that the parser's error (it may quote the text) is not this one's context; and without the text
-    # itself, because error reporters show local variables.
-    del text
     raise ConfigError(f"{origin}{problem}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.canaries import CANARY
 
-TESTS = Path(__file__).parent
+TESTS = f"{Path(__file__).parent}/"
 
 
 def leaks(error: BaseException) -> list[str]:
@@ -24,10 +24,17 @@ def captured(error: BaseException) -> Iterator[tuple[str, str]]:
     for each in _chain(error):
         what = type(each).__name__
         yield from ((f"{what}: {kind}", text) for kind, text in _said(each))
-        for frame in traceback.TracebackException.from_exception(each, capture_locals=True).stack:
-            if TESTS not in Path(frame.filename).parents:
-                place = f"{what}: {Path(frame.filename).name}:{frame.lineno} {frame.name}"
-                yield from ((f"{place}: {name}", text) for name, text in (frame.locals or {}).items())
+        for frame, line in traceback.walk_tb(each.__traceback__):
+            if not frame.f_code.co_filename.startswith(TESTS):
+                place = f"{what}: {Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
+                yield from ((f"{place}: {name}", _shown(value)) for name, value in frame.f_locals.items())
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  # of what is half made
+        return type(error).__name__
 
 
 def _said(error: BaseException) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from asyncsecrets import default
+from asyncsecrets.boundary import afresh, configuring
 from asyncsecrets.client import changes, writes
 from asyncsecrets.client.administration import Administration
 from asyncsecrets.client.bulk import read_all
@@ -22,10 +23,10 @@ from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.looking import Looking
 from asyncsecrets.client.routing import Route, Router
 from asyncsecrets.client.source import Source
-from asyncsecrets.client.sources import build_sources
+from asyncsecrets.client.sources import build_sources, only_source
 from asyncsecrets.client.views import place_of
 from asyncsecrets.client.watching import Watchers
-from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig, load_config
+from asyncsecrets.config import DEFAULT_SOURCE, Config, Freshness, load_config
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import (
     AsyncSecretsError,
@@ -68,6 +69,7 @@ class SecretsClient(LoopBound, Administration, Looking):
     _closed = False
     _sources: dict[str, Source] = {}  # noqa: RUF012  # none, where the constructor did not get that far
 
+    @configuring
     def __init__(
         self,
         config: Config,
@@ -94,6 +96,7 @@ class SecretsClient(LoopBound, Administration, Looking):
         self._router = Router(self._sources)
 
     @classmethod
+    @afresh
     def from_config(cls, config: str | os.PathLike[str] | Mapping[str, Any], **options: Any) -> Self:
         """Build a client from a ``config.yaml`` (a path) or a mapping of the same shape (SPEC §2).
 
@@ -103,6 +106,7 @@ class SecretsClient(LoopBound, Administration, Looking):
         return cls(load_config(config, os.environ if environ is None else environ), **options)
 
     @classmethod
+    @afresh
     def from_provider(
         cls,
         provider: Provider,
@@ -119,26 +123,21 @@ class SecretsClient(LoopBound, Administration, Looking):
         """Build a client with ``provider`` as its only source.
 
         Durations in seconds. The environment stands in for what is absent there, unless ``hosted_keys`` lists the
-        names that the provider alone is asked for (SPEC §2). ``options`` are those of the constructor.
+        names that the provider alone is asked for (SPEC §2). ``options`` are those of the constructor. Raises
+        ConfigError.
         """
-        if isinstance(hosted_keys, str):
-            raise ConfigError("hosted_keys is a list of names, not one string")
-        source = SourceConfig(
-            name=DEFAULT_SOURCE,
-            system=provider.system,
-            hosted_keys=None if hosted_keys is None else frozenset(hosted_keys),
-            access_mode=AccessMode(access_mode),
-            freshness=Freshness(
-                refresh_interval=refresh_interval,
-                max_stale=max_stale,
-                negative_ttl=negative_ttl,
-                max_entries=max_entries,
-                read_your_writes=read_your_writes,
-            ),
+        freshness = Freshness(
+            refresh_interval=refresh_interval,
+            max_stale=max_stale,
+            negative_ttl=negative_ttl,
+            max_entries=max_entries,
+            read_your_writes=read_your_writes,
         )
+        source = only_source(provider, freshness, access_mode, hosted_keys)
         return cls(Config(sources={DEFAULT_SOURCE: source}), providers={DEFAULT_SOURCE: provider}, **options)
 
     @classmethod
+    @afresh
     def from_environment(cls, **options: Any) -> Self:
         """Build the client of a program that was given none: see
         ``asyncsecrets.config.Config.from_environment``."""

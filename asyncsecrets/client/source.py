@@ -26,7 +26,7 @@ from asyncsecrets.client.verdicts import checked, verdict_of
 from asyncsecrets.client.views import Changed, Key, Place, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
-from asyncsecrets.errors import SecretNotFoundError, UnavailableError
+from asyncsecrets.errors import ConfigError, SecretNotFoundError, UnavailableError
 from asyncsecrets.loops import ending, retrieve
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
@@ -413,13 +413,17 @@ class Source:
 
 def _policy(config: SourceConfig) -> CachePolicy:
     freshness = config.freshness
-    return CachePolicy(
-        refresh_interval=freshness.refresh_interval,
-        max_stale=freshness.max_stale,
-        negative_ttl=freshness.negative_ttl,
-        max_entries=freshness.max_entries,
-        evict_denied=freshness.on_denied == "evict",
-    )
+    try:
+        return CachePolicy(
+            refresh_interval=freshness.refresh_interval,
+            max_stale=freshness.max_stale,
+            negative_ttl=freshness.negative_ttl,
+            max_entries=freshness.max_entries,
+            evict_denied=freshness.on_denied == "evict",
+        )
+    except ValueError as error:
+        problem = str(error)
+    raise ConfigError(f"source {config.name!r}: {problem}")
 
 
 _sources: weakref.WeakSet[Source] = weakref.WeakSet()

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from asyncsecrets import registry
+from asyncsecrets.boundary import configuring
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.routing import ENVIRONMENT
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.views import Changed
-from asyncsecrets.config import DEFAULT_SOURCE, Config, Freshness, SourceConfig
+from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.providers.environment import FOUND_DOTENV, EnvironmentProvider
 from asyncsecrets.retry import Retry
 
-__all__ = ["build_sources"]
+__all__ = ["build_sources", "only_source"]
 
 # The environment costs nothing to ask, and may be changed by the process itself.
 _FRESHNESS = Freshness(refresh_interval=10.0, max_stale=60.0, negative_ttl=0.0)
@@ -63,6 +64,24 @@ def build_sources(
             environment=environment() if _is_stood_in_for(name, declared) else None,
         )
     return sources
+
+
+@configuring
+def only_source(
+    provider: Provider, freshness: Freshness, access_mode: str, hosted_keys: Iterable[str] | None
+) -> SourceConfig:
+    """What a source is that was given its provider. Raises ConfigError."""
+    if isinstance(hosted_keys, str):
+        raise ConfigError("hosted_keys is a list of names, not one string")
+    if access_mode not in {mode.value for mode in AccessMode}:
+        raise ConfigError(f"access_mode must be one of {', '.join(mode.value for mode in AccessMode)}")
+    return SourceConfig(
+        name=DEFAULT_SOURCE,
+        system=provider.system,
+        hosted_keys=None if hosted_keys is None else frozenset(hosted_keys),
+        access_mode=AccessMode(access_mode),
+        freshness=freshness,
+    )
 
 
 def _is_stood_in_for(name: str, declared: SourceConfig) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from asyncsecrets.boundary import place_of
 from asyncsecrets.cache import Verdict
 from asyncsecrets.errors import (
     AccessDeniedError,
@@ -44,13 +43,9 @@ def checked(secret: Secret, system: str, name: str) -> Secret:
 
 def foreign(error: Exception, system: str, name: str | None) -> ProviderError:
     """What to say of an exception that is not one of ours: which and where. Its own text may hold a value."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f" in {Path(place.tb_frame.f_code.co_filename).name}, line {place.tb_lineno}" if place is not None else ""
     return ProviderError(
-        f"the provider {system!r} failed with {type(error).__name__}{where}; that is a bug in it, for a provider "
-        f"translates what its SDK raises into asyncsecrets.errors",
+        f"the provider {system!r} failed with {type(error).__name__}{place_of(error)}; that is a bug in it, for a "
+        f"provider translates what its SDK raises into asyncsecrets.errors",
         provider=system,
         name=name,
         outcome_unknown=True,

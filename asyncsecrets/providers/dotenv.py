@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ConfigError
 
 __all__ = ["parse_dotenv"]
@@ -44,6 +45,7 @@ _ESCAPED_DOUBLE: Final = re.compile(r"\\([\\'\"abfnrtv])")
 _CONTROLS: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
+@configuring
 def parse_dotenv(data: bytes, *, origin: str) -> dict[str, str]:
     """Return the names and values of a ``.env`` file (UTF-8, any line ends).
 

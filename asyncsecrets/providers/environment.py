@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import (
     ClosedError,
     ConfigError,
@@ -45,6 +46,7 @@ class EnvironmentProvider:
     system: ClassVar[str] = "env"
     default_field: str | None = None
 
+    @configuring
     def __init__(
         self, environ: Mapping[str, str] | None = None, *, dotenv: str | os.PathLike[str] | None = None
     ) -> None:
@@ -56,6 +58,7 @@ class EnvironmentProvider:
         self.abandon()
 
     @classmethod
+    @configuring
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> EnvironmentProvider:  # noqa: ARG003  # it has no settings
         """The environment, and ``.env`` in the working directory."""
         return cls(environ, dotenv=FOUND_DOTENV)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeVar
 
+from asyncsecrets.boundary import afresh, configuring
 from asyncsecrets.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -60,6 +61,7 @@ _LONGEST_WAIT: Final = 0.1  # seconds between two looks at a lock that somebody 
 _FOUND: Final = FoundFile("secrets.yaml", "or name it, if you trust it: local_file or ASYNCSECRETS_FILE")
 
 
+@afresh
 def init_store(
     path: str | Path,
     recipient: str,
@@ -101,6 +103,7 @@ class LocalProvider:
     tells_sending: ClassVar[bool] = True
     default_field: str | None = None
 
+    @configuring
     def __init__(
         self,
         path: str | os.PathLike[str] = "secrets.yaml",
@@ -126,6 +129,7 @@ class LocalProvider:
         self.abandon()
 
     @classmethod
+    @configuring
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> LocalProvider:
         """From ``local_file``, ``local_max_versions``, and ``local_key`` or ``local_key_file``.
 

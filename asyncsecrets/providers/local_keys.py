@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from asyncsecrets.boundary import afresh, configuring
 from asyncsecrets.errors import ConfigError, MissingDependencyError
 from asyncsecrets.providers.files import create_file, make_folder, read_regular
 from asyncsecrets.secret import Payload
@@ -68,6 +69,7 @@ def generate_key() -> tuple[str, str]:
 class Keys:
     """The keys we have; without any, it can seal and cannot open. Holds secrets, and shows none."""
 
+    @configuring
     def __init__(self, text: str = "", *, origin: str = "the key") -> None:
         """Read keys, one on a line; empty lines and lines that start with ``#`` mean nothing.
 
@@ -91,6 +93,7 @@ class Keys:
     def __repr__(self) -> str:
         return f"Keys({', '.join(self.recipients)})"
 
+    @afresh
     def seal(self, payload: Payload, name: str, version: int, recipients: Sequence[str]) -> str:
         """Encrypt for ``recipients`` (each checked before), as armored text."""
         data = payload if isinstance(payload, bytes) else payload.encode("utf-8")
@@ -98,6 +101,7 @@ class Keys:
         readers = [self._pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
         return str(self._pyrage.encrypt(header + data, readers, armored=True), "ascii")
 
+    @afresh
     def unseal(self, ciphertext: str, name: str, version: int) -> Payload:
         """Return the payload that was sealed for exactly this name and version. Raises UnsealError."""
         data = self._decrypt(ciphertext)
@@ -128,6 +132,7 @@ def _text(data: bytes) -> str:
     raise UnsealError(wrong_key=False)
 
 
+@configuring
 def default_key_file(environ: Mapping[str, str]) -> Path:
     """``ASYNCSECRETS_KEY_FILE``, else ``asyncsecrets/key.txt`` in the user's configuration folder (XDG)."""
     if given := environ.get("ASYNCSECRETS_KEY_FILE"):
@@ -136,6 +141,7 @@ def default_key_file(environ: Mapping[str, str]) -> Path:
     return Path(base) / "asyncsecrets" / "key.txt"
 
 
+@configuring
 def check_recipients(recipients: Iterable[str]) -> None:
     """Raise ConfigError unless each of ``recipients`` is a public key (``age1…``)."""
     pyrage = load_pyrage()
@@ -149,6 +155,7 @@ def check_recipients(recipients: Iterable[str]) -> None:
     raise ConfigError("local: a recipient is not an age public key (age1…)")
 
 
+@afresh
 def read_key_file(path: Path) -> str:
     """Return a key file's text. Raises ConfigError if it is not there, or others than its owner can read it."""
     try:
@@ -163,6 +170,7 @@ def read_key_file(path: Path) -> str:
     raise ConfigError(f"local: the key file {path} cannot be read: {problem}")
 
 
+@afresh
 def write_key_file(path: str | Path, secret: str, public: str, *, now: datetime | None = None) -> None:
     """Write a new key file that only its owner can read, and its folder where it is not there.
 

@@ -38,6 +38,7 @@ from typing import Any, Final, Literal, NoReturn
 import yaml
 
 from asyncsecrets import references
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ConfigError, DecodeError, InvalidNameError, UnsupportedOperationError
 from asyncsecrets.secret import Payload
 from asyncsecrets.yaml import load_strings
@@ -93,6 +94,8 @@ def check_name(name: str) -> None:
 def check_storable(name: str, payload: Payload) -> None:
     """Raise InvalidNameError or DecodeError unless ``payload`` can be stored as ``name``."""
     check_name(name)
+    if not isinstance(payload, str | bytes):
+        raise DecodeError(f"local: the value for {name!r} is neither text nor bytes")
     if isinstance(payload, str) and any("\ud800" <= char <= "\udfff" for char in payload):
         raise DecodeError(f"local: the value for {name!r} is text that is not Unicode (a lone surrogate); store bytes")
 
@@ -244,6 +247,7 @@ def _rendered(entry: Entry) -> dict[str, str]:
     return {**rendered, "value": entry.value}
 
 
+@configuring
 def parse_store(data: bytes, *, origin: str) -> Store:
     """Read a file's bytes. Raises ConfigError with ``origin`` and the place; it never quotes the file beyond names."""
     return _Reader(origin).store(load_strings(data, origin=origin))

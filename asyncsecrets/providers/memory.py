@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ClosedError, ConflictError, NotFoundReason, SecretNotFoundError
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.references import check_name
@@ -48,6 +49,7 @@ class MemoryProvider:
     system: ClassVar[str] = "memory"
     default_field: str | None = None
 
+    @configuring
     def __init__(
         self,
         secrets: Mapping[str, Payload] | None = None,
@@ -63,6 +65,7 @@ class MemoryProvider:
             self.set(name, payload)
 
     @classmethod
+    @configuring
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> MemoryProvider:  # noqa: ARG003  # it reads no environment
         """The setting ``secrets``, a mapping of names to values."""
         return cls(settings.get("secrets"))

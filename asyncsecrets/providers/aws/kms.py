@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ConfigError, DecodeError, MalformedResponseError
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
@@ -33,6 +34,7 @@ class AwsKmsProvider(CiphertextProvider):
     value_prefix: ClassVar[str] = "aws_kms/"
     largest: ClassVar[int] = 6144
 
+    @configuring
     def __init__(self, settings: AwsSettings, *, dotenv: str | os.PathLike[str] | None = None) -> None:
         super().__init__(settings.environ, dotenv=dotenv)
         self.settings = settings
@@ -40,6 +42,7 @@ class AwsKmsProvider(CiphertextProvider):
         self._connection = Connection("kms", _SYSTEM, settings)
 
     @classmethod
+    @configuring
     def from_settings(
         cls, settings: Mapping[str, Any], environ: Mapping[str, str], *, dotenv: str | os.PathLike[str] | None = None
     ) -> Self:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, Final, Self
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import (
     ConflictError,
     ProviderError,
@@ -66,6 +67,7 @@ class AwsSecretsManagerProvider:
     tells_sending: ClassVar[bool] = True
     previous_version: ClassVar[str] = "AWSPREVIOUS"
 
+    @configuring
     def __init__(self, settings: AwsSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
         self.attempt_timeout = settings.attempt_timeout
@@ -77,6 +79,7 @@ class AwsSecretsManagerProvider:
         self._chores: set[asyncio.Task[Any]] = set()
 
     @classmethod
+    @configuring
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
         """Build from ``key_management_settings`` and an environment. Raises ConfigError."""
         return cls(AwsSettings.from_mapping(SYSTEM, settings, environ))

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from asyncsecrets.boundary import configured, configuring
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.settings import SYSTEMS, Kind, Value
 
@@ -19,6 +20,7 @@ _ROLE: Final = re.compile(r"arn:aws[a-z-]{0,20}:iam::[0-9]{12}:role/[\x21-\x7e]{
 _SESSION_NAME: Final = re.compile(r"[A-Za-z0-9_=,.@-]{2,64}", re.ASCII)
 
 
+@configured
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsSettings:
     """Where AWS is and who we are there; times in seconds.
@@ -87,6 +89,7 @@ class AwsSettings:
                 raise ConfigError(f"{name} must be a region such as eu-central-1")
 
     @classmethod
+    @configuring
     def from_mapping(cls, system: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
         """Build from checked ``key_management_settings`` of ``system`` and an environment. Raises ConfigError.
 

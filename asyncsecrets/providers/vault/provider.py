@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from asyncsecrets import exact
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import (
     AccessDeniedError,
     AsyncSecretsError,
@@ -72,6 +73,7 @@ class VaultProvider:
     guards_writes: ClassVar[bool] = True
     tells_sending: ClassVar[bool] = True
 
+    @configuring
     def __init__(
         self,
         settings: VaultSettings,
@@ -106,6 +108,7 @@ class VaultProvider:
         }
 
     @classmethod
+    @configuring
     def from_settings(
         cls, settings: Mapping[str, Any], environ: Mapping[str, str], *, home: Path | None = None
     ) -> Self:

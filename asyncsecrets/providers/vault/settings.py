@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from asyncsecrets.boundary import configured, configuring
 from asyncsecrets.errors import ConfigError
 
 __all__ = ["AuthMethod", "VaultSettings"]
@@ -33,6 +34,7 @@ _VAULT_TOOLS: Final = {
 }
 
 
+@configured
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultSettings:
     """Settings of one Vault or OpenBao server and mount. Credentials are left out of ``repr``.
@@ -141,6 +143,7 @@ class VaultSettings:
                 raise ConfigError(f"{setting} must be greater than 0")
 
     @classmethod
+    @configuring
     def from_mapping(
         cls, settings: Mapping[str, Any], environ: Mapping[str, str], *, home: Path | None = None
     ) -> VaultSettings:

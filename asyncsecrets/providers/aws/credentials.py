@@ -19,16 +19,20 @@ from botocore.credentials import (
     Credentials,
     DeferredRefreshableCredentials,
 )
+from botocore.utils import ContainerMetadataFetcher
 
 from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.aws.errors import NO_CREDENTIALS
 from asyncsecrets.providers.aws.models import PartitionLoader
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
+from asyncsecrets.providers.aws.wire import Container, Wire
 from asyncsecrets.providers.files import read_regular
 
 __all__ = ["configure", "load_credentials"]
 
 _LONGEST_TOKEN: Final = 20_000
+_CONTAINER: Final = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+_MACHINE: Final = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
 _VARIABLES: Final = {
     "AWS_CA_BUNDLE": "ca_bundle",
@@ -51,6 +55,9 @@ def configure(session: Any, settings: AwsSettings) -> None:
         session.set_config_variable("profile", settings.profile)
     if settings.region:
         session.set_config_variable("region", settings.region)
+    if session.get_config_variable("defaults_mode") == "auto":
+        # It would ask the machine which region it is in, in clear, to choose the timeouts that our settings give.
+        session.set_config_variable("defaults_mode", "standard")
     session.register_component("data_loader", PartitionLoader(session.get_component("data_loader")))
 
 
@@ -78,6 +85,10 @@ def load_credentials(settings: AwsSettings) -> Credentials:
     """Find the credentials anew. Blocks: for a thread. Raises AuthenticationError, ConfigError and botocore's own."""
     session = _Session(settings)
     configure(session, settings)
+    ca_bundle = session.get_config_variable("ca_bundle")
+    timeout = settings.connect_timeout, settings.attempt_timeout
+    wire = Wire("the endpoint that credentials come from", timeout, ca_bundle, insecure=settings.allow_insecure_http)
+    session.register("before-send", wire.send)
     # It is for the nested STS and SSO clients of the chain too: our retries are the only ones.
     session.set_default_client_config(
         Config(
@@ -121,10 +132,29 @@ def _chain(session: Any, settings: AwsSettings) -> Credentials:
         return Credentials(key, secret, environ.get("AWS_SESSION_TOKEN") or None, "env")
     resolver = session.get_component("credential_provider")
     resolver.remove("env")
+    _reroute(session, resolver, settings)
     found = resolver.load_credentials()
     if found is None:
         raise AuthenticationError(NO_CREDENTIALS, provider="aws")
     return found
+
+
+def _reroute(session: Any, resolver: Any, settings: AwsSettings) -> None:
+    """Have the chain ask the services beside a container and a machine by our rules; its nested profiles share both.
+
+    botocore has no public way. Where the attributes are gone, as where the providers are, an error says so.
+    """
+    ca_bundle, insecure = session.get_config_variable("ca_bundle"), settings.allow_insecure_http
+    container, machine = resolver.get_provider("container-role"), resolver.get_provider("iam-role")
+    seconds = float(ContainerMetadataFetcher.TIMEOUT_SECONDS)
+    _replace(container, "_fetcher", Container(Wire(_CONTAINER, (seconds, seconds), ca_bundle)))
+    seconds = float(session.get_config_variable("metadata_service_timeout"))
+    _replace(machine._role_fetcher, "_session", Wire(_MACHINE, (seconds, seconds), ca_bundle, insecure=insecure))  # noqa: SLF001
+
+
+def _replace(owner: Any, attribute: str, value: Any) -> None:
+    getattr(owner, attribute)
+    setattr(owner, attribute, value)
 
 
 def _is_own_role(settings: AwsSettings) -> bool:

@@ -42,6 +42,7 @@ from asyncsecrets.providers.aws.codes import (
     UNAVAILABLE,
     UNDONE,
 )
+from asyncsecrets.providers.loopback import ElsewhereError, is_elsewhere
 
 __all__ = [
     "REPLICATED",
@@ -117,7 +118,7 @@ def translate_chain(call: Call, failure: BaseException) -> AsyncSecretsError:
 
     Programs, files and services may give anything, and botocore passes on what Python makes of it.
     """
-    if isinstance(failure, (*_SDK, *_INSECURE, ConnectionError, TimeoutError)):
+    if isinstance(failure, (*_SDK, *_INSECURE, ElsewhereError, ConnectionError, TimeoutError)):
         return translate(call, failure)
     if isinstance(failure, OSError):
         why = "the program or a file that they come from is not there, or cannot be run or read"
@@ -336,6 +337,8 @@ def _failed(call: Call, failure: BaseException) -> AsyncSecretsError:
     if isinstance(failure, _SETTINGS):
         what = _PROBLEMS.get(type(failure).__name__, "the AWS configuration of this machine or source is wrong")
         return ConfigError(f"{call.system}: {what} ({type(failure).__name__})")
+    if is_elsewhere(failure):
+        return call.error(InsecureTransportError, _ELSEWHERE)
     if isinstance(failure, _INSECURE):
         return call.error(InsecureTransportError, "TLS failed: is AWS_CA_BUNDLE right, or does somebody listen in?")
     return _unanswered(call, failure)
@@ -364,6 +367,10 @@ _WHENCE: Final = "check the profile (its credential_process), the container or t
 NO_CREDENTIALS: Final = (
     "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile (aws_profile_name or "
     "AWS_PROFILE), or give the machine, pod or container a role"
+)
+_ELSEWHERE: Final = (
+    "localhost is another machine, by this one's hosts file or DNS, and plain http does not leave this one: nothing "
+    "was sent. Mend that, or write 127.0.0.1"
 )
 NO_REGION: Final = (
     "no AWS region: set AWS_REGION_NAME (or AWS_REGION, AWS_DEFAULT_REGION), the setting aws_region_name, or a region "

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from asyncsecrets.boundary import configured, configuring
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.loopback import is_loopback
 from asyncsecrets.settings import SYSTEMS, Kind, Value
 
 __all__ = ["AwsSettings", "check_endpoint", "endpoint_of"]
@@ -134,7 +134,7 @@ def check_endpoint(address: str, where: str, *, insecure: bool) -> None:
         raise ConfigError(
             f"{where} must be an address such as https://vpce-0123.secretsmanager.eu-central-1.amazonaws.com"
         )
-    if parts.scheme == "http" and not insecure and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname):
         raise ConfigError(
             f"{where} is plain http to another machine: every secret would cross the network readable. Use https, or "
             f"set allow_insecure_http: true if the network itself is encrypted (or there is nothing to protect)"
@@ -156,12 +156,3 @@ _ENDPOINTS: Final = {
     "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER",
     "sts": "AWS_ENDPOINT_URL_STS",
 }
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
 from botocore.httpsession import get_cert_path
-from botocore.utils import get_environ_proxies
 from yarl import URL
 
 from asyncsecrets.errors import ClosedError
 from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError, is_write
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
+from asyncsecrets.providers.aws.wire import proxy_of
+from asyncsecrets.providers.loopback import LoopbackResolver
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.tls import client_context
 from asyncsecrets.sending import is_out
@@ -45,6 +46,7 @@ class Transport:
         self._room = asyncio.Semaphore(settings.max_connections)
         self._ssl: ssl.SSLContext | bool = True
         self._proxy: str | None = None
+        self._resolver: Callable[[], LoopbackResolver | None] = lambda: None
 
     @property
     def is_open(self) -> bool:
@@ -55,8 +57,9 @@ class Transport:
         if endpoint.startswith("https:"):
             self._ssl = client_context()
             self._ssl.load_verify_locations(cafile=get_cert_path(ca_bundle or True))
-            # A proxy sees the host of an https request, and all of an http one: those go straight to where they belong.
-            self._proxy = get_environ_proxies(endpoint).get("https")
+            self._proxy = proxy_of(endpoint)
+        elif not self._settings.allow_insecure_http:
+            self._resolver = LoopbackResolver
 
     def open(self) -> None:
         """Make the session on the running loop."""
@@ -64,7 +67,9 @@ class Transport:
         self.turns = Turns()
         self._room = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE),
+            connector=aiohttp.TCPConnector(
+                limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE, resolver=self._resolver()
+            ),
             timeout=aiohttp.ClientTimeout(total=settings.attempt_timeout, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers={"Content-Type", "Accept"},

@@ -15,6 +15,7 @@ from asyncsecrets.errors import (
     MalformedResponseError,
     UnavailableError,
 )
+from asyncsecrets.providers.loopback import is_elsewhere
 from asyncsecrets.providers.vault.calls import Call, TooLargeError, make
 
 __all__ = ["EXPIRED", "from_exception", "hung_up", "is_tls"]
@@ -25,6 +26,8 @@ def from_exception(call: Call, error: BaseException) -> AsyncSecretsError:
     server = call.server
     if is_tls(error):
         return _tls_failure(call, error)
+    if is_elsewhere(error):
+        return make(InsecureTransportError, f"{server} {_ELSEWHERE}", call)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return make(UnavailableError, f"no connection to {server}: {_connection_fault(error)}", call)
     unknown = call.writes
@@ -51,6 +54,10 @@ def _connection_fault(error: BaseException) -> str:
     return "the network does not lead there; check addr, routes and the network"
 
 
+_ELSEWHERE: Final = (
+    "is another machine, by this one's hosts file or DNS, and plain http does not leave this one: nothing was sent. "
+    "Mend that, or write 127.0.0.1"
+)
 EXPIRED: Final = "the server ended the connection, and the certificate in client_cert has expired: replace it"
 
 _TLS_REMEDY: Final = "check ca_cert, tls_server_name, the client certificate, and that addr is the right one"

@@ -27,6 +27,7 @@ from yarl import URL
 from asyncsecrets.deadlines import Deadline
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ProviderError, UnavailableError
 from asyncsecrets.loops import in_thread, running_loop
+from asyncsecrets.providers.loopback import LoopbackResolver
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.vault.calls import Answer, Call, TooLargeError, make
 from asyncsecrets.providers.vault.errors import cannot_serve, may_be_applied, translate
@@ -139,7 +140,7 @@ class Transport:
         settings = self._settings
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, resolver=LoopbackResolver() if self._origins.only_here else None),
             # The limit of the whole attempt is kept by self._deadline, at half the cost.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),

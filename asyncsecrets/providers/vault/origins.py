@@ -26,6 +26,8 @@ class Origins:
         self.nodes = _origins(settings)
         """As configured, that of ``addr`` first."""
         self.any_secure = any(origin.startswith("https:") for origin in self.nodes)
+        self.only_here = not settings.allow_insecure_http and any(node.startswith("http:") for node in self.nodes)
+        """Whether plain http is allowed because it does not leave this machine."""
 
     def trusted(self, address: str) -> str | None:
         """The origin of the cluster, as configured, that ``address`` is, or None."""

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, quote
 from yarl import URL
 
 from asyncsecrets.errors import ConfigError, InvalidNameError
+from asyncsecrets.providers import loopback
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.references import check_name
 
@@ -182,7 +183,6 @@ def is_address(text: str) -> bool:
 
 
 def is_loopback(origin: str) -> bool:
-    """Whether an origin names this machine by a literal address or ``localhost``."""
-    host = _ADDRESS.fullmatch(origin)
-    name = host["host"].lower() if host else ""
-    return name in {"localhost", "[::1]"} or bool(re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", name))
+    """Whether an origin names this machine."""
+    address = _ADDRESS.fullmatch(origin)
+    return address is not None and loopback.is_loopback(address["host"].strip("[]"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from yarl import URL
 
-from asyncsecrets.errors import ConfigError
+from asyncsecrets.errors import ConfigError, InsecureTransportError
 from asyncsecrets.providers.vault import VaultSettings
 from asyncsecrets.providers.vault.calls import Call
 from asyncsecrets.providers.vault.origins import Origins
+
+from .raw import RawServer
 
 CALL = Call("read", "GET", URL("https://node1.test/v1/secret/data/a%21b?version=1", encoded=True))
 SAME = "/v1/secret/data/a!b?version=1"
@@ -88,3 +90,39 @@ def test_no_token_goes_in_clear_over_a_network(addr, other, more, allowed):
         return
     origins = origins_of(addr, other, **more)
     assert (origins.nodes, origins.any_secure) == ((addr, other), "https:" in addr + other)
+
+
+@pytest.mark.parametrize(
+    ("addr", "others", "insecure", "only_here"),
+    [
+        ("https://node1.test", (), False, False),
+        ("https://localhost:8200", (), False, False),
+        ("http://localhost:8200", (), False, True),
+        ("http://127.0.0.1:8200", ("http://localhost:8300",), False, True),
+        ("http://localhost:8200", ("https://node1.test",), False, True),
+        ("http://localhost:8200", (), True, False),
+        ("http://node1.test", ("http://localhost:8200",), True, False),
+    ],
+)
+def test_plain_http_that_must_not_leave_this_machine(addr, others, insecure, only_here):
+    """It is allowed for a name of this machine, unless it is allowed anyway."""
+    assert origins_of(addr, *others, allow_insecure_http=insecure).only_here == only_here
+
+
+@pytest.mark.parametrize("operation", ["get", "put"])
+@pytest.mark.parametrize("others", [(), ("http://localhost:8200",), ("http://vault.localhost:8200",)])
+async def test_a_local_name_that_is_elsewhere(provider_at, resolving, others, operation):
+    """Where it resolves to another machine nothing is sent, and the error says what to mend."""
+    resolving("198.51.100.7")
+    addr = "http://127.0.0.1:1" if others else "http://localhost:8200"
+    async with provider_at(addr, cluster_addrs=others) as provider:
+        with pytest.raises(InsecureTransportError, match="hosts file") as caught:
+            await (provider.get("name") if operation == "get" else provider.put("name", "canary-value"))
+    assert not caught.value.outcome_unknown
+
+
+async def test_a_local_name_that_is_here(provider_at, resolving):
+    """Whichever of its addresses answers."""
+    resolving("::1", "127.0.0.1")
+    async with RawServer() as server, provider_at(server.url.replace("127.0.0.1", "localhost")) as provider:
+        await provider.get("name")

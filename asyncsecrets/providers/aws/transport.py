@@ -21,6 +21,7 @@ from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError, is
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
 from asyncsecrets.providers.aws.wire import proxy_of
+from asyncsecrets.providers.connections import connector
 from asyncsecrets.providers.loopback import LoopbackResolver
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.tls import client_context
@@ -67,7 +68,7 @@ class Transport:
         self.turns = Turns()
         self._room = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=connector(
                 limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE, resolver=self._resolver()
             ),
             timeout=aiohttp.ClientTimeout(total=settings.attempt_timeout, sock_connect=settings.connect_timeout),

@@ -27,12 +27,12 @@ from yarl import URL
 from asyncsecrets.deadlines import Deadline
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ProviderError, UnavailableError
 from asyncsecrets.loops import in_thread, running_loop
+from asyncsecrets.providers.connections import connector, drop_idle
 from asyncsecrets.providers.loopback import LoopbackResolver
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.vault.calls import Answer, Call, TooLargeError, make
 from asyncsecrets.providers.vault.errors import cannot_serve, may_be_applied, translate
 from asyncsecrets.providers.vault.failures import EXPIRED, hung_up, is_tls
-from asyncsecrets.providers.vault.idle import drop_idle
 from asyncsecrets.providers.vault.nodes import Nodes
 from asyncsecrets.providers.vault.origins import Origins
 from asyncsecrets.providers.vault.replicas import Replicas
@@ -140,7 +140,7 @@ class Transport:
         settings = self._settings
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=LoopbackResolver() if self._origins.only_here else None),
+            connector=connector(limit=0, resolver=LoopbackResolver() if self._origins.only_here else None),
             # The limit of the whole attempt is kept by self._deadline, at half the cost.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -1,4 +1,4 @@
-"""Connections that died while they were idle: one failure is enough to distrust all of them."""
+"""What becomes of idle connections: one failure is enough to distrust all, and what arrives on them answers nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from asyncsecrets import SecretsClient
 from asyncsecrets.errors import UnavailableError
-from asyncsecrets.providers.vault.idle import drop_idle
+from asyncsecrets.providers.connections import drop_idle
+from tests.providers.vault.raw import RawServer, answer, document, secret
 
 
 class Forgetful:
@@ -156,3 +157,48 @@ async def test_an_answered_error_drops_nothing(server, provider_at):
         with pytest.raises(UnavailableError):
             await provider.get("name")
         assert drop_idle(provider._transport._session) == 1
+
+
+@pytest.mark.parametrize(
+    "surplus",
+    [
+        answer(body=secret({"key": "canary-of-another"}, version=9)),
+        answer(404, b'{"errors":[]}'),
+        answer(403, b'{"errors":["permission denied"]}'),
+        answer(408, Connection="close"),
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+    ],
+    ids=["a secret", "absent", "denied", "a time-out", "an interim answer", "half a head"],
+)
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+async def test_what_nobody_asked_for(provider_at, surplus, late):
+    """What follows an answer is not the next one's: each has its own, at its first attempt, and is sent once."""
+
+    async def first(writer):
+        writer.write(answer(body=secret({"key": "canary-1"})) + (b"" if late else surplus))
+        await asyncio.sleep(0.01)
+        return surplus if late else b""
+
+    def respond(request):
+        if request.target.endswith("/first"):
+            return first
+        if request.method == "POST":
+            return answer(body=document({"version": 2, "created_time": "2026-01-02T03:04:06Z"}))
+        return answer(body=secret({"key": "canary-2"}))
+
+    async with RawServer(respond) as server, provider_at(server.url, kv_version=2, renew_token=False) as provider:
+        async with SecretsClient.from_provider(provider, environ={}) as client:
+            assert (await client.get("first")).equals("canary-1")
+            await asyncio.sleep(0.05)
+            assert (await client.get("second")).equals("canary-2")
+            assert client.peek("second").equals("canary-2")
+            assert (await client.refresh("first")).equals("canary-1")
+            await asyncio.sleep(0.05)
+            assert (await client.put("third", "canary-3")).version == "2"
+        assert [request.target.rpartition("/")[2] for request in server.requests if "/data/" in request.target] == [
+            "first",
+            "second",
+            "first",
+            "third",
+        ]

@@ -10,13 +10,28 @@ from typing import Any, Final, Literal
 from yarl import URL
 
 from asyncsecrets.errors import AsyncSecretsError, ProviderError
+from asyncsecrets.exact import is_wide
 from asyncsecrets.providers.vault.paths import SYSTEM
 
-__all__ = ["CAPABILITY", "MAX_BODY", "Answer", "Call", "Operation", "TooLargeError", "document_of", "errors_in", "make"]
+__all__ = [
+    "CAPABILITY",
+    "MAX_BODY",
+    "MOST_VALUES",
+    "Answer",
+    "Call",
+    "Operation",
+    "TooLargeError",
+    "document_of",
+    "errors_in",
+    "make",
+]
 
 MAX_BODY: Final = 8 * 1024 * 1024
 """The most bytes of an answer that are read. Vault's own limit for one secret is about 1 MiB, and its JSON writes each
 ``<``, ``>`` and ``&`` in six bytes."""
+
+MOST_VALUES: Final = 500_000
+"""The most values in an answer, such as the names of a folder: so many keep the event loop for a tenth of a second."""
 
 Operation = Literal[
     "read",
@@ -121,9 +136,10 @@ def errors_in(body: bytes) -> list[str] | None:
 
 
 def document_of(body: bytes) -> dict[str, Any] | None:
-    """The JSON object a body is, or None."""
+    """The JSON object a body is, or None; also where it has more than ``MOST_VALUES`` values."""
     try:
-        document = _decode(body.decode())
+        text = body.decode()
+        document = None if is_wide(text, MOST_VALUES) else _decode(text)
     except (ValueError, RecursionError):  # both quote the body
         return None
     return document if isinstance(document, dict) else None

@@ -62,7 +62,7 @@ def versioned_data_of(call: Call, answer: Answer) -> dict[str, Any] | None:
     A secret of KV v1 may be a copy of one, member by member. But what answers for it has the lease of its mount, or one
     that the secret sets itself; KV v2 never has any.
     """
-    document = _exact_document_of(answer.body)
+    document = _exact_document_of(call, answer)
     data = _data_in(call, document)
     leased = (document or {}).get("lease_duration") not in (None, "0") or not data.keys().isdisjoint({"ttl", "lease"})
     return data if isinstance(data.get("metadata"), dict) and "data" in data and not leased else None
@@ -70,7 +70,7 @@ def versioned_data_of(call: Call, answer: Answer) -> dict[str, Any] | None:
 
 def stored_in(call: Call, answer: Answer) -> dict[str, Any]:
     """The ``data`` object of an answer to a read, its numbers as the server wrote them."""
-    return _data_in(call, _exact_document_of(answer.body))
+    return _data_in(call, _exact_document_of(call, answer))
 
 
 def _data_in(call: Call, document: dict[str, Any] | None) -> dict[str, Any]:
@@ -80,11 +80,13 @@ def _data_in(call: Call, document: dict[str, Any] | None) -> dict[str, Any]:
     return data
 
 
-def _exact_document_of(body: bytes) -> dict[str, Any] | None:
+def _exact_document_of(call: Call, answer: Answer) -> dict[str, Any] | None:
     try:
-        document = exact.read(body.decode())
+        document = exact.read(answer.body.decode())
     except UnicodeDecodeError:
         return None
+    if document is exact.TOO_WIDE:
+        raise malformed(call, f"the answer {document.problem}")
     return document if isinstance(document, dict) else None
 
 

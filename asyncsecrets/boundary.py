@@ -25,6 +25,7 @@ C = TypeVar("C", bound=type)
 E = TypeVar("E", bound=BaseException)
 F = TypeVar("F", bound=Callable[..., Any])
 
+_RAISED: Final = "raised in "  # what the note of a place begins with
 _COROUTINE: Final = 0x80  # inspect.CO_COROUTINE; importing inspect costs more than all of this package
 
 
@@ -102,6 +103,9 @@ def _configuration(what: str, error: BaseException) -> BaseException:
 
 def place_of(error: BaseException) -> str:
     """Where it was raised, for a message: `` in settings.py, line 12``; nothing where nobody raised it."""
+    for note in getattr(error, "__notes__", ()):
+        if note.startswith(_RAISED):
+            return f" in {note.removeprefix(_RAISED)}"
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -110,9 +114,11 @@ def place_of(error: BaseException) -> str:
 
 def bared(error: BaseException) -> BaseException:
     """What is raised instead of ``error``: it, fresh, or where others know the instance (a cancellation, an interrupt),
-    the instance, bared of frames."""
-    if isinstance(error, Exception):
+    the instance, bared of frames. One that is not ours bears a note of the place that the frames would have shown."""
+    if isinstance(error, AsyncSecretsError):
         return fresh(error)
+    if isinstance(error, Exception):
+        return _noted(error)
     link: BaseException | None = error
     while link is not None:  # anyio looks along the contexts of a cancellation for its own
         link.__traceback__ = link.__cause__ = None
@@ -120,6 +126,14 @@ def bared(error: BaseException) -> BaseException:
             link.__context__ = None
         link = link.__context__
     return error
+
+
+def _noted(error: Exception) -> Exception:
+    place, notes = place_of(error).removeprefix(" in "), getattr(error, "__notes__", [])
+    duplicate = fresh(error)
+    if place and f"{_RAISED}{place}" not in notes:
+        duplicate.__notes__ = [*notes, f"{_RAISED}{place}"]  # not add_note(): the copy has the list of the other
+    return duplicate
 
 
 def fresh(error: E) -> E:

@@ -1,8 +1,8 @@
 """The process's default client, and ``get_secret``, which reads through it.
 
-This module imports nothing of ours but the errors: it is what ``import asyncsecrets`` costs. ``async with client`` puts
-the client on top of ``_open``; leaving takes it out, and the one below is the default again. A ContextVar would not do:
-one that is set in a lifespan is not seen in the handlers.
+This module imports nothing of ours but the errors and the boundary: it is what ``import asyncsecrets`` costs. ``async
+with client`` puts the client on top of ``_open``; leaving takes it out, and the one below is the default again. A
+ContextVar would not do: one that is set in a lifespan is not seen in the handlers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from _thread import allocate_lock
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, overload
 
+from asyncsecrets.boundary import afresh
 from asyncsecrets.errors import ClosedError, DecodeError, SecretNotFoundError
 
 if TYPE_CHECKING:
@@ -79,11 +80,18 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
         return _texts[name]
     except (KeyError, TypeError):  # what is no text is told so by the client
         pass
+    if default is _MISSING:
+        return (await _read(name)).reveal()
+    reading = _read_or(name, default)
+    del default  # which may be a secret as well: what raises from here on has it in no local variable
+    return await reading
+
+
+@afresh
+async def _read_or(name: str, default: object) -> object:
     try:
         return (await _read(name)).reveal()
     except SecretNotFoundError:
-        if default is _MISSING:
-            raise
         return default
 
 
@@ -118,6 +126,7 @@ async def get_secret_bool(name: str) -> bool: ...
 async def get_secret_bool(name: str, default: T) -> bool | T: ...
 
 
+@afresh
 async def get_secret_bool(name: str, default: object = _MISSING) -> object:
     """Return a secret that says true/yes/on/1 or false/no/off/0, in any case, as a bool.
 
@@ -130,7 +139,7 @@ async def get_secret_bool(name: str, default: object = _MISSING) -> object:
         if default is _MISSING:
             raise
         return default
-    if meaning is None:  # the text itself is no local variable: tracebacks show those
+    if meaning is None:
         raise DecodeError(f"{name!r} is neither true/yes/on/1 nor false/no/off/0")
     return meaning
 
@@ -173,6 +182,7 @@ def remove(client: DefaultClient) -> None:
     rebind()
 
 
+@afresh
 async def reset_default() -> None:
     """Close the client that ``get_secret`` opened by itself, if it did: the next call opens another one, from the
     configuration, the environment and the working directory as they are then.

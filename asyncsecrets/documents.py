@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from asyncsecrets.boundary import afresh
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.references import is_reference
 
@@ -37,6 +38,7 @@ def references(document: Any) -> Iterator[tuple[DocumentPath, str]]:
     yield from _walk(document, ())
 
 
+@afresh
 def replace_references(document: Any, values: Mapping[str, str]) -> Any:
     """Return a copy of ``document`` with every reference replaced by its value in ``values``, by reference text.
 

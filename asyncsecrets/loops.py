@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar
 
+from asyncsecrets.boundary import bared, place_of
 from asyncsecrets.errands import carrying
 from asyncsecrets.errors import UnsupportedOperationError
 
@@ -212,13 +213,16 @@ def retrieve(task: asyncio.Future[Any]) -> None:
 def report(error: BaseException, task: asyncio.Future[Any]) -> None:
     """Have the loop's exception handler hear of ``error``, which ended ``task`` and which nobody waits for.
 
-    Not of KeyboardInterrupt and SystemExit: asyncio hands these on by itself, to whoever runs the loop.
+    Without its frames, in which there may be values: handlers print them, and error reporters send them. Not of
+    KeyboardInterrupt and SystemExit: asyncio hands these on by itself, to whoever runs the loop.
     """
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return
     name = task.get_name() if isinstance(task, asyncio.Task) else "an answer"
     # Without the task itself: Python 3.12 would call the handler in the task's context, which this may be called in.
-    context = {"message": f"{type(error).__name__} ended {name}", "exception": error}
+    context: dict[str, Any] = {"message": f"{type(error).__name__} ended {name}{place_of(error)}"}
+    if not isinstance(error, Exception):  # the text of a bug's may quote a value
+        context["exception"] = bared(error)
     task.get_loop().call_exception_handler(context)
 
 

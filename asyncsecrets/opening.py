@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import os
 from collections.abc import Callable
 
 from asyncsecrets import default
+from asyncsecrets.boundary import bared
 from asyncsecrets.default import DefaultClient
-from asyncsecrets.errors import AsyncSecretsError, ClosedError
+from asyncsecrets.errors import ClosedError
 from asyncsecrets.loops import in_thread, retrieve, running_loop, spawn
 
 __all__ = ["open_default"]
@@ -32,7 +32,7 @@ async def open_default(build: Callable[[], DefaultClient]) -> DefaultClient:
         raise ClosedError("the event loop was shut down while the default client was being opened")
     error = opening.exception()
     if error is not None:
-        raise copy.copy(error) if isinstance(error, AsyncSecretsError) else error
+        raise bared(error)
     return opening.result()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asyncsecrets.boundary import afresh, bared, fresh
+from asyncsecrets.boundary import afresh, bared, fresh, place_of
 from asyncsecrets.errors import AsyncSecretsError, ConfigError, ResolveError, SecretNotFoundError
 from tests.frames import leaks
 
@@ -177,3 +177,36 @@ async def test_the_errors_that_an_error_tells_of_are_fresh_too() -> None:
     assert leaks(copied) == []
     assert list(copied.failures) == ["a", "b"]
     assert copied.failures["a"] is not failed["a"]
+
+
+@afresh
+def outer() -> None:
+    """Calls what is guarded itself."""
+    inner()
+
+
+@afresh
+def inner() -> None:
+    """Raises what is not ours."""
+    parsed(VALUE)
+
+
+def test_a_bug_bears_a_note_of_its_place() -> None:
+    """Of where it was raised, not of the boundary, and one only, however many it crosses; ours need none."""
+    with pytest.raises(ValueError) as caught:  # its text is a value
+        outer()
+    assert caught.value.__notes__ == [f"raised in test_boundary.py, line {parsed.__code__.co_firstlineno + 5}"]
+    assert place_of(caught.value) == f" in test_boundary.py, line {parsed.__code__.co_firstlineno + 5}"
+    with pytest.raises(ConfigError) as refused:
+        public(None)
+    assert not hasattr(refused.value, "__notes__")
+
+
+def test_a_note_is_not_put_on_the_original() -> None:
+    """Which may be shared, and raised elsewhere."""
+    original = KeyError("NAME")
+    original.add_note("a note")
+    with pytest.raises(KeyError):
+        raise original
+    assert bared(original).__notes__[:1] == ["a note"]
+    assert original.__notes__ == ["a note"]

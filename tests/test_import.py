@@ -43,12 +43,13 @@ def probe(statement: str) -> dict[str, list[str]]:
 
 
 def test_importing_the_package_loads_next_to_nothing() -> None:
-    """No HTTP client, parser, retry library or SDK, not even asyncio; no thread. Of ours, the front door and errors."""
+    """No HTTP client, parser, retry library or SDK, not even asyncio; no thread. Of ours, front door and errors."""
     loaded = probe("import asyncsecrets")
     assert {name.partition(".")[0] for name in loaded["modules"]} & ((HEAVY | {"asyncio"}) - {"json"}) == set()
     assert loaded["threads"] == 1
     assert [name for name in loaded["modules"] if name.startswith("asyncsecrets")] == [
         "asyncsecrets",
+        "asyncsecrets.boundary",
         "asyncsecrets.default",
         "asyncsecrets.errors",
     ]

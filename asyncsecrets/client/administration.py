@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from asyncsecrets.boundary import afresh
 from asyncsecrets.client import changes
 from asyncsecrets.client.routing import Router
 from asyncsecrets.client.source import Source
@@ -33,6 +34,7 @@ class Administration:
     def _check_open(self) -> None:
         raise NotImplementedError
 
+    @afresh
     async def restore(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
         """Bring back the given versions, or what the last ``delete`` took. Nothing to bring back is not an error.
 
@@ -42,6 +44,7 @@ class Administration:
         listed = changes.chosen(versions)
         await self._change(name, source, lambda target, entry: changes.restore(target, entry, listed))
 
+    @afresh
     async def destroy(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
         """Remove for good: the values of the given versions, or the secret with everything that is known of it.
 
@@ -51,6 +54,7 @@ class Administration:
         listed = changes.chosen(versions)
         await self._change(name, source, lambda target, entry: changes.destroy(target, entry, listed))
 
+    @afresh
     async def rotate(self, name: str, *, source: str | None = None) -> str:
         """Have the manager rotate a secret by its own means, beginning now; return the version that it will make.
 
@@ -59,6 +63,7 @@ class Administration:
         """
         return await self._change(name, source, changes.rotate, repeatable=False)
 
+    @afresh
     async def patch(
         self, name: str, members: Mapping[str, Any], *, cas: str | None = None, source: str | None = None
     ) -> Secret:
@@ -83,12 +88,14 @@ class Administration:
             repeatable=cas is None,
         )
 
+    @afresh
     async def metadata(self, name: str, *, source: str | None = None) -> SecretMetadata:
         """Return what the manager keeps about a secret besides its values. Raises SecretNotFoundError."""
         self._check_open()
         target, entry = self._router.versions_of(name, source)
         return await target.home.run(partial(changes.metadata, target, entry))
 
+    @afresh
     async def write_metadata(
         self,
         name: str,
@@ -118,6 +125,7 @@ class Administration:
             raise ConfigError("custom metadata is a mapping of text to text")
         await self._change(name, source, lambda target, entry: changes.write_metadata(target, entry, wanted))
 
+    @afresh
     async def encrypt(self, value: Payload, *, source: str | None = None) -> str:
         """Return ``value`` as ciphertext, in the form in which a key service reads it from an environment variable.
 

@@ -154,6 +154,7 @@ class SecretsClient(LoopBound, Administration, Looking):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    @afresh
     async def start(self) -> None:
         """Open every source and start refreshing on the running loop. Raises what is wrong with the configuration,
         and closes the client.
@@ -243,6 +244,7 @@ class SecretsClient(LoopBound, Administration, Looking):
             return await found.read(route)
         return await found.home.run(partial(found.read, route))
 
+    @afresh
     async def get_many(self, names: Iterable[str]) -> dict[str, Secret]:
         """Return several secrets by name, fetched at once. Raises ResolveError listing every name that failed.
 
@@ -251,6 +253,7 @@ class SecretsClient(LoopBound, Administration, Looking):
         """
         return await self._all(names, self.get)
 
+    @afresh
     async def warm_up(self, names: Iterable[str]) -> None:
         """Fetch ``names`` now, so that the first reader does not wait; ``health()`` is down if one cannot be had.
 
@@ -258,6 +261,7 @@ class SecretsClient(LoopBound, Administration, Looking):
         """
         await self._all(names, self._get_required)
 
+    @afresh
     async def resolve(self, document: Any) -> Any:
         """Return a copy of ``document`` with every reference replaced by its value: all, or ResolveError naming each
         that failed. Values stay text, and are not looked at for references again."""
@@ -279,12 +283,14 @@ class SecretsClient(LoopBound, Administration, Looking):
         """What is warm, as text by reference. Read only; a new dict whenever vouching ends."""
         return self._hot.texts
 
+    @afresh
     async def refresh(self, name: str, *, source: str | None = None) -> Secret:
         """Ask the manager now, whatever is cached, and return what it says. A failure leaves the old value in place,
         unless it is that the secret is gone."""
         route = self._route(name, source)
         return await route.source.home.run(partial(route.source.refresh, route))
 
+    @afresh
     def invalidate(self, name: str, *, source: str | None = None) -> None:
         """Forget what is cached for ``name``: the next reader asks the manager.
 
@@ -295,6 +301,7 @@ class SecretsClient(LoopBound, Administration, Looking):
 
     # -- writing
 
+    @afresh
     async def put(self, name: str, value: Payload, *, cas: str | None = None, source: str | None = None) -> Secret:
         """Create or update a secret, and return it. The next read, anywhere in this process, sees the new value.
 
@@ -316,6 +323,7 @@ class SecretsClient(LoopBound, Administration, Looking):
         field = target.default_field
         return written if field is None else written.field(field)
 
+    @afresh
     async def delete(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
         """Delete a secret, or these versions of it, recoverably where the store can: ``restore`` brings it back.
 

@@ -154,11 +154,13 @@ def is_older(
 
 
 def above(version: str | None, other: str | None) -> bool:
+    """Whether both versions are numbers, and this one is the higher."""
     number, other_number = number_of(version), number_of(other)
     return number is not None and other_number is not None and number > other_number
 
 
 def number_of(version: str | None) -> int | None:
+    """A version as the number that it is, or None."""
     return int(version) if version is not None and version.isascii() and version.isdigit() else None
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from asyncsecrets.boundary import afresh
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.routing import Route, Router
 from asyncsecrets.client.source import Source
@@ -42,6 +43,7 @@ class Looking:
         """Return a secret."""
         raise NotImplementedError
 
+    @afresh
     async def list(self, prefix: str = "", *, source: str | None = None) -> builtins.list[str]:
         """Return the names of a source's secrets that start with ``prefix``, sorted."""
 
@@ -54,6 +56,7 @@ class Looking:
         check_prefix(prefix)
         return await _ask(self._router.readable(source), None, ask, paged=True)
 
+    @afresh
     async def versions(self, name: str, *, source: str | None = None) -> builtins.list[VersionInfo]:
         """Return what a source knows of each version of a secret, oldest first."""
         self._check_open()
@@ -66,6 +69,7 @@ class Looking:
 
         return await _ask(target, entry, ask)
 
+    @afresh
     def watch(self, name: str) -> AsyncIterator[Secret]:
         """Follow a secret: yields it now, and again whenever it has another version or value.
 
@@ -75,6 +79,7 @@ class Looking:
         freshness = self._route(name, None).source.config.freshness
         return self._watchers.follow(name, partial(self.get, name), freshness.refresh_interval)
 
+    @afresh
     def on_change(self, callback: OnChange) -> Callable[[], None]:
         """Call ``callback(reference, secret)`` whenever a secret that was read has another version or value.
 
@@ -83,10 +88,12 @@ class Looking:
         """
         return self._watchers.on_change(callback, self._hot.secrets)
 
+    @afresh
     def status(self) -> builtins.list[SourceStatus]:
         """Describe every source, what is cached of it, and what is wrong with it. Never a value; from any thread."""
         return [status_of(source) for source in self._unique()]
 
+    @afresh
     def health(self) -> Health:
         """Say whether everything that is served is fresh, and can be served. No I/O; O(what is wrong); from any
         thread.
@@ -96,6 +103,7 @@ class Looking:
         """
         return health_of(self._unique())
 
+    @afresh
     def explain(self, name: str) -> Explanation:
         """Say where ``name`` is read, by which rule, and what is cached of it. No I/O."""
         return explain(name, self._route(name, None))

@@ -22,6 +22,7 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.environment import EnvironmentProvider, check_variable
+from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["CiphertextProvider", "parse_bytes_literal", "parse_ciphertext"]
@@ -85,6 +86,7 @@ def _code(escape: re.Match[str]) -> int:
     return int(escape["octal"], 8) if escape["octal"] else _LETTERS[escape["letter"]]
 
 
+@guarded
 class CiphertextProvider(ABC):
     """Reads the variable NAME as ciphertext and decrypts it; a key service is a subclass with ``decrypt``.
 

@@ -24,6 +24,7 @@ from asyncsecrets.errors import (
 from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.dotenv import parse_dotenv
 from asyncsecrets.providers.files import WatchedFile
+from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.references import check_name, fault_of
 from asyncsecrets.secret import Payload, Secret
 from asyncsecrets.trust import FoundFile
@@ -34,6 +35,7 @@ FOUND_DOTENV: Final = FoundFile(".env", "or name it: env_file in the section asy
 """The ``.env`` of the working directory, which is read without being named."""
 
 
+@guarded
 class EnvironmentProvider:
     """Reads ``environ`` (default: the process environment), then the file ``dotenv`` where it exists.
 

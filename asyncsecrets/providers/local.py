@@ -35,6 +35,7 @@ from asyncsecrets.errors import (
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.files import MAX_BYTES, WatchedFile, create_file, read_regular, replace_file, try_locked
+from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.providers.local_keys import (
     Keys,
     UnsealError,
@@ -86,6 +87,7 @@ def init_store(
     raise ConfigError(f"local: {path} is there already; a store is never replaced")
 
 
+@guarded
 class LocalProvider:
     """The secrets of the file at ``path``.
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ClosedError, ConflictError, NotFoundReason, SecretNotFoundError
 from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.references import check_name
 from asyncsecrets.secret import Payload, Secret
 
@@ -35,6 +36,7 @@ class _Stored:
     state: State = "enabled"
 
 
+@guarded
 class MemoryProvider:
     """Secrets in memory. ``secrets`` maps names to values; each becomes version ``"1"``.
 

@@ -12,6 +12,7 @@ from asyncsecrets.errors import ConfigError, DecodeError, MalformedResponseError
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.ciphertext import CiphertextProvider
+from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["AwsKmsProvider"]
@@ -20,6 +21,7 @@ _SYSTEM: Final = "aws_kms"
 _LARGEST: Final = 4096
 
 
+@guarded
 class AwsKmsProvider(CiphertextProvider):
     """Reads the environment variable NAME (or ``LITELLM_SECRET_AWS_KMS_NAME``) as ciphertext and decrypts it.
 

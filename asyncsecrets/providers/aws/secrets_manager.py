@@ -40,6 +40,7 @@ from asyncsecrets.providers.aws.pages import READS, Pages
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["AwsSecretsManagerProvider"]
@@ -53,6 +54,7 @@ _FOR_GOOD: Final = {"ForceDeleteWithoutRecovery": True}
 _PAGE: Final = 100
 
 
+@guarded
 class AwsSecretsManagerProvider:
     """Reads and writes secrets of one account and region.
 

@@ -22,6 +22,7 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
+from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.providers.vault.arguments import given, metadata_document
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.methods import login_method
@@ -57,6 +58,7 @@ async def _bare(call: Awaitable[T]) -> T:
     raise failure
 
 
+@guarded
 class VaultProvider:
     """Reads and writes one KV mount of one Vault or OpenBao server.
 

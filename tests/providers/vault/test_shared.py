@@ -88,3 +88,20 @@ async def test_closing_ends_who_waits():
     await work.task.cancel()
     with pytest.raises(ClosedError):
         await waiting
+
+
+async def test_a_bug_is_reported_without_its_text_and_frames():
+    """Nobody waits for it, so the loop's handler hears of it: which exception, and where, and no value."""
+    heard = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+
+    async def fail():
+        token = "canary-token"
+        raise ValueError(token)
+
+    await asyncio.wait([SharedTask(fail, "a-login").start()])
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert len(heard) == 1
+    assert heard[0]["message"].startswith("ValueError ended a-login in test_shared.py, line ")
+    assert set(heard[0]) == {"message"}

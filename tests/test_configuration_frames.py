@@ -171,7 +171,7 @@ def test_environments_that_are_refused_show_nothing() -> None:
     assert (failed, wrong) == (len(wrong_ones), [])
 
 
-@pytest.mark.parametrize("odd", ODD, ids=ascii)
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
 def test_arguments_that_are_refused_show_nothing(odd: Any, tmp_path: Path) -> None:
     """Classes and functions that are handed a credential, and something that they cannot use."""
     secret, public = generate_key()

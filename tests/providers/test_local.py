@@ -637,7 +637,7 @@ def damaged_files():
         yield what, yaml.safe_dump({"format": "asyncsecrets-local-1", "recipients": [PUBLIC], "secrets": secrets})
 
 
-@pytest.mark.parametrize(("what", "content"), list(damaged_files()), ids=lambda value: None)
+@pytest.mark.parametrize(("what", "content"), list(damaged_files()), ids=[what for what, _ in damaged_files()])
 async def test_damaged_file(local, path, what, content):
     """A damaged file is refused when opened, read and written, by its place, and is left as it is."""
     data = content if isinstance(content, bytes) else content.encode()

@@ -54,7 +54,10 @@ class Freshness:
 
 
 class ProviderSettings(dict[str, Value]):
-    """Checked settings of a provider, among them credentials: its repr shows the keys only."""
+    """Checked settings of a provider: credentials, and what an unknown class may take for one, as Credential.
+
+    Its repr shows the keys only.
+    """
 
     __slots__ = ()
 

@@ -2,7 +2,8 @@
 
 A provider class offers ``from_settings(settings, environ)``, a pure class method that does no I/O. ``settings`` are the
 checked ``key_management_settings`` of its source without what all sources share (see ``asyncsecrets.settings``),
-``environ`` the environment for whatever they leave out.
+``environ`` the environment for whatever they leave out. Credentials are ``Credential`` for the classes here, and text
+for a class of somebody's own.
 
 A class of one's own is named by the setting ``custom_secret_manager`` of the manager ``custom``, as ``module.Class`` or
 ``module:Class``; or by a package's entry point in the group ``asyncsecrets.providers``, whose name is then a
@@ -20,6 +21,8 @@ from importlib.metadata import entry_points
 from typing import Final, Protocol, cast
 
 from asyncsecrets.boundary import configuring
+from asyncsecrets.credential import revealed
+from asyncsecrets.declared import ProviderSettings
 from asyncsecrets.errors import ConfigError, MissingDependencyError, UnsupportedOperationError
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.settings import Value, nearest
@@ -119,6 +122,8 @@ def build(
     found = load(system, custom if isinstance(custom, str) else None)
     if system in KEY_SERVICES:
         return cast("KeyServiceFactory", found).from_settings(settings, environ, dotenv=dotenv)
+    if system == "custom" or system not in BUILT_IN:
+        settings = ProviderSettings({key: revealed(value) for key, value in settings.items()})
     return found.from_settings(settings, environ)
 
 

@@ -17,13 +17,14 @@ from enum import Enum
 from typing import Final
 
 from asyncsecrets.boundary import configuring
+from asyncsecrets.credential import Credential
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.references import parse
 
 __all__ = ["COMMON", "SENT_FILES", "SYSTEMS", "Kind", "Setting", "Value", "nearest", "variables", "vocabulary"]
 
-Value = str | list[str] | dict[str, str]
-"""A checked setting."""
+Value = str | Credential[str] | list[str] | dict[str, str] | dict[str, Credential[str]]
+"""A checked setting. A credential is text when it is checked, and a Credential as soon as it is kept."""
 
 _TRUE: Final = frozenset({"true", "yes", "on"})
 _FALSE: Final = frozenset({"false", "no", "off"})

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from asyncsecrets import SecretsClient
 from asyncsecrets.config import AccessMode, Config, Freshness, SourceConfig, load_config
+from asyncsecrets.credential import Credential
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.vault.settings import AuthMethod, VaultSettings
 from asyncsecrets.settings import COMMON, SYSTEMS, Kind, vocabulary
@@ -653,7 +654,9 @@ def test_fuzz_a_mapping_is_a_configuration_or_a_config_error(document: dict[str,
         assert "canary" not in str(error)  # noqa: PT017
         return
     assert "default" in loaded.sources
-    assert all(isinstance(value, (str, list, dict)) for value in loaded.sources["default"].settings.values())
+    assert all(
+        isinstance(value, (str, list, dict, Credential)) for value in loaded.sources["default"].settings.values()
+    )
     assert "canary" not in repr(loaded) or loaded.sources["default"].primary_secret_name
 
 

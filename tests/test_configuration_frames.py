@@ -38,6 +38,8 @@ ENVIRON = {"HOME": "/nonexistent", "SOME_API_KEY": "canary-elsewhere"} | {
 
 NEEDED: dict[str, dict[str, Any]] = {
     "hashicorp_vault": {"addr": "https://vault.test:8200"},
+    "aws_kms": {"aws_role_name": "arn:aws:iam::123456789012:role/some"},
+    "aws_secret_manager": {"aws_role_name": "arn:aws:iam::123456789012:role/some"},
     "custom": {"custom_secret_manager": "asyncsecrets.providers.memory.MemoryProvider"},
 }
 
@@ -54,7 +56,7 @@ def credentials(system: str) -> dict[str, Any]:
     """Every credential of a manager's settings, planted."""
     planted = {key: f"canary-{key}" for key, setting in vocabulary(system).items() if setting.credential}
     return {
-        key: {"canary-name": value} if vocabulary(system)[key].kind is Kind.MAPPING else value
+        key: {"NAME": value} if vocabulary(system)[key].kind is Kind.MAPPING else value
         for key, value in planted.items()
     }
 

@@ -16,6 +16,7 @@ PACKAGE = Path(asyncsecrets.__file__).parent
 FLOORS = {
     "asyncsecrets.errors": 0,
     "asyncsecrets.boundary": 0,
+    "asyncsecrets.credential": 0,
     "asyncsecrets.exact": 0,
     "asyncsecrets.members": 0,
     "asyncsecrets.errands": 0,

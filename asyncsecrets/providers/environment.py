@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from asyncsecrets.boundary import configuring
+from asyncsecrets.credential import Credential
 from asyncsecrets.errors import (
     ClosedError,
     ConfigError,
@@ -52,7 +53,7 @@ class EnvironmentProvider:
     def __init__(
         self, environ: Mapping[str, str] | None = None, *, dotenv: str | os.PathLike[str] | None = None
     ) -> None:
-        self._environ = environ
+        self._environ = None if environ is None else Credential(environ)
         self._path = None if dotenv is None else Path(dotenv)
         self._check = dotenv.check if isinstance(dotenv, FoundFile) else lambda: None
         self._closed = False
@@ -104,7 +105,7 @@ class EnvironmentProvider:
 
     @property
     def _variables(self) -> Mapping[str, str]:
-        return os.environ if self._environ is None else self._environ
+        return os.environ if self._environ is None else self._environ.reveal()
 
     def _check_open(self) -> None:
         if self._closed:

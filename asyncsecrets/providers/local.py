@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeVar
 
 from asyncsecrets.boundary import afresh, configuring
+from asyncsecrets.credential import Credential, revealed
 from asyncsecrets.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -110,7 +111,7 @@ class LocalProvider:
         self,
         path: str | os.PathLike[str] = "secrets.yaml",
         *,
-        key: str | None = None,
+        key: str | Credential[str] | None = None,
         key_file: str | Path | None = None,
         usual_key_file: Path | None = None,
         max_versions: int = MAX_VERSIONS,
@@ -121,7 +122,7 @@ class LocalProvider:
             raise ConfigError("local: at least one version of a secret must be kept")
         self.path = Path(path)
         self._check_file = path.check if isinstance(path, FoundFile) else lambda: None
-        self._key = key
+        self._key = None if key is None else Credential(revealed(key))
         self._key_file = None if key_file is None else Path(key_file)
         self._usual_key_file = usual_key_file
         self._max_versions = max_versions
@@ -301,7 +302,7 @@ class LocalProvider:
     # From here on in a thread
 
     def _prepare(self) -> Keys:
-        keys = Keys(self._key) if self._key is not None else self._keys_of_file()
+        keys = Keys(self._key.reveal()) if self._key is not None else self._keys_of_file()
         try:
             self._file.read()
         except FileNotFoundError:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from asyncsecrets.boundary import configuring
+from asyncsecrets.credential import revealed
 from asyncsecrets.errors import ClosedError, ConflictError, NotFoundReason, SecretNotFoundError
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.guarded import guarded
@@ -70,7 +71,7 @@ class MemoryProvider:
     @configuring
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> MemoryProvider:  # noqa: ARG003  # it reads no environment
         """The setting ``secrets``, a mapping of names to values."""
-        return cls(settings.get("secrets"))
+        return cls(revealed(settings.get("secrets")))
 
     async def open(self) -> None:
         """Make it usable (again)."""

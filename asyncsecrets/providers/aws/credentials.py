@@ -21,6 +21,7 @@ from botocore.credentials import (
 )
 from botocore.utils import ContainerMetadataFetcher
 
+from asyncsecrets.credential import revealed
 from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.aws.errors import NO_CREDENTIALS
 from asyncsecrets.providers.aws.models import PartitionLoader
@@ -47,9 +48,9 @@ def configure(session: Any, settings: AwsSettings) -> None:
 
     botocore reads the process's environment; another one that was handed in is passed on where botocore can be told.
     """
-    if settings.environ is not os.environ:
+    if settings.variables() is not os.environ:
         for variable, option in _VARIABLES.items():
-            if value := settings.environ.get(variable):
+            if value := settings.variables().get(variable):
                 session.set_config_variable(option, value)
     if settings.profile:
         session.set_config_variable("profile", settings.profile)
@@ -74,7 +75,7 @@ class _Session(botocore.session.Session):  # type: ignore[misc]  # botocore has 
     def create_client(self, service_name: str, *args: Any, **options: Any) -> Any:
         settings = self._settings
         if service_name == "sts":
-            options["endpoint_url"] = endpoint_of("sts", settings.sts_endpoint, settings.environ)
+            options["endpoint_url"] = endpoint_of("sts", settings.sts_endpoint, settings.variables())
         client = super().create_client(service_name, *args, **options)
         where = f"the endpoint of {service_name.upper()}"
         check_endpoint(client.meta.endpoint_url, where, insecure=settings.allow_insecure_http)
@@ -108,7 +109,7 @@ def load_credentials(settings: AwsSettings) -> Credentials:
     if not settings.role or _is_own_role(settings):
         return found
     if settings.external_id:
-        extra["ExternalId"] = settings.external_id
+        extra["ExternalId"] = revealed(settings.external_id)
     fetcher = AssumeRoleCredentialFetcher(create, found, settings.role, extra_args=extra, cache={})
     return _renewing(fetcher, "assume-role")
 
@@ -121,10 +122,9 @@ def _renewing(fetcher: Any, method: str) -> Credentials:
 def _chain(session: Any, settings: AwsSettings) -> Credentials:
     """Keys of the settings, their profile, keys of the environment, then everything else that botocore knows."""
     if settings.access_key_id:
-        return Credentials(
-            settings.access_key_id, settings.secret_access_key, settings.session_token or None, "explicit"
-        )
-    environ = settings.environ
+        keys = (settings.access_key_id, settings.secret_access_key, settings.session_token or None)
+        return Credentials(*map(revealed, keys), "explicit")
+    environ = settings.variables()
     key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
     if not settings.profile and (key or secret):
         if not (key and secret):
@@ -159,17 +159,17 @@ def _replace(owner: Any, attribute: str, value: Any) -> None:
 
 def _is_own_role(settings: AwsSettings) -> bool:
     """Whether the chain's web identity (EKS) already is the role: a role may seldom assume itself."""
-    environ = settings.environ
+    environ = settings.variables()
     return bool(environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")) and environ.get("AWS_ROLE_ARN") == settings.role
 
 
 def _web_identity(settings: AwsSettings) -> str:
     """The token to show to STS, read anew each time: files of tokens are rewritten as they expire."""
-    given = settings.web_identity_token
+    given: str = revealed(settings.web_identity_token)
     if given.startswith("oidc/env/"):
-        return _sized(_variable(settings.environ, given.removeprefix("oidc/env/")))
+        return _sized(_variable(settings.variables(), given.removeprefix("oidc/env/")))
     if given.startswith("oidc/env_path/"):
-        given = _variable(settings.environ, given.removeprefix("oidc/env_path/"))
+        given = _variable(settings.variables(), given.removeprefix("oidc/env_path/"))
     elif given.startswith("oidc/file/"):
         given = given.removeprefix("oidc/file/")
     elif given.startswith("oidc/"):

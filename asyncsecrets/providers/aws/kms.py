@@ -38,7 +38,7 @@ class AwsKmsProvider(CiphertextProvider):
 
     @configuring
     def __init__(self, settings: AwsSettings, *, dotenv: str | os.PathLike[str] | None = None) -> None:
-        super().__init__(settings.environ, dotenv=dotenv)
+        super().__init__(settings.variables(), dotenv=dotenv)
         self.settings = settings
         self.concurrency = settings.max_connections
         self._connection = Connection("kms", _SYSTEM, settings)

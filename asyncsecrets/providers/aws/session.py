@@ -168,7 +168,7 @@ class Connection:
             .client(
                 self._service,
                 config=config,
-                endpoint_url=endpoint_of(self._service, settings.endpoint, settings.environ),
+                endpoint_url=endpoint_of(self._service, settings.endpoint, settings.variables()),
             )
             .__aenter__()
         )

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from asyncsecrets.boundary import configured, configuring
+from asyncsecrets.credential import Credential, conceal, revealed
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.loopback import is_loopback
 from asyncsecrets.settings import SYSTEMS, Kind, Value
@@ -35,19 +36,20 @@ class AwsSettings:
     ``force_delete`` deletes for good. ``description``, ``tags``, ``replica_regions`` and ``kms_key_id`` go to secrets
     that are created; at KMS ``kms_key_id`` is the key and ``encryption_context`` what the ciphertext is bound to.
 
-    Raises ConfigError for what cannot work.
+    Credentials, and the environment, are given as they are and kept as ``Credential``. Raises ConfigError for what
+    cannot work.
     """
 
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    access_key_id: str = field(default="", repr=False)
-    secret_access_key: str = field(default="", repr=False)
-    session_token: str = field(default="", repr=False)
+    environ: Mapping[str, str] | Credential[Mapping[str, str]] = field(default_factory=dict, compare=False)
+    access_key_id: str | Credential[str] = ""
+    secret_access_key: str | Credential[str] = ""
+    session_token: str | Credential[str] = ""
     profile: str = ""
     region: str = ""
     role: str = ""
     session_name: str = "asyncsecrets"
-    external_id: str = field(default="", repr=False)
-    web_identity_token: str = field(default="", repr=False)
+    external_id: str | Credential[str] = ""
+    web_identity_token: str | Credential[str] = ""
     endpoint: str = ""
     sts_endpoint: str = ""
     allow_insecure_http: bool = False
@@ -63,6 +65,9 @@ class AwsSettings:
     force_delete: bool = False
 
     def __post_init__(self) -> None:
+        conceal(self, *_SECRET)
+        if not isinstance(self.environ, Credential):
+            object.__setattr__(self, "environ", Credential(self.environ))
         if bool(self.access_key_id) != bool(self.secret_access_key):
             raise ConfigError("aws_access_key_id and aws_secret_access_key are needed together")
         if self.session_token and not self.access_key_id:
@@ -78,6 +83,11 @@ class AwsSettings:
         for where, address in (("aws_endpoint_url", self.endpoint), ("aws_sts_endpoint", self.sts_endpoint)):
             if address:
                 check_endpoint(address, where, insecure=self.allow_insecure_http)
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment: ``environ``, which does not show it."""
+        variables: Mapping[str, str] = revealed(self.environ)
+        return variables
 
     def _check_texts(self) -> None:
         if self.role and not _ROLE.fullmatch(self.role):
@@ -106,6 +116,7 @@ class AwsSettings:
         return cls(environ=environ, **values)
 
 
+_SECRET: Final = ("access_key_id", "secret_access_key", "session_token", "external_id", "web_identity_token")
 _CREDENTIALS: Final = frozenset({"aws_access_key_id", "aws_secret_access_key", "aws_session_token"})
 _WHOLE: Final = frozenset({"max_connections", "recovery_window_days"})
 _NAMES: Final = {

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from asyncsecrets.boundary import configured, configuring
+from asyncsecrets.credential import Credential, conceal, revealed
 from asyncsecrets.errors import ConfigError
 
 __all__ = ["AuthMethod", "VaultSettings"]
@@ -21,6 +22,8 @@ __all__ = ["AuthMethod", "VaultSettings"]
 AuthMethod = Literal["token", "token_file", "approle", "cert", "kubernetes", "jwt"]
 
 _KUBERNETES_TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path, not a token
+
+_CREDENTIALS: Final = ("token", "approle_role_id", "approle_secret_id", "client_key_password")
 
 _VAULT_TOOLS: Final = {
     "addr": "VAULT_ADDR",
@@ -37,7 +40,7 @@ _VAULT_TOOLS: Final = {
 @configured
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultSettings:
-    """Settings of one Vault or OpenBao server and mount. Credentials are left out of ``repr``.
+    """Settings of one Vault or OpenBao server and mount. Credentials are given as text and kept as ``Credential``.
 
     ``namespace`` is the default of ``secret_namespace`` (sent in the path) and ``login_namespace`` (sent in a header).
     ``secret_field``: the member that is a secret's value; empty: the whole object is the value. ``kv_version``: 1, 2,
@@ -56,16 +59,16 @@ class VaultSettings:
     secret_field: str = "key"  # noqa: S105 - a member name
     kv_version: int | None = None
     auth_method: AuthMethod | None = None
-    token: str = field(default="", repr=False)
+    token: str | Credential[str] = ""
     token_file: str = ""
-    approle_role_id: str = field(default="", repr=False)
-    approle_secret_id: str = field(default="", repr=False)
+    approle_role_id: str | Credential[str] = ""
+    approle_secret_id: str | Credential[str] = ""
     approle_secret_id_file: str = ""
     approle_secret_id_wrapped: bool = False
     approle_mount_path: str = "approle"
     client_cert: str = ""
     client_key: str = ""
-    client_key_password: str = field(default="", repr=False)
+    client_key_password: str | Credential[str] = ""
     cert_role: str = ""
     cert_mount_path: str = "cert"
     kubernetes_role: str = ""
@@ -86,6 +89,7 @@ class VaultSettings:
     revoke_on_close: bool = False
 
     def __post_init__(self) -> None:
+        conceal(self, *_CREDENTIALS)
         for scoped in ("secret_namespace", "login_namespace"):
             if not getattr(self, scoped):
                 object.__setattr__(self, scoped, self.namespace)
@@ -106,7 +110,7 @@ class VaultSettings:
         return _login_in({known.name: getattr(self, known.name) for known in fields(self)}) or "token"
 
     def _check_auth(self) -> None:
-        needed: dict[AuthMethod, dict[str, str]] = {
+        needed: dict[AuthMethod, dict[str, object]] = {
             "token": {"token": self.token},
             "token_file": {"token_file": self.token_file},
             "approle": self._needed_by_approle(),
@@ -121,16 +125,16 @@ class VaultSettings:
             variables = ", ".join(f"HCP_VAULT_{setting.upper()}" for setting in missing)
             raise ConfigError(f"Vault login by {self.method} needs {', '.join(missing)} (or set {variables})")
 
-    def _needed_by_approle(self) -> dict[str, str]:
+    def _needed_by_approle(self) -> dict[str, object]:
         # A role with bind_secret_id=false has no secret id; only the server knows, and says so at the login.
-        needed = {"approle_role_id": self.approle_role_id}
+        needed: dict[str, object] = {"approle_role_id": self.approle_role_id}
         if self.approle_secret_id_wrapped:
             needed["approle_secret_id"] = self.approle_secret_id or self.approle_secret_id_file
         return needed
 
     def _check_token(self) -> None:
         for setting in ("token", "approle_secret_id", "approle_role_id"):
-            if re.search(r"[^\x21-\x7e]", getattr(self, setting)):
+            if re.search(r"[^\x21-\x7e]", revealed(getattr(self, setting))):
                 raise ConfigError(f"{setting} contains a space, line break or other character that cannot be in one")
 
     def _check_values(self) -> None:
@@ -210,8 +214,8 @@ def _typed(name: str, value: Any) -> Any:
     raise ConfigError(f"{name} is not {_EXPECTED.get(name, 'a text')}")
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
+def _text(value: Any) -> Any:
+    if not isinstance(value, str | Credential):
         raise TypeError
     return value
 

@@ -7,6 +7,7 @@ import ssl
 from datetime import datetime
 from pathlib import Path
 
+from asyncsecrets.credential import Credential, revealed
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.tls import client_context
 from asyncsecrets.providers.vault.settings import VaultSettings
@@ -77,8 +78,8 @@ class TlsFiles:
         if not settings.client_cert:
             return
         # Always a callable: without one OpenSSL asks for the pass phrase on the terminal, and waits.
-        password = settings.client_key_password
-        if not _loads(lambda: context.load_cert_chain(settings.client_cert, settings.client_key, lambda: password)):
+        password = Credential(revealed(settings.client_key_password))
+        if not _loads(lambda: context.load_cert_chain(settings.client_cert, settings.client_key, password.reveal)):
             hint = "" if password else "; if the key is encrypted, set client_key_password"
             raise ConfigError(
                 f"client_cert {settings.client_cert!r} and client_key {settings.client_key!r} are not a readable PEM "

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from asyncsecrets.credential import revealed
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
 from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.vault.auth.tokens import Lease, TokenApi, token_text
@@ -101,12 +102,12 @@ class AppRole:
 
     async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - a login makes another token
         settings = self._settings
-        secret_id = settings.approle_secret_id
+        secret_id = revealed(settings.approle_secret_id)
         if settings.approle_secret_id_file:
             secret_id = await read_credential(settings.approle_secret_id_file, "approle_secret_id_file")
         if settings.approle_secret_id_wrapped:
             secret_id = await self._unwrap(api, secret_id)
-        body = {"role_id": settings.approle_role_id} | ({"secret_id": secret_id} if secret_id else {})
+        body = {"role_id": revealed(settings.approle_role_id)} | ({"secret_id": secret_id} if secret_id else {})
         return await api.login(settings.approle_mount_path, body)
 
     async def _unwrap(self, api: TokenApi, wrapping_token: str) -> str:
@@ -173,7 +174,7 @@ def login_method(settings: VaultSettings) -> LoginMethod:
     """The login method that the settings describe."""
     match settings.method:
         case "token":
-            return GivenToken(settings.token)
+            return GivenToken(revealed(settings.token))
         case "token_file":
             return TokenFile(settings.token_file, given=settings.renew_token is True)
         case "approle":

@@ -1,0 +1,100 @@
+"""Credential: a setting that lets in whoever has it, and does not show itself.
+
+Settings are printed: by ``repr``, by ``dataclasses.asdict`` for a log of the start, by ``"{0.token}".format(settings)``
+in somebody's template, by an error reporter that shows local variables. A field that is left out of one ``repr`` is in
+all the others. So a credential is kept as a ``Credential`` wherever it is a setting: from the configuration that it is
+read from to the object that shows it to its manager, which alone calls ``reveal``.
+
+A settings class takes text, or a ``Credential``, and calls ``conceal`` when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
+
+from asyncsecrets.errors import ConfigError
+
+__all__ = ["Credential", "conceal", "concealed", "revealed"]
+
+T = TypeVar("T")
+
+_MASK: Final = "**********"
+
+
+@final
+class Credential(Generic[T]):
+    """A text, or an environment, that shows itself by ``reveal`` only: anything that prints it gets a mask.
+
+    It is true where there is something in it, equal to another one and to what it holds, its own copy, and it
+    refuses pickle.
+    """
+
+    __slots__ = ("__weakref__", "_reveal")
+    __slotnames__: ClassVar[list[str]] = []  # for pickle, which would look at the slots
+    _reveal: Callable[[], T]
+
+    def __init__(self, value: T) -> None:
+        # Not in a slot of its own: what walks through attributes comes to a function.
+        self._reveal = lambda: value
+
+    def reveal(self) -> T:
+        """Return it."""
+        return self._reveal()
+
+    def __bool__(self) -> bool:
+        return bool(self._reveal())
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._reveal() == (other.reveal() if isinstance(other, Credential) else other))
+
+    def __hash__(self) -> int:
+        return hash(self._reveal())
+
+    def __repr__(self) -> str:
+        return f"Credential({str(self)!r})"
+
+    def __str__(self) -> str:
+        return _MASK if self else ""
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def __copy__(self) -> Credential[T]:
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Credential[T]:
+        return self
+
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise TypeError("a Credential refuses to be pickled: what is written down can be read")
+
+
+def conceal(settings: object, *names: str) -> None:
+    """Have these attributes of ``settings``, which may be a frozen dataclass, each hold a Credential.
+
+    Raises ConfigError for one that is neither text nor a Credential.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not isinstance(value, str | Credential):
+            raise ConfigError(f"{name} must be a text")
+        object.__setattr__(settings, name, concealed(value))
+
+
+def concealed(value: Any) -> Any:
+    """A setting with every text in it, also of lists and mappings, as a Credential."""
+    if isinstance(value, dict):
+        return {key: concealed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [concealed(item) for item in value]
+    return Credential(value) if isinstance(value, str) else value
+
+
+def revealed(value: Any) -> Any:
+    """The opposite of ``concealed``; what shows itself stays as it is."""
+    if isinstance(value, dict):
+        return {key: revealed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [revealed(item) for item in value]
+    return value.reveal() if isinstance(value, Credential) else value

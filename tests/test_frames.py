@@ -20,6 +20,7 @@ from asyncsecrets.registry import BUILT_IN, load
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.testing.conformance import FAULTS, ProviderHarness
 from tests.canaries import CANARY
+from tests.hostile import PROVIDERS, HostileHarness
 from tests.providers.aws.conftest import moto, no_aws_of_this_machine  # noqa: F401  # fixtures
 from tests.providers.aws.test_conformance import KmsHarness, SecretsManagerHarness
 from tests.providers.test_environment import DotenvHarness, EnvironmentHarness
@@ -217,7 +218,7 @@ def spread(calls: Callable[[str], dict[str, Call]], names: list[str]) -> dict[st
 
 def faults_of(harness: ProviderHarness) -> list[str]:
     """What can go wrong at this backend."""
-    return [fault for fault in FAULTS if fault not in harness.unsupported]
+    return [fault for fault in getattr(harness, "kinds", FAULTS) if fault not in harness.unsupported]
 
 
 @contextlib.asynccontextmanager
@@ -301,6 +302,16 @@ def test_nothing_shows(tmp_path: Path, moto: str, system: str, way: str, record_
         assert walk.leaked == set()
         assert walk.raised > walk.made / 4
         assert walk.watch.seen > walk.made
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("which", PROVIDERS)
+def test_nothing_shows_of_hostile_answers(which: str, way: str) -> None:
+    """To a read, a write or a login: nonsense, half an answer, an error page, each with a value in it."""
+    walk = walked(HostileHarness(which), WAYS[way])
+    print(f"hostile {which}, {way}: {walk}")
+    assert walk.leaked == set()
+    assert walk.raised > walk.made / 2
 
 
 # -- the walk finds what there is

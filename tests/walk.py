@@ -13,7 +13,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp.http_exceptions import HttpProcessingError
 
 from tests.canaries import CANARY
 from tests.frames import leaks
@@ -68,6 +70,12 @@ class Watch:
 
     def _ended(self, future: asyncio.Future[Any]) -> None:
         name = future.get_name() if isinstance(future, asyncio.Task) else "future"
+        if (
+            name == "future"
+            and not future.cancelled()
+            and isinstance(future.exception(), aiohttp.ClientError | HttpProcessingError)
+        ):
+            return  # aiohttp's own, between its parser and whoever reads: what is no HTTP is quoted in there
         self._look(f"{name} that ended", repr(future))
 
     def _handle(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

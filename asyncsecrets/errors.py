@@ -202,7 +202,7 @@ class InsecureTransportError(ProviderError):
 
 
 class TransientError(ProviderError):
-    """The same call may succeed later: not before ``retry_after`` seconds, where the manager says so."""
+    """The same call may succeed later: not before ``retry_after`` seconds, where that is known."""
 
     transient = True
     retry_after: float | None = None

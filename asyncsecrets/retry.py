@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
@@ -31,6 +31,12 @@ PAGED = 6
 _ON_TOP = 0.5  # of what the manager asked for, but no more than
 _SPREAD = 0.5  # of the time that is left then
 _RESERVE = 0.4  # of the time left when a write is tried; an attempt's own timeout (5 of 10 s) usually ends before
+
+
+class Outage(Protocol):
+    """What is known of whether anybody is answered at all."""
+
+    lasts: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +75,13 @@ class Retry:
         self.policy = policy or RetryPolicy()
         self._deadline = Deadline(self.policy.deadline)
         self._paged = Deadline(PAGED * self.policy.deadline)
-        self._jitter = jitter
+        self.jitter = jitter
         self.sleep = sleep
 
     async def pause(self, number: int) -> None:
         """Wait as before the ``number``-th retry of what failed."""
         first, longest = self.policy.backoff
-        await self.sleep(self._jitter() * min(longest, first * 2.0 ** (number - 1)))
+        await self.sleep(self.jitter() * min(longest, first * 2.0 ** (number - 1)))
 
     async def run(
         self,
@@ -88,13 +94,15 @@ class Retry:
         due: float | None = None,
         decide: bool = False,
         sending: Sending | None = None,
+        outage: Outage | None = None,
     ) -> T:
         """Await ``attempt()``, again after transient failures, and return what it returns.
 
         ``attempts`` overrides the policy's; ``paged`` says that it may take many calls; ``due`` is when, in the loop's
         time, it must have ended, where that is not the policy's deadline from now; ``decide``: that an attempt must
-        leave time to find out what became of it; ``sending``: how far it has come, of a write. Raises what the last
-        attempt raised, with its ``attempts`` set, or DeadlineExceededError, of unknown outcome where a write was sent.
+        leave time to find out what became of it; ``sending``: how far it has come, of a write; ``outage``: while
+        that ``lasts``, what has failed is not tried again. Raises what the last attempt raised, with its ``attempts``
+        set, or DeadlineExceededError, of unknown outcome where a write was sent.
         """
         most = self.policy.attempts if attempts is None else attempts
         made: list[int] | None = None
@@ -109,10 +117,10 @@ class Retry:
                 try:
                     return await attempt()
                 except ProviderError as error:
-                    if most < 2 or not may_retry(error):
+                    if most < 2 or not may_retry(error) or (outage is not None and outage.lasts):
                         raise
                     failed, made = [error], [1]  # in a list: a local variable would hold its own traceback
-                return await self._again(attempt, failed, made, most, limit)
+                return await self._again(attempt, failed, made, most, limit, outage)
         except TimeoutError:
             if not limit.expired:
                 raise
@@ -145,18 +153,27 @@ class Retry:
         made: list[int],
         most: int,
         limit: Limit,
+        outage: Outage | None,
     ) -> T:
         """Everything after a first attempt that failed transiently: tenacity counts it as its first one."""
+        slept: list[BaseException] = []  # what it waits after, one at most
 
         async def next_attempt() -> T:
             if failed:
                 raise failed.pop()
+            if outage is not None and outage.lasts:  # which was found out while this waited
+                raise slept.pop()
+            slept.clear()
             made[0] += 1
             return await attempt()
 
         def too_late(state: RetryCallState) -> bool:
             wakes_at = asyncio.get_running_loop().time() + state.upcoming_sleep
-            return state.attempt_number >= most or wakes_at >= limit.due
+            if state.attempt_number >= most or wakes_at >= limit.due or (outage is not None and outage.lasts):
+                return True
+            if state.outcome is not None and (error := state.outcome.exception()) is not None:
+                slept.append(error)
+            return False
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(may_retry),
@@ -172,7 +189,7 @@ class Retry:
 
     def _wait(self, limit: Limit, state: RetryCallState) -> float:
         first, longest = self.policy.backoff
-        jitter = self._jitter()
+        jitter = self.jitter()
         jittered = jitter * min(longest, first * 2.0 ** (state.attempt_number - 1))
         error = state.outcome.exception() if state.outcome is not None else None
         asked = getattr(error, "retry_after", None) or 0.0

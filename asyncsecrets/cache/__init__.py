@@ -12,7 +12,7 @@ running fetch, ``absent`` remembers what is not there.
 
 from asyncsecrets.cache.clock import boot_time
 from asyncsecrets.cache.core import SingleFlightCache
-from asyncsecrets.cache.listener import Listener, Observer
+from asyncsecrets.cache.listener import Listener, Observer, Outage
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "EntryState",
     "Listener",
     "Observer",
+    "Outage",
     "SingleFlightCache",
     "Verdict",
     "boot_time",

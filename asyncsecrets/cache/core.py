@@ -23,7 +23,7 @@ from asyncsecrets.cache.absent import AbsentKeys
 from asyncsecrets.cache.clock import boot_time
 from asyncsecrets.cache.flight import Flight
 from asyncsecrets.cache.flights import Flights
-from asyncsecrets.cache.listener import Listener, Observer
+from asyncsecrets.cache.listener import Listener, Observer, Outage
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
@@ -50,6 +50,7 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
 
     ``classify`` says what a failure means (``Verdict``); ``stand_in`` may supply a value for
     a key that the backend does not have; ``listener`` hears of every change, ``observer`` of what goes wrong;
+    ``outage`` knows whether the backend answers nobody, and who of those who miss is to ask it then;
     ``on_end`` is awaited when the loop that the cache ran on is being shut down, to close what is bound to it.
     ``clock`` (seconds, never backwards) and ``jitter`` (0 to 1) are arguments so that time can be moved; with a clock
     of your own, pass ``guarded=False``, for the guard's thread waits in real time.
@@ -72,6 +73,7 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         stand_in: Callable[[K, BaseException], V | None] | None = None,
         listener: Listener[K, V] | None = None,
         observer: Observer[K, V] | None = None,
+        outage: Outage[K] | None = None,
         on_end: Callable[[], Awaitable[None]] | None = None,
         clock: Callable[[], float] = boot_time,
         jitter: Callable[[], float] = random.random,
@@ -87,6 +89,7 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         self._stand_in = stand_in
         self._listener = listener
         self._observer: Observer[K, V] = observer or Observer()
+        self._outage: Outage[K] = outage or Outage()
         self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
@@ -136,11 +139,14 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         if flight is not None:
             self.stats.joined += 1
             return flight.join(waiter)
-        absent = self._absent.recall(key, self._clock)
-        if absent is None:
+        failure = self._absent.recall(key, self._clock)
+        if failure is not None:
+            self.stats.negative += 1
+        elif self._outage.lasts:
+            failure = self._outage.spared(key)
+        if failure is None:
             return self._launch(key, loop).join(waiter)
-        self.stats.negative += 1
-        waiter.set_exception(absent)
+        waiter.set_exception(failure)
         return waiter
 
     def peek(self, key: K) -> V | None:

@@ -1,10 +1,10 @@
-"""Who hears of the changes in a cache, and of what goes wrong in it."""
+"""Who hears of the changes in a cache, and of what goes wrong in it; and who says when a backend is left alone."""
 
 from __future__ import annotations
 
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Listener", "Observer"]
+__all__ = ["Listener", "Observer", "Outage"]
 
 K_contra = TypeVar("K_contra", contravariant=True)
 V_contra = TypeVar("V_contra", contravariant=True)
@@ -42,3 +42,14 @@ class Observer(Generic[K_contra, V_contra]):
 
     def expired(self, key: K_contra) -> None:
         """The life of ``key``'s value has ended; it is about to be dropped."""
+
+
+class Outage(Generic[K_contra]):
+    """What is known of a backend that answers nobody. By this class, nothing is: every miss asks."""
+
+    lasts: bool = False
+    """Whether a reader of what is not cached is to be ``spared`` the question. Looked at for each miss."""
+
+    def spared(self, key: K_contra) -> BaseException | None:  # noqa: ARG002  # see above
+        """The error of a reader for whom ``key`` is not asked now; None for one who is to ask."""
+        return None

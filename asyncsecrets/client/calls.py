@@ -13,6 +13,7 @@ from asyncsecrets.client.connection import Connection
 from asyncsecrets.client.gate import DEFAULT_ROOM, Gate
 from asyncsecrets.client.home import Home
 from asyncsecrets.client.operations import Operations, cut_short
+from asyncsecrets.client.outage import SourceOutage
 from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.verdicts import foreign
 from asyncsecrets.config import SourceConfig
@@ -51,6 +52,8 @@ class Calls:
         self._connection = connection
         self._home = home
         self._reporter = reporter
+        self.outage = SourceOutage(config.name, config.system, reporter, retry.jitter)
+        self._failed_opening: set[asyncio.Task[None]] = set()
         self.operations = Operations(config.system, self.new_gate(), self.opened, self._given_up)
 
     def new_gate(self) -> Gate:
@@ -146,13 +149,17 @@ class Calls:
             errand.begin(gate)
         try:
             once = _Once(self, attempt)
-            result = await self._retry.run(once, provider=self._system, name=name, paged=paged, due=due)
+            result = await self._retry.run(
+                once, provider=self._system, name=name, paged=paged, due=due, outage=self.outage
+            )
             answered = True
         except ProviderError as error:
-            answered = _is_answer(error)
+            answered = self._is_answer(name, error)
             raise
         finally:
             gate.leave(answered=answered)
+            if answered and self.outage.failures:
+                self.outage.answered()
             if errand is not None:
                 errand.begin(None)
         return _given(result)
@@ -183,11 +190,22 @@ class Calls:
                 once, provider=self._system, name=name, due=due, decide=decide, sending=sending
             )
         except ProviderError as error:
-            if _is_answer(error):
-                gate.answered()
+            if self._is_answer(name, error):
+                self._answered(gate)
             raise
-        gate.answered()
+        self._answered(gate)
         return _given(result)
+
+    def _is_answer(self, name: str | None, error: ProviderError) -> bool:
+        """Whether ``error`` says something of what was asked for ``name``."""
+        if not (error.transient or error.outcome_unknown):
+            return True
+        self.outage.failed(name, error)
+        return False
+
+    def _answered(self, gate: Gate) -> None:
+        gate.answered()
+        self.outage.answered()
 
     def attempt(
         self, attempt: Callable[[Provider], Awaitable[T | UnavailableError]]
@@ -211,7 +229,14 @@ class Calls:
 
     async def open(self, name: str | None = None) -> None:
         """Open the provider, within the deadline."""
-        await self._retry.run(self._connection.open, provider=self._system, name=name, attempts=1)
+        try:
+            await self._retry.run(self._connection.open, provider=self._system, name=name, attempts=1)
+        except ProviderError as error:
+            opening = self._connection.tasks
+            if opening != self._failed_opening:  # for all who wait for it, it is one question
+                self._failed_opening = opening
+                self._is_answer(name, error)
+            raise
 
 
 class _Once(Generic[T]):
@@ -244,10 +269,6 @@ def _presumed(sending: Sending, attempt: Callable[[Provider], Awaitable[T]], pro
     """One attempt of a write. A provider that does not tell when it sends is taken to send at once."""
     sending.requests = 0 if getattr(provider, "tells_sending", False) else 1
     return attempt(provider)
-
-
-def _is_answer(error: ProviderError) -> bool:
-    return not (error.transient or error.outcome_unknown)
 
 
 def _given(result: T | UnavailableError) -> T:

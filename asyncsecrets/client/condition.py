@@ -244,6 +244,12 @@ class Condition:
             self.call_failed(error)
         self._settle()
 
+    def unasked(self, key: Name) -> None:
+        """``key`` was not even asked for, as nobody is answered. It is missing if it was served, or is required."""
+        if key not in self.cut_off and key not in self.own and (missed := self._missed(key, self._clock())):
+            _remember(self.cut_off, key, missed)
+            self._settle()
+
     def _note(self, failing: Failing, cause: Cause, now: float) -> None:
         before, refusals = failing.cause, {"denied", "credentials"}
         self.refused_again |= before is not None and before.kind in refusals and cause.kind in refusals

@@ -67,7 +67,7 @@ class Reporter(Observer[Key, Secret]):
         self._views = views
         self._held = held
         self._fetch = fetch
-        self._clock = clock
+        self.clock = clock
         self._wall = wall
         self._rotations = Rotations(self._head)
         self._look_soon = Soon(self._look)
@@ -177,6 +177,11 @@ class Reporter(Observer[Key, Secret]):
         if previous is not None and isinstance(error, SecretNotFoundError):
             self._rotations.gone(key, str(error))
 
+    def unasked(self, key: Key) -> None:
+        """``key`` was not asked for, since nobody is answered: whoever read it does without."""
+        self.condition.unasked(key)
+        self._look_soon()
+
     def expired(self, key: Key) -> None:
         """The life of ``key``'s value has ended."""
         self.condition.expired(key)
@@ -191,7 +196,7 @@ class Reporter(Observer[Key, Secret]):
 
     def wall_of(self, reading: float) -> float:
         """The Unix time at which the cache's clock reads ``reading``."""
-        return self._wall() + reading - self._clock()
+        return self._wall() + reading - self.clock()
 
     # -- what is said
 
@@ -205,7 +210,7 @@ class Reporter(Observer[Key, Secret]):
             self._is_well()
             return
         self._trouble, self._last = trouble, cause
-        now = self._clock()
+        now = self.clock()
         if _RANK[state] > _RANK[self._told]:
             if now - trouble.since >= _LASTS or self._may[state].passes():
                 self._tell(state, trouble, cause)
@@ -225,7 +230,7 @@ class Reporter(Observer[Key, Secret]):
     def _tell(self, state: State, trouble: Trouble, cause: Cause, still: str = "") -> None:
         what, consequence = self._down(still) if state == "down" else self._degraded(still)
         end = "" if cause.message.endswith(("?", "!", ".")) else "."
-        lasted = self._clock() - trouble.since
+        lasted = self.clock() - trouble.since
         again = "by itself" if self.condition.stale else "at the next read"
         say(
             SOURCE, self._level(state), "%s %s: %s: %s%s Since %s%s%s. %sIt is asked again %s; %s",
@@ -236,7 +241,7 @@ class Reporter(Observer[Key, Secret]):
         self._told_all = not self._held()
         self._missed_any |= state == "down" and self.condition.has_answered
         self._kinds.add(cause.kind)
-        self._remind_at = self._clock() + self._wait
+        self._remind_at = self.clock() + self._wait
 
     def _degraded(self, still: str) -> tuple[str, str]:
         condition, held = self.condition, self._held()
@@ -244,7 +249,7 @@ class Reporter(Observer[Key, Secret]):
         if first is None:
             return f"is {still}in trouble", f", {_values(held)} held meanwhile" if held else ""
         names = few(map(label, stale), len(stale))
-        until = f"{moment(self.wall_of(first))} at least (in {duration(first - self._clock())})"
+        until = f"{moment(self.wall_of(first))} at least (in {duration(first - self.clock())})"
         return f"is {still}stale", f", {len(stale)} of {_values(held)} not renewed ({names}), served until {until}"
 
     def _down(self, still: str) -> tuple[str, str]:
@@ -270,7 +275,7 @@ class Reporter(Observer[Key, Secret]):
         rest = ". What had ended is fetched when it is asked for" if self._missed_any else ""
         say(
             SOURCE, logging.INFO, "%s is well again after %s, since %s; its last error was %s%s",
-            self._head, duration(self._clock() - trouble.since), moment(trouble.wall), self._last.error, rest,
+            self._head, duration(self.clock() - trouble.since), moment(trouble.wall), self._last.error, rest,
         )  # fmt: skip
         self._begin_anew()
 

@@ -119,6 +119,7 @@ class Source:
             stand_in=self.views.stand_in_for if self.primary_secret_name is None else None,
             listener=self.known,
             observer=self.reporter,
+            outage=self.calls.outage,
             on_end=self._loop_ended,
             **cache_options,
         )
@@ -162,10 +163,13 @@ class Source:
     async def read(self, route: Route) -> Secret:
         """Return the value that ``route`` leads to: from memory, or by one flight shared with everybody else."""
         if not self._keeps:
+            self._ask_in_turn(route.key)
             return await self.operations.run(partial(self._read_through, route))
         secret = self.cache.hot.get(route.key)
         if secret is not None and not self._is_doubtful(secret, route):
             return self.views.publish(secret, route)
+        if secret is not None:
+            self._ask_in_turn(route.key)
         try:
             secret = await (self.cache.join(route.key) if secret is None else self.cache.refresh(route.key))
         except SecretNotFoundError as error:
@@ -173,6 +177,14 @@ class Source:
         else:
             return self.seen(secret, route)
         return self.views.absent(absent, route)
+
+    def _ask_in_turn(self, key: Key) -> None:
+        """Raise the error of whoever is not to ask for ``key`` now, as the cache does for what it fetches."""
+        if self.calls.outage.lasts and (spared := self.calls.outage.spared(key)) is not None:
+            try:
+                raise spared
+            finally:
+                del spared  # it would hold itself, by its traceback and this frame
 
     def _begin_to_fetch(self, key: Key) -> None:
         """Have ``key`` in the cache soon, if it can be had, though nobody waits for it."""
@@ -203,7 +215,7 @@ class Source:
     async def refresh(self, route: Route) -> Secret:
         """Ask the manager anew now."""
         if not self._keeps:
-            return await self.read(route)
+            return await self.operations.run(partial(self._read_through, route))
         try:
             return self.views.read(await self.cache.refresh(route.key), route)
         except SecretNotFoundError as error:

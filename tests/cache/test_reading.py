@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from asyncsecrets.cache import CachePolicy, SingleFlightCache, Verdict
+from asyncsecrets.cache import CachePolicy, Outage, SingleFlightCache, Verdict
 from asyncsecrets.errors import SecretNotFoundError, UnavailableError
 from tests.cache.world import DELAY, World, absent, denied, down, limited, nonsense, settle, virtual
 
@@ -279,3 +279,35 @@ async def test_stats_count_what_happened(world: World) -> None:
         with pytest.raises(type(error)):
             await cache.get(f"k{type(error).__name__}")
     assert cache.stats.failures == dict.fromkeys(Verdict, 1)
+
+
+@virtual
+async def test_while_an_outage_lasts_only_who_is_to_ask_asks(world: World) -> None:
+    """Whoever would launch a flight is spared it; what is known, or under way, is there for everybody."""
+
+    class Spared(Outage[str]):
+        asked: tuple[str, ...] = ()
+
+        def spared(self, key: str) -> BaseException | None:
+            return None if key in self.asked else down()
+
+    outage = Spared()
+    cache = await world.warm(outage=outage, negative_ttl=1_000.0)
+    with pytest.raises(SecretNotFoundError):
+        await cache.get("gone")
+    flying = cache.join("slow")
+    outage.lasts, calls = True, len(world.backend.calls)
+    world.backend.values |= {"a": "A", "b": "B", "slow": "S"}
+    joined = cache.join("slow")
+    assert (await cache.get("k"), await flying, await joined) == ("old", "S", "S")
+    with pytest.raises(SecretNotFoundError):
+        await cache.get("gone")
+    with pytest.raises(UnavailableError):
+        await cache.get("a")
+    assert len(world.backend.calls) == calls + 1
+    assert await cache.refresh("a") == "A"
+    outage.asked = ("b",)
+    assert await cache.get("b") == "B"
+    outage.lasts = False
+    world.backend.values["c"] = "C"
+    assert await cache.get("c") == "C"

@@ -30,7 +30,6 @@ from typing import Any, Final
 
 from asyncsecrets import registry
 from asyncsecrets.boundary import configuring
-from asyncsecrets.credential import concealed
 from asyncsecrets.declared import DEFAULT_SOURCE, AccessMode, Freshness, ProviderSettings, SourceConfig
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import ConfigError
@@ -208,9 +207,7 @@ class _Reader:
             if self._found and key in SENT_FILES and value == found:
                 self._check_sent(value, place, known)
             if found != "" or (setting is not None and setting.may_be_empty):
-                checked = setting.check(found, f"{self._origin}: {place}") if setting else found
-                # What only somebody's own class knows may be anything.
-                values[key] = concealed(checked) if setting is None or setting.credential else checked
+                values[key] = setting.check(found, f"{self._origin}: {place}") if setting else found
         return values
 
     def _check_sent(self, value: Any, where: str, known: AbstractSet[str]) -> None:

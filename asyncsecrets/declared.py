@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
 
-from asyncsecrets.settings import Value
+from asyncsecrets.credential import concealed
+from asyncsecrets.settings import Value, vocabulary
 
 __all__ = ["DEFAULT_SOURCE", "AccessMode", "Freshness", "ProviderSettings", "SourceConfig"]
 
@@ -54,10 +55,7 @@ class Freshness:
 
 
 class ProviderSettings(dict[str, Value]):
-    """Checked settings of a provider: credentials, and what an unknown class may take for one, as Credential.
-
-    Its repr shows the keys only.
-    """
+    """Checked settings of a provider: its repr shows the keys only."""
 
     __slots__ = ()
 
@@ -69,7 +67,8 @@ class ProviderSettings(dict[str, Value]):
 class SourceConfig:
     """One source: a manager, what it needs to know, which names it is asked for, and how fresh its values are.
 
-    ``settings`` are the manager's own, checked, with environment variables not yet applied. ``hosted_keys`` None: every
+    ``settings`` are the manager's own, checked, with environment variables not yet applied; they are kept with every
+    credential as a ``Credential``, and every setting that only somebody's own class knows. ``hosted_keys`` None: every
     name is asked of the manager. ``primary_secret_name``: names are members of this one JSON secret.
     """
 
@@ -82,3 +81,11 @@ class SourceConfig:
     store_virtual_keys: bool = False
     virtual_key_prefix: str = "litellm/"
     freshness: Freshness = field(default_factory=Freshness)
+
+    def __post_init__(self) -> None:
+        words = vocabulary(self.system)
+        settings = {
+            key: concealed(value) if key not in words or words[key].credential else value
+            for key, value in self.settings.items()
+        }
+        object.__setattr__(self, "settings", ProviderSettings(settings))

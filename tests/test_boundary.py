@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -101,6 +103,20 @@ async def test_an_error_leaves_its_frames_behind(way: Callable[[], Any]) -> None
     assert str(error) == "wrong"
     assert leaks(error) == []
     assert (error.__cause__, error.__context__) == (None, None)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_error_that_was_dealt_with_is_gone(way: Callable[[], Any]) -> None:
+    """At once: nothing holds it, and by its traceback the frames of whoever caught it, until the collector comes."""
+    gc.disable()
+    try:
+        error = await outcome(way)
+        assert error is not None
+        gone = weakref.ref(error)
+        del error
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 async def test_the_watch_sees_what_is_not_guarded() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from asyncsecrets.config import load_config
+from asyncsecrets.config import Config, load_config
 from asyncsecrets.credential import Credential, conceal, concealed, revealed
 from asyncsecrets.declared import ProviderSettings, SourceConfig
 from asyncsecrets.errors import ConfigError
@@ -94,10 +94,18 @@ def test_a_credential_is_compared_by_what_it_holds() -> None:
 
 def test_the_watch_finds_what_is_not_concealed() -> None:
     """The tests here can fail."""
-    open_one = SourceConfig(name="x", system="custom", settings={"token": "canary-token"})
-    assert {"repr", "asdict", "pickle 4", "0.settings[token]"} <= set(shown_by(open_one))
-    hidden = SourceConfig(name="x", system="custom", settings=ProviderSettings({"token": "canary-token"}))
-    assert "0.settings[token]" in shown_by(hidden)
+    open_one = dataclasses.make_dataclass("Open", ["token", "settings"])("canary-token", {"token": "canary-token"})
+    assert {"repr", "vars", "asdict", "0.token", "0.settings[token]"} <= set(shown_by(open_one))
+    hidden = ProviderSettings({"token": "canary-token"})
+    assert "0[token]" in shown_by(hidden)
+
+
+def test_a_source_that_is_made_by_hand_shows_no_credential() -> None:
+    """Whatever its settings are given as."""
+    for system, settings in {"hashicorp_vault": {"token": "canary-token"}, "custom": {"any": ["canary-token"]}}.items():
+        source = SourceConfig(name="x", system=system, settings=settings)
+        assert shown_by(source) == shown_by(Config(sources={"x": source})) == []
+        assert {key: revealed(value) for key, value in source.settings.items()} == settings
 
 
 @pytest.mark.parametrize("system", sorted(SYSTEMS))

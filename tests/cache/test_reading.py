@@ -311,3 +311,24 @@ async def test_while_an_outage_lasts_only_who_is_to_ask_asks(world: World) -> No
     outage.lasts = False
     world.backend.values["c"] = "C"
     assert await cache.get("c") == "C"
+
+
+@pytest.mark.parametrize("renewer", ["vouches", "has ended"])
+@pytest.mark.parametrize("how", ["get", "refresh"])
+@virtual
+async def test_a_flight_that_is_cancelled_is_joined_by_nobody(world: World, renewer: str, how: str) -> None:
+    """Whoever comes before it has noticed gets a flight of his own; who waited is told."""
+    world.backend.values["k"] = "v"
+    cache = world.cache()
+    cache.start()
+    first = asyncio.ensure_future(cache.get("k"))
+    await asyncio.sleep(DELAY / 2)
+    flight = cache._flights["k"].task
+    if renewer == "has ended":
+        cache._renewer.task.cancel()  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+    flight.cancel()
+    assert await getattr(cache, how)("k") == "v"
+    with pytest.raises(UnavailableError, match="cancelled"):
+        await first
+    assert world.backend.calls_of("k") == 2

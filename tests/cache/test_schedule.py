@@ -149,6 +149,10 @@ def test_a_value_in_doubt_is_due_now_and_lives_no_longer() -> None:
     of.hasten("k", 101.0)
     assert of.due_times()["k"] == 101.0
     assert len(of) == 1
+    assert of.ends_at("k") == 100.0 + POLICY.max_stale
+    of.failed("k", 101.0, wait=500.0)
+    assert drain(of, 199.9) == []
+    assert drain(of, 200.0) == [(Event.EXPIRE, "k")]
 
 
 def test_what_failed_is_tried_again_when_the_backend_is_back() -> None:

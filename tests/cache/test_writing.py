@@ -249,3 +249,16 @@ async def test_a_value_in_doubt_is_served_and_renewed(world: World) -> None:
     await asyncio.sleep(DELAY * 3)
     assert await cache.get("k") == "new"
     assert cache.stats.misses == 1
+
+
+@virtual
+async def test_what_was_put_is_not_absent_any_more(world: World) -> None:
+    """Also once it has left the cache again: the backend is asked, and not told what it said before."""
+    cache = world.cache(max_entries=1, negative_ttl=1_000.0)
+    with pytest.raises(SecretNotFoundError):
+        await cache.get("k")
+    cache.put("k", "v")
+    cache.put("other", "o")
+    assert "k" not in cache
+    world.backend.values["k"] = "v2"
+    assert await cache.get("k") == "v2"

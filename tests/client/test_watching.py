@@ -8,6 +8,7 @@ import logging
 
 import pytest
 
+from asyncsecrets.client.watching import differs
 from asyncsecrets.config import Freshness, SourceConfig
 from asyncsecrets.errors import SecretNotFoundError, UnavailableError
 from asyncsecrets.secret import Secret
@@ -228,3 +229,20 @@ async def test_a_callback_hears_of_what_was_read_before_it_came() -> None:
         client.on_change(lambda name, _: heard.append(name))
         await client.put("NAME", "canary-2")
     assert heard == ["NAME"]
+
+
+@pytest.mark.parametrize(
+    ("new", "is_news"),
+    [
+        (Secret("canary-1", name="NAME", version="1"), False),
+        (Secret("canary-1", name="NAME", version="2"), True),
+        (Secret("canary-2", name="NAME", version="1"), True),
+    ],
+)
+@pytest.mark.parametrize("numbered", [True, False])
+def test_what_is_news_to_a_follower(new: Secret, is_news: bool, numbered: bool) -> None:
+    """Another version; or another value, for managers such as the environment, KV v1 and KMS know no versions."""
+    old = Secret("canary-1", name="NAME", version="1" if numbered else None)
+    if not numbered:
+        new, is_news = Secret(new.reveal(), name="NAME"), not new.equals(old)
+    assert differs(old, new) is is_news

@@ -515,3 +515,22 @@ async def test_operators_hear_of_a_given_token_that_will_end():
         ((_, text),) = told(log)
         assert "was not renewed: AuthenticationError: no such login. It ends in 15 min, if not before" in text
     await bench.keeper.aclose()
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 0.999])
+async def test_a_fleet_does_not_log_in_in_one_moment(spread):
+    """The wait between logins that fail is up to 30 % shorter, by chance."""
+    bench = Bench()
+    bench.keeper = TokenKeeper(bench.method, bench.api, clock=lambda: bench.now, spread=lambda: spread, revoke=True)
+    bench.method.failure = DOWN
+    for wait in (1.0, 2.0, 4.0, 8.0, 10.0, 10.0):
+        with pytest.raises(UnavailableError):
+            await bench.keeper.obtain()
+        count, began = bench.method.count, bench.now
+        for part, more in ((0.99, 0), (1.01, 1)):
+            bench.now = began + part * wait * (1 - 0.3 * spread)
+            if more:
+                break
+            with pytest.raises(UnavailableError):
+                await bench.keeper.obtain()
+            assert bench.method.count == count

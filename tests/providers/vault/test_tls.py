@@ -296,3 +296,21 @@ async def test_certificate_login(provider_at, tmp_path):
             assert (provider.tokens.logins, provider.tokens.renewals) == (2, 1)
         async with provider_at(server.url, **login, cert_role="web2") as provider:
             await provider.get("name")
+
+
+async def test_a_write_that_may_have_been_applied_is_not_sent_with_the_new_certificate(
+    provider_at, authority, trusted, tmp_path
+):
+    """It was sent once, whatever lies on the disk by then; a read is made again."""
+    login = issued(authority, tmp_path)
+    async with (
+        RawServer(lambda request: None, ssl=serving(authority, "127.0.0.1", client=True)) as server,
+        provider_at(server.url, ca_cert=str(trusted), auth_method="token", token="canary", **login) as provider,
+    ):
+        provider._mount.verified = True
+        for call, sent in ((lambda: provider.put("name", "canary"), 1), (lambda: provider.get("name"), 2)):
+            issued(authority, tmp_path)
+            server.requests.clear()
+            with pytest.raises(UnavailableError, match="broke before the answer"):
+                await call()
+            assert len(server.requests) == sent

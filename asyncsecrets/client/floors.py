@@ -18,7 +18,7 @@ from asyncsecrets.secret import Secret
 __all__ = ["Doubt", "Event", "Floor", "Floors", "above", "is_older", "number_of"]
 
 _MOST_OWN: Final = 65_536  # floors of what was written here; of more than these within one window, the oldest go
-_MOST_HEARD: Final = 2_000  # of what was only read, or never known here: names that anybody may choose
+_MOST_HEARD: Final = 1_000  # of what was only read, or never known here: names that anybody may choose
 _SKEW: Final = timedelta(seconds=5)  # how far apart the clocks of two nodes may be
 _APART: Final = timedelta(seconds=1)  # how far apart our time of day and a node's are taken to be
 

@@ -363,9 +363,39 @@ class TestWhoPasses:
 
         told(story)
 
+    @pytest.mark.parametrize("change", ["put", "delete", "conflict"])
+    def test_a_write_that_is_answered_ends_it(self, change: str) -> None:
+        """Also with a conflict: whoever answers that is there."""
+
+        async def story(client: SecretsClient, manager: Manager, _: VirtualClock) -> None:
+            await begin(client)
+            await outcome(client, "K1")
+            manager.failure = None
+            assert isinstance(await outcome(client, "K2"), UnavailableError)
+            if change == "conflict":
+                with pytest.raises(ConflictError):
+                    await client.put("NEW", "canary", cas="77")
+            else:
+                await (client.put("NEW", "canary") if change == "put" else client.delete("NEW"))
+            assert await asyncio.gather(*(outcome(client, f"K{i}") for i in range(40))) == [None] * 40
+
+        told(story)
+
 
 class TestWhatIsNone:
     """Where somebody is answered there is no outage."""
+
+    def test_two_failures_are_none(self) -> None:
+        """The third in a row makes it one."""
+
+        async def story(client: SecretsClient, manager: Manager, _: VirtualClock) -> None:
+            for count in (3, 6, 9):
+                await outcome(client)
+                assert len(manager.calls) == count
+            await outcome(client)
+            assert len(manager.calls) == 9
+
+        told(story)
 
     @pytest.mark.parametrize("answer", ["value", "absent", "denied", "conflict"])
     def test_between_failures_somebody_is_answered(self, answer: str) -> None:

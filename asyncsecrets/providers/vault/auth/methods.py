@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from asyncsecrets.credential import revealed
+from asyncsecrets.credential import Credential, revealed
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
 from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.vault.auth.tokens import Lease, TokenApi, token_text
@@ -48,15 +48,15 @@ class GivenToken:
     given = True
     way = "the token of the settings"
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str | Credential[str]) -> None:
         self._token = token
 
     async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - asks nobody
-        if refused == self._token:
+        if self._token == refused:
             raise _refused(
                 "the configured token is not valid any more (expired or revoked), or belongs to another server"
             )
-        return Lease(self._token)
+        return Lease(revealed(self._token))
 
 
 class TokenFile:
@@ -174,7 +174,7 @@ def login_method(settings: VaultSettings) -> LoginMethod:
     """The login method that the settings describe."""
     match settings.method:
         case "token":
-            return GivenToken(revealed(settings.token))
+            return GivenToken(settings.token)
         case "token_file":
             return TokenFile(settings.token_file, given=settings.renew_token is True)
         case "approle":

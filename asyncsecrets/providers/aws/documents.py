@@ -6,25 +6,46 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from asyncsecrets.errors import DecodeError, IntegrityError, MalformedResponseError
+from asyncsecrets.errors import DecodeError, MalformedResponseError
 from asyncsecrets.providers.aws.names import CURRENT, SYSTEM, answers
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["malformed", "names_of", "parameter_of", "secret_of", "version_id", "versions_of"]
+__all__ = ["check_subject", "malformed", "names_of", "parameter_of", "secret_of", "version_id", "versions_of"]
 
 _LARGEST: Final = 65_536
 
 
-def secret_of(name: str, answer: Mapping[str, Any] | None) -> Secret:
-    """The secret in an answer to a read of ``name``. Raises MalformedResponseError, IntegrityError."""
+_ANY: Final[Mapping[str, str]] = {}
+
+
+def secret_of(name: str, answer: Mapping[str, Any] | None, selected: Mapping[str, str] = _ANY) -> Secret:
+    """The secret in an answer to a read of ``name``, of the version ``selected``. Raises MalformedResponseError."""
     if answer is None or not isinstance(answer.get("Name"), str):
         raise malformed(name, "the answer names no secret")
-    if not answers(name, answer):
-        text = f"{SYSTEM}: {name!r}: AWS answered for another secret; use the whole ARN or the name"
-        raise IntegrityError(text, provider=SYSTEM, name=name)
+    check_subject(name, answer)
+    if not _is_of(answer, **selected):
+        raise malformed(name, "the answer is of another version than was asked for")
     created = moment(answer.get("CreatedDate"))
     return Secret(_payload(name, answer), name=name, version=version_id(name, answer), created=created)
+
+
+def _is_of(answer: Mapping[str, Any], VersionId: str | None = None, VersionStage: str | None = None) -> bool:  # noqa: N803
+    stages = answer.get("VersionStages")
+    if VersionStage is not None and isinstance(stages, list) and VersionStage not in stages:
+        return False
+    return VersionId is None or answer.get("VersionId") == VersionId
+
+
+def check_subject(name: str, answer: Mapping[str, Any], *, written: bool = False) -> None:
+    """Raise MalformedResponseError for an answer about another secret than ``name``.
+
+    Where something was ``written``, its outcome is unknown then.
+    """
+    if not answers(name, answer):
+        error = malformed(name, "the answer is about another secret; use the whole ARN or the name")
+        error.outcome_unknown = written
+        raise error
 
 
 def names_of(page: Mapping[str, Any]) -> list[str]:
@@ -70,13 +91,15 @@ def _payload(name: str, answer: Mapping[str, Any]) -> Payload:
     raise malformed(name, "the answer has no value, or one that is neither text nor binary")
 
 
-def version_id(name: str, answer: Mapping[str, Any] | None, *, written: bool = False) -> str:
-    """The id of the version that an answer is about. Raises MalformedResponseError; for one that was ``written``, its
-    outcome is unknown then."""
+def version_id(name: str, answer: Mapping[str, Any] | None, *, written: str = "") -> str:
+    """The id of the version that an answer is about. Raises MalformedResponseError.
+
+    ``written``: the id that a write gave to its version; if the answer is of another, the outcome is unknown.
+    """
     version = (answer or {}).get("VersionId")
-    if not isinstance(version, str) or not version:
-        error = malformed(name, "the answer names no version")
-        error.outcome_unknown = written
+    if not isinstance(version, str) or not version or (written and version != written):
+        error = malformed(name, "the answer names no version" if not version else "the answer is of another version")
+        error.outcome_unknown = bool(written)
         raise error
     return version
 

@@ -68,6 +68,7 @@ class AwsKmsProvider(CiphertextProvider):
     async def decrypt(self, ciphertext: bytes, name: str | None = None) -> bytes:
         """Decrypt one ciphertext. ``name`` is for errors."""
         answer = await self._connection.call("Decrypt", name, {"CiphertextBlob": ciphertext, **self._bound()})
+        self._check_key(answer, name)
         plaintext = (answer or {}).get("Plaintext")
         if not isinstance(plaintext, bytes):
             message = f"{_SYSTEM}: {name!r}: the answer has no plaintext; is the endpoint AWS KMS?"
@@ -88,12 +89,35 @@ class AwsKmsProvider(CiphertextProvider):
                 f"secret manager"
             )
         answer = await self._connection.call("Encrypt", None, {"Plaintext": data, **self._bound()})
+        self._check_key(answer, None)
         ciphertext = (answer or {}).get("CiphertextBlob")
         if not isinstance(ciphertext, bytes):
             raise MalformedResponseError(f"{_SYSTEM}: the answer has no ciphertext", provider=_SYSTEM)
         return base64.b64encode(ciphertext).decode("ascii")
 
+    def _check_key(self, answer: Mapping[str, Any] | None, name: str | None) -> None:
+        used, wanted = (answer or {}).get("KeyId"), self.settings.kms_key_id
+        if used is not None and wanted and not _may_be(wanted, str(used)):
+            about = _SYSTEM if name is None else f"{_SYSTEM}: {name!r}"
+            raise MalformedResponseError(
+                f"{about}: the answer is of another key than kms_key_id; is the endpoint AWS KMS?",
+                provider=_SYSTEM,
+                name=name,
+            )
+
     def _bound(self) -> dict[str, Any]:
         settings = self.settings
         bound = {"KeyId": settings.kms_key_id, "EncryptionContext": dict(settings.encryption_context)}
         return {key: value for key, value in bound.items() if value}
+
+
+def _may_be(wanted: str, used: str) -> bool:
+    """Whether the key with the ARN ``used`` may be what ``wanted`` names: an id, an ARN, an alias or an alias's ARN.
+
+    Which key is behind an alias nobody knows here, but it is one of the alias's own account and region.
+    """
+    where, _, which = wanted.rpartition(":")
+    its, _, key = used.rpartition(":")
+    if where and its and where != its:
+        return False
+    return which.startswith("alias/") or which.removeprefix("key/").casefold() == key.removeprefix("key/").casefold()

@@ -44,6 +44,7 @@ _ARN: Final = re.compile(
 _VERSION_ID: Final = re.compile(r"[A-Za-z0-9-]{32,64}", re.ASCII)
 _STAGE: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}", re.ASCII)
 _SUFFIX: Final = 7  # the hyphen and six characters that AWS adds to a name to make an ARN of it
+_RANDOM: Final = re.compile(r"-[A-Za-z0-9]{6}", re.ASCII)
 
 
 def check_name(name: str) -> None:
@@ -105,14 +106,20 @@ def is_version_id(version: str) -> bool:
 
 
 def answers(name: str, answer: Mapping[str, Any]) -> bool:
-    """Whether ``answer`` is about the secret asked for as ``name``.
+    """Whether ``answer`` is about the secret asked for as ``name``: what it says of name and ARN, which have to agree.
 
     A partial ARN lacks the six random characters, and AWS warns that it can then match a secret of another name.
     """
-    if not is_arn(name):
-        return answer.get("Name") == name
-    arn = answer.get("ARN")
-    return isinstance(arn, str) and (arn == name or arn[:-_SUFFIX] == name)
+    plain, arn = answer.get("Name"), answer.get("ARN")
+    if plain is not None and arn is not None and not _is_made_of(str(arn).rpartition(":")[2], str(plain)):
+        return False
+    said = arn if is_arn(name) else plain
+    return said is None or said == name or (is_arn(name) and _is_made_of(str(said), name))
+
+
+def _is_made_of(longer: str, name: str) -> bool:
+    """Whether ``longer`` is ``name`` or, as the end of an ARN is, that and six random characters."""
+    return longer == name or (longer.startswith(name) and _RANDOM.fullmatch(longer, len(name)) is not None)
 
 
 def may_be_same(name: str, other: str) -> bool:

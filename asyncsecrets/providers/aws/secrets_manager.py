@@ -20,7 +20,14 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.aws.batch import BatchPermission, read_batch
-from asyncsecrets.providers.aws.documents import names_of, parameter_of, secret_of, version_id, versions_of
+from asyncsecrets.providers.aws.documents import (
+    check_subject,
+    names_of,
+    parameter_of,
+    secret_of,
+    version_id,
+    versions_of,
+)
 from asyncsecrets.providers.aws.errors import REPLICATED, SCHEDULED
 from asyncsecrets.providers.aws.names import (
     CURRENT,
@@ -122,7 +129,7 @@ class AwsSecretsManagerProvider:
         if selected is None:
             raise self._absent(name, f"no version can be called {version!a}")
         answer = await self._call("GetSecretValue", name, {"SecretId": name, **selected})
-        return secret_of(name, answer)
+        return secret_of(name, answer, selected)
 
     async def get_many(self, names: Sequence[str]) -> dict[str, Secret | ProviderError]:
         """Read up to twenty current versions by one call (and one more for each page that AWS makes of the answer).
@@ -180,7 +187,7 @@ class AwsSecretsManagerProvider:
             answer = await self._swap(name, value, cas)
         else:
             answer = await self._upsert(name, value)
-        return Secret(payload, name=name, version=version_id(name, answer, written=True))
+        return Secret(payload, name=name, version=version_id(name, answer, written=value["ClientRequestToken"]))
 
     async def delete(self, name: str) -> None:
         """Schedule the secret for deletion after the recovery window, or delete it for good (``force_delete``)."""
@@ -312,13 +319,16 @@ class AwsSecretsManagerProvider:
         self, operation: str, name: str | None, parameters: Mapping[str, Any], unless: frozenset[str] = frozenset()
     ) -> dict[str, Any] | None:
         try:
-            return await self._connection.call(operation, name, parameters, unless=unless)
+            answer = await self._connection.call(operation, name, parameters, unless=unless)
         except SecretNotFoundError as error:
             error.message += elsewhere(name or "", self._connection.region)
             raise
         finally:
             if operation not in READS:
                 self._pages.forget()
+        if name is not None and answer is not None and operation != "GetSecretValue":  # which is looked at as a whole
+            check_subject(name, answer, written=operation not in READS)
+        return answer
 
     def _absent(self, name: str, text: str) -> SecretNotFoundError:
         return SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)

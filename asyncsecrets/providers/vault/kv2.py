@@ -79,9 +79,15 @@ class KV2:
         common = common_secret(answer.body)
         if common is not None:
             text, created, number = common
+            if version is not None:
+                _check_version(call, number, version)
             return Secret(text, name=name, version=number, created=moment(created), clock=self._clock)
         data = versioned_data_of(call, answer)
-        return self._secret(call, data["data"], data["metadata"]) if data is not None else None
+        if data is None:
+            return None
+        if version is not None:
+            _check_version(call, _version_in(call, data["metadata"]), version)
+        return self._secret(call, data["data"], data["metadata"])
 
     async def put(self, name: str, members: Mapping[str, Any], cas: str | None = None) -> Secret | None:
         """Write a version. Where the mount requires CAS and none is given, the current version is looked up.
@@ -89,12 +95,14 @@ class KV2:
         None where it was ``misplaced``.
         """
         kept = as_kept(name, members)
-        answer, call = await self._with_cas(lambda cas: self._write(name, kept, cas), name, cas)
+        answer, call, cas = await self._with_cas(lambda cas: self._write(name, kept, cas), name, cas)
         if answer.status == 204:
             return None  # so does KV v1 answer, to which the path is that of a secret
         if answer.status != 200:
             raise translate(call, answer)
-        return self._secret(call, kept, data_of(call, answer))
+        about = data_of(call, answer)
+        _check_following(call, _version_in(call, about), cas)
+        return self._secret(call, kept, about)
 
     def other_kind(self, name: str) -> MalformedResponseError:
         """The error for a read whose answer is not of this kind, on a mount that is."""
@@ -110,10 +118,12 @@ class KV2:
 
     async def patch(self, name: str, changes: Mapping[str, Any], cas: str | None = None) -> str:
         """Merge members into the current version (``None`` removes one), CAS as for `put`; return the new version."""
-        answer, call = await self._with_cas(lambda cas: self._patch(name, changes, cas), name, cas)
+        answer, call, cas = await self._with_cas(lambda cas: self._patch(name, changes, cas), name, cas)
         if answer.status != 200:
             raise translate(call, answer)
-        return _version_in(call, data_of(call, answer))
+        version = _version_in(call, data_of(call, answer))
+        _check_following(call, version, cas)
+        return version
 
     async def delete(self, name: str) -> None:
         """Delete the current version; ``restore`` brings it back."""
@@ -136,7 +146,9 @@ class KV2:
         call = self._read(name, version)
         answer = await self._asking.call(call)
         if answer.status == 200:
-            data_of(call, answer)
+            about = data_of(call, answer).get("metadata")
+            if version is not None and isinstance(about, dict):
+                _check_version(call, _version_in(call, about), version)
             return None
         if version is not None and _absent(answer):
             raise await self._no_version(name, version)
@@ -144,7 +156,10 @@ class KV2:
         if not isinstance(error, SecretNotFoundError) or error.reason != "deleted":
             raise error
         data = data_of(call, answer)
-        return _version_in(call, data.get("metadata", data))
+        number = _version_in(call, data.get("metadata", data))
+        if version is not None:
+            _check_version(call, number, version)
+        return number
 
     async def destroy(self, name: str, versions: Sequence[str] | None) -> None:
         """Remove the data of given versions for good, or all versions and the metadata."""
@@ -187,18 +202,19 @@ class KV2:
 
     async def _with_cas(
         self, write: Callable[[str | None], Awaitable[tuple[Answer, Call]]], name: str, cas: str | None
-    ) -> tuple[Answer, Call]:
-        """Write; where CAS is required and none given, with the current version as cas.
+    ) -> tuple[Answer, Call, str | None]:
+        """Write; where CAS is required and none given, with the current version as cas. Also returns what cas was.
 
         Who comes in between is no conflict of a caller that gave no cas: then it is looked up again.
         """
         answer, call = await write(cas)
         if cas is not None or not _says(answer, "check-and-set parameter required"):
-            return answer, call
+            return answer, call, cas
         for _ in range(_CAS_TRIES):
-            answer, call = await write(await self._current(name))
+            cas = await self._current(name)
+            answer, call = await write(cas)
             if not _says(answer, "check-and-set parameter did not match"):
-                return answer, call
+                return answer, call, cas
         raise ConflictError(
             f"{SYSTEM}: {name!r}: its mount accepts writes with cas only, and others changed it before each of "
             f"{_CAS_TRIES} tries; write it again",
@@ -293,3 +309,15 @@ def _version_in(call: Call, metadata: Mapping[str, Any]) -> str:
     if not _VERSION.fullmatch(number):
         raise malformed(call, "the answer names no version")
     return number
+
+
+def _check_version(call: Call, version: str, wanted: str) -> None:
+    """Refuse an answer of another version than was asked for."""
+    if version != wanted:
+        raise malformed(call, "the answer is of another version than was asked for")
+
+
+def _check_following(call: Call, version: str, cas: str | None) -> None:
+    """Refuse the answer to another write: ours, if it was applied, made the version that follows ``cas``."""
+    if cas is not None and int(version) != int(cas) + 1:
+        raise malformed(call, "the answer is of another version than follows cas")

@@ -263,7 +263,10 @@ class Mount:
             return None, ""
         options, path = data.get("options"), data.get("path")
         version = 2 if isinstance(options, dict) and options.get("version") == "2" else 1
-        return version, path.strip("/") if isinstance(path, str) else self._paths.mount
+        its = path.strip("/") if isinstance(path, str) else self._paths.mount
+        if not f"{self._paths.mount}/".startswith(f"{its}/"):
+            raise malformed(call, "the answer is about another mount")
+        return version, its
 
     async def aclose(self) -> None:
         """End a question under way."""

@@ -76,14 +76,16 @@ class _Connection(ResponseHandler):
             super().data_received(data)
 
     def is_connected(self) -> bool:
-        """Whether it may be used; an idle one, whether it may be used for another request."""
-        return super().is_connected() and not (self.is_idle and (self._has_more() or self._has_unread()))
+        """Whether it may be used. An idle one that may not be used for another request is ended here."""
+        if self.is_idle and super().is_connected() and (self._has_more() or self._has_unread()):
+            _abort(self)
+        return super().is_connected()
 
     def _has_more(self) -> bool:
         """Whether the last answer was followed by something, be it another answer or the beginning of one."""
         parser = getattr(self, "_parser", None)
         if parser is None or getattr(self, "_buffer", None):
-            return True
+            return parser is not None
         if getattr(parser, "_tail", None) or getattr(parser, "_lines", None):  # of the parser in Python; C's is hidden
             return True
         try:

@@ -168,6 +168,7 @@ def test_a_class_of_ones_own_is_given_text() -> None:
     assert isinstance(source.settings["key"], Credential)
     build(source.system, source.settings, {})
     assert Own.given == {"custom_secret_manager": f"{__name__}.Own", "key": "canary-key", "all": ["canary-1"]}
+    assert [type(Own.given["key"]), type(Own.given["all"][0])] == [str, str]  # a Credential is equal to its text
     assert repr(Own.given) == "<settings: custom_secret_manager, key, all>"
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 
@@ -20,6 +21,7 @@ from asyncsecrets.registry import BUILT_IN, load
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.testing.conformance import FAULTS, ProviderHarness
 from tests.canaries import CANARY
+from tests.client.support import Manager
 from tests.hostile import PROVIDERS, HostileHarness
 from tests.providers.aws.conftest import moto, no_aws_of_this_machine  # noqa: F401  # fixtures
 from tests.providers.aws.test_conformance import KmsHarness, SecretsManagerHarness
@@ -310,6 +312,49 @@ def test_nothing_shows_of_hostile_answers(which: str, way: str) -> None:
     """To a read, a write or a login: nonsense, half an answer, an error page, each with a value in it."""
     walk = walked(HostileHarness(which), WAYS[way])
     print(f"hostile {which}, {way}: {walk}")
+    assert walk.leaked == set()
+    assert walk.raised > walk.made / 2
+
+
+class Buggy(Manager):
+    """A manager that fails as no provider may: with what its SDK says, which quotes values."""
+
+    @contextlib.asynccontextmanager
+    async def failing(self, what: BaseException) -> AsyncIterator[None]:
+        """Raise it in every call."""
+        self.failure = lambda _: what  # type: ignore[assignment, return-value]
+        try:
+            yield
+        finally:
+            self.failure = None
+
+
+class BuggyHarness(MemoryHarness):
+    """A provider of somebody's own."""
+
+    kinds: ClassVar = {
+        "KeyError": KeyError(VALUE),
+        "UnicodeDecodeError": UnicodeDecodeError("utf-8", VALUE.encode(), 0, 1, VALUE),
+        "JSONDecodeError": json.JSONDecodeError("no JSON", VALUE, 0),
+        "TimeoutError": TimeoutError(VALUE),
+        "a cancellation": asyncio.CancelledError(),
+    }
+    unsupported: ClassVar = {}  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.provider = Buggy()
+
+    def fault(self, kind: str) -> contextlib.AbstractAsyncContextManager[None]:
+        """Have it fail so."""
+        provider: Any = self.provider
+        failing: contextlib.AbstractAsyncContextManager[None] = provider.failing(self.kinds[kind])
+        return failing
+
+
+def test_nothing_shows_of_a_bug() -> None:
+    """What a provider of one's own raises against the contract does not reach a caller, nor do its frames."""
+    walk = walked(BuggyHarness(), walk_client)
+    print(f"a bug, client: {walk}")
     assert walk.leaked == set()
     assert walk.raised > walk.made / 2
 

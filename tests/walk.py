@@ -68,13 +68,9 @@ class Watch:
         for task in asyncio.all_tasks():
             self._look(f"running task {task.get_name()}", repr(task))
 
-    def _ended(self, future: asyncio.Future[Any]) -> None:
+    def _ended(self, future: Any) -> None:
         name = future.get_name() if isinstance(future, asyncio.Task) else "future"
-        if (
-            name == "future"
-            and not future.cancelled()
-            and isinstance(future.exception(), aiohttp.ClientError | HttpProcessingError)
-        ):
+        if isinstance(future._exception, aiohttp.ClientError | HttpProcessingError):
             return  # aiohttp's own, between its parser and whoever reads: what is no HTTP is quoted in there
         self._look(f"{name} that ended", repr(future))
 

@@ -166,6 +166,9 @@ def provider_calls(provider: Any, name: str) -> dict[str, Call]:
     return {call: make for call, make in calls.items() if hasattr(provider, call.partition(" ")[0])}
 
 
+UNGUARDED: Final = frozenset({"get", "get_secret", "watch"})
+"""Of the client: the hit path, and what reads by it. A boundary costs, and there is no value in their frames."""
+
 TURNS: Final = (0, 1, 4, 16)  # of the loop, after which all is cancelled
 LIVES: Final = ("open", "abandon", "aclose")  # of a provider, and walked last: the others need it open
 MADE: Final = {"from_config", "from_environment", "from_provider"}  # tests/test_boundary.py walks the configuration
@@ -284,7 +287,7 @@ async def walk_provider(walk: Walk, harness: ProviderHarness) -> None:
 def walked(harness: ProviderHarness, way: Callable[[Walk, ProviderHarness], Awaitable[None]]) -> Walk:
     """Go one way on a loop of its own, which is watched; in debug mode where that costs little."""
     watch = Watch()
-    walk = Walk(watch)
+    walk = Walk(watch, UNGUARDED if way is walk_client else frozenset())
     with asyncio.Runner(debug=not faults_of(harness)) as runner, watch.over(runner.get_loop()):
         runner.run(way(walk, harness))  # type: ignore[arg-type]
     return walk

@@ -10,19 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
+import asyncsecrets
 from tests.canaries import CANARY
 from tests.frames import leaks
 
 Call = Callable[[], Awaitable[object] | object]
 
 _LONGEST = 8.0  # seconds that one call may take
+PACKAGE = f"{Path(asyncsecrets.__file__).parent}/"
 
 
 class Watch:
@@ -86,10 +90,14 @@ class Watch:
 
 
 class Walk:
-    """Makes calls, each under every fault, and counts them."""
+    """Makes calls, each under every fault, and counts them.
 
-    def __init__(self, watch: Watch) -> None:
+    What they raise brings no frame of the package along, but for those whose names begin with a word of ``unguarded``.
+    """
+
+    def __init__(self, watch: Watch, unguarded: frozenset[str] = frozenset()) -> None:
         self.watch = watch
+        self._unguarded = unguarded
         self.calls: set[str] = set()
         self.faults: set[str] = set()
         self.made = 0
@@ -129,3 +137,15 @@ class Walk:
         except BaseException as error:  # noqa: BLE001  # a cancellation, too, and whatever else there is
             self.raised += 1
             self.found |= {f"{name} under {fault}: {place}" for place in leaks(error)}
+            if name.partition(" ")[0] not in self._unguarded:
+                self.found |= {f"{name} under {fault}: the frame {frame}" for frame in _ours(error)}
+
+
+def _ours(error: BaseException) -> list[str]:
+    """The frames of the package that an error brings along, but for that of the boundary."""
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return [
+        f"{Path(code.co_filename).name} {code.co_name}"
+        for code in frames
+        if code.co_filename.startswith(PACKAGE) and not code.co_filename.endswith("boundary.py")
+    ]

@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LOWEST := $(VENV)-lowest
 
-.PHONY: demo test check bench soak docs format clean
+.PHONY: demo test test-lowest check bench soak docs format clean
 
 # Each stamp is one installed set; a changed pyproject.toml installs anew.
 $(VENV)/.base: pyproject.toml
@@ -15,6 +16,15 @@ $(VENV)/.base: pyproject.toml
 
 $(VENV)/.test: $(VENV)/.base
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,cli,aws]' --group test
+	@touch $@
+
+# The lowest versions that pyproject.toml declares, with the newest test tools that go with them. Nothing installed is kept.
+$(LOWEST)/.test: pyproject.toml tests/lowest.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asyncsecrets needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(LOWEST)/bin/python tests/lowest.py > $(LOWEST)/lowest.txt
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/lowest.txt --editable '.[local,cli,aws,testing]' --group test
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
@@ -30,6 +40,9 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.test
 	@PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-lowest: $(LOWEST)/.test
+	@PYTHONASYNCIODEBUG=1 $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
@@ -51,5 +64,5 @@ docs: $(VENV)/.docs
 	$(BIN)/zensical build --strict
 
 clean:
-	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) site dist build .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

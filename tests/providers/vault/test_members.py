@@ -132,7 +132,7 @@ async def test_numbers_that_would_change(place):
         ('{"a":1e400,"b":"canary"}', "more digits than Vault keeps"),
         ('{"a":' + "7" * 5_000 + ',"b":"canary"}', "more digits than Vault keeps"),
         ('{"a":' + "[" * 300 + "]" * 300 + ',"b":"canary"}', "nested too deep"),
-        ('{"a":' + "[" * 100_000 + "]" * 100_000 + ',"b":"canary"}', "nested too deep"),
+        ('{"a":' + "[" * 20_000 + "]" * 20_000 + ',"b":"canary"}', "nested too deep"),
         ('{"a":"\\ud800","b":"canary"}', "lone surrogates"),
     ],
 )

@@ -108,7 +108,7 @@ class Retry:
         made: list[int] | None = None
         deadline: Deadline | Once = self._paged if paged else self._deadline
         if due is not None:
-            deadline = self._until(due, provider, name, deadline, paged)
+            deadline = self._until(due, provider, name, paged)
         try:
             with deadline.limit() as limit:
                 if decide and sending is not None:
@@ -124,22 +124,25 @@ class Retry:
         except TimeoutError:
             if not limit.expired:
                 raise
-        raise self._exceeded(provider, name, deadline, paged, sending).after(1 if made is None else made[0])
+        raise self._exceeded(provider, name, paged, sending).after(1 if made is None else made[0])
 
-    def _until(self, due: float, provider: str, name: str | None, policy: Deadline | Once, paged: bool) -> Once:
+    def _until(self, due: float, provider: str, name: str | None, paged: bool) -> Once:
         """A deadline of one operation's own, instead of the policy's. Raises DeadlineExceededError if it has passed."""
         left = due - asyncio.get_running_loop().time()
         if left <= 0:
-            raise self._exceeded(provider, name, policy, paged).after(0)
+            raise self._exceeded(provider, name, paged).after(0)
         return Once(left)
 
     def _exceeded(
-        self, provider: str, name: str | None, deadline: Deadline | Once, paged: bool, sending: Sending | None = None
+        self, provider: str, name: str | None, paged: bool, sending: Sending | None = None
     ) -> DeadlineExceededError:
         what = f"reading or writing {name!r}" if name is not None else "the operation"
         advice = "; narrow it with a prefix" if paged else ""
+        seconds = (
+            self._paged if paged else self._deadline
+        ).seconds  # of the whole, of which a part may have gone before
         return DeadlineExceededError(
-            f"{what} at {provider} took longer than {deadline.seconds:.3g} s, logins and retries included; "
+            f"{what} at {provider} took longer than {seconds:.3g} s, logins and retries included; "
             f"is it reachable, and is it slow?{advice}",
             provider=provider,
             name=name,

@@ -185,7 +185,7 @@ class Secret:
 
         Integers are ``int``, of any size that Python reads; other numbers are ``float``, with its precision: the digits
         are what ``field`` has. Raises ``DecodeError`` for what is not JSON; names a member twice; holds ``NaN``, or a
-        number that ``int`` or ``float`` cannot hold; or is nested too deep.
+        number that ``int`` or ``float`` cannot hold; is nested too deep; or has more than 50,000 values.
         """
         found = exact.plain(self.reveal())
         if isinstance(found, exact.Flaw):

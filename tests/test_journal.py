@@ -64,8 +64,10 @@ def test_seldom_passes_once_in_its_time() -> None:
 
 def test_a_broken_filter_does_not_reach_whoever_says_something() -> None:
     """A handler's own faults are logging's; a filter's are nobody's."""
+    asked: list[str] = []
 
     def broken(record: logging.LogRecord) -> bool:
+        asked.append(record.levelname)
         raise RuntimeError(record.levelname)
 
     SOURCE.addFilter(broken)
@@ -73,6 +75,7 @@ def test_a_broken_filter_does_not_reach_whoever_says_something() -> None:
         say(SOURCE, logging.ERROR, "%s", "heard by nobody")
     finally:
         SOURCE.removeFilter(broken)
+    assert asked == ["ERROR"]
 
 
 class _Teller:

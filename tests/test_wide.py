@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asyncsecrets import exact
 from asyncsecrets.errors import DecodeError
-from asyncsecrets.providers.vault.calls import MOST_VALUES, document_of
+from asyncsecrets.providers.vault.calls import MOST_IN_ANSWER, document_of
 from asyncsecrets.secret import Secret
 
 JSON = st.recursive(
@@ -49,7 +49,7 @@ def test_it_is_not_read(one: str) -> None:
     assert isinstance(exact.read(narrow), list)
     assert exact.read(json.dumps(["," * 4 * most])) == ["," * 4 * most]
     assert document_of(b'{"keys":' + wide.encode() + b"}") is not None  # a folder may have so many names
-    assert document_of(b'{"keys":[' + one.encode() * MOST_VALUES + b"0]}") is None
+    assert document_of(b'{"keys":[' + one.encode() * MOST_IN_ANSWER + b"0]}") is None
 
 
 def test_a_payload_of_too_many_members_says_so() -> None:

@@ -221,7 +221,7 @@ async def metadata(source: Source, name: str) -> SecretMetadata:
     async def ask(provider: Provider) -> SecretMetadata:
         return await _keeper(provider).metadata(name)
 
-    return await source.operations.run(partial(source.call, name, ask))
+    return await source.operations.run(partial(source.calls.call, name, ask))
 
 
 async def write_metadata(source: Source, name: str, changes: Mapping[str, Any]) -> None:
@@ -246,7 +246,7 @@ async def encrypt(source: Source, value: Secret) -> str:
             raise _cannot(provider, Encrypter, "keeps secrets by itself and encrypts nothing; put the value")
         return await provider.encrypt(value.reveal_bytes() if value.is_binary else value.reveal())
 
-    return await source.operations.run(partial(source.call, None, ask))
+    return await source.operations.run(partial(source.calls.call, None, ask))
 
 
 async def _forgotten(
@@ -276,7 +276,7 @@ async def _made(source: Source, name: str, work: Callable[[Provider], Awaitable[
     error: ProviderError | None = None
     for _ in range(2 if again else 1):
         try:
-            return await source.call(name, work, decide=again and error is None)
+            return await source.calls.call(name, work, decide=again and error is None)
         except ProviderError as failure:
             if error is None and not is_undecided(failure):
                 raise

@@ -1,6 +1,6 @@
 """What is known of the health of one source: which values could not be renewed, which names cannot be served, and why.
 
-Evidence comes from two sides. The cache tells how each entry fares; ``Source.call`` tells how each call went, also
+Evidence comes from two sides. The cache tells how each entry fares; ``Calls.told`` tells how each call went, also
 those that are for no entry. From both together, at any moment and without looking through anything:
 
 * ``down``: a name that was served, or is required, cannot be served; or the source has never answered, and failed.

@@ -110,4 +110,4 @@ class Looking:
 
 
 async def _ask(source: Source, name: str | None, ask: Callable[[Provider], Awaitable[T]], *, paged: bool = False) -> T:
-    return await source.home.run(partial(source.operations.run, partial(source.call, name, ask, paged=paged)))
+    return await source.home.run(partial(source.operations.run, partial(source.calls.call, name, ask, paged=paged)))

@@ -26,7 +26,7 @@ from asyncsecrets.client.verdicts import checked, verdict_of
 from asyncsecrets.client.views import Changed, Key, Place, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
-from asyncsecrets.errors import ConfigError, SecretNotFoundError, UnavailableError
+from asyncsecrets.errors import ConfigError, SecretNotFoundError
 from asyncsecrets.loops import ending, retrieve
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
@@ -294,18 +294,6 @@ class Source:
 
     # -- asking the manager
 
-    async def call(
-        self,
-        name: str | None,
-        attempt: Callable[[Provider], Awaitable[T | UnavailableError]],
-        *,
-        paged: bool = False,
-        decide: bool = False,
-        spent: float = 0.0,
-    ) -> T:
-        """Run one operation of the provider: see ``Calls.call``."""
-        return await self.calls.call(name, attempt, paged=paged, decide=decide, spent=spent)
-
     async def _fetch(self, key: Key) -> Secret:
         name, version = (key, None) if isinstance(key, str) else key
         loop, heard = asyncio.get_running_loop(), None
@@ -345,7 +333,7 @@ class Source:
         """
         name = key if isinstance(key, str) else key[0]
         spent = self._used(spent)
-        secret = await self.call(name, lambda provider: self._asking.current(provider, key, heard), spent=spent)
+        secret = await self.calls.call(name, lambda provider: self._asking.current(provider, key, heard), spent=spent)
         return self._checked(name, secret)
 
     def _checked(self, name: str, secret: Secret) -> Secret:

@@ -76,7 +76,7 @@ async def swapped(source: Source, write: Swap[T], *, interrupted: bool = False) 
         if number > 1:
             await source.retry.pause(number - 1)
         try:
-            return await source.call(write.name, write.make, decide=True)
+            return await source.calls.call(write.name, write.make, decide=True)
         except ProviderError as error:
             if number == 0 and not interrupted and not is_undecided(error):
                 raise

@@ -196,7 +196,7 @@ async def _decided(source: Source, write: Put | Delete, interrupted: bool) -> Se
     for last_try in (False, True):
         try:
             if last_try or not interrupted:
-                return await source.call(name, partial(write.make, again=last_try), decide=True)
+                return await source.calls.call(name, partial(write.make, again=last_try), decide=True)
         except ProviderError as error:
             # A conflict at the second try may be one with our own first try, which was applied after it was read back;
             # and what the second try meets says nothing of a first one that was not read back.

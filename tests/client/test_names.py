@@ -177,11 +177,14 @@ async def test_every_manager_refuses_it(manager: Any, tmp_path: Path) -> None:
     """Also where its provider is asked directly: whatever it can do, nothing is sent."""
     provider = await manager(tmp_path)
     await provider.open()
+    asked = 0
     try:
         for name in WRONG.values():
             await refused(lambda name=name: provider.get(name))
+            asked += 1
             for operation, arguments in (("put", ["canary"]), ("delete", []), ("versions", []), ("restore", [])):
                 if hasattr(provider, operation):
                     await refused(partial(getattr(provider, operation), name, *arguments))
     finally:
         await provider.aclose()
+    assert asked == len(WRONG)

@@ -135,6 +135,7 @@ async def test_it_ends_when_something_comes():
         async with asyncio.timeout(5):
             while server._tasks:
                 await asyncio.sleep(0.01)
+        assert (len(server.wires), len(server.requests)) == (1, 1)
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["seen", "unseen"])

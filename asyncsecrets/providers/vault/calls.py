@@ -16,7 +16,7 @@ from asyncsecrets.providers.vault.paths import SYSTEM
 __all__ = [
     "CAPABILITY",
     "MAX_BODY",
-    "MOST_VALUES",
+    "MOST_IN_ANSWER",
     "Answer",
     "Call",
     "Operation",
@@ -30,7 +30,7 @@ MAX_BODY: Final = 8 * 1024 * 1024
 """The most bytes of an answer that are read. Vault's own limit for one secret is about 1 MiB, and its JSON writes each
 ``<``, ``>`` and ``&`` in six bytes."""
 
-MOST_VALUES: Final = 500_000
+MOST_IN_ANSWER: Final = 500_000
 """The most values in an answer, such as the names of a folder: so many keep the event loop for a tenth of a second."""
 
 Operation = Literal[
@@ -136,10 +136,10 @@ def errors_in(body: bytes) -> list[str] | None:
 
 
 def document_of(body: bytes) -> dict[str, Any] | None:
-    """The JSON object a body is, or None; also where it has more than ``MOST_VALUES`` values."""
+    """The JSON object a body is, or None; also where it has more than ``MOST_IN_ANSWER`` values."""
     try:
         text = body.decode()
-        document = None if is_wide(text, MOST_VALUES) else _decode(text)
+        document = None if is_wide(text, MOST_IN_ANSWER) else _decode(text)
     except (ValueError, RecursionError):  # both quote the body
         return None
     return document if isinstance(document, dict) else None

@@ -36,11 +36,12 @@ from asyncsecrets.providers.vault.failures import EXPIRED, hung_up, is_tls
 from asyncsecrets.providers.vault.nodes import Nodes
 from asyncsecrets.providers.vault.origins import Origins
 from asyncsecrets.providers.vault.replicas import Replicas
+from asyncsecrets.providers.vault.sender import Sender
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.providers.vault.tls import TlsFiles
 from asyncsecrets.sending import is_out, is_settled
 
-__all__ = ["Sender", "Transport"]
+__all__ = ["Transport"]
 
 _BASE_HEADERS: Final = {
     "X-Vault-Request": "true",
@@ -53,42 +54,20 @@ _ACTIVE_IS_GONE: Final = "the node that a standby calls the active one could not
 _FORWARDED: Final = "a standby redirected the write, and may have forwarded it before; the active node refused it then"
 
 
-class Sender:
-    """Who sends: a token (or nobody, for a login) and a namespace, as ready-made headers that no repr shows."""
-
-    __slots__ = ("_json", "_patch", "_plain")
-
-    def __init__(self, token: str = "", namespace: str = "") -> None:
-        pairs = {"X-Vault-Token": token, "X-Vault-Namespace": namespace}
-        self._plain = CIMultiDict({name: value for name, value in pairs.items() if value})
-        self._json = CIMultiDict({**self._plain, "Content-Type": "application/json"})
-        self._patch = CIMultiDict({**self._plain, "Content-Type": "application/merge-patch+json"})
-
-    def headers(self, method: str, *, kept: bool = False) -> CIMultiDict[str]:
-        """The headers of a request, made once, as reads are many, in the form that aiohttp takes as it is.
-
-        ``kept``: a standby is not to hand it on to the active node, but to redirect it.
-        """
-        if method == "GET":
-            return self._plain
-        headers = self._patch if method == "PATCH" else self._json
-        return CIMultiDict({**headers, "X-Vault-No-Request-Forwarding": "true"}) if kept else headers
-
-
 @dataclass(frozen=True, slots=True)
 class _Way:
     """The way of a call to an answer: the node that is asked now, and what was met before.
 
     ``forward`` has a replica that is behind hand the call on to the active node. ``steered``: the node was named, by
-    the caller or by a redirect, and not chosen for want of another. ``kept``: the node is told not to hand the call
-    on.
+    the caller or by a redirect, and not chosen for want of another. ``unforwarded``: a standby is told not to
+    forward the call.
     """
 
     node: str
     redirected: bool = False
     steered: bool = False
     forward: bool = False
-    kept: bool = False
+    unforwarded: bool = False
     tried: tuple[str, ...] = ()
 
 
@@ -119,7 +98,7 @@ class Transport:
         self._direct = _Way(self._nodes.first)
         # A standby that forwards a write and gets no answer redirects it as if it had not. One that is told not to, and
         # redirects, has done nothing; it is told so where the active node can be expected to be in the list.
-        self._keeps = self._nodes.several
+        self._unforwarded = self._nodes.several
         self._secure = self._origins.any_secure
         self._tls = TlsFiles(settings)
         self._options: _Options = {
@@ -161,10 +140,10 @@ class Transport:
         """
         if way is None:
             way = self._way(node)
-            if self._keeps and call.writes:
-                way = replace(way, kept=True)
+            if self._unforwarded and call.writes:
+                way = replace(way, unforwarded=True)
         outcome = await self._exchange(call, sender, way)
-        if call.writes and _did_nothing(outcome, kept=way.kept):
+        if call.writes and _did_nothing(outcome, unforwarded=way.unforwarded):
             is_settled()
         if isinstance(outcome, _Failure):
             return await self._failed(call, sender, way, outcome)
@@ -232,7 +211,7 @@ class Transport:
         return bool(self._replicas)
 
     def _headers(self, sender: Sender, method: str, way: _Way) -> CIMultiDict[str]:
-        headers = sender.headers(method, kept=way.kept)
+        headers = sender.headers(method, unforwarded=way.unforwarded)
         return self._replicas.headers(headers) if way.forward or self._replicas else headers
 
     async def _failed(self, call: Call, sender: Sender, way: _Way, failure: _Failure) -> Answer:
@@ -254,7 +233,7 @@ class Transport:
         tried = (*way.tried, way.node)
         other = self._nodes.other(tried) if not way.redirected else None
         if other is not None:
-            return await self.send(call, sender, _Way(other, kept=way.kept, tried=tried))
+            return await self.send(call, sender, _Way(other, unforwarded=way.unforwarded, tried=tried))
         if isinstance(outcome, Answer):
             return outcome
         raise outcome
@@ -265,21 +244,21 @@ class Transport:
         if answer.status == 412:
             self._replicas.forget()  # an index that even the active node does not know is another cluster's
         if answer.status >= 400:
-            if self._nodes.several and cannot_serve(answer, forwarded=call.writes and not way.kept):
+            if self._nodes.several and cannot_serve(answer, forwarded=call.writes and not way.unforwarded):
                 return await self._elsewhere(call, sender, way, answer)
             self._nodes.served(way.node, in_use=not way.steered)
             return answer
         target = None if way.redirected else self._origins.redirect(call, answer.status, location)
-        if target is None and way.kept:  # the active node is not in the list, so that only a standby can lead there
-            self._keeps = False
-            return await self.send(call, sender, replace(way, kept=False))
         if target is None:
             answer.standby = self._origins.is_of_a_standby(call, answer.status, location)
+            if way.unforwarded and answer.standby:  # to a node that is not in the list: only a standby can lead there
+                self._unforwarded = False
+                return await self.send(call, sender, replace(way, unforwarded=False))
             raise translate(call, answer)
         if self._nodes.is_left_out(target):
-            raise make(UnavailableError, _ACTIVE_IS_GONE, call, outcome_unknown=call.writes and not way.kept)
-        onward = replace(way, node=target, redirected=True, steered=True, kept=False)
-        return await (self._write_again if call.writes and not way.kept else self.send)(call, sender, onward)
+            raise make(UnavailableError, _ACTIVE_IS_GONE, call, outcome_unknown=call.writes and not way.unforwarded)
+        onward = replace(way, node=target, redirected=True, steered=True, unforwarded=False)
+        return await (self._write_again if call.writes and not way.unforwarded else self.send)(call, sender, onward)
 
     async def _write_again(self, call: Call, sender: Sender, way: _Way) -> Answer:
         """Send a write to the node that a standby redirects to. The standby may have forwarded it before."""
@@ -346,14 +325,14 @@ class _Failure:
     hung_up: bool
 
 
-def _did_nothing(outcome: tuple[Answer, str] | _Failure, *, kept: bool) -> bool:
+def _did_nothing(outcome: tuple[Answer, str] | _Failure, *, unforwarded: bool) -> bool:
     """Whether a write has certainly changed nothing. A standby that redirects it may have forwarded it before, unless
-    it was told to have it ``kept``."""
+    it was told to leave it ``unforwarded``."""
     if isinstance(outcome, _Failure):
         return outcome.reach == "none"
     answer = outcome[0]
-    undone = 300 <= answer.status < 500 and (kept or answer.status != 307)
-    return undone or cannot_serve(answer, forwarded=not kept)
+    undone = 300 <= answer.status < 500 and (unforwarded or answer.status != 307)
+    return undone or cannot_serve(answer, forwarded=not unforwarded)
 
 
 def _reach(error: BaseException) -> Literal["none", "mute", "sent"]:

@@ -13,7 +13,8 @@ from typing import Final
 
 from asyncsecrets.errors import AsyncSecretsError
 from asyncsecrets.providers.vault.errors import Call, document_of
-from asyncsecrets.providers.vault.http import Sender, Transport
+from asyncsecrets.providers.vault.http import Transport
+from asyncsecrets.providers.vault.sender import Sender
 from asyncsecrets.providers.vault.shared import SharedTask
 
 __all__ = ["Leader"]

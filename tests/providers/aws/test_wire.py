@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -313,7 +314,10 @@ async def test_machine_in_clear(aws, read, giver):
 )
 def test_where_credentials_are_given(address):
     """AWS's own services beside machines, containers and pods, this machine, and https anywhere."""
-    Wire("AWS_CONTAINER_CREDENTIALS_FULL_URI", (1.0, 1.0), None).check(address)
+    wire = Wire("AWS_CONTAINER_CREDENTIALS_FULL_URI", (1.0, 1.0), None)
+    wire.check(address)
+    with pytest.raises(ConfigError, match="AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+        wire.check(urlsplit(address)._replace(scheme="http", netloc="elsewhere.test").geturl())
 
 
 async def test_the_machine_is_not_asked_where_it_is(aws, giver, monkeypatch):

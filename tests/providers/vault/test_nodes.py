@@ -268,7 +268,7 @@ async def test_a_standby_that_lost_the_active_node_has_the_next_one_asked(provid
             first.faults.status(503, "no active Vault instance found")
             assert (await provider.get("name")).version == "1"
         async with provider_at(first.url, token=TOKEN, cluster_addrs=(second.url,)) as provider:
-            provider._transport._keeps = False
+            provider._transport._unforwarded = False
             first.faults.clear()
             await provider.list()
             first.faults.status(503, "no active Vault instance found")
@@ -296,7 +296,7 @@ async def test_a_write_that_a_standby_redirects_may_have_been_forwarded(provider
     async with VaultServer(root_token=TOKEN) as active, forwarding_in_vain(active) as standby:
         active.write_secret("name", {"key": "canary-1"})
         async with provider_at(standby.url, token=TOKEN, cluster_addrs=(active.url,)) as provider:
-            provider._transport._keeps = False
+            provider._transport._unforwarded = False
             with pytest.raises(UnavailableError, match="may have forwarded") as caught:
                 await provider.put("name", "canary-2", cas="1")
             assert caught.value.outcome_unknown
@@ -356,7 +356,7 @@ async def test_a_write_that_is_redirected_to_a_node_that_is_gone_is_in_doubt(pro
         provider_at(standby.url, token=TOKEN, cluster_addrs=(active,)) as provider,
     ):
         provider._mount.verified = True
-        provider._transport._keeps = False
+        provider._transport._unforwarded = False
         for problem in ("it was refused", "could not be reached a moment ago"):
             with pytest.raises(UnavailableError, match=problem) as caught:
                 await provider.put("name", "canary")

@@ -126,3 +126,4 @@ async def test_a_local_name_that_is_here(provider_at, resolving):
     resolving("::1", "127.0.0.1")
     async with RawServer() as server, provider_at(server.url.replace("127.0.0.1", "localhost")) as provider:
         await provider.get("name")
+        assert server.requests[-1].target == "/v1/secret/data/name"

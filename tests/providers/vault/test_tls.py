@@ -64,6 +64,7 @@ async def test_ca_bundle(provider_at, authority, trusted):
     context = serving(authority, "127.0.0.1")
     async with RawServer(ssl=context) as server, provider_at(server.url, ca_cert=str(trusted)) as provider:
         await provider.get("name")
+        assert server.requests[-1].target == "/v1/secret/data/name"
 
 
 async def test_ca_directory(provider_at, authority, trusted):
@@ -73,6 +74,7 @@ async def test_ca_directory(provider_at, authority, trusted):
         trust = {setting: str(trusted.parent)}
         async with RawServer(ssl=context) as server, provider_at(server.url, **trust) as provider:
             await provider.get("name")
+            assert server.requests[-1].target == "/v1/secret/data/name"
 
 
 async def test_server_name(provider_at, authority, trusted):
@@ -81,6 +83,7 @@ async def test_server_name(provider_at, authority, trusted):
     context = serving(authority, "vault.canary.test")
     async with RawServer(ssl=context) as server, provider_at(server.url, **settings) as provider:
         await provider.get("name")
+        assert server.requests[-1].target == "/v1/secret/data/name"
 
 
 @pytest.mark.parametrize("fault", ["unknown ca", "other name", "expired"])

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from asyncsecrets.errors import AuthenticationError, MalformedResponseError
 from asyncsecrets.providers.vault.errors import Answer, Call, blames_token, document_of, errors_in, translate
-from asyncsecrets.providers.vault.http import Sender, Transport
+from asyncsecrets.providers.vault.http import Transport
 from asyncsecrets.providers.vault.paths import SYSTEM, Paths
+from asyncsecrets.providers.vault.sender import Sender
 
 __all__ = ["Lease", "Token", "TokenApi", "token_text"]
 

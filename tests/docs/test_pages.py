@@ -77,3 +77,22 @@ def test_links_between_pages_lead_somewhere():
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_the_readme_can_be_read_elsewhere():
+    """The package index shows it as well: its links are absolute, and what they name is there."""
+    readme = (ROOT / "README.md").read_text()
+    targets = re.findall(r"\]\(([^)#]+)", readme)
+    places = [re.sub(r"^https://[a-z.]+/asyncsecrets/asyncsecrets/(blob/)?main/", "", target) for target in targets]
+    assert len(places) >= 10
+    assert [place for place in places if not place.startswith("https://") and not (ROOT / place).exists()] == []
+    assert [target for target in targets if not target.startswith("https://")] == []
+
+
+def test_the_picture_of_the_demo_is_of_this_demo():
+    """It shows the steps that the demo has now, and needs nothing from elsewhere to be seen."""
+    shown = (ROOT / "docs/assets/demo.svg").read_text().replace("&#160;", " ")
+    steps = re.findall(r'f?"(\d  [\w, ]+?)  ', (ROOT / "asyncsecrets/cli/demo/story.py").read_text())
+    assert len(steps) == 5  # the number of readers is a constant there
+    assert [step for step in steps if step[3:] not in shown] == []
+    assert re.findall(r"https?://(?!www\.w3\.org|127\.0\.0\.1)", shown) == []

@@ -1,10 +1,10 @@
-"""Auth methods: what they share, and the table of kinds. One module per method."""
+"""Auth methods: what they share. One module per method; ``auth_methods`` is the table of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from asyncsecrets.testing.vault_server._model import (
     Call,
@@ -19,10 +19,8 @@ from asyncsecrets.testing.vault_server._model import (
     page,
     unsupported_operation,
 )
+from asyncsecrets.testing.vault_server.state import Context
 from asyncsecrets.testing.vault_server.tokens import SYSTEM_MAX_TTL, Token
-
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Context
 
 
 class AuthMethod:
@@ -189,7 +187,7 @@ def log_in(context: Context, mount: str, settings: TokenSettings, who: Identity)
     own = [] if settings.no_default_policy else ["default"]
     namespace, now = context.namespace, context.call.now
     batch = settings.kind == "batch"
-    token = context.core.tokens.issue(
+    token = context.state.tokens.issue(
         tuple(sorted({*own, *settings.policies})),
         now,
         ttl=settings.ttl,
@@ -204,23 +202,8 @@ def log_in(context: Context, mount: str, settings: TokenSettings, who: Identity)
         path=mount + "login",
         display_name=who.display_name,
         meta=who.meta,
-        entity_id=context.core.entity(namespace.path, mount, who.alias),
+        entity_id=context.state.entity(namespace.path, mount, who.alias),
         role=who.role,
         certificate=who.certificate,
     )
     return envelope(auth=token.auth(now))
-
-
-def new_method(kind: str) -> AuthMethod | None:
-    """A new auth method of this kind, or None if there is none here."""
-    # The methods build on this module.
-    from asyncsecrets.testing.vault_server.auth_approle import AppRoleMethod  # noqa: PLC0415
-    from asyncsecrets.testing.vault_server.auth_cert import CertificateMethod  # noqa: PLC0415
-    from asyncsecrets.testing.vault_server.auth_jwt import JwtMethod  # noqa: PLC0415
-    from asyncsecrets.testing.vault_server.auth_kubernetes import KubernetesMethod  # noqa: PLC0415
-    from asyncsecrets.testing.vault_server.auth_token import TokenMethod  # noqa: PLC0415
-
-    methods: list[type[AuthMethod]] = [TokenMethod, AppRoleMethod, JwtMethod, KubernetesMethod, CertificateMethod]
-    kinds = {method.kind: method for method in methods}
-    made = kinds.get(kind)
-    return made() if made else None

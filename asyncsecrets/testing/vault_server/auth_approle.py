@@ -6,7 +6,7 @@ import ipaddress
 import json
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncsecrets.testing.vault_server._model import (
     Call,
@@ -22,10 +22,8 @@ from asyncsecrets.testing.vault_server._model import (
     unsupported_path,
 )
 from asyncsecrets.testing.vault_server.auth import AuthMethod, Identity, Roles, TokenSettings, log_in
+from asyncsecrets.testing.vault_server.state import Context
 from asyncsecrets.testing.vault_server.tokens import Token
-
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Context
 
 
 @dataclass(slots=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncsecrets.testing.vault_server._crypto import Certificate, load_certificate
 from asyncsecrets.testing.vault_server._model import Call, Refused, Reply, envelope, unsupported_path
 from asyncsecrets.testing.vault_server.auth import AuthMethod, Identity, Roles, TokenSettings, log_in
+from asyncsecrets.testing.vault_server.state import Context
 from asyncsecrets.testing.vault_server.tokens import Token
-
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Context
 
 _NO_MATCH = "invalid certificate or no client certificate supplied"
 _LAPSED = "failed to verify client's certificate: x509: certificate has expired or is not yet valid"
@@ -91,7 +89,7 @@ class CertificateMethod(AuthMethod):
         reply = self._roles.handle(context.call, name)
         role = self._roles.get(name)
         if role is not None and context.call.operation in {"create", "update"}:
-            context.core.trust(role.pem)
+            context.state.trust(role.pem)
         return reply
 
     def _login(self, context: Context, mount: str) -> Reply:

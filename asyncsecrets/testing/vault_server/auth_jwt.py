@@ -6,7 +6,7 @@ import fnmatch
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncsecrets.testing.vault_server._crypto import load_public_key, signed_by, unbase64
 from asyncsecrets.testing.vault_server._model import (
@@ -20,10 +20,8 @@ from asyncsecrets.testing.vault_server._model import (
     unsupported_path,
 )
 from asyncsecrets.testing.vault_server.auth import AuthMethod, Identity, Roles, TokenSettings, log_in
+from asyncsecrets.testing.vault_server.state import Context
 from asyncsecrets.testing.vault_server.tokens import Token
-
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Context
 
 _ONE_OF = (
     "exactly one of 'jwt_validation_pubkeys', 'jwks_url', 'jwks_pairs', 'oidc_discovery_url', or 'provider_config' "

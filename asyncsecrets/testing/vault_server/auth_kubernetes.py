@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
@@ -23,13 +23,9 @@ from asyncsecrets.testing.vault_server._model import (
 )
 from asyncsecrets.testing.vault_server.auth import AuthMethod, Identity, Roles, TokenSettings, log_in
 from asyncsecrets.testing.vault_server.auth_jwt import decode, time_problem
+from asyncsecrets.testing.vault_server.state import Context, TokenReview
 from asyncsecrets.testing.vault_server.tokens import Token
 
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Context
-
-# Takes the token and the audiences wanted; gives the TokenReview's status.
-TokenReview = Callable[[str, list[str]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 _TIMEOUT = 10.0
 _PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 
@@ -154,13 +150,13 @@ class KubernetesMethod(AuthMethod):
         role = self._roles.get(name)
         if role is None:
             raise Refused(400, f'invalid role name "{name}"')
-        if context.core.token_review is None and not self._cluster.host:
+        if context.state.token_review is None and not self._cluster.host:
             raise Refused(500, "could not load backend configuration")
         account = _account(token, role, call.now)
         audiences = [role.audience] if role.audience else []
 
         async def finish() -> Reply:
-            status = await self._review(context.core.token_review, token, audiences)
+            status = await self._review(context.state.token_review, token, audiences)
             _check_review(status, account, audiences)
             return log_in(context, mount, role.settings, _identity(name, role, account))
 

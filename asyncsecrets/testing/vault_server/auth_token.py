@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from asyncsecrets.testing.vault_server._durations import parse_duration
 from asyncsecrets.testing.vault_server._model import (
@@ -18,10 +18,8 @@ from asyncsecrets.testing.vault_server._model import (
     unsupported_path,
 )
 from asyncsecrets.testing.vault_server.auth import AuthMethod
+from asyncsecrets.testing.vault_server.state import Context, State
 from asyncsecrets.testing.vault_server.tokens import SYSTEM_MAX_TTL, Token, capped
-
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Context, Core
 
 
 class TokenMethod(AuthMethod):
@@ -34,7 +32,7 @@ class TokenMethod(AuthMethod):
 
     def handle(self, context: Context, _mount: str, /) -> Reply:
         if context.rest.rstrip("/") == "accessors" and context.call.operation == "list":
-            return listing(context.core.tokens.accessors(context.namespace.path))
+            return listing(context.state.tokens.accessors(context.namespace.path))
         route = _ROUTES.get(context.rest)
         if route is None:
             raise unsupported_path()
@@ -47,7 +45,7 @@ class TokenMethod(AuthMethod):
 def create(context: Context) -> Reply:
     """A new token: a child of the asker's, unless it is an orphan."""
     call, parent = context.call, context.asker
-    privileged = parent.is_root or context.core.acl(parent).allows(context.full_path, "sudo")
+    privileged = parent.is_root or context.state.acl(parent).allows(context.full_path, "sudo")
     kind = _kind(call)
     _check(call, parent, privileged=privileged)
     outside = parent.is_root and parent.namespace != context.namespace.path
@@ -58,7 +56,7 @@ def create(context: Context) -> Reply:
     if call.flag("no_parent") and not privileged:
         raise Refused(400, "root or sudo privileges required to create orphan token")
     explicit = _positive(call, "explicit_max_ttl")
-    token = context.core.tokens.issue(
+    token = context.state.tokens.issue(
         policies,
         call.now,
         ttl=_positive(call, "ttl"),
@@ -163,15 +161,15 @@ def renew_accessor(context: Context) -> Reply:
 
 def _renew(context: Context, token: Token) -> Reply:
     call = context.call
-    namespace = context.core.namespaces[token.namespace]
-    issuer = context.core.find_auth(namespace, token.path)
+    namespace = context.state.namespaces[token.namespace]
+    issuer = context.state.find_auth(namespace, token.path)
     limit = issuer[0].backend.renewal_limit(token, call) if issuer else SYSTEM_MAX_TTL
-    warnings = context.core.tokens.renew(token, call.now, increment=call.seconds("increment"), max_ttl=limit)
+    warnings = context.state.tokens.renew(token, call.now, increment=call.seconds("increment"), max_ttl=limit)
     return envelope(auth=token.auth(call.now), warnings=warnings or None)
 
 
 def revoke_self(context: Context) -> Reply:
-    return _revoke(context.core, context.asker)
+    return _revoke(context.state, context.asker)
 
 
 def revoke(context: Context) -> Reply:
@@ -179,10 +177,10 @@ def revoke(context: Context) -> Reply:
     if not token_id:
         raise Refused(400, "missing token ID")
     try:
-        token = context.core.tokens.find(token_id, context.call.now)
+        token = context.state.tokens.find(token_id, context.call.now)
     except Refused:
         return no_content()  # it is gone already, which is what was asked for
-    return _revoke(context.core, token)
+    return _revoke(context.state, token)
 
 
 def revoke_accessor(context: Context) -> Reply:
@@ -190,13 +188,13 @@ def revoke_accessor(context: Context) -> Reply:
         token = _by_accessor(context)
     except Refused:
         return envelope(warnings=["No token found with this accessor"])
-    return _revoke(context.core, token)
+    return _revoke(context.state, token)
 
 
-def _revoke(core: Core, token: Token) -> Reply:
+def _revoke(state: State, token: Token) -> Reply:
     if token.kind == "batch":
         raise Refused(400, "batch tokens cannot be revoked")
-    core.tokens.revoke(token)
+    state.tokens.revoke(token)
     return no_content()
 
 
@@ -205,7 +203,7 @@ def _named(context: Context, status: int, missing: str) -> Token:
     if not token_id:
         raise Refused(400, "missing token ID")
     try:
-        return context.core.tokens.find(token_id, context.call.now)
+        return context.state.tokens.find(token_id, context.call.now)
     except Refused:
         pass
     raise Refused(status, missing)
@@ -214,7 +212,7 @@ def _named(context: Context, status: int, missing: str) -> Token:
 def _by_accessor(context: Context) -> Token:
     accessor = context.call.text("accessor")
     try:
-        return context.core.tokens.by_accessor(accessor, context.call.now)
+        return context.state.tokens.by_accessor(accessor, context.call.now)
     except Refused:
         pass
     raise Refused(400, multi_error("invalid accessor"))

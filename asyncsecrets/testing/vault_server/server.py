@@ -16,12 +16,12 @@ from typing import Any, Self
 from asyncsecrets import exact
 from asyncsecrets.testing.vault_server._crypto import Authority, ClientCertificate
 from asyncsecrets.testing.vault_server._model import Call, Clock, Operation, Pending, Reply
-from asyncsecrets.testing.vault_server.auth_kubernetes import TokenReview
 from asyncsecrets.testing.vault_server.core import Core
 from asyncsecrets.testing.vault_server.faults import Faults
 from asyncsecrets.testing.vault_server.guard import Guard
 from asyncsecrets.testing.vault_server.http import Front, Listener, Sleep
 from asyncsecrets.testing.vault_server.requests import RequestRecord
+from asyncsecrets.testing.vault_server.state import TokenReview
 
 _START_TIMEOUT = 10.0
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from asyncsecrets.testing.vault_server import system_access, system_mounts, system_namespaces, system_status, wrapping
 from asyncsecrets.testing.vault_server._model import Refused, Reply, unsupported_operation, unsupported_path
-
-from . import system_access, system_mounts, system_status, wrapping
-
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Context, Handler
+from asyncsecrets.testing.vault_server.state import Context, Handler
 
 # A route that ends in a slash takes whatever follows as `context.rest`. A create is an update here.
 _ROUTES: Mapping[str, Mapping[str, Handler]] = {
     **system_mounts.ROUTES,
     **system_access.ROUTES,
+    **system_namespaces.ROUTES,
     **system_status.ROUTES,
     **wrapping.ROUTES,
 }

@@ -1,8 +1,8 @@
-"""``sys/policies``, ``sys/namespaces``, ``sys/capabilities`` and ``sys/quotas``."""
+"""``sys/policies``, ``sys/capabilities`` and ``sys/quotas``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncsecrets.testing.vault_server._model import (
     Refused,
@@ -16,13 +16,10 @@ from asyncsecrets.testing.vault_server._model import (
     page,
     timestamp,
 )
-from asyncsecrets.testing.vault_server.core import Context, Core, Policy
 from asyncsecrets.testing.vault_server.policies import PolicyError, parse_policy
 from asyncsecrets.testing.vault_server.quotas import EXEMPT, Quota
+from asyncsecrets.testing.vault_server.state import Context, Handler, Policy, State
 from asyncsecrets.testing.vault_server.tokens import Token
-
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Handler
 
 
 def list_policies(context: Context) -> Reply:
@@ -87,55 +84,6 @@ def delete_policy(context: Context) -> Reply:
     return no_content()
 
 
-def list_namespaces(context: Context) -> Reply:
-    base = context.namespace.path
-    below = {path.removeprefix(base): ns for path, ns in context.core.namespaces.items() if path.startswith(base)}
-    found = {path: ns for path, ns in sorted(below.items()) if path.count("/") == 1}
-    keys = page(list(found), context.call)
-    return listing(keys, key_info={key: found[key].data() for key in keys})
-
-
-def read_namespace(context: Context) -> Reply:
-    found = context.core.namespaces.get(_child_path(context))
-    if found is None:
-        raise absent()
-    return envelope(found.data())
-
-
-def _child_path(context: Context) -> str:
-    name = context.rest.strip("/")
-    if "/" in name:
-        raise Refused(400, "namespace name cannot contain /")
-    if " " in name:
-        raise Refused(400, f'"{name}" contains space characters that cannot be used in a namespace name')
-    if not name or name in {"root", "sys", "audit", "auth", "cubbyhole", "identity"}:
-        raise Refused(400, f'"{name}/" is a reserved path and cannot be used as a namespace name')
-    return context.namespace.path + name + "/"
-
-
-def write_namespace(context: Context) -> Reply:
-    """Create the namespace, or update its metadata."""
-    path, call = _child_path(context), context.call
-    namespace = context.core.namespaces.get(path) or context.core.add_namespace(path, call.now)
-    custom = call.body.get("custom_metadata")
-    if custom is not None:
-        kept = namespace.custom_metadata if call.operation == "patch" else {}
-        merged = {**kept, **custom}
-        namespace.custom_metadata = {str(key): str(value) for key, value in merged.items() if value is not None}
-    return envelope(namespace.data())
-
-
-def delete_namespace(context: Context) -> Reply:
-    """Delete the namespace with all it holds; one that has children stays."""
-    path, namespaces = _child_path(context), context.core.namespaces
-    if any(other != path and other.startswith(path) for other in namespaces):
-        raise Refused(400, "unable to delete namespace containing child namespaces")
-    if namespaces.pop(path, None) is None:
-        return envelope(warnings=["requested namespace does not exist"])
-    context.core.tokens.revoke_all("", path)
-    return envelope({"status": "in-progress"})
-
-
 def capabilities_self(context: Context) -> Reply:
     return _capabilities(context, context.asker)
 
@@ -145,14 +93,14 @@ def capabilities(context: Context) -> Reply:
 
 
 def capabilities_accessor(context: Context) -> Reply:
-    return _capabilities(context, context.core.tokens.by_accessor(context.call.text("accessor"), context.call.now))
+    return _capabilities(context, context.state.tokens.by_accessor(context.call.text("accessor"), context.call.now))
 
 
 def _asked(context: Context) -> Token:
     if not context.call.text("token"):
         raise Refused(500, multi_error("no token found"))
     try:
-        return context.core.tokens.find(context.call.text("token"), context.call.now)
+        return context.state.tokens.find(context.call.text("token"), context.call.now)
     except Refused:
         pass
     raise Refused(400, multi_error("invalid token"))
@@ -162,15 +110,15 @@ def _capabilities(context: Context, token: Token) -> Reply:
     paths = context.call.texts("paths") or context.call.texts("path")
     if not paths:
         raise Refused(400, "paths must be supplied")
-    found = {path: _granted(context.core, token, context.namespace.path + path) for path in paths}
+    found = {path: _granted(context.state, token, context.namespace.path + path) for path in paths}
     first = {"capabilities": next(iter(found.values()))} if len(found) == 1 else {}
     return legacy(context.call, {**first, **found})
 
 
-def _granted(core: Core, token: Token, path: str) -> list[str]:
+def _granted(state: State, token: Token, path: str) -> list[str]:
     if token.is_root:
         return ["root"] if path.startswith(token.namespace) else ["deny"]
-    return sorted(core.acl(token).capabilities(path))
+    return sorted(state.acl(token).capabilities(path))
 
 
 def write_quota(context: Context) -> Reply:
@@ -179,31 +127,31 @@ def write_quota(context: Context) -> Reply:
     if not isinstance(rate, (int, float)) or rate <= 0:
         raise Refused(400, "'rate' is invalid")
     path = call.text("path").lstrip("/")
-    if path and context.core.find_mount(context.namespace, path) is None and not path.startswith(("sys/", "auth/")):
+    if path and context.state.find_mount(context.namespace, path) is None and not path.startswith(("sys/", "auth/")):
         raise Refused(400, f'invalid mount path "{path}"')
-    context.core.quotas.by_name[context.rest] = Quota(context.rest, path, rate, call.seconds("interval", 1) or 1)
+    context.state.quotas.by_name[context.rest] = Quota(context.rest, path, rate, call.seconds("interval", 1) or 1)
     return no_content()
 
 
 def read_quota(context: Context) -> Reply:
-    quota = context.core.quotas.by_name.get(context.rest)
+    quota = context.state.quotas.by_name.get(context.rest)
     if quota is None:
         raise absent()
     return envelope(quota.data())
 
 
 def list_quotas(context: Context) -> Reply:
-    return listing(sorted(context.core.quotas.by_name))
+    return listing(sorted(context.state.quotas.by_name))
 
 
 def delete_quota(context: Context) -> Reply:
-    context.core.quotas.by_name.pop(context.rest, None)
+    context.state.quotas.by_name.pop(context.rest, None)
     return no_content()
 
 
 def write_quota_config(context: Context) -> Reply:
-    context.core.quotas.headers = context.call.flag(
-        "enable_rate_limit_response_headers", default=context.core.quotas.headers
+    context.state.quotas.headers = context.call.flag(
+        "enable_rate_limit_response_headers", default=context.state.quotas.headers
     )
     return no_content()
 
@@ -211,7 +159,7 @@ def write_quota_config(context: Context) -> Reply:
 def read_quota_config(context: Context) -> Reply:
     data: dict[str, Any] = {
         "enable_rate_limit_audit_logging": False,
-        "enable_rate_limit_response_headers": context.core.quotas.headers,
+        "enable_rate_limit_response_headers": context.state.quotas.headers,
         "rate_limit_exempt_paths": sorted(EXEMPT),
     }
     return envelope(data)
@@ -222,13 +170,6 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "policies/acl/": {"read": read_policy, "update": write_policy, "delete": delete_policy},
     "policy": {"list": list_policies_older, "read": list_policies_older},
     "policy/": {"read": read_policy, "update": write_policy, "delete": delete_policy},
-    "namespaces": {"list": list_namespaces},
-    "namespaces/": {
-        "read": read_namespace,
-        "update": write_namespace,
-        "patch": write_namespace,
-        "delete": delete_namespace,
-    },
     "capabilities": {"update": capabilities},
     "capabilities-self": {"update": capabilities_self},
     "capabilities-accessor": {"update": capabilities_accessor},

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asyncsecrets.testing.vault_server._model import Call, Refused, Reply, bad_token, envelope, legacy, no_content
-from asyncsecrets.testing.vault_server.auth import new_method
-from asyncsecrets.testing.vault_server.core import Context, Mount
+from asyncsecrets.testing.vault_server.auth_methods import new_method
 from asyncsecrets.testing.vault_server.engines import Engine, FlatEngine
+from asyncsecrets.testing.vault_server.kv2 import VersionedEngine
+from asyncsecrets.testing.vault_server.state import Context, Handler, Mount
 from asyncsecrets.testing.vault_server.tokens import SYSTEM_MAX_TTL
-
-from .kv2 import VersionedEngine
-
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Handler
 
 
 def list_mounts(context: Context) -> Reply:
@@ -59,7 +55,7 @@ def enable_mount(context: Context) -> Reply:
     _check_free(context.namespace.mounts, path)
     if call.text("type") == "kv-v2":
         options["version"] = "2"
-    context.core.mount(context.namespace, path, "kv", engine, options, call.text("description"))
+    context.state.mount(context.namespace, path, "kv", engine, options, call.text("description"))
     return no_content()
 
 
@@ -98,7 +94,7 @@ def disable_auth(context: Context) -> Reply:
     if _path(context) == "token/":
         raise Refused(400, "token credential backend cannot be disabled")
     if context.namespace.auths.pop(_path(context), None) is not None:
-        context.core.tokens.revoke_all(f"auth/{_path(context)}", context.namespace.path)
+        context.state.tokens.revoke_all(f"auth/{_path(context)}", context.namespace.path)
     return no_content()
 
 
@@ -150,7 +146,7 @@ def visible_mounts(context: Context) -> Reply:
     """Every mount that the token may reach; none without a token."""
     tables: dict[str, dict[str, Any]] = {"auth": {}, "secret": {}}
     if context.call.token:
-        token = context.core.tokens.find(context.call.token, context.call.now)
+        token = context.state.tokens.find(context.call.token, context.call.now)
         reach = _reach(context, token)
         namespace = context.namespace
         tables["secret"] = {p: m.data() for p, m in namespace.mounts.items() if reach(namespace.path + p)}
@@ -162,8 +158,8 @@ def visible_mount(context: Context) -> Reply:
     """The mount that a path lies in: how a client learns the KV version. 403 also when there is none."""
     if not context.call.token:
         raise bad_token()
-    token = context.core.tokens.find(context.call.token, context.call.now)
-    found = context.core.find_mount(context.namespace, context.rest.rstrip("/") + "/")
+    token = context.state.tokens.find(context.call.token, context.call.now)
+    found = context.state.find_mount(context.namespace, context.rest.rstrip("/") + "/")
     if found is None or not _reach(context, token)(context.namespace.path + found[0].path):
         raise Refused(
             403,
@@ -174,7 +170,7 @@ def visible_mount(context: Context) -> Reply:
 
 
 def _reach(context: Context, token: Any) -> Any:
-    return (lambda path: path.startswith(token.namespace)) if token.is_root else context.core.acl(token).touches
+    return (lambda path: path.startswith(token.namespace)) if token.is_root else context.state.acl(token).touches
 
 
 ROUTES: dict[str, dict[str, Handler]] = {

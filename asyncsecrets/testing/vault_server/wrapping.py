@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
 
 from asyncsecrets.testing.vault_server._model import Refused, Reply, envelope, timestamp
-from asyncsecrets.testing.vault_server.core import Context
+from asyncsecrets.testing.vault_server.state import Context, Handler
 from asyncsecrets.testing.vault_server.tokens import Token
-
-if TYPE_CHECKING:
-    from asyncsecrets.testing.vault_server.core import Handler
 
 
 def wrap(context: Context) -> Reply:
@@ -23,7 +19,7 @@ def wrap(context: Context) -> Reply:
 def unwrap(context: Context) -> Reply:
     """The wrapped answer; the token ends with it."""
     token = _wrapping_token(context)
-    context.core.tokens.revoke(token)
+    context.state.tokens.revoke(token)
     return Reply(200, {**(token.wrapped or {}), "request_id": str(uuid.uuid4())})
 
 
@@ -37,8 +33,8 @@ def lookup(context: Context) -> Reply:
 def rewrap(context: Context) -> Reply:
     """The same answer behind a new token, for as long as it had at first."""
     token = _wrapping_token(context)
-    context.core.tokens.revoke(token)
-    return context.core.wrapped(token.path, token.wrapped or {}, token.ttl, context.call.now)
+    context.state.tokens.revoke(token)
+    return context.state.wrapped(token.path, token.wrapped or {}, token.ttl, context.call.now)
 
 
 def _wrapping_token(context: Context) -> Token:
@@ -46,7 +42,7 @@ def _wrapping_token(context: Context) -> Token:
     if not (context.call.text("token") or context.call.token):
         raise Refused(403, "error validating wrapping token: token is empty")
     try:
-        token = context.core.tokens.find(context.call.text("token") or context.call.token, context.call.now)
+        token = context.state.tokens.find(context.call.text("token") or context.call.token, context.call.now)
     except Refused:
         token = None
     if token is None or token.wrapped is None:

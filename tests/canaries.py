@@ -1,5 +1,5 @@
-"""The canary watch: every value in these tests holds the word ``canary``, and nothing that is logged or printed
-may hold it.
+"""The canary watch: every value in these tests holds the word ``canary``, or ``-example-`` if it is one of the
+documentation's, and nothing that is logged or printed may hold it.
 
 It is a pytest plugin for the whole suite, which runs with every logger at DEBUG. A test whose subject is a value
 on standard output says so with ``@pytest.mark.shows_values("why")``; log records are watched all the same, except
@@ -16,6 +16,8 @@ import pytest
 
 CANARY = "canary"
 
+_SIGNS = (CANARY, "-example-")  # the second: values of the documentation, which look like a user's
+
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__)
 
 
@@ -27,8 +29,12 @@ class CanaryHandler(logging.Handler):
         self.leaks: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if any(CANARY in part for part in _shown(record)):
+        if any(map(_is_sign_of_a_value, _shown(record))):
             self.leaks.append(f"{record.name} at {record.pathname}:{record.lineno}")
+
+
+def _is_sign_of_a_value(text: str) -> bool:
+    return any(sign in text for sign in _SIGNS)
 
 
 def _shown(record: logging.LogRecord) -> list[str]:
@@ -60,7 +66,7 @@ def pytest_runtest_makereport(item, call):
     report = yield
     if report.when == "teardown" and report.passed and item.get_closest_marker("shows_values") is None:
         streams = {"standard output": report.capstdout, "standard error": report.capstderr}
-        leaks = [stream for stream, text in streams.items() if CANARY in text]
+        leaks = [stream for stream, text in streams.items() if _is_sign_of_a_value(text)]
         if leaks:
             report.outcome = "failed"
             report.longrepr = f"a value was printed on {' and '.join(leaks)} (not repeated here)"

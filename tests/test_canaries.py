@@ -24,6 +24,7 @@ LEAKS = {
             logging.getLogger('x').error('x', exc_info=error)""",
     "standard output": "print('canary-1')",
     "standard error": "print('canary-1', file=sys.stderr)",
+    "value of the documentation": "logging.getLogger('asyncsecrets').debug('value: sk-example-1')",
     "output of a child": "subprocess.run([sys.executable, '-c', 'print(\"canary-1\")'])",
 }
 

@@ -10,6 +10,7 @@ import pytest
 
 from asyncsecrets import errors
 from asyncsecrets.settings import COMMON, SYSTEMS
+from tests.canaries import CANARY
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -22,6 +23,11 @@ def test_every_code_block_is_of_a_kind_that_is_executed_or_said_not_to_be(page):
     """A block in an unknown language would be skipped in silence."""
     languages = re.findall(r"^```(\w*)[^\n]*\n.*?^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     assert set(languages) <= EXECUTED | SHOWN
+
+
+def test_values_look_like_those_of_a_user():
+    """The tests' own word for a value says nothing to a reader. Those of the pages are watched all the same."""
+    assert [str(page.relative_to(ROOT)) for page in PAGES if CANARY in page.read_text()] == []
 
 
 def test_every_setting_is_in_the_configuration_page():

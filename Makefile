@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOWEST := $(VENV)-lowest
+LITELLM := $(VENV)-litellm
 
-.PHONY: demo test test-lowest check bench soak docs format clean
+.PHONY: demo test test-lowest test-litellm check bench soak docs format clean
 
 # Each stamp is one installed set; a changed pyproject.toml installs anew.
 $(VENV)/.base: pyproject.toml
@@ -23,8 +24,17 @@ $(LOWEST)/.test: pyproject.toml tests/lowest.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asyncsecrets needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(LOWEST)
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(LOWEST)/bin/python tests/lowest.py > $(LOWEST)/lowest.txt
+	@$(LOWEST)/bin/python tests/lowest.py local cli aws testing > $(LOWEST)/lowest.txt
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/lowest.txt --editable '.[local,cli,aws,testing]' --group test
+	@touch $@
+
+# Beside the newest LiteLLM, by the extra that goes with it: what is installed last must not break what was there.
+$(LITELLM)/.test: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asyncsecrets needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv --clear $(LITELLM)
+	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check litellm
+	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,local,aws-aiobotocore,testing]' litellm --group test
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
@@ -43,6 +53,11 @@ test: $(VENV)/.test
 
 test-lowest: $(LOWEST)/.test
 	@PYTHONASYNCIODEBUG=1 $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-litellm: $(LITELLM)/.test
+	@$(LITELLM)/bin/python -m pip check
+	@$(LITELLM)/bin/python -c 'import sys, litellm; assert not sys.modules.get("aioboto3")'
+	@PYTHONASYNCIODEBUG=1 $(LITELLM)/bin/python -m pytest -n 2 --dist worksteal tests/providers/aws $(ARGS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
@@ -64,5 +79,5 @@ docs: $(VENV)/.docs
 	$(BIN)/zensical build --strict
 
 clean:
-	rm -rf $(VENV) $(LOWEST) site dist build .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(LITELLM) site dist build .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -56,15 +56,19 @@ class KeyServiceFactory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a manager's class is (``module:Class``; None while there is none) and the extra that its SDK comes with."""
+    """Where a manager's class is (``module:Class``; None while there is none) and the extra that its SDK comes with.
+
+    ``beside_litellm``: the extra to take instead of ``extra`` where LiteLLM is in the same environment.
+    """
 
     target: str | None
     extra: str | None = None
+    beside_litellm: str | None = None
 
 
 BUILT_IN: Final[Mapping[str, Entry]] = {
-    "aws_kms": Entry("asyncsecrets.providers.aws:AwsKmsProvider", "aws"),
-    "aws_secret_manager": Entry("asyncsecrets.providers.aws:AwsSecretsManagerProvider", "aws"),
+    "aws_kms": Entry("asyncsecrets.providers.aws:AwsKmsProvider", "aws", "aws-aiobotocore"),
+    "aws_secret_manager": Entry("asyncsecrets.providers.aws:AwsSecretsManagerProvider", "aws", "aws-aiobotocore"),
     "azure_key_vault": Entry(None, "azure"),
     "custom": Entry(None),
     "env": Entry("asyncsecrets.providers.environment:EnvironmentProvider"),
@@ -103,7 +107,7 @@ def load(system: str, custom: str | None = None) -> ProviderFactory:
         raise UnsupportedOperationError(
             f"this version of asyncsecrets cannot talk to {system} yet; its settings are understood and were checked"
         )
-    return _load_built_in(entry.target, system, entry.extra)
+    return _load_built_in(entry.target, system, entry)
 
 
 @configuring
@@ -135,7 +139,7 @@ def _entry_point(system: str) -> str | None:
     return targets.pop() if targets else None
 
 
-def _load_built_in(target: str, system: str, extra: str | None) -> ProviderFactory:
+def _load_built_in(target: str, system: str, entry: Entry) -> ProviderFactory:
     try:
         return _import(target, system)
     except ModuleNotFoundError as error:
@@ -143,9 +147,11 @@ def _load_built_in(target: str, system: str, extra: str | None) -> ProviderFacto
         if missing.partition(".")[0] == "asyncsecrets":
             raise
     # Out here, so that the import's own error and its frames are not carried along.
-    package = f"asyncsecrets[{extra}]" if extra else "asyncsecrets"
+    package = f"asyncsecrets[{entry.extra}]" if entry.extra else "asyncsecrets"
+    other = f', or beside LiteLLM "asyncsecrets[{entry.beside_litellm}]"' if entry.beside_litellm else ""
     raise MissingDependencyError(
-        f'{system} needs the package {missing!r}, which is not installed: pip install "{package}"', extra=extra or ""
+        f'{system} needs the package {missing!r}, which is not installed: pip install "{package}"{other}',
+        extra=entry.extra or "",
     )
 
 

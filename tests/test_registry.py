@@ -117,6 +117,14 @@ def test_a_missing_sdk_names_the_extra_and_the_command(monkeypatch: pytest.Monke
     assert caught.value.__context__ is None
 
 
+def test_a_missing_sdk_that_comes_in_two_ways(monkeypatch: pytest.MonkeyPatch):
+    """Beside LiteLLM the extra of aioboto3 cannot be installed, so the other one is named too."""
+    entry = registry.Entry("no_such_sdk:Client", "aws", "aws-aiobotocore")
+    monkeypatch.setitem(registry.BUILT_IN, "aws_kms", entry)  # type: ignore[arg-type]
+    with pytest.raises(MissingDependencyError, match=r"\[aws\]\", or beside LiteLLM \"asyncsecrets\[aws-aiobotocore\]"):
+        load("aws_kms")
+
+
 def test_a_missing_module_of_our_own_is_not_blamed_on_an_extra(monkeypatch: pytest.MonkeyPatch):
     """A broken installation shows itself as what it is."""
     entry = registry.Entry("asyncsecrets.providers.no_such_module:Client", "azure")
@@ -187,7 +195,7 @@ def test_looking_names_up_imports_no_provider_and_no_sdk():
 import sys
 from asyncsecrets import registry
 registry.check("hashicorp_vault"); registry.check("local")
-heavy = {"aiohttp", "tenacity", "pyrage", "yaml", "aioboto3", "asyncsecrets.providers.environment"}
+heavy = {"aiohttp", "tenacity", "pyrage", "yaml", "aiobotocore", "asyncsecrets.providers.environment"}
 print(sorted(heavy & set(sys.modules)))
 """
     root = Path(registry.__file__).parents[1]

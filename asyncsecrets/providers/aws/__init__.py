@@ -1,4 +1,4 @@
-"""AWS Secrets Manager and AWS KMS, through aioboto3."""
+"""AWS Secrets Manager and AWS KMS, through aiobotocore: aioboto3's, or by itself."""
 
 from __future__ import annotations
 

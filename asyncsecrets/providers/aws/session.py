@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
@@ -163,15 +162,12 @@ class Connection:
             read_timeout=settings.attempt_timeout,
         )
         # It is entered and not left: what it would close is its own transport, which is never used.
-        client = await (
-            aioboto3.Session(botocore_session=session, region_name=region)
-            .client(
-                self._service,
-                config=config,
-                endpoint_url=endpoint_of(self._service, settings.endpoint, settings.variables()),
-            )
-            .__aenter__()
-        )
+        client = await session.create_client(
+            self._service,
+            region_name=region,
+            config=config,
+            endpoint_url=endpoint_of(self._service, settings.endpoint, settings.variables()),
+        ).__aenter__()
         self._transport.prepare(client.meta.endpoint_url, session.get_config_variable("ca_bundle"))
         return client
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.providers.aws.proxy import AwsProxy
 
-if find_spec("moto") is None or find_spec("aioboto3") is None:
+if find_spec("moto") is None or find_spec("aiobotocore") is None:
     collect_ignore_glob = ["test_*.py"]  # installed_test.py says so
 
 ENVIRON = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 
-@pytest.mark.parametrize("package", ["aioboto3", "moto"])
+@pytest.mark.parametrize("package", ["aiobotocore", "moto"])
 def test_installed(package):
     """The SDK and moto are installed."""
     pytest.importorskip(package, reason=f"the tests of the AWS providers need {package}")

@@ -62,7 +62,8 @@ async def test_nothing_blocks_the_loop(aws, role):
     output, _ = await process.communicate()
     done = json.loads(output)
     by_threads = [what for on_loop, event, what in done if event == "import" and not on_loop]
-    assert {"aioboto3", "botocore.session"} <= set(by_threads)
+    assert {"aiobotocore.session", "botocore.session"} <= set(by_threads)
+    assert not {"aioboto3", "boto3"} & set(by_threads)  # of what `asyncsecrets[aws]` brings: aiobotocore will do
     on_loop = [(event, what) for is_on_loop, event, what in done if is_on_loop]
     assert [what for event, what in on_loop if event == "import" and what.startswith(SDK)] == []
     assert [each for each in on_loop if each[0] != "import"] == []

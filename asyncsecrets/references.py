@@ -7,9 +7,11 @@
 ===========================================  ==========================================================
 
 An empty SOURCE (``secret:///NAME``) is the default source. In the third form NAME may have slashes, and every
-character but ASCII letters, digits and ``-._~/@:=+,`` is percent-encoded (UTF-8); in F those that stand are ``-._~/:``,
-in V ``-._~``. Dot segments and empty segments of NAME are refused there, because other tools rewrite them in what looks
-like a URL.
+character but ASCII letters, digits and ``-._~/@:=+,!`` is percent-encoded (UTF-8); in F those that stand are
+``-._~/:``, in V ``-._~``.
+
+The grammar only says where a name begins and ends, so that each form has the same names: ``/prod/db`` is
+``secret:////prod/db``. Whether a secret can be called so is for its manager to say.
 
 Parsing and rendering are exact: ``parse(render(reference)) == reference``, so no two references render alike.
 """
@@ -43,8 +45,8 @@ _MAX_TEXT: Final = 12 * (MAX_NAME + 3 * _MAX_PART)  # every character may take 1
 _ENVIRON: Final = "os.environ/"
 _SCHEME: Final = "secret://"
 _SOURCE: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
-_NAME_SAFE: Final = "/@:=+,"
-_ENCODED_NAME: Final = re.compile(r"(?:[A-Za-z0-9._~/@:=+,-]|%[0-9A-Fa-f]{2})+", re.ASCII)
+_NAME_SAFE: Final = "/@:=+,!"
+_ENCODED_NAME: Final = re.compile(r"(?:[A-Za-z0-9._~/@:=+,!-]|%[0-9A-Fa-f]{2})+", re.ASCII)
 _ENCODED_PART: Final = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+", re.ASCII)
 _FIELD_SAFE: Final = "/:"  # a field may be a path, or begin with `json:`
 _ENCODED_FIELD: Final = re.compile(r"(?:[A-Za-z0-9._~/:-]|%[0-9A-Fa-f]{2})+", re.ASCII)
@@ -73,8 +75,6 @@ class Reference:
             _check_text(self.version, "version", _MAX_PART)
         if self.field is not None:
             _check_text(self.field, "field", _MAX_PART)
-        if not self.is_plain:
-            _check_segments(self.name)
 
     @property
     def is_plain(self) -> bool:
@@ -167,10 +167,7 @@ def _parse_uri(text: str) -> Reference:
     if has_query and not query:
         raise _error(text, "there is nothing after the '?'")
     parts = _parse_query(text, query)
-    # A plain name may hold what a URL may not; one written as a URL is held to the rules of URLs all the same.
-    decoded = _decode(text, name)
-    _check_segments(decoded)
-    return Reference(decoded, source or None, parts.get("version"), parts.get("field"))
+    return Reference(_decode(text, name), source or None, parts.get("version"), parts.get("field"))
 
 
 def _parse_query(text: str, query: str) -> dict[str, str]:
@@ -206,14 +203,6 @@ def _check_text(text: str, part: str, limit: int) -> None:
         raise ConfigError(f"{_shown(text)}: the {part} of a secret has at most {limit} characters")
     if not text.isprintable():  # also keeps out surrogates, line separators and what turns the direction of text
         raise ConfigError(f"{_shown(text)}: the {part} of a secret has printable characters only")
-
-
-def _check_segments(name: str) -> None:
-    segments = name.split("/")
-    if "" in segments:
-        raise _unnamed(name, "the name starts or ends with a '/', or has two in a row")
-    if "." in segments or ".." in segments:
-        raise _unnamed(name, "the name has a part '.' or '..'")
 
 
 def _unnamed(text: str, problem: str) -> InvalidNameError:

@@ -39,7 +39,7 @@ import yaml
 
 from asyncsecrets import references
 from asyncsecrets.boundary import configuring
-from asyncsecrets.errors import ConfigError, DecodeError, InvalidNameError, UnsupportedOperationError
+from asyncsecrets.errors import ConfigError, DecodeError, UnsupportedOperationError
 from asyncsecrets.secret import Payload
 from asyncsecrets.yaml import load_strings
 
@@ -48,7 +48,6 @@ __all__ = [
     "Store",
     "check_name",
     "check_storable",
-    "is_name",
     "parse_store",
     "render_store",
     "render_within",
@@ -57,7 +56,6 @@ __all__ = [
 _FORMAT: Final = "asyncsecrets-local-1"
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:@+-]{0,254}")
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 _TIME_TEXT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _RECIPIENT: Final = re.compile(r"age1[0-9a-z]{1,200}")
@@ -75,20 +73,9 @@ _HEADER: Final = """\
 """
 
 
-def is_name(name: str) -> bool:
-    """Whether a secret can have this name: up to 255 ASCII letters, digits and ``_ . / : @ + -``.
-
-    The first one is a letter, a digit or ``_``.
-    """
-    return _NAME.fullmatch(name) is not None
-
-
 def check_name(name: str) -> None:
-    """Raise InvalidNameError unless a secret can have this name."""
+    """Raise InvalidNameError unless a secret can have this name: here it can have any that is a name at all."""
     references.check_name(name, "local")
-    if not is_name(name):
-        message = f"local: {name[:80]!a} cannot name a secret; use up to 255 letters, digits and _ . / : @ + -"
-        raise InvalidNameError(message, provider="local", name=name)
 
 
 def check_storable(name: str, payload: Payload) -> None:
@@ -277,7 +264,7 @@ class _Reader:
         return {name: self._entries(name, entries) for name, entries in secrets.items()}
 
     def _entries(self, name: str, entries: Any) -> tuple[Entry, ...]:
-        if not is_name(name):
+        if references.fault_of(name):
             self._refuse(f"{name[:80]!a} cannot name a secret")
         if not isinstance(entries, list) or not entries:
             self._refuse(f"{name!r} is not a list of versions")

@@ -51,8 +51,6 @@ REFERENCES = {
     "encoded blank": "secret:///%20",
     "no text": "secret:///%ff",
     "too long": "secret:///" + "n" * (MAX_NAME + 1),
-    "dot segment": "secret:///a/../b",
-    "empty segment": "secret://default/a//b",
 }
 
 OPERATIONS = {

@@ -11,7 +11,7 @@ from asyncsecrets.errors import ConflictError, InvalidNameError, SecretNotFoundE
 from asyncsecrets.providers.base import Destroyer, Lister, Restorer, VersionDeleter, VersionLister, Writer
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.secret import Payload
-from asyncsecrets.testing.conformance import FAULTS, ProviderConformance, ProviderHarness
+from asyncsecrets.testing.conformance import FAULTS, UNUSUAL_NAMES, ProviderConformance, ProviderHarness
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -20,6 +20,7 @@ class MemoryHarness(ProviderHarness):
     """The provider is its own backend; the test's own methods are the out-of-band way."""
 
     unsupported = dict.fromkeys(FAULTS, "memory has no wire that could fail")
+    accepts = UNUSUAL_NAMES
 
     def __init__(self) -> None:
         self.provider: MemoryProvider = MemoryProvider()

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 from contextlib import asynccontextmanager
+from urllib.parse import unquote
 
 from asyncsecrets.errors import (
     AccessDeniedError,
@@ -22,7 +23,7 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.base import SecretMetadata
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.secret import Secret
-from asyncsecrets.testing.conformance import CANARY, ProviderHarness
+from asyncsecrets.testing.conformance import CANARY, UNUSUAL_NAMES, ProviderHarness
 
 SENT = {"timeout", "reset", "slow_body"}
 
@@ -117,6 +118,7 @@ class Harness(ProviderHarness):
     """Seeds by the provider's synchronous methods."""
 
     patience = 2.0
+    accepts = UNUSUAL_NAMES
     rotates = places = True
 
     async def allow_rotation(self, name):
@@ -295,6 +297,24 @@ class FoldsCase(Sound):
 class DropsCharacters(Sound):
     async def get(self, name, version=None):
         return await super().get(name.encode("ascii", "ignore").decode(), version)
+
+
+class RefusesNames(Sound):
+    def _check_name(self, name):
+        if "!" in name:
+            raise InvalidNameError("no such names", provider="memory", name=name)
+        super()._check_name(name)
+
+
+class TrimsSlashes(Sound):
+    async def get(self, name, version=None):
+        secret = await super().get(name.strip("/"), version)
+        return Secret(secret.reveal_bytes(), name=name, version=secret.version)
+
+
+class DecodesOnWriting(Sound):
+    async def put(self, name, payload, *, cas=None, token=""):
+        return await super().put(unquote(name), payload, cas=cas, token=token)
 
 
 class NormalisesOnDelete(Sound):

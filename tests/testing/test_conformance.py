@@ -59,6 +59,9 @@ DEFECTS = [
     (broken.DropsCharacters, "test_hostile_name", "zero_width", "got an answer"),
     (broken.DropsCharacters, "test_hostile_name", "surrogate", "got an answer"),
     (broken.SendsBadNames, "test_hostile_name", "empty_name", "must not be sent"),
+    (broken.RefusesNames, "test_unusual_names", None, "expected SecretNotFoundError, got InvalidNameError"),
+    (broken.TrimsSlashes, "test_unusual_names", None, "the error does not name the secret"),
+    (broken.DecodesOnWriting, "test_writes_to_unusual_names", None, SecretNotFoundError),
     (broken.NormalisesOnDelete, "test_write_to_hostile_name", "traversal", SecretNotFoundError),
     (broken.RefusesSomeWrites, "test_write_to_hostile_name", "traversal", "got an answer"),
     (broken.IgnoresCas, "test_compare_and_set", None, "expected ConflictError, got an answer"),
@@ -147,9 +150,29 @@ def test_declarations_are_checked():
     harness.unsupported = {"relentless": "a slip of the pen"}
     with pytest.raises(AssertionError, match="relentless"):
         ReaderConformance().test_declarations(harness)
-    harness.unsupported = {"denied": ""}
+    harness.unsupported, harness.accepts = {}, ["quotation marks"]
+    with pytest.raises(AssertionError, match="quotation marks"):
+        ReaderConformance().test_declarations(harness)
+    harness.unsupported, harness.accepts = {"denied": ""}, ()
     with pytest.raises(AssertionError, match="needs its reason"):
         ReaderConformance().test_declarations(harness)
+
+
+def test_a_reserved_name_is_not_created():
+    """Where the harness says that only the manager gives such names, a put that creates one is noticed."""
+    harness = broken.Harness(broken.Sound())
+    harness.reserved = {"exclamation_mark"}
+    with pytest.raises(AssertionError, match="expected InvalidNameError, got an answer") as caught:
+        ProviderConformance().test_writes_to_unusual_names(harness)
+    assert "'exclamation_mark'" in str(caught.value.__notes__)
+
+
+def test_a_refusal_needs_a_reason():
+    """A name that is refused with nothing but its name is noticed, as is one that is sent first."""
+    harness = broken.Harness(broken.RefusesNames())
+    harness.accepts = ()
+    with pytest.raises(AssertionError, match="without a reason"):
+        ReaderConformance().test_unusual_names(harness)
 
 
 def test_undeclared_fault_is_not_skipped():

@@ -1,7 +1,8 @@
 """What Secrets Manager can be asked for: names, full and partial ARNs, version ids and stages, write tokens.
 
 The grammars are allowlists and are checked before anything is sent. Source: the Secrets Manager API reference
-(CreateSecret ``Name``, GetSecretValue ``SecretId``, ``VersionId`` and ``VersionStage``).
+(CreateSecret ``Name``, GetSecretValue ``SecretId``, ``VersionId`` and ``VersionStage``), and its user guide ("Secrets
+managed by other services") for the ``!``, which is in the names of the secrets that a service of AWS makes.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from asyncsecrets.errors import InvalidNameError
-from asyncsecrets.references import fault_of
+from asyncsecrets.references import Reference, fault_of, render
 
 __all__ = [
     "CURRENT",
     "SYSTEM",
     "answers",
+    "check_creatable",
     "check_name",
     "elsewhere",
     "is_arn",
@@ -36,14 +38,16 @@ SYSTEM: Final = "aws_secret_manager"
 CURRENT: Final = "AWSCURRENT"
 """The stage of the version that is current."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}", re.ASCII)
+_NAME: Final = re.compile(r"(?!!)[A-Za-z0-9/_+=.@!-]{1,512}", re.ASCII)  # in a filter of a list, a first ! is "not"
 _ARN: Final = re.compile(
-    r"arn:aws[a-z-]{0,20}:secretsmanager:(?P<region>[a-z0-9-]{1,40}):[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,520}",
+    r"arn:aws[a-z-]{0,20}:secretsmanager:(?P<region>[a-z0-9-]{1,40}):[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]{1,520}",
     re.ASCII,
 )
+_MANAGED: Final = "!"
 _VERSION_ID: Final = re.compile(r"[A-Za-z0-9-]{32,64}", re.ASCII)
 _STAGE: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}", re.ASCII)
 _SUFFIX: Final = 7  # the hyphen and six characters that AWS adds to a name to make an ARN of it
+_COLONS: Final = 6  # of an ARN
 _RANDOM: Final = re.compile(r"-[A-Za-z0-9]{6}", re.ASCII)
 
 
@@ -59,11 +63,29 @@ def refusal_of(name: str) -> InvalidNameError | None:
         return None
     if not isinstance(name, str):
         return InvalidNameError(f"{SYSTEM}: {fault_of(name)}", provider=SYSTEM)
-    return InvalidNameError(
-        f"{SYSTEM}: {name[:600]!a} cannot name a secret: use 1 to 512 letters, digits and / _ + = . @ - or an ARN",
-        provider=SYSTEM,
-        name=name,
-    )
+    remedy = _ecs_remedy(name) or "use 1 to 512 letters, digits and / _ + = . @ - ! or an ARN"
+    return InvalidNameError(f"{SYSTEM}: {name[:600]!a} cannot name a secret: {remedy}", provider=SYSTEM, name=name)
+
+
+def _ecs_remedy(name: str) -> str:
+    """How to write what a task definition of ECS spells ``ARN:FIELD:STAGE:ID``, or an empty text."""
+    arn, *rest = name.rsplit(":", name.count(":") - _COLONS) if name.count(":") > _COLONS else (name,)
+    field, stage, version, *more = *rest, "", "", ""
+    if not rest or any(more) or not _ARN.fullmatch(arn) or not all(map(_STAGE.fullmatch, filter(None, rest))):
+        return ""
+    meant = Reference(arn, version=version or stage or None, field=field or None)
+    return f"that is how ECS writes a member or version of one; write {render(meant)}"
+
+
+def check_creatable(name: str) -> None:
+    """Raise InvalidNameError for a name under which only AWS itself creates secrets."""
+    if _MANAGED in name:
+        raise InvalidNameError(
+            f"{SYSTEM}: {name!r}: there is no such secret, and names with a '!' are those of secrets that a service of "
+            f"AWS creates and manages (RDS, Redshift): use a name without one",
+            provider=SYSTEM,
+            name=name,
+        )
 
 
 def is_arn(name: str) -> bool:

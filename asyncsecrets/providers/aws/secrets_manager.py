@@ -32,6 +32,7 @@ from asyncsecrets.providers.aws.errors import REPLICATED, SCHEDULED
 from asyncsecrets.providers.aws.names import (
     CURRENT,
     SYSTEM,
+    check_creatable,
     check_name,
     elsewhere,
     is_arn,
@@ -254,6 +255,7 @@ class AwsSecretsManagerProvider:
     ) -> dict[str, Any] | None:
         if is_arn(name):
             raise self._absent(name, "there is no such secret, and one cannot be created by ARN: use a name")
+        check_creatable(name)
         return await self._call("CreateSecret", name, {"Name": name, **value, **self._extras()}, unless=unless)
 
     async def _swap(self, name: str, value: dict[str, Any], cas: str) -> dict[str, Any] | None:

@@ -1,9 +1,11 @@
 """Which names Vault can address, and the exact URL that each one becomes.
 
-A name is checked against an allowlist, then percent-encoded segment by segment, then the finished path is compared
-with what was meant. The grammar is narrower than the server's (which takes any printable character): it leaves out
-whatever a proxy on the way could read as structure (``%``, ``\\``, ``?``, ``#``, ``;``) and whatever makes two names
-look or normalise alike (outer spaces, decomposed or invisible characters).
+A name may have any character that the server takes: it is percent-encoded segment by segment, and the finished path is
+compared with what was meant. What is refused, each with its reason, is what does not stay what it is on the way:
+
+* Slashes at the ends, or two in a row. The server takes them for fewer, so that two names would be one secret.
+* Segments of dots only, also where ``%2e`` or ``\\`` would make one for a proxy that decodes once more.
+* What cannot be printed, decomposed characters, and those that compatibility forms make ``/``, ``.`` or ``%`` of.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Final, NoReturn
-from urllib.parse import SplitResult, quote
+from urllib.parse import SplitResult, quote, unquote_to_bytes
 
 from yarl import URL
 
@@ -28,7 +30,10 @@ MAX_NAME_BYTES: Final = 1024
 """The longest name in UTF-8 bytes, its prefix included; three times that, percent-encoded, still fits any proxy."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
-_ASCII: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@ ")
+_STRUCTURE: Final = frozenset("/\\.%?#;")  # what another character must not become where names are normalised
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_MOST_DECODINGS: Final = 8  # more than any number of proxies; a name that still changes then is refused
+_SHOWN: Final = 80
 _ENCODED: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)+")
 
 
@@ -107,7 +112,7 @@ def encode_name(name: str, prefix: str = "") -> str:
         return name
     fault = _fault(name, prefix)
     if fault:
-        shown = repr(name if len(name) <= 80 else name[:80] + "…")
+        shown = repr(name if len(name) <= _SHOWN else name[:_SHOWN] + "…")
         raise InvalidNameError(f"{shown} cannot be the name of a Vault secret: {fault}", provider=SYSTEM, name=name)
     return _encode(name)
 
@@ -126,32 +131,54 @@ def _setting(setting: str, value: str, *, empty: bool = False) -> str:
 
 def _fault(name: str, prefix: str) -> str:
     """What is wrong with a path, or an empty text."""
-    if not name:
-        return "it is empty"
+    if not name.strip():
+        return "it is all blanks" if name else "it is empty"
     character = next((c for c in name if not _allowed(c)), None)
     if character is not None:
-        return f"it contains {_shown(character)}, which is not allowed"
+        return f"it contains {_shown(character)}, which {_character_fault(character)}"
     if len(name.encode()) + len(prefix.encode()) >= MAX_NAME_BYTES:
         return f"it is longer than {MAX_NAME_BYTES} bytes"
     if not name.isascii() and not unicodedata.is_normalized("NFC", name):
         return "it is not in Unicode's composed form (NFC), so another name would look the same"
-    return next((fault for segment in name.split("/") if (fault := _segment_fault(segment))), "")
+    return _slash_fault(name) or _dots_fault(name)
 
 
 def _allowed(character: str) -> bool:
     if character.isascii():
-        return character in _ASCII or character == "/"
-    return unicodedata.category(character)[0] in "LMN"
+        return character.isprintable()
+    return character.isprintable() and _STRUCTURE.isdisjoint(unicodedata.normalize("NFKC", character))
 
 
-def _segment_fault(segment: str) -> str:
-    if not segment:
-        return "it starts or ends with a slash, or has two in a row"
-    if not segment.strip("."):
+def _character_fault(character: str) -> str:
+    if not character.isprintable():
+        return "cannot be printed"
+    return f"some software takes for {unicodedata.normalize('NFKC', character)!r}"
+
+
+def _slash_fault(name: str) -> str:
+    segments = name.split("/")
+    if all(segments):
+        return ""
+    same = "/".join(filter(None, segments))
+    instead = f": Vault knows it as {same!r}" if same and len(same) <= _SHOWN else ""
+    return f"it starts or ends with a slash, or has two in a row{instead}"
+
+
+def _dots_fault(name: str) -> str:
+    if _leads_elsewhere(name.encode()):
         return "a part of it consists of dots only"
-    if segment != segment.strip(" "):
-        return "a part of it starts or ends with a space"
-    return ""
+    decoded = name.encode()
+    for _ in range(_MOST_DECODINGS):
+        before, decoded = decoded, unquote_to_bytes(decoded).replace(b"\\", b"/")
+        if decoded == before:
+            return ""
+        if _leads_elsewhere(decoded) or _CONTROL.search(decoded):
+            break
+    return "a part of it is dots only, or a control character, for software that decodes it or turns backslashes round"
+
+
+def _leads_elsewhere(path: bytes) -> bool:
+    return any(segment and not segment.strip(b".") for segment in path.split(b"/"))
 
 
 def _shown(character: str) -> str:

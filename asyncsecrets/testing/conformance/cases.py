@@ -25,6 +25,7 @@ __all__ = [
     "PAYLOADS",
     "REFUSED",
     "UNANSWERED",
+    "UNUSUAL_NAMES",
 ]
 
 JSON_OBJECT: Final = (
@@ -106,6 +107,28 @@ HOSTILE_NAMES: Final[Mapping[str, Callable[[str], str]]] = {
     "very_long": lambda name: name + "x" * 5000,
 }
 """Names one step away from a secret that exists: none of them may reach it."""
+
+UNUSUAL_NAMES: Final[Mapping[str, Callable[[str], str]]] = {
+    "exclamation_mark": lambda name: f"rds!{name}",
+    "leading_slash": lambda name: f"/prod/{name}",
+    "final_slash": lambda name: f"team/{name}/",
+    "two_slashes": lambda name: f"a//{name}",
+    "signs": lambda name: f"_+=.@-{name}",
+    "inner_colon": lambda name: f"a:{name}",
+    "blank": lambda name: f"my {name}",
+    "outer_blanks": lambda name: f" a / {name} ",
+    "percent_sign": lambda name: f"100%{name}",
+    "percent_encoded": lambda name: f"{name}%2Fx%20y%25",
+    "question_mark": lambda name: f"{name}?",
+    "hash_sign": lambda name: f"{name}#1",
+    "semicolon": lambda name: f"a;{name}",
+    "quotes": lambda name: f"'{name}' \"x\" `y`",
+    "brackets": lambda name: f"<{name}> [1] {{2}} (3) | ^ $ & * , ~",
+    "inner_backslash": lambda name: f"a\\{name}",
+    "letters": lambda name: f"grün/日本/{name}",
+    "symbols": lambda name: f"🔑 €/«{name}»",
+}
+"""Names that owners give to secrets where their manager lets them: see ``ProviderHarness.accepts``."""
 
 FAULT_ERRORS: Final[Mapping[str, type[ProviderError]]] = {
     "unavailable": UnavailableError,

@@ -7,7 +7,7 @@ of its author could be on both sides and cancel out.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Self
 
@@ -46,6 +46,12 @@ class ProviderHarness(ABC):
 
     unsupported: Mapping[str, str] = {}
     """What this backend cannot show, and why: the name of a fault, payload or hostile name → the reason."""
+
+    accepts: Collection[str] = ()
+    """Which of ``UNUSUAL_NAMES`` secrets of this manager can have: the provider must not refuse them."""
+
+    reserved: Collection[str] = ()
+    """Which of those names only the manager itself gives to secrets, so that ``put`` creates none."""
 
     max_payload: int = 64 * 1024
     """The largest payload in bytes that the manager takes."""

@@ -20,8 +20,8 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
-ARN = re.compile(r"arn:aws:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+")
+NAME = re.compile(r"[A-Za-z0-9/_+=.@!-]{1,512}")
+ARN = re.compile(r"arn:aws:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@!-]+")
 FAULT_BODY = "canary-5Tz0qWm8"
 WRITES = {"CreateSecret", "PutSecretValue", "DeleteSecret", "UpdateSecretVersionStage"}
 
@@ -182,6 +182,8 @@ class AwsProxy:
         name = body.get("SecretId") or body.get("Name")
         if isinstance(name, str) and not (NAME.fullmatch(name) or ARN.fullmatch(name)):
             raise RefusedError("ValidationException", "Invalid name. Must be a valid name")
+        if operation == "CreateSecret" and "!" in str(name):
+            raise RefusedError("InvalidParameterException", "The name is reserved")
         if name in self.denied_names:
             raise RefusedError(
                 "AccessDeniedException", f"User: x is not authorized to perform: {service}:{operation} on y"

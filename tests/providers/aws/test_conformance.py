@@ -11,7 +11,12 @@ import aiohttp
 import pytest
 
 from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings
-from asyncsecrets.testing.conformance import ProviderConformance, ProviderHarness, ReaderConformance
+from asyncsecrets.testing.conformance import (
+    UNUSUAL_NAMES,
+    ProviderConformance,
+    ProviderHarness,
+    ReaderConformance,
+)
 from tests.providers.aws.proxy import AwsProxy
 
 
@@ -62,6 +67,8 @@ class AwsHarness(ProviderHarness):
 
 class SecretsManagerHarness(AwsHarness):
     unsupported: ClassVar = {"empty": "AWS keeps values of 1 to 65,536 bytes"}
+    accepts: ClassVar = {"exclamation_mark", "leading_slash", "final_slash", "two_slashes", "signs"}
+    reserved: ClassVar = {"exclamation_mark"}
     unknown_version = "00000000-0000-4000-8000-000000000000"
     rotates = True
 
@@ -83,6 +90,7 @@ class KmsHarness(AwsHarness):
         "empty": "KMS encrypts 1 to 4,096 bytes",
         "nul_byte": "no environment has such a variable",
     }
+    accepts: ClassVar = set(UNUSUAL_NAMES) - {"signs"}
     max_payload = 4096
     places = True
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsecrets import registry
+from asyncsecrets import references, registry
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings, quiet
 from asyncsecrets.providers.aws.names import check_name, is_arn, may_be_same, usable_token, version_of
@@ -100,7 +100,7 @@ def test_http_can_be_allowed():
     check_endpoint("http://localstack:4566", "endpoint", insecure=True)
 
 
-@given(st.text(st.sampled_from("aZ0/_+=.@- :*?%#\\é\n\x00\ud800"), max_size=20))
+@given(st.text(st.sampled_from("aZ0/_+=.@-! :*?%#\\é\n\x00\ud800"), max_size=20))
 def test_names_are_an_allowlist(name):
     """A name that passes has only the characters that AWS documents."""
     try:
@@ -108,7 +108,7 @@ def test_names_are_an_allowlist(name):
     except InvalidNameError:
         return
     assert name
-    assert set(name) <= set("aZ0/_+=.@-")
+    assert set(name) <= set("aZ0/_+=.@-!")
 
 
 @given(st.text())
@@ -133,12 +133,43 @@ def test_arns():
     check_name(arn)
     assert is_arn(arn)
     assert not is_arn("a/b")
+    check_name(arn.replace("a/b", "rds!db-4a1b6c1e-0000-4000-8000-000000000001"))
     for wrong in (arn.replace("secretsmanager", "ssm"), arn.replace("123456789012", "1"), arn + "?", "arn:x"):
         with pytest.raises(InvalidNameError):
             check_name(wrong)
 
 
-PLAIN = st.text(st.sampled_from("aZ0/_+=.@-"), min_size=1, max_size=20)
+@pytest.mark.parametrize(
+    ("ecs", "meant"),
+    [
+        (":password::", "?field=password"),
+        (":password", "?field=password"),
+        (":password:AWSPREVIOUS:", "?version=AWSPREVIOUS&field=password"),
+        ("::AWSPREVIOUS:", "?version=AWSPREVIOUS"),
+        (f":::{'0' * 32}", f"?version={'0' * 32}"),
+        (f":password:AWSCURRENT:{'0' * 32}", f"?version={'0' * 32}&field=password"),
+    ],
+)
+def test_what_ecs_writes_behind_an_arn(ecs, meant):
+    """The refusal has the reference that means the same, and that one is read as such."""
+    arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db/a-AbCdEf"
+    with pytest.raises(InvalidNameError) as caught:
+        check_name(arn + ecs)
+    text = str(caught.value).rpartition(" ")[2]
+    assert text == f"secret:///{arn}{meant}"
+    assert references.parse(text).name == arn
+
+
+def test_what_only_looks_like_a_reference_of_ecs():
+    """No remedy is made up for what ECS would not take either."""
+    arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:a-AbCdEf"
+    for name in (f"{arn}:a:b:c:d", f"{arn}:a b::", f"{arn}:a\n", "a:b:c", "arn:aws:ssm:x:1:parameter:a:b"):
+        with pytest.raises(InvalidNameError, match="letters, digits") as caught:
+            check_name(name)
+        assert str(caught.value).isprintable()
+
+
+PLAIN = st.text(st.sampled_from("aZ0/_+=.@-!"), min_size=1, max_size=20)
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:"
 
 

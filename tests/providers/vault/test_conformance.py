@@ -7,15 +7,18 @@ import os
 import secrets
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from asyncsecrets.errors import UnsupportedOperationError
 from asyncsecrets.providers.vault import VaultProvider, VaultSettings
-from asyncsecrets.testing.conformance import CANARY, FAULTS, ProviderConformance, ProviderHarness
+from asyncsecrets.testing.conformance import CANARY, FAULTS, UNUSUAL_NAMES, ProviderConformance, ProviderHarness
 from asyncsecrets.testing.vault_server import VaultServer
 
+NAMES = set(UNUSUAL_NAMES) - {"leading_slash", "final_slash", "two_slashes"}
 BINARY = {"binary": "Vault stores JSON text; binary values are refused with the remedy"}
 
 
@@ -23,6 +26,7 @@ class FakeHarness(ProviderHarness):
     """The dev server, prepared by its own means."""
 
     unsupported = BINARY
+    accepts = NAMES
     settings: ClassVar = {}
 
     async def __aenter__(self):
@@ -136,6 +140,8 @@ class RealHarness(ProviderHarness):
 
     unsupported: ClassVar = {**BINARY, **dict.fromkeys(FAULTS, "a real server has no faults on command")}
 
+    accepts = NAMES
+
     def __init__(self, place):
         self.place = place
 
@@ -150,13 +156,16 @@ class RealHarness(ProviderHarness):
     async def __aexit__(self, *_):
         await self.session.close()
 
+    def _url(self, api, name):
+        return URL(self.url.format(api, quote(name)), encoded=True)
+
     async def seed(self, name, value):
-        url, body = self.url.format("data", name), {"data": {"key": value}}
+        url, body = self._url("data", name), {"data": {"key": value}}
         async with self.session.post(url, json=body, ssl=self.place.ssl) as answer:
             return str((await answer.json())["data"]["version"])
 
     async def remove(self, name):
-        url = self.url.format("metadata", name)
+        url = self._url("metadata", name)
         await (await self.session.delete(url, ssl=self.place.ssl)).read()
 
 

@@ -353,7 +353,7 @@ async def test_patch(kv):
     assert await reason(kv.patch("none", {"user": "canary"})) == "absent"
 
 
-@pytest.mark.parametrize("prefix", ["x//", "//", "../", "a;b/", "x//y"])
+@pytest.mark.parametrize("prefix", ["x//", "//", "../", "a\x00b/", "x//y"])
 async def test_prefix_that_no_name_has(provider_at, prefix):
     """A prefix whose folder no name can be in is refused before anything is sent, and named as it was given."""
     async with RawServer() as server, provider_at(server.url) as provider:
@@ -605,7 +605,7 @@ async def test_paging(provider_at):
         assert await provider.list() == names[:1000]
 
 
-@pytest.mark.parametrize("key", ["../", "..", "a/b", "/", "", "%2e%2e/", "a\nb", "a?x", "\ud800", "a" * 2000, ".//"])
+@pytest.mark.parametrize("key", ["../", "..", "a/b", "/", "", "%2e%2e/", "a\nb", "a%00x", "\ud800", "a" * 2000, ".//"])
 async def test_hostile_list(provider_at, key):
     """A server cannot lead a list anywhere: keys that are not one segment of a name are left out."""
 

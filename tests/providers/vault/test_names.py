@@ -30,6 +30,23 @@ ACCEPTED = [
     ".env",
     "a+b",
     "x@y=z:1,2'3(4)!*",
+    "100%",
+    "a%2fb",
+    "a%20b",
+    "a%2eb/%zz",
+    "https%3A%2F%2Fhost%2Fpath/data",
+    "%25" * 300,
+    "a\\b",
+    "\\",
+    "a?version=1",
+    "a#f",
+    "a;b",
+    '"a" <b> `c` {d} [e] | ^',
+    " a",
+    "a ",
+    "a / b",
+    "🔑",
+    "5 €/«a»·b",
     "a" * 1000,
 ]
 REFUSED = [
@@ -45,14 +62,18 @@ REFUSED = [
     "a/./b",
     "../../sys/seal",
     "%2e%2e/a",
-    "a%2fb",
-    "a\\b",
-    "a?version=1",
-    "a#f",
-    "a;b",
-    " a",
-    "a ",
-    "a /b",
+    "a/%2E",
+    "a/%252e%252e/b",
+    "a%2f..%2fb",
+    "a%2f%2e%2e%2fb",
+    "a%5c..%5cb",
+    "x\\..\\b",
+    "..\\b",
+    "a%00",
+    "a%0d%0ab",
+    "a%250ab",
+    "%" + "25" * 20 + "2e",
+    " ",
     "a\nb",
     "a\r\nX-H: 1",
     "a\0",
@@ -65,7 +86,10 @@ REFUSED = [
     "\ufeffa",
     "a\u2028b",
     "a\uff0fb",
-    "🔑",
+    "a\u2026",
+    "\uff0e\uff0e",
+    "a\uff05b",
+    "a\xa0b",
     "a" * MAX_NAME_BYTES,
     "ü" * (MAX_NAME_BYTES // 2),
 ]
@@ -171,23 +195,48 @@ def test_refused(name):
 @settings(deadline=None)  # a busy machine is no failure
 @given(st.text(st.sampled_from(sorted({c for piece in PIECES for c in piece})) | st.characters(), max_size=40))
 def test_encoding_is_exact(name):
-    """Whatever is accepted is a path of plain characters that decodes to the name, in NFC, without dot segments."""
+    """Whatever is accepted is a path of plain characters that decodes to the name, in NFC, and leads nowhere else."""
     try:
         encoded = encode_name(name)
     except InvalidNameError:
         return
     assert unquote_to_bytes(encoded).decode() == name == unicodedata.normalize("NFC", name)
     assert encoded.isascii()
-    assert not {"", ".", ".."} & set(encoded.split("/"))
+    assert all(encoded.split("/"))
     assert not set(encoded) & set("?#;\\ \r\n\t")
+    for _ in range(3):  # nor for whatever decodes once too often on the way, or takes a backslash for a slash
+        assert not any(segment and not segment.strip(".") for segment in encoded.replace("\\", "/").split("/"))
+        encoded = unquote_to_bytes(encoded).decode("latin-1")
+        assert not any(character < " " for character in encoded)
 
 
 @pytest.mark.parametrize("setting", ["mount_name", "path_prefix", "namespace"])
-@pytest.mark.parametrize("value", ["a/../b", "a?b", "a%2fb", "a//b", "..", "a\nb"])
+@pytest.mark.parametrize("value", ["a/../b", "a/%2e%2e/b", "a\\..\\b", "a//b", "..", "a\nb"])
 def test_settings_pass_the_same_grammar(setting, value):
     """A mount, prefix or namespace cannot lead elsewhere either."""
     with pytest.raises(ConfigError, match="path"):
         Paths(VaultSettings(addr="https://vault.test", token="canary", **{setting: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("/a/b", "Vault knows it as 'a/b'"),
+        ("a/b/", "Vault knows it as 'a/b'"),
+        ("a///b", "Vault knows it as 'a/b'"),
+        ("/", "has two in a row"),
+        ("a/../b", "dots only"),
+        ("%2e%2e/b", "software that decodes it"),
+        ("a\u200bb", "U+200B, which cannot be printed"),
+        ("a\uff0fb", "U+FF0F, which some software takes for '/'"),
+        ("a" * 2000, "longer than"),
+    ],
+)
+def test_a_refusal_says_why(name, reason):
+    """And where the server has such a secret under another name, which."""
+    with pytest.raises(InvalidNameError) as caught:
+        encode_name(name)
+    assert reason in str(caught.value)
 
 
 def test_url():
@@ -301,7 +350,7 @@ async def test_hostile_names_on_the_wire():
     """2,000 hostile names: no request target outside the prefix, no two names at one target."""
     tried, accepted, targets = await hostile_names(2_000, seed=1)
     check_targets(accepted, targets)
-    assert 100 < len(accepted) < tried / 2
+    assert 400 < len(accepted) < tried
 
 
 @pytest.mark.soak

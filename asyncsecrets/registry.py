@@ -17,8 +17,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from asyncsecrets.boundary import configuring
 from asyncsecrets.credential import revealed
@@ -26,6 +25,9 @@ from asyncsecrets.declared import ProviderSettings
 from asyncsecrets.errors import ConfigError, MissingDependencyError, UnsupportedOperationError
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.settings import Value, nearest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 __all__ = ["BUILT_IN", "ENTRY_POINTS", "KEY_SERVICES", "Entry", "ProviderFactory", "build", "check", "load"]
 
@@ -129,6 +131,14 @@ def build(
     if system == "custom" or system not in BUILT_IN:
         settings = ProviderSettings({key: revealed(value) for key, value in settings.items()})
     return found.from_settings(settings, environ)
+
+
+def entry_points(*, group: str, name: str | None = None) -> EntryPoints:
+    """What is installed: looked at, and imported, only for a manager that is none of ours."""
+    from importlib import metadata  # noqa: PLC0415  # a tenth of what the command takes to start
+
+    found = metadata.entry_points(group=group)
+    return found if name is None else found.select(name=name)
 
 
 def _entry_point(system: str) -> str | None:

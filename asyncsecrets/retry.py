@@ -13,13 +13,14 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from asyncsecrets.deadlines import Deadline, Limit, Once
 from asyncsecrets.errors import DeadlineExceededError, ProviderError, UnavailableError
 from asyncsecrets.sending import Sending
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 __all__ = ["PAGED", "Retry", "RetryPolicy", "may_retry"]
 
@@ -159,6 +160,8 @@ class Retry:
         outage: Outage | None,
     ) -> T:
         """Everything after a first attempt that failed transiently: tenacity counts it as its first one."""
+        from tenacity import AsyncRetrying, retry_if_exception  # noqa: PLC0415  # most programs and commands need none
+
         slept: list[BaseException] = []  # what it waits after, one at most
 
         async def next_attempt() -> T:

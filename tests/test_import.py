@@ -58,7 +58,7 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
 @pytest.mark.parametrize(
     ("statement", "never"),
     [
-        ("from asyncsecrets import SecretsClient", HEAVY - {"yaml", "tenacity", "json"}),
+        ("from asyncsecrets import SecretsClient", HEAVY - {"yaml", "json"}),
         ("from asyncsecrets import SingleFlightCache, CachePolicy", HEAVY - {"json"}),
         ("from asyncsecrets import Secret", HEAVY - {"json"}),
         ("import asyncsecrets.providers.memory", HEAVY - {"json"}),

@@ -98,9 +98,15 @@ def _forget_output() -> None:
 
 
 def _run(words: list[str], console: Console) -> int:
-    commands = {name: cast("Command", import_module(f"asyncsecrets.cli.{name}")) for name in COMMANDS}
+    commands = {name: cast("Command", import_module(f"asyncsecrets.cli.{name}")) for name in _needed(words)}
     args = _parse(_parser(commands), words)
     return commands[args.command].run(args, console)
+
+
+def _needed(words: Sequence[str]) -> Sequence[str]:
+    """The commands whose modules are imported: any that may be meant, and all of them for the help that lists them."""
+    meant = [name for name in COMMANDS if name in words]
+    return COMMANDS if not meant or not {"-h", "--help"}.isdisjoint(words) else meant
 
 
 def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:

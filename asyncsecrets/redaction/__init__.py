@@ -9,17 +9,39 @@ first one is made, every value that a client hands out is remembered (the newest
 them), and those that are warm at that moment as well. Known with a value are the members of a JSON payload, each long
 line of one that has several, and the value without the blanks around it.
 
-``plain`` brings text to a form in which all ways of escaping look alike, ``wrapped`` takes the breaks out of base64 in
-lines, ``known`` finds values in either, ``spelling`` finds the place of a found value in the text as it is, ``leaves``
-goes through whatever a record carries, ``errors`` through exceptions, ``records`` puts it together. ``leash`` keeps
-chatty SDK loggers quiet.
+``heard`` is what clients tell, and all that is imported before something is to be masked. ``plain`` brings text to a
+form in which all ways of escaping look alike, ``wrapped`` takes the breaks out of base64 in lines, ``known`` finds
+values in either, ``spelling`` finds the place of a found value in the text as it is, ``leaves`` goes through whatever a
+record carries, ``errors`` through exceptions, ``records`` puts it together. ``leash`` keeps chatty SDK loggers quiet.
 """
 
 from __future__ import annotations
 
-from asyncsecrets.redaction.known import handed_out, holds_secrets
-from asyncsecrets.redaction.leash import contain, contain_new
-from asyncsecrets.redaction.leaves import mask
-from asyncsecrets.redaction.records import RedactionFilter
+from typing import TYPE_CHECKING, Any
+
+from asyncsecrets.redaction.heard import handed_out, holds_secrets
+
+if TYPE_CHECKING:
+    from asyncsecrets.redaction.leash import contain, contain_new
+    from asyncsecrets.redaction.leaves import mask
+    from asyncsecrets.redaction.records import RedactionFilter
 
 __all__ = ["RedactionFilter", "contain", "contain_new", "handed_out", "holds_secrets", "mask"]
+
+_HOMES = {
+    "RedactionFilter": "asyncsecrets.redaction.records",
+    "contain": "asyncsecrets.redaction.leash",
+    "contain_new": "asyncsecrets.redaction.leash",
+    "mask": "asyncsecrets.redaction.leaves",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: most programs mask nothing, and a command that reads one secret should not wait for what would.
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    value = globals()[name] = getattr(import_module(home), name)
+    return value

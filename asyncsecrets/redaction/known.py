@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 import re
 import threading
-import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from asyncsecrets.redaction import spelling
 from asyncsecrets.redaction.grams import Grams, Needle
+from asyncsecrets.redaction.heard import listen, warm
 from asyncsecrets.redaction.parts import SHORTEST, parts
 from asyncsecrets.redaction.plain import Plain, as_json, encoded, flat, plain, plains
 from asyncsecrets.redaction.wrapped import Lines, unwrapped
-from asyncsecrets.secret import MASK, Payload, Secret, on_member
+from asyncsecrets.secret import MASK, Payload, Secret
 
-__all__ = ["Known", "handed_out", "holds_secrets", "known", "watch"]
+__all__ = ["Known", "known", "watch"]
 
 _LIMIT: Final = 10_000
 _PARTS: Final = 4  # parts that are remembered per value, on an average
@@ -249,28 +249,13 @@ def _without(data: bytes, spans: list[tuple[int, int]]) -> bytes:
 known = Known()
 
 
-class Holder(Protocol):
-    """What has secrets that are warm, by reference."""
-
-    @property
-    def secrets(self) -> Mapping[str, Secret]: ...
-
-
-_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
-
-
-def holds_secrets(holder: Holder) -> None:
-    """Have the secrets that ``holder`` then has masked as well when the first filter is made. It is held weakly."""
-    _holders.add(holder)
-
-
 def watch() -> None:
     """Remember values from now on, beginning with those that are warm."""
     if not known.watching:
         known.watching = True
-        for holder in list(_holders):
-            for secret in list(holder.secrets.values()):
-                handed_out(taken(secret))
+        listen(_remember)
+        for secret in warm():
+            _remember(taken(secret))
 
 
 def taken(secret: Secret) -> Payload:
@@ -278,13 +263,9 @@ def taken(secret: Secret) -> Payload:
     return secret.reveal_bytes() if secret.is_binary else secret.reveal()
 
 
-def handed_out(value: Payload) -> None:
-    """Remember a value, if any filter is there to mask it. Clients call this when they make a value ready to read."""
+def _remember(value: Payload) -> None:
     if known.watching and len(value) >= SHORTEST:
         known.add(value)
-
-
-on_member(handed_out)
 
 
 def _after_fork() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -52,6 +53,51 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+COUNT = """
+import json, sys
+from asyncsecrets.__main__ import main
+code = main()
+print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
+"""
+
+NEEDLESS = {
+    "aiohttp", "tenacity", "rich", "typer", "click", "pytest", "trustme", "cryptography", "boto3", "botocore",
+    "aioboto3", "aiobotocore", "pydantic", "importlib.metadata", "email", "getpass",
+    "asyncsecrets.redaction.known", "asyncsecrets.redaction.records", "asyncsecrets.testing",
+    "asyncsecrets.cli.check", "asyncsecrets.cli.init", "asyncsecrets.cli.run", "asyncsecrets.cli.documents",
+    "asyncsecrets.providers.vault", "asyncsecrets.providers.aws", "asyncsecrets.providers.memory",
+}  # fmt: skip
+"""What reading one secret of the local store has no need of. All of it costs more than what is left."""
+
+
+def modules_of(*argv: str) -> set[str]:
+    """What a command that succeeds has imported."""
+    environ = {**os.environ, "PYTHONASYNCIODEBUG": ""}
+    done = subprocess.run([sys.executable, "-c", COUNT, *argv], env=environ, capture_output=True, text=True, check=True)
+    code, modules = json.loads(done.stderr)
+    assert code == 0
+    return set(modules)
+
+
+def test_reading_one_secret_imports_what_it_needs(workdir: Path) -> None:
+    """A command's start is imports: no other command, no HTTP client, no retry library, no masking."""
+    (workdir / ".env").write_text(f"DB_PASSWORD={VALUE}\n")
+    assert spawn("init").returncode == 0
+    assert modules_of("get", "DB_PASSWORD") & NEEDLESS == set()
+
+
+def test_reading_from_a_server_imports_what_it_needs(config: Path) -> None:
+    """An HTTP client is needed; a retry library only where something has failed."""
+    needless = {
+        "tenacity",
+        "rich",
+        "asyncsecrets.redaction.known",
+        "asyncsecrets.cli.run",
+        "asyncsecrets.providers.aws",
+    }
+    assert modules_of("get", "DB_PASSWORD") & needless == set()
 
 
 def test_typo_in_a_command(cli: Run) -> None:

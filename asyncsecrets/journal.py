@@ -2,7 +2,8 @@
 
 ``asyncsecrets.source``: a source has become stale, cannot serve, or is well again. ``asyncsecrets.rotation``: a secret
 has another version, or is gone. ``asyncsecrets.auth``: logins, and credentials that were renewed.
-``asyncsecrets.node``: another node of a cluster is asked from now on.
+``asyncsecrets.node``: another node of a cluster is asked from now on. ``asyncsecrets.config``: which configuration is
+obeyed, and what of it or of a ``.env`` file is not used.
 
 There is no handler and no level of ours: whoever runs the program decides what becomes of a line. A line says what
 happened, since when and until when, and last of all what to do about it. It never holds a value, and is one line
@@ -24,6 +25,7 @@ from weakref import WeakMethod
 
 __all__ = [
     "AUTH",
+    "CONFIG",
     "NODE",
     "ROTATION",
     "SOURCE",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 SOURCE: Final = logging.getLogger("asyncsecrets.source")
+CONFIG: Final = logging.getLogger("asyncsecrets.config")
 ROTATION: Final = logging.getLogger("asyncsecrets.rotation")
 AUTH: Final = logging.getLogger("asyncsecrets.auth")
 NODE: Final = logging.getLogger("asyncsecrets.node")

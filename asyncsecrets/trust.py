@@ -21,7 +21,7 @@ from typing import Final
 
 from asyncsecrets.errors import ConfigError
 
-__all__ = ["FoundFile", "check_found", "is_personal"]
+__all__ = ["FoundFile", "UsualFile", "check_found", "is_personal"]
 
 _ROOT: Final = 0
 _MAX_LINKS: Final = 40  # what Linux follows
@@ -42,6 +42,12 @@ class FoundFile:
     def check(self) -> None:
         """As ``check_found``."""
         check_found(self.path, self.remedy)
+
+
+class UsualFile(FoundFile):
+    """A file that is looked for where it usually is, and may be meant for other programs: its mistakes stop nobody."""
+
+    __slots__ = ()
 
 
 def check_found(path: str | os.PathLike[str], remedy: str, *, uid: int | None = None, lstat: Lstat = os.lstat) -> None:

@@ -135,6 +135,7 @@ def provider_calls(provider: Any, name: str) -> dict[str, Call]:
         "get_many": by("get_many", [name, name + "x"]),
         "may_lag": by("may_lag"),
         "lookup": by("lookup", name),
+        "look": by("look"),
         "put": by("put", name, VALUE, token="0" * 32),
         "put under cas": by("put", name, VALUE, cas="41", token="0" * 32),
         "put what is no text": by("put", name, f"{VALUE}\ud800", token="0" * 32),
@@ -377,7 +378,11 @@ def unguarded(patch: pytest.MonkeyPatch) -> None:
 
 def in_a_task(patch: pytest.MonkeyPatch) -> None:
     """A thread's work that is its future's result."""
-    patch.setattr("asyncsecrets.providers.environment.in_thread", asyncio.to_thread)
+
+    async def shown(work: Any) -> None:
+        await asyncio.to_thread(lambda: work() or work.__self__.entries)
+
+    patch.setattr("asyncsecrets.providers.environment.in_thread", shown)
 
 
 def to_the_handler(patch: pytest.MonkeyPatch) -> None:

@@ -240,11 +240,14 @@ async def test_dotenv(folder: Path, monkeypatch: pytest.MonkeyPatch, open_up: Ca
     assert (await env.get("NAME")).equals("canary")
     open_up(folder / ".env")
     os.utime(folder / ".env", (1_700_000_000, 1_700_000_000))
-    with pytest.raises(MalformedResponseError, match=r"\.env: nobody named.*run: chmod.*env_file"):
+    with pytest.raises(ConfigError, match=r"\.env: nobody named.*run: chmod.*env_file"):
         await env.get("NAME")
     assert (await env.get("REAL")).equals("canary-real")
+    usual = EnvironmentProvider.from_settings({}, {})
+    await usual.open()
     with pytest.raises(ConfigError, match=r"\.env: nobody named"):
-        await EnvironmentProvider.from_settings({}, {}).open()
+        await usual.look()
+    assert ".env: nobody named" in usual.remark
     named = EnvironmentProvider({}, dotenv=".env")
     await named.open()
     assert named.lookup("NAME").equals("canary")

@@ -12,7 +12,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Final, NoReturn, Protocol, cast
 
@@ -79,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The command itself says what went wrong. Without any handler Python would print it once more.
     logging.getLogger("asyncsecrets").addHandler(_QUIET)
     try:
-        return _run(words, console)
+        with _warnings_shown(console):
+            return _run(words, console)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -90,6 +92,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return console.error(error, on_stderr=True)
     except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, no traceback with values in it
         return console.error(error)
+
+
+@contextmanager
+def _warnings_shown(console: Console) -> Iterator[None]:
+    """Tell on stderr what of a configuration or a ``.env`` file is not used: a program would have that in its log."""
+    logger, handler = logging.getLogger("asyncsecrets.config"), _Notes(console)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Notes(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.note(f"asyncsecrets: warning: {record.getMessage()}")
 
 
 def _forget_output() -> None:

@@ -27,6 +27,7 @@ HELP = "set up the local store: a key, secrets.yaml, config.yaml, with the secre
 
 _STORE: Final = Path("secrets.yaml")
 _ENV_FILE: Final = Path(".env")
+_NAME_IT: Final = "or name it, if you trust it: --env-file .env"
 _LOCK_FILE: Final = ".secrets.yaml.lock"
 # Without hosted_keys, so that a secret that is stored later is read, checked and run with like those of today.
 _CONFIG: Final = """\
@@ -67,8 +68,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     steps = Steps(console)
     config_path = Path(args.config or "config.yaml")
     _check_found(args)
+    entries = _entries(args.env_file)
     args.env_file = args.env_file or _ENV_FILE
-    chosen = _scan(args, steps)
+    chosen = _scan(args, entries, steps)
     key_file, recipient = _key(steps)
     if _is_new_store(recipient, chosen, steps):
         for name in chosen:
@@ -90,14 +92,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _check_found(args: argparse.Namespace) -> None:
     """Raise ConfigError if what is there already, and nobody named, could be somebody else's."""
-    from asyncsecrets.config import NAME_IT
+    from asyncsecrets.config import NAME_IT as NAME_CONFIG
     from asyncsecrets.providers.local_keys import default_key_file
     from asyncsecrets.trust import check_found
 
     key = None if os.environ.get("ASYNCSECRETS_KEY_FILE") else default_key_file(os.environ)
     for path, named, remedy in (
-        (Path("config.yaml"), args.config, NAME_IT),
-        (_ENV_FILE, args.env_file, "or name it, if you trust it: --env-file .env"),
+        (Path("config.yaml"), args.config, NAME_CONFIG),
+        (_ENV_FILE, args.env_file, _NAME_IT),
         (key, key is None or os.environ.get("ASYNCSECRETS_KEY"), "or name it, if you trust it: ASYNCSECRETS_KEY_FILE"),
         (_STORE, False, "or take another folder"),
     ):
@@ -105,14 +107,24 @@ def _check_found(args: argparse.Namespace) -> None:
             check_found(path, remedy)
 
 
-def _scan(args: argparse.Namespace, steps: Steps) -> dict[str, str]:
-    """The entries to be encrypted. No file is no entries."""
+def _entries(named: Path | None) -> dict[str, str]:
+    """What the ``.env`` file has: every line of one that is named must be right. No file is no entries."""
+    from asyncsecrets.providers.additions import Additions
     from asyncsecrets.providers.dotenv import parse_dotenv
+    from asyncsecrets.trust import UsualFile
 
+    if named is not None:
+        return parse_dotenv(read_file(named), origin=str(named), environ=os.environ) if named.exists() else {}
+    usual = Additions(UsualFile(_ENV_FILE, _NAME_IT), environ=os.environ)
+    usual.read()
+    return usual.entries
+
+
+def _scan(args: argparse.Namespace, entries: dict[str, str], steps: Steps) -> dict[str, str]:
+    """The entries to be encrypted."""
     if not args.env_file.exists():
         steps.add("found", args.env_file, "no such file; store secrets with: asyncsecrets set NAME")
         return {}
-    entries = parse_dotenv(read_file(args.env_file), origin=str(args.env_file))
     names = [name for name, value in entries.items() if value] if args.all else look_like_secrets(entries)
     steps.add("found", args.env_file, _summary(len(entries), names, everything=args.all))
     return {name: entries[name] for name in names}

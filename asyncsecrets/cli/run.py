@@ -149,7 +149,7 @@ def _from_file(path: Path, source: str | None) -> tuple[dict[str, str], dict[str
     from asyncsecrets.providers.dotenv import parse_dotenv
     from asyncsecrets.references import is_reference
 
-    variables = parse_dotenv(read_file(path), origin=str(path))
+    variables = parse_dotenv(read_file(path), origin=str(path), environ=os.environ)
     plain = {variable: value for variable, value in variables.items() if not is_reference(value)}
     secret = {name: at_source(value, source) for name, value in variables.items() if name not in plain}
     return secret, plain

@@ -7,6 +7,7 @@ import os
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from asyncsecrets.client.verdicts import checked, verdict_of
 from asyncsecrets.client.views import Changed, Key, Place, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
-from asyncsecrets.errors import ConfigError, SecretNotFoundError
+from asyncsecrets.errors import AsyncSecretsError, ConfigError, SecretNotFoundError
 from asyncsecrets.loops import ending, retrieve
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
@@ -306,6 +307,7 @@ class Source:
             secret = await self.calls.told(name, self._ask(name, version, since, self._used(now - began)))
             secret = self._checked(name, secret)
             if self.known.doubt(key, secret) is None:
+                await self._look_beside()
                 return secret
         except SecretNotFoundError as error:
             doubt = self.known.doubt(key, error)
@@ -323,7 +325,13 @@ class Source:
         if self.cache.recall(key) is None:  # else it is asked for twice, and the cache tells what it believes
             self.known.missed(key, error)
         if self._environment is not None:
-            await self._environment.open()  # looks whether the .env file has changed
+            await self._environment.look()  # whether the .env file has changed
+
+    async def _look_beside(self) -> None:
+        """Have the ``.env`` file at hand where the environment may stand in for a member that the secret has not."""
+        if self._environment is not None and self.primary_secret_name is not None:
+            with suppress(AsyncSecretsError):  # it concerns those who miss a member: they are told (``remark``)
+                await self._environment.look()
 
     async def current(self, key: Key, *, spent: float = 0.0, heard: SecretNotFoundError | None = None) -> Secret:
         """Ask for what is the truth now, whatever is cached: of the place that takes the writes, where that can be.

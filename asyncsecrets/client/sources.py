@@ -15,6 +15,7 @@ from asyncsecrets.client.source import Source
 from asyncsecrets.client.views import Changed
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.additions import Additions
 from asyncsecrets.providers.base import Provider
 from asyncsecrets.providers.environment import FOUND_DOTENV, EnvironmentProvider
 from asyncsecrets.retry import Retry
@@ -42,8 +43,9 @@ def build_sources(
     ConfigError.
     """
     dotenv = config.env_file if config.env_file is not None or environ is not None else FOUND_DOTENV
-    environment = partial(EnvironmentProvider, environ, dotenv=dotenv)
-    build = partial(registry.build, environ=os.environ if environ is None else environ, dotenv=dotenv)
+    additions = Additions(dotenv, environ=environ)  # shared: a pipe can be read once
+    environment = partial(EnvironmentProvider, environ, dotenv=additions)
+    build = partial(registry.build, environ=os.environ if environ is None else environ, dotenv=additions)
     source = partial(Source, hot=hot, retry=retry, changed=changed, cache_options=cache_options, wall=wall)
 
     own = SourceConfig(name=ENVIRONMENT, system="env", freshness=_FRESHNESS)

@@ -126,7 +126,7 @@ class Views:
         if found is not None:
             return found
         where = f"{route.name!r} is not a member of the secret {route.entry!r} at source {route.source.name!r}"
-        nowhere = f"{where}, nor in the environment" if route.environment else where
+        nowhere = f"{where}, nor in the environment{self._remark()}" if route.environment else where
         raise self._not_found(route, f"{nowhere}: {_what_is_there(secret, member)}")
 
     def absent(self, error: SecretNotFoundError, route: Route) -> Secret:
@@ -140,7 +140,7 @@ class Views:
         if route.member is not None:
             message += f"; {route.name!r} is read as a member of it (primary_secret_name)"
         if route.environment and error.reason == "absent":
-            message += f"; the environment has no variable {route.name!r} either"
+            message += f"; the environment has no variable {route.name!r} either{self._remark()}"
         raise SecretNotFoundError(message, provider=error.provider, name=route.name, reason=error.reason)
 
     def stand_in_for(self, key: Key, error: BaseException) -> Secret | None:
@@ -154,6 +154,9 @@ class Views:
         """Return the environment's answer for a name that is absent here, or None. No I/O."""
         found = self._environment.lookup(key) if self._environment is not None and isinstance(key, str) else None
         return None if found is None else found.replace(source=ENVIRONMENT)
+
+    def _remark(self) -> str:
+        return "" if self._environment is None else self._environment.remark
 
     def _not_found(self, route: Route, message: str) -> SecretNotFoundError:
         return SecretNotFoundError(message, provider=self._system, name=route.name)

@@ -6,14 +6,15 @@ A variable that is set and empty is present: its value is the empty text. The en
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from asyncsecrets.boundary import configuring
 from asyncsecrets.credential import Credential
 from asyncsecrets.errors import (
+    AsyncSecretsError,
     ClosedError,
     ConfigError,
     InvalidNameError,
@@ -23,16 +24,15 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
 )
 from asyncsecrets.loops import in_thread
-from asyncsecrets.providers.dotenv import parse_dotenv
-from asyncsecrets.providers.files import WatchedFile
+from asyncsecrets.providers.additions import Additions
 from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.references import check_name, fault_of
 from asyncsecrets.secret import Payload, Secret
-from asyncsecrets.trust import FoundFile
+from asyncsecrets.trust import UsualFile
 
 __all__ = ["FOUND_DOTENV", "EnvironmentProvider", "check_variable"]
 
-FOUND_DOTENV: Final = FoundFile(".env", "or name it: env_file in the section asyncsecrets of a configuration you name")
+FOUND_DOTENV: Final = UsualFile(".env", "or name it: env_file in the section asyncsecrets of a configuration you name")
 """The ``.env`` of the working directory, which is read without being named."""
 
 
@@ -40,7 +40,9 @@ FOUND_DOTENV: Final = FoundFile(".env", "or name it: env_file in the section asy
 class EnvironmentProvider:
     """Reads ``environ`` (default: the process environment), then the file ``dotenv`` where it exists.
 
-    A ``dotenv`` that is a ``FoundFile`` is judged before it is read: see ``asyncsecrets.trust``.
+    ``dotenv`` is a path, or what several providers share of it. A ``FoundFile`` is judged before it is read: see
+    ``asyncsecrets.trust``; a ``UsualFile`` that has mistakes is used as far as it can be: see
+    ``asyncsecrets.providers.additions``.
 
     Both are live: a variable that changes, and a file that changes, are seen by the next ``get``. The grammar of
     the file is in ``asyncsecrets.providers.dotenv``.
@@ -54,11 +56,9 @@ class EnvironmentProvider:
         self, environ: Mapping[str, str] | None = None, *, dotenv: str | os.PathLike[str] | None = None
     ) -> None:
         self._environ = None if environ is None else Credential(environ)
-        self._path = None if dotenv is None else Path(dotenv)
-        self._check = dotenv.check if isinstance(dotenv, FoundFile) else lambda: None
+        self._additions = dotenv if isinstance(dotenv, Additions) else Additions(dotenv, environ=environ)
         self._closed = False
-        self._loaded: dict[str, str] = {}
-        self.abandon()
+        self._turn = asyncio.Lock()
 
     @classmethod
     @configuring
@@ -67,11 +67,15 @@ class EnvironmentProvider:
         return cls(environ, dotenv=FOUND_DOTENV)
 
     async def open(self) -> None:
-        """Read the ``.env`` file. Raises ConfigError if it is there and cannot be understood or read."""
+        """Read the ``.env`` file if it is one that is named. Raises ConfigError if that cannot be understood or read.
+
+        The one of the working directory is read when it is first asked for a name: who never asks it never hears of it.
+        """
+        if self._closed:
+            self._additions.forget()
         self._closed = False
-        problem = await self._refresh()
-        if problem is not None:
-            raise ConfigError(str(problem))
+        if not self._additions.is_usual:
+            await self.look()
 
     async def aclose(self) -> None:
         """Refuse calls from now on."""
@@ -79,7 +83,14 @@ class EnvironmentProvider:
 
     def abandon(self) -> None:
         """Start with a new lock on the file: a thread of the parent process may have held the old one."""
-        self._file = None if self._path is None else WatchedFile(self._path, self._parse, check=self._check)
+        self._additions.abandon()
+        self._turn = asyncio.Lock()
+
+    async def look(self) -> None:
+        """Read the ``.env`` file if it changed: ``lookup`` answers from what was seen last. Raises ConfigError."""
+        problem = await self._refresh()
+        if problem is not None:
+            raise ConfigError(str(problem))
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Return the variable, from the environment or else from the ``.env`` file as it is now."""
@@ -87,21 +98,26 @@ class EnvironmentProvider:
         check_variable(name, self.system)
         if version is not None:
             raise UnsupportedOperationError(f"env: {name!r} has no versions; leave the version out")
-        problem = None if name in self._variables else await self._refresh(name)
+        problem = None if self._additions.is_above(name, self._variables) else await self._refresh(name)
         if problem is not None:
             raise problem
         secret = self.lookup(name)
         if secret is None:
-            raise SecretNotFoundError(f"env: {name!r} is not set", provider=self.system, name=name)
+            raise SecretNotFoundError(f"env: {name!r} is not set{self.remark}", provider=self.system, name=name)
         return secret
 
     def lookup(self, name: str) -> Secret | None:
-        """Return the variable without I/O, or None: the ``.env`` file is as ``open`` or ``get`` last saw it."""
+        """Return the variable without I/O, or None: the ``.env`` file is as ``look`` or ``get`` last saw it."""
         self._check_open()
         if fault_of(name) or "=" in name:
             return None
-        value = self._variables.get(name, self._loaded.get(name))
+        value = self._additions.get(name, self._variables)
         return None if value is None else Secret(_payload(value), name=name)
+
+    @property
+    def remark(self) -> str:
+        """``; …``: what of the ``.env`` file is not used, for whoever misses a name; mostly nothing."""
+        return self._additions.remark
 
     @property
     def _variables(self) -> Mapping[str, str]:
@@ -111,21 +127,19 @@ class EnvironmentProvider:
         if self._closed:
             raise ClosedError("env: the provider is closed")
 
-    def _parse(self, data: bytes) -> dict[str, str]:
-        return parse_dotenv(data, origin=str(self._path))
-
-    async def _refresh(self, name: str | None = None) -> MalformedResponseError | UnavailableError | None:
+    async def _refresh(self, name: str | None = None) -> AsyncSecretsError | None:
         """Read the file if it changed. Return the error if there is one, for the caller to raise without a context."""
-        if self._file is None:
+        if not self._additions.has_file:
             return None
         try:
-            self._loaded = await in_thread(self._file.read)
-        except FileNotFoundError:
-            self._loaded = {}
+            async with self._turn:  # or everybody who waits for a pipe would keep a thread
+                await in_thread(self._additions.read)
         except ConfigError as error:
+            if self._additions.is_usual:  # others could have written it
+                return ConfigError(f"env: {error}")
             return MalformedResponseError(f"env: {error}", provider=self.system, name=name)
         except OSError as error:
-            message = f"env: {self._path} cannot be read: {os.strerror(error.errno or 0)}"
+            message = f"env: {self._additions.path} cannot be read: {os.strerror(error.errno or 0)}"
             return UnavailableError(message, provider=self.system, name=name)
         return None
 

@@ -284,12 +284,18 @@ def test_key_in_the_environment(
 
 
 def test_broken_dotenv(dotenv: Path, workdir: Path, cli: Run) -> None:
-    """A line that is none is named by its number, never quoted, and nothing is written."""
-    dotenv.write_text("A=1\ncanary canary\n")
-    outcome = cli("init")
+    """A line that is none is named by its number, never quoted. In a file that is named it stops everything."""
+    dotenv.write_text("API_KEY=canary-api-key\ncanary canary\n")
+    outcome = cli("init", "--env-file", ".env")
     assert outcome.code == 2
     assert "line 2" in outcome.err
     assert names(workdir) == [".env"]
+    outcome = cli("init")
+    assert outcome.code == 0
+    assert "added   API_KEY" in outcome.out
+    assert "asyncsecrets: warning: .env, line 2: not NAME=value" in outcome.err
+    assert outcome.err.endswith("; the rest is used\n")
+    assert "canary" not in outcome.out + outcome.err
 
 
 def test_gitignore_keeps_what_it_has(dotenv: Path, workdir: Path, cli: Run) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Mapping
+from unittest import mock
 
 import pytest
 
@@ -18,10 +19,13 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
+from asyncsecrets.providers.additions import Additions
 from asyncsecrets.providers.base import Lister, Provider, Writer
 from asyncsecrets.providers.environment import EnvironmentProvider
+from asyncsecrets.providers.pipes import read_pipe
 from asyncsecrets.secret import Payload
 from asyncsecrets.testing.conformance import FAULTS, UNUSUAL_NAMES, ProviderHarness, ReaderConformance
+from asyncsecrets.trust import UsualFile
 
 
 class EnvironmentHarness(ProviderHarness):
@@ -47,7 +51,7 @@ class EnvironmentHarness(ProviderHarness):
 
 
 class DotenvHarness(ProviderHarness):
-    """Seeds through the .env file, in double quotes."""
+    """Seeds through the .env file, in single quotes."""
 
     unsupported: Mapping[str, str] = {
         **dict.fromkeys(FAULTS, "a file has no wire that could fail"),
@@ -71,8 +75,8 @@ class DotenvHarness(ProviderHarness):
         self._write()
 
     def _write(self) -> None:
-        quoted = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in self.values.items()}
-        self.path.write_text("".join(f'{name}="{value}"\n' for name, value in quoted.items()), newline="")
+        quoted = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in self.values.items()}
+        self.path.write_text("".join(f"{name}='{value}'\n" for name, value in quoted.items()), newline="")
 
 
 class TestConformance(ReaderConformance):
@@ -224,9 +228,9 @@ async def test_unchanged_file_is_not_read_again(dotenv):
     dotenv.write_text("NAME=canary\n")
     os.utime(dotenv, (1_700_000_000, 1_700_000_000))
     env = await opened({}, dotenv)
-    first = env._loaded
+    first = env._additions._file.read()
     await env.get("NAME")
-    assert env._loaded is first
+    assert env._additions._file.read() is first
 
 
 async def test_damaged_file(dotenv):
@@ -256,20 +260,13 @@ async def test_unreadable_file(tmp_path):
     assert caught.value.__context__ is None
 
 
-async def test_pipe_is_refused(tmp_path):
-    """A pipe in the file's place is refused at once: reading it would wait for ever."""
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ConfigError, match="not a regular file"):
-        await opened({}, tmp_path / "pipe")
-
-
 async def test_file_is_read_in_a_thread(dotenv, monkeypatch):
     """The event loop never waits for the file."""
     threads = []
     dotenv.write_text("NAME=canary\n")
     env = EnvironmentProvider({}, dotenv=dotenv)
-    read = env._file.read
-    monkeypatch.setattr(env._file, "read", lambda: threads.append(threading.get_ident()) or read())
+    read = env._additions.read
+    monkeypatch.setattr(env._additions, "read", lambda: threads.append(threading.get_ident()) or read())
     await env.open()
     await asyncio.gather(*(env.get("NAME") for _ in range(3)))
     assert len(threads) == 4
@@ -282,5 +279,135 @@ async def test_from_settings(tmp_path, monkeypatch):
     (tmp_path / ".env").write_text("FILE=canary-file\n")
     env = EnvironmentProvider.from_settings({}, {"REAL": "canary-real"})
     await env.open()
+    assert env.lookup("FILE") is None  # nobody has asked yet
+    await env.look()
     assert env.lookup("FILE").equals("canary-file")
     assert env.lookup("REAL").equals("canary-real")
+
+
+# The .env of the working directory, which may be anybody's
+
+
+@pytest.fixture
+def told(caplog):
+    """What operators are told, and that it holds no value."""
+
+    def told():
+        messages = [record.getMessage() for record in caplog.records if record.name == "asyncsecrets.config"]
+        assert not any("canary" in message or "\n" in message for message in messages)
+        return messages
+
+    return told
+
+
+def usual(path, environ=None, **options):
+    options.setdefault("pour", lambda path: read_pipe(path, within=0.05))
+    return EnvironmentProvider(
+        environ, dotenv=Additions(UsualFile(path, "or name it"), environ=environ or {}, **options)
+    )
+
+
+async def missing(env, name="NONE"):
+    """What is said to who misses a name."""
+    with pytest.raises(SecretNotFoundError) as caught:
+        await env.get(name)
+    assert "canary" not in str(caught.value)
+    return str(caught.value)
+
+
+async def test_mistakes_stop_nobody(dotenv, told):
+    """What can be used is used; what cannot is told once with file and line, and to whoever misses a name."""
+    dotenv.write_bytes(b"BARE\nGOOD=canary\nQUOTE='canary\nBAD=\xff\nURL=db://${GOOD}@h\nTYPO=${GOD}\n")
+    env = usual(dotenv)
+    await env.open()
+    assert told() == []
+    assert (await env.get("GOOD")).equals("canary")
+    assert (await env.get("URL")).equals("db://canary@h")
+    (message,) = told()
+    assert message.startswith(f"{dotenv}, line 1: a name without a value")
+    assert "; line 3: not NAME=value;" in message
+    assert message.endswith("; and 1 more; the rest is used")
+    assert message in await missing(env, "TYPO")
+    await missing(env, "QUOTE")
+    assert len(told()) == 1
+    dotenv.write_text("BARE\n")
+    await missing(env, "GOOD")
+    dotenv.write_text("MENDED=1\n")
+    assert await missing(env, "GOOD") == "env: 'GOOD' is not set"
+    assert len(told()) == 2
+
+
+async def test_what_is_no_file_stops_nobody(tmp_path, told, monkeypatch):
+    """A folder (Docker makes one of a missing mount), and a file that may not be read."""
+    (tmp_path / "folder").mkdir()
+    env = usual(tmp_path / "folder", {"REAL": "canary"})
+    await env.open()
+    assert (await env.get("REAL")).equals("canary")
+    assert told() == []
+    assert f"{tmp_path / 'folder'} is not a regular file; it is not used" in await missing(env)
+    (tmp_path / "file").write_text("A=canary\n")
+    env = usual(tmp_path / "file")
+    monkeypatch.setattr(env._additions._file, "read", mock.Mock(side_effect=PermissionError(13, "canary")))
+    assert "file cannot be read: Permission denied; it is not used" in await missing(env)
+    assert len(told()) == 2
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_pipe_is_read_once_per_opening(tmp_path, named):
+    """A password manager writes to whoever opens it; each opening may ask its owner, so there is one."""
+    pipe, poured = tmp_path / ".env", []
+    os.mkfifo(pipe)
+
+    def pour(path):
+        writer = threading.Thread(target=path.write_text, args=(f"A=canary-{len(poured)}\n",))
+        writer.start()
+        poured.append(read_pipe(path))
+        writer.join()
+        return poured[-1]
+
+    env = EnvironmentProvider({}, dotenv=Additions(pipe if named else UsualFile(pipe, ""), environ={}, pour=pour))
+    await env.open()
+    assert len(poured) == named
+    for _ in range(3):
+        assert (await env.get("A")).equals("canary-0")
+    await asyncio.gather(*(missing(env, f"B{n}") for n in range(20)))
+    assert len(poured) == 1
+    await env.aclose()
+    await env.open()
+    assert (await env.get("A")).equals("canary-1")
+    assert len(poured) == 2
+
+
+async def test_a_pipe_that_nobody_writes_to(tmp_path, told):
+    """It keeps nobody for longer than was said, all at once only once, and is opened again a while later."""
+    pipe, now, opened_at = tmp_path / ".env", 0.0, []
+    os.mkfifo(pipe)
+
+    def pour(path):
+        opened_at.append(now)
+        return read_pipe(path, within=0.05)
+
+    env = usual(pipe, {"REAL": "canary"}, pour=pour, clock=lambda: now)
+    await env.open()
+    assert (await env.get("REAL")).equals("canary")
+    assert opened_at == []
+    messages = await asyncio.gather(*(missing(env, f"B{n}") for n in range(20)))
+    assert all("nobody wrote to this pipe within 0.05 s" in message for message in messages)
+    assert opened_at == [0.0]
+    assert len(told()) == 1
+    now = 31.0
+    await missing(env)
+    assert opened_at == [0.0, 31.0]
+    with pytest.raises(ConfigError, match="nobody wrote to this pipe"):
+        await EnvironmentProvider({}, dotenv=Additions(pipe, pour=pour, clock=lambda: now)).open()
+
+
+async def test_given_values_win(dotenv):
+    """What a configuration gives a variable goes before the environment, as in LiteLLM, and the file comes last."""
+    dotenv.write_text("A=canary-file\nB=canary-file\nC=canary-file\n")
+    environ = {"A": "canary-real", "B": "canary-real"}
+    additions = Additions(UsualFile(dotenv, ""), given={"A": "canary-given"}, environ=environ)
+    env = EnvironmentProvider(environ, dotenv=additions)
+    for name, value in (("A", "given"), ("B", "real"), ("C", "file")):
+        assert (await env.get(name)).equals(f"canary-{value}")
+    assert "canary" not in f"{vars(additions)!r} {vars(env)!r}"

@@ -19,6 +19,7 @@ from typing import Final, NoReturn, Protocol, cast
 
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.exits import BROKEN_PIPE, INTERRUPTED, OutputError
+from asyncsecrets.cli.streams import fill_closed, open_output, written
 from asyncsecrets.errors import ConfigError
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -79,17 +80,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(as_json="--json" in options, debug="--debug" in options)
     # The command itself says what went wrong. Without any handler Python would print it once more.
     logging.getLogger("asyncsecrets").addHandler(_QUIET)
+    fill_closed()
     try:
-        with _warnings_shown(console):
-            return _run(words, console)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        return _told(words, console)
     except BrokenPipeError:
         _forget_output()
         return BROKEN_PIPE
     except OutputError as error:
         _forget_output()
         return console.error(error, on_stderr=True)
+
+
+def _told(words: list[str], console: Console) -> int:
+    """Run the command, and say what went wrong. Raises what keeps the output from being written."""
+    try:
+        with _warnings_shown(console):
+            return _run(words, console)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (BrokenPipeError, OutputError):
+        raise
     except Exception as error:  # noqa: BLE001  # the last resort: whatever it is, no traceback with values in it
         return console.error(error)
 
@@ -116,7 +126,8 @@ class _Notes(logging.Handler):
 
 def _forget_output() -> None:
     """Keep the interpreter from flushing stdout once more at exit, and complaining."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str], console: Console) -> int:
@@ -148,6 +159,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{_without_words(message)} (see: {self.prog} --help)")
+
+    def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002  # always standard output
+        """Print help, and the version. argparse drops it in silence where it cannot be written."""
+        with written():
+            stream = open_output(sys.stdout)
+            stream.write(message)
+            stream.flush()
 
     def parse_args(  # type: ignore[override]  # narrower: no namespace is ever handed in
         self, args: Sequence[str] | None = None, namespace: None = None

@@ -3,20 +3,23 @@
 Results go to stdout, errors and notes to stderr. With ``--json`` stdout gets exactly one JSON document, also when the
 command fails, and stderr gets nothing. No secret is printed but by the commands that exist for it, through
 ``Console.payload``.
+
+Each of the three may be closed, as a daemon's are. A result that has nowhere to go is an error; a note or an error is
+lost, and the exit code tells.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, BinaryIO, Final, TextIO
+from typing import Any, Final, TextIO
 
 from asyncsecrets.cli.exits import OutputError, family_of
+from asyncsecrets.cli.streams import open_output, read_input, written
 from asyncsecrets.errors import AsyncSecretsError, ProviderError, ResolveError
 
 __all__ = ["Console", "printable"]
@@ -45,34 +48,38 @@ class Console:
     @property
     def interactive(self) -> bool:
         """Whether somebody can be asked: stdin and stderr are a terminal."""
-        return self.stdin.isatty() and self._stderr.isatty()
+        return self.reads_terminal and _is_terminal(self._stderr)
+
+    @property
+    def reads_terminal(self) -> bool:
+        """Whether what is read is typed now."""
+        return _is_terminal(self.stdin)
 
     @property
     def shows_on_terminal(self) -> bool:
         """Whether what is printed can be read over somebody's shoulder."""
-        return self._stdout.isatty()
+        return _is_terminal(self._stdout)
 
-    @property
-    def stdin_bytes(self) -> BinaryIO:
-        """Standard input, undecoded."""
-        return self.stdin.buffer
+    def read_bytes(self, limit: int) -> bytes:
+        """Standard input to its end, undecoded, or the first ``limit`` bytes of it. Raises ConfigError."""
+        return read_input(self.stdin, limit)
 
     def result(self, document: Mapping[str, Any], text: str) -> None:
         """Print the result: the document with ``--json``, the text (none for an empty one) without."""
         if self.as_json:
-            self._print(self._stdout, json.dumps(document))
+            self._say(json.dumps(document))
         elif text:
-            self._print(self._stdout, text)
+            self._say(text)
 
     def line(self, text: str) -> None:
         """Print one line of a result that comes bit by bit; nothing with ``--json``."""
         if not self.as_json:
-            self._print(self._stdout, text)
+            self._say(text)
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         """Lay out rows under headers: with rich on a terminal that has it, in plain columns otherwise."""
         cells = [[printable(cell) for cell in row] for row in rows]
-        if self._stdout.isatty():
+        if self.shows_on_terminal:
             try:
                 return _rich_table(headers, cells)
             except ModuleNotFoundError:
@@ -81,18 +88,21 @@ class Console:
 
     def payload(self, data: bytes, *, end_line: bool = False) -> None:
         """Write a value to stdout, byte for byte; ``end_line`` ends it with a line break if it has none."""
-        with _written():
-            self._stdout.flush()
-            self._stdout.buffer.write(data + (b"\n" if end_line and not data.endswith(b"\n") else b""))
-            self._stdout.buffer.flush()
+        with written():
+            stream = open_output(self._stdout)
+            stream.flush()
+            stream.buffer.write(data + (b"\n" if end_line and not data.endswith(b"\n") else b""))
+            stream.buffer.flush()
 
     def note(self, text: str) -> None:
         """Say something beside the result; nothing with ``--json``."""
         if not self.as_json:
-            self._print(self._stderr, text)
+            self._tell(text)
 
     def ask(self, question: str) -> bool:
         """Ask for a yes on the terminal; anything else is a no."""
+        if self.stdin is None or self._stderr is None:
+            return False
         self._stderr.write(f"{question} [y/N] ")
         self._stderr.flush()
         return self.stdin.readline().strip().lower() in {"y", "yes"}
@@ -104,34 +114,38 @@ class Console:
         """
         code = family_of(error).value if code is None else code
         chain = list(_chain(error)) if self.debug else []
-        if self.as_json:
-            document = {**describe(error), "exit_code": code, **({"chain": chain} if chain else {})}
-            self._print(self._stderr if on_stderr else self._stdout, json.dumps({"error": document}))
-        else:
-            self._print(self._stderr, "\n  ".join([f"{_PROGRAM}: {message_of(error)}", *chain]))
+        if not self.as_json:
+            self._tell("\n  ".join([f"{_PROGRAM}: {message_of(error)}", *chain]))
+            return code
+        text = json.dumps({"error": {**describe(error), "exit_code": code, **({"chain": chain} if chain else {})}})
+        tell = self._tell if on_stderr else self._say
+        try:
+            tell(text)
+        except OutputError:
+            self._tell(text)
         return code
 
-    def _print(self, stream: TextIO, text: str) -> None:
-        # A locale that cannot print a character must not turn a message into a traceback.
-        encoding = stream.encoding or "utf-8"
-        # Where errors are told there is nobody left to tell of one that could not be.
-        with _written() if stream is self._stdout else suppress(OSError):
-            stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-            stream.flush()
+    def _say(self, text: str) -> None:
+        """Write to stdout. Raises OutputError, and BrokenPipeError where nobody reads it any more."""
+        with written():
+            _write(self._stdout, text)
+
+    def _tell(self, text: str) -> None:
+        """Write to stderr: there is nobody left to tell of what could not be written there."""
+        with suppress(OSError):
+            _write(self._stderr, text)
 
 
-@contextmanager
-def _written() -> Iterator[None]:
-    """Tell a full disk from a bug."""
-    problem = None
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        problem = os.strerror(error.errno or 0)
-    if problem is not None:
-        raise OutputError(f"the output could not be written: {problem}")
+def _write(stream: TextIO | None, text: str) -> None:
+    target = open_output(stream)
+    # A locale that cannot print a character must not turn a message into a traceback.
+    encoding = target.encoding or "utf-8"
+    target.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    target.flush()
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def printable(text: str) -> str:

@@ -50,7 +50,7 @@ def _read(file: str, console: Console) -> JsonDocument | YamlDocument:
 
     if file != "-":
         return read_document(read_file(Path(file), limit=_MAX_BYTES), file)
-    return read_document(console.stdin_bytes.read(_MAX_BYTES + 1), "stdin")
+    return read_document(console.read_bytes(_MAX_BYTES + 1), "stdin")
 
 
 def _format(text: str) -> str:

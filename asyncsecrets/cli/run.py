@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from asyncsecrets.cli.console import Console, printable
-from asyncsecrets.cli.exits import NO_COMMAND, NOT_EXECUTABLE
 from asyncsecrets.cli.sources import STORED, Use, at_source, nearest_name, read_config, read_file, uses, using
+from asyncsecrets.cli.starting import problem_of, warning_of
 from asyncsecrets.cli.variables import check_names, check_value, decides, is_possible, listed, without_bootstrap
 from asyncsecrets.errors import (
-    AsyncSecretsError,
     ConfigError,
     ResolveError,
     SecretNotFoundError,
@@ -236,28 +235,27 @@ def _shown(names: Collection[str]) -> str:
 
 def _become(command_line: Sequence[str], environment: Mapping[str, str | bytes], console: Console) -> int:
     """exec. The value of a secret is in ``environment`` only."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     # Python ignores these for itself, and what is ignored stays so over exec: the command could not end by them.
     for name in ("SIGPIPE", "SIGXFSZ"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
+    if warning := warning_of(command_line[0], environment):
+        console.note(f"asyncsecrets: note: {warning}")
     try:
         _exec(command_line, environment)
     except OSError as error:
         code = error.errno
     except ValueError:  # a NUL in an argument
         code = errno.EINVAL
-    return _not_started(command_line[0], code, console)
+    return _not_started(command_line[0], *problem_of(command_line[0], code, environment), console)
 
 
 def _exec(command_line: Sequence[str], environment: Mapping[str, str | bytes]) -> NoReturn:
     os.execvpe(command_line[0], list(command_line), environment)  # noqa: S606  # no shell is the point
 
 
-def _not_started(command: str, code: int | None, console: Console) -> int:
-    missing = code in {errno.ENOENT, errno.ENOTDIR}
-    too_long = "the environment is larger than the system allows" if code == errno.E2BIG else None
-    problem = "no such command" if missing else too_long or os.strerror(code or 0)
-    error = AsyncSecretsError(f"{command[:200]!a} cannot be executed: {problem}")
-    return console.error(error, NO_COMMAND if missing else NOT_EXECUTABLE)
+def _not_started(command: str, problem: str, exit_code: int, console: Console) -> int:
+    return console.error(ConfigError(f"{command[:200]!a} cannot be executed: {problem}"), exit_code)

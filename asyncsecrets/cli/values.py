@@ -46,7 +46,7 @@ def read(args: argparse.Namespace, console: Console) -> Payload:
         return "".join(secrets.choice(_ALPHABET) for _ in range(args.generate))
     if args.from_file is not None:
         data = read_file(args.from_file, limit=MAX_VALUE)
-    elif console.stdin.isatty():
+    elif console.reads_terminal:
         data = _prompt().encode("utf-8")
     else:
         data = _piped(console, line=args.stdin_line)
@@ -57,7 +57,7 @@ def read(args: argparse.Namespace, console: Console) -> Payload:
 
 def read_text(console: Console, question: str) -> str:
     """Text that is as secret as a value: asked for without echo, or from stdin. Raises ConfigError."""
-    data = _prompt(question).encode("utf-8") if console.stdin.isatty() else _piped(console, line=False)
+    data = _prompt(question).encode("utf-8") if console.reads_terminal else _piped(console, line=False)
     text = _payload(data)
     if not isinstance(text, str):
         raise ConfigError("what was given is not UTF-8 text")
@@ -90,7 +90,7 @@ def _prompt(question: str = "value: ") -> str:
 
 
 def _piped(console: Console, *, line: bool) -> bytes:
-    data = console.stdin_bytes.read(MAX_VALUE + 1)
+    data = console.read_bytes(MAX_VALUE + 1)
     if len(data) > MAX_VALUE:
         raise ConfigError(f"the value on stdin has more than {MAX_VALUE} bytes")
     if line and data.endswith(b"\n"):

@@ -148,7 +148,7 @@ def _key(steps: Steps) -> tuple[Path | None, str]:
         write_key_file,
     )
 
-    if text := os.environ.get("ASYNCSECRETS_KEY"):
+    if text := os.environ.get("ASYNCSECRETS_KEY", "").strip():
         steps.add("kept", "ASYNCSECRETS_KEY", "the key is in the environment; no file was written")
         return None, _recipient(Keys(text, origin="ASYNCSECRETS_KEY"), "ASYNCSECRETS_KEY")
     path = default_key_file(os.environ)
@@ -187,7 +187,7 @@ async def _encrypt(chosen: dict[str, str], key_file: Path | None, steps: Steps) 
     """Put in what the store does not have. What it has is newer than a .env file, so it stays."""
     from asyncsecrets.providers.local import LocalProvider
 
-    provider = LocalProvider(_STORE, key=os.environ.get("ASYNCSECRETS_KEY"), key_file=key_file)
+    provider = LocalProvider(_STORE, key=None if key_file else os.environ["ASYNCSECRETS_KEY"], key_file=key_file)
     await provider.open()
     try:
         await _add(provider, chosen, steps)

@@ -5,6 +5,7 @@ Everything here blocks, so it is for a thread.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -29,6 +30,12 @@ MAX_BYTES: Final = 1024 * 1024
 """The largest file that is read, in bytes."""
 
 _SETTLED: Final = 2_000_000_000  # ns; the coarsest file time still in use (FAT) counts in two seconds
+_GROUP: Final = stat.S_IRWXG
+_SHARED: Final = stat.S_IRGRP | stat.S_IWGRP
+_ACCESS_LIST: Final = "system.posix_acl_access"
+_NO_LOCKS: Final = frozenset(
+    {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
+)  # what flock(2) says where a file system or a server keeps none, such as NFS without its lock service
 
 _Signature = tuple[int, int, int, int]
 
@@ -130,10 +137,12 @@ def _create_at_once(path: Path, data: bytes) -> bool:
     return True
 
 
-def _create_by_name(path: Path, data: bytes) -> None:
+def _create_by_name(path: Path, data: bytes, like: Path | None = None) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if like is not None:
+                _make_like(descriptor, like)
             _write(file, data)
     except BaseException:
         path.unlink(missing_ok=True)
@@ -141,24 +150,55 @@ def _create_by_name(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes, is_wanted: Callable[[], bool] = lambda: True) -> None:
-    """Replace the content of the file that is at ``path``, keeping its mode, so that readers see all of it or nothing.
+    """Replace the content of the file that is at ``path``, so that readers see all of it or nothing.
 
-    ``is_wanted`` is asked once, when the new content is on the disk and only has to be given its name; if it is not,
-    the old content stays. A symbolic link stays one: its target is replaced. The caller holds the file's lock, for the
-    new content is written to one fixed name beside it, ``.NAME.new``: what a killed process left there is removed by
-    the next one. Raises OSError; the old content is then still there.
+    Its mode, its access control list and, as far as this user can give them, its owner and group stay: see
+    ``_make_like``. ``is_wanted`` is asked once, when the new content is on the disk and only has to be given its name;
+    if it is not, the old content stays. A symbolic link stays one: its target is replaced. The caller holds the file's
+    lock, for the new content is written to one fixed name beside it, ``.NAME.new``: what a killed process left there is
+    removed by the next one. Raises OSError; the old content is then still there.
     """
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     try:
-        _create_by_name(temporary, data)
-        temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        _create_by_name(temporary, data, like=path)
         if is_wanted():
             temporary.replace(path)
             _settle(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _make_like(descriptor: int, path: Path) -> None:
+    """Give a new file what lets people use the one at ``path``: mode, access control list, owner and group.
+
+    Only root gives a file to somebody else. Of one that a group shares the group and the mode are what counts, so it
+    becomes the writer's. Raises PermissionError where somebody would be locked out. The descriptor, and never the new
+    file's path, is changed: in a folder that others write, that may be a link by now.
+    """
+    if not hasattr(os, "fchown"):  # Windows, where a new file has the rights of its folder
+        return
+    old, new = path.stat(), os.fstat(descriptor)
+    has_owner = new.st_uid == old.st_uid or _is_given(descriptor, old.st_uid, -1) or _is_shared(old)
+    has_group = new.st_gid == old.st_gid or _is_given(descriptor, -1, old.st_gid) or not old.st_mode & _GROUP
+    if not (has_owner and has_group):
+        raise PermissionError(errno.EPERM, "the owner or group would change, and lock others out", str(path))
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+    with suppress(AttributeError, OSError):  # most files have none, and not every system has them
+        os.setxattr(descriptor, _ACCESS_LIST, os.getxattr(path, _ACCESS_LIST))
+
+
+def _is_given(descriptor: int, uid: int, gid: int) -> bool:
+    try:
+        os.fchown(descriptor, uid, gid)
+    except OSError:  # EPERM; EINVAL for an owner that the user namespace of a container does not know
+        return False
+    return True
+
+
+def _is_shared(found: os.stat_result) -> bool:
+    return found.st_mode & _SHARED == _SHARED
 
 
 def _write(file: BinaryIO, data: bytes) -> None:
@@ -186,15 +226,45 @@ def try_locked(path: Path) -> Iterator[bool]:
     """Hold the lock of the file at ``path`` against other threads and processes, or yield False: somebody else does.
 
     It never waits: a thread that does is one that nobody else can use for as long as the holder likes. The lock is of a
-    file beside it, which stays: removing it would let two processes hold two different ones. A process that dies lets
-    go. Raises OSError, and UnsupportedOperationError.
+    file beside it, which stays: removing it would let two processes hold two different ones. Whoever may write the file
+    may hold its lock, and nobody else. A process that dies lets go. Raises OSError, and UnsupportedOperationError.
     """
     path = path.resolve()
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    found = path.stat()
+    descriptor = _open_lock(path.with_name(f".{path.name}.lock"))
     try:
+        _share_lock(descriptor, found)
         yield _lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    # NFS wants a lock's file open for writing. A link here is nobody's of ours.
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+    with suppress(FileNotFoundError):
+        return os.open(path, flags)  # not O_CREAT: Linux refuses that for another's file in a folder such as /tmp
+    with suppress(FileExistsError):
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    return os.open(path, flags)
+
+
+def _share_lock(descriptor: int, store: os.stat_result) -> None:
+    """Have those who may write the file be able to hold its lock. Whose lock file it is mends one of an earlier day."""
+    if not hasattr(os, "fchown"):
+        return
+    found = os.fstat(descriptor)
+    if found.st_uid != os.geteuid() or found.st_nlink != 1:  # not ours to give, or another file's second name
+        return
+    group = stat.S_IRGRP | stat.S_IWGRP if store.st_mode & stat.S_IWGRP else 0
+    others = stat.S_IROTH | stat.S_IWOTH if store.st_mode & stat.S_IWOTH else 0
+    if found.st_gid != store.st_gid and not _is_given(descriptor, -1, store.st_gid):
+        group = 0
+    mode = stat.S_IRUSR | stat.S_IWUSR | group | others
+    if stat.S_IMODE(found.st_mode) != mode:
+        os.fchmod(descriptor, mode)
+    if found.st_uid != store.st_uid:
+        _is_given(descriptor, store.st_uid, -1)
 
 
 def _lock(descriptor: int) -> bool:
@@ -204,4 +274,13 @@ def _lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    return True
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        problem = os.strerror(error.errno or 0)
+    else:
+        return True
+    raise UnsupportedOperationError(
+        f"this file system keeps no locks ({problem}), without which writes could be lost; "
+        f"have NFS mounted with its locks, or keep the store on a local disk"
+    )

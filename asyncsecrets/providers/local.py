@@ -2,41 +2,36 @@
 
 Names are readable, every value is encrypted to the file's recipients. Reading needs a key (``AGE-SECRET-KEY-1…``);
 writing needs only what is in the file. The layout is in ``asyncsecrets.providers.local_store``, the encryption in
-``asyncsecrets.providers.local_keys``. Every call looks at the file, so a change by another process, an editor or a
-checkout is seen by the next call.
+``asyncsecrets.providers.local_keys``. Every call looks at the file, by way of ``asyncsecrets.providers.local_file``, so
+a change by another process, an editor or a checkout is seen by the next call.
 """
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 from asyncsecrets.boundary import afresh, configuring
 from asyncsecrets.credential import Credential, revealed
 from asyncsecrets.errors import (
-    AccessDeniedError,
     AuthenticationError,
     ClosedError,
     ConfigError,
     ConflictError,
     IntegrityError,
-    MalformedResponseError,
     NotFoundReason,
-    ProviderError,
     SecretNotFoundError,
-    UnavailableError,
 )
-from asyncsecrets.loops import in_thread, running_loop
+from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.base import VersionInfo
-from asyncsecrets.providers.files import MAX_BYTES, WatchedFile, create_file, read_regular, replace_file, try_locked
+from asyncsecrets.providers.files import MAX_BYTES, create_file
 from asyncsecrets.providers.guarded import guarded
+from asyncsecrets.providers.local_file import StoreFile
 from asyncsecrets.providers.local_keys import (
     Keys,
     UnsealError,
@@ -46,20 +41,16 @@ from asyncsecrets.providers.local_keys import (
     read_key_file,
     write_key_file,
 )
-from asyncsecrets.providers.local_store import Entry, Store, check_name, check_storable, parse_store, render_within
+from asyncsecrets.providers.local_store import Entry, Store, check_name, check_storable, render_within
 from asyncsecrets.secret import Payload, Secret
-from asyncsecrets.sending import is_out
 from asyncsecrets.trust import FoundFile, check_found
 
 __all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
 
-R = TypeVar("R")
-
 MAX_VERSIONS: Final = 10
 """How many versions of a secret are kept, where nothing else is said."""
 
-_FIRST_WAIT: Final = 0.005
-_LONGEST_WAIT: Final = 0.1  # seconds between two looks at a lock that somebody else holds
+_GIVEN_KEY: Final = "the key that was given (local_key or ASYNCSECRETS_KEY)"
 _FOUND: Final = FoundFile("secrets.yaml", "or name it, if you trust it: local_file or ASYNCSECRETS_FILE")
 
 
@@ -121,15 +112,14 @@ class LocalProvider:
         if max_versions < 1:
             raise ConfigError("local: at least one version of a secret must be kept")
         self.path = Path(path)
-        self._check_file = path.check if isinstance(path, FoundFile) else lambda: None
         self._key = None if key is None else Credential(revealed(key))
         self._key_file = None if key_file is None else Path(key_file)
         self._usual_key_file = usual_key_file
         self._max_versions = max_versions
-        self._lock_timeout = lock_timeout
         self._now = now
         self._keys: Keys | None = None
-        self.abandon()
+        check = path.check if isinstance(path, FoundFile) else lambda: None
+        self._file = StoreFile(self.path, check=check, lock_timeout=lock_timeout)
 
     @classmethod
     @configuring
@@ -145,6 +135,8 @@ class LocalProvider:
             key, key_file = environ.get("ASYNCSECRETS_KEY"), environ.get("ASYNCSECRETS_KEY_FILE")
         else:
             key, key_file = settings.get("local_key"), settings.get("local_key_file")
+        if isinstance(key, str) and not key.strip():  # a variable that a pipeline has set to nothing
+            key = None
         usual, most = default_key_file(environ), int(settings.get("local_max_versions") or MAX_VERSIONS)
         return cls(path, key=key or None, key_file=key_file or None, usual_key_file=usual, max_versions=most)
 
@@ -158,7 +150,7 @@ class LocalProvider:
 
     def abandon(self) -> None:
         """Start with a new lock on the file's content: a thread of the parent process may have held the old one."""
-        self._file = WatchedFile(self.path, self._parse, check=self._check_file)
+        self._file.abandon()
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Decrypt the secret's current version, or the given one.
@@ -167,7 +159,7 @@ class LocalProvider:
         this version of this secret.
         """
         keys = self._check(name)
-        return await self._in_thread(name, lambda: self._secret(keys, self._file.read(), name, version))
+        return await self._file.do(name, lambda: self._secret(keys, self._file.read(), name, version))
 
     async def get_current(self, name: str, version: str | None = None) -> Secret:
         """As ``get``: there is one file."""
@@ -191,7 +183,7 @@ class LocalProvider:
             value = keys.seal(payload, name, number, store.recipients)
             return store.with_entry(name, Entry(number, _second(self._now()), value), self._max_versions)
 
-        entry = (await self._change(name, change)).secrets[name][-1]
+        entry = (await self._file.change(name, change)).secrets[name][-1]
         return Secret(payload, name=name, version=str(entry.version), created=entry.created)
 
     async def delete(self, name: str) -> None:
@@ -226,18 +218,18 @@ class LocalProvider:
             await self._mark(name, versions, lambda entry: entry.with_destroyed(_second(self._now())))
             return
         self._check(name)
-        await self._change(name, lambda store: store.without(name))
+        await self._file.change(name, lambda store: store.without(name))
 
     async def list(self, prefix: str = "") -> builtins.list[str]:
         """Return the sorted names under ``prefix`` whose current version is not deleted. Needs no key."""
         self._check_open()
-        store = await self._in_thread(None, self._file.read)
+        store = await self._file.do(None, self._file.read)
         return sorted(name for name in store.secrets if name.startswith(prefix) and store.current(name) != "0")
 
     async def versions(self, name: str) -> builtins.list[VersionInfo]:
         """Return the versions that are kept, oldest first. Needs no key."""
         self._check(name)
-        store = await self._in_thread(name, self._file.read)
+        store = await self._file.do(name, self._file.read)
         entries = store.secrets.get(name)
         if entries is None:
             raise self._not_found(name)
@@ -269,40 +261,12 @@ class LocalProvider:
             check(store)
             return store.with_changed(name, versions, change)
 
-        await self._change(name, marked)
-
-    async def _change(self, name: str, change: Callable[[Store], Store]) -> Store:
-        """Change the file when it is our turn. Raises UnavailableError if that is not within the lock's timeout.
-
-        A cancellation ends no thread. So the thread makes sure of the change right before it is to be seen, and a
-        cancellation gives it up: whichever is first.
-        """
-        decided = threading.Lock()
-        try:
-            return await self._change_in_turn(name, change, lambda: decided.acquire(blocking=False))
-        except asyncio.CancelledError:
-            if not decided.acquire(blocking=False):
-                is_out()
-            raise
-
-    async def _change_in_turn(
-        self, name: str, change: Callable[[Store], Store], is_wanted: Callable[[], bool]
-    ) -> Store:
-        """Each look at the lock is a short errand of a thread: those of the program are not ours to wait in."""
-        clock, wait = running_loop().time, _FIRST_WAIT
-        deadline = clock() + self._lock_timeout
-        while (store := await self._in_thread(name, lambda: self._try_change(change, is_wanted))) is None:
-            if clock() >= deadline:
-                message = f"local: another process has held the lock of {self.path} for {self._lock_timeout:g} s"
-                raise UnavailableError(message, provider=self.system, name=name)
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, _LONGEST_WAIT)
-        return store
+        await self._file.change(name, marked)
 
     # From here on in a thread
 
     def _prepare(self) -> Keys:
-        keys = Keys(self._key.reveal()) if self._key is not None else self._keys_of_file()
+        keys = Keys(self._key.reveal(), origin=_GIVEN_KEY) if self._key is not None else self._keys_of_file()
         try:
             self._file.read()
         except FileNotFoundError:
@@ -320,9 +284,6 @@ class LocalProvider:
             check_found(path, "or name it, if you trust it: ASYNCSECRETS_KEY_FILE")
         return Keys() if path is None else Keys(read_key_file(path), origin=f"the key file {path}")
 
-    def _parse(self, data: bytes) -> Store:
-        return parse_store(data, origin=str(self.path))
-
     def _secret(self, keys: Keys, store: Store, name: str, version: str | None) -> Secret:
         entry = store.entry(name, version)
         if entry is None:
@@ -337,34 +298,7 @@ class LocalProvider:
             return Secret(payload, name=name, version=str(entry.version), created=entry.created)
         raise self._sealed(keys, store, name) if wrong_key else self._tampered(name, entry)
 
-    def _try_change(self, change: Callable[[Store], Store], is_wanted: Callable[[], bool]) -> Store | None:
-        """Read, change and write the file, or return None: somebody else is about it."""
-        self._check_file()
-        with try_locked(self.path) as is_ours:
-            return self._changed(change, is_wanted) if is_ours else None
-
-    def _changed(self, change: Callable[[Store], Store], is_wanted: Callable[[], bool]) -> Store:
-        old = self._parse(read_regular(self.path))
-        new = change(old)
-        if new is not old:
-            replace_file(self.path, render_within(new, MAX_BYTES, origin=str(self.path)), is_wanted)
-        return new
-
     # Errors
-
-    async def _in_thread(self, name: str | None, work: Callable[[], R]) -> R:
-        """Run ``work`` in a thread, and make what the file system and the file say an error of ours."""
-        try:
-            return await in_thread(work)
-        except ConfigError as error:
-            problem: ProviderError = MalformedResponseError(f"local: {error}", provider=self.system, name=name)
-        except PermissionError as error:
-            message = f"local: no permission to use {error.filename or self.path}; check the owner and mode"
-            problem = AccessDeniedError(message, provider=self.system, name=name)
-        except OSError as error:
-            message = f"local: {self.path} cannot be used: {os.strerror(error.errno or 0)}"
-            problem = UnavailableError(message, provider=self.system, name=name)
-        raise problem  # out here, so that the file system's error is not carried along
 
     def _check_recipients(self, keys: Keys, store: Store, name: str) -> None:
         check_recipients(store.recipients)

@@ -10,6 +10,7 @@ own under any name. Review changes of the file as you review code.
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import json
 import os
@@ -36,6 +37,17 @@ __all__ = [
 ]
 
 _MARK: Final = "asyncsecrets-local-1"
+
+_OTHER_KEYS: Final = {
+    "age1": "a public key, and the secret one is needed",
+    "-----BEGIN AGE ENCRYPTED FILE": "encrypted with a passphrase, which nobody is asked for here: decrypt it with age",
+    "AGE-PLUGIN-": "a key of an age plugin, and only those of age itself (X25519) can be used",
+    "ssh-": "a key of ssh, and only those of age itself (X25519) can be used",
+    "-----BEGIN OPENSSH": "a key of ssh, and only those of age itself (X25519) can be used",
+}
+"""What people take for a secret key, by how it begins."""
+
+_GROUP_READS: Final = stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP
 
 
 class UnsealError(Exception):
@@ -71,13 +83,13 @@ class Keys:
 
     @configuring
     def __init__(self, text: str = "", *, origin: str = "the key") -> None:
-        """Read keys, one on a line; empty lines and lines that start with ``#`` mean nothing.
+        """Read keys, one on a line, whatever ends it; blanks around them, empty lines and ``# comments`` mean nothing.
 
         Raises ConfigError, which names ``origin`` and never quotes the text, and MissingDependencyError.
         """
         self._pyrage = load_pyrage()
-        lines = [line.strip() for line in text.splitlines()]
-        self._identities = [self._identity(line, origin) for line in lines if line and not line.startswith("#")]
+        lines = [line.partition("#")[0].strip() for line in text.removeprefix("\ufeff").splitlines()]
+        self._identities = [self._identity(line, origin) for line in lines if line]
         self.recipients = tuple(str(identity.to_public()) for identity in self._identities)
 
     def _identity(self, line: str, origin: str) -> Any:
@@ -85,7 +97,9 @@ class Keys:
             return self._pyrage.x25519.Identity.from_str(line)
         except self._pyrage.IdentityError:
             pass  # out of the except block: nothing of the library's error rides along
-        raise ConfigError(f"local: {origin} is not an age secret key (a line AGE-SECRET-KEY-1…)")
+        others = [what for start, what in _OTHER_KEYS.items() if line.startswith(start)]
+        hint = f"; it is {others[0]}" if others else ""
+        raise ConfigError(f"local: {origin} is not an age secret key (a line AGE-SECRET-KEY-1…){hint}")
 
     def __bool__(self) -> bool:
         return bool(self._identities)
@@ -157,17 +171,40 @@ def check_recipients(recipients: Iterable[str]) -> None:
 
 @afresh
 def read_key_file(path: Path) -> str:
-    """Return a key file's text. Raises ConfigError if it is not there, or others than its owner can read it."""
+    """Return a key file's text. Raises ConfigError if it is not there, or others than its owner can read it.
+
+    Its group may read it where that is somebody else's decision: the file is on a read-only mount, as a Kubernetes
+    secret is, or root's and this user is another (PostgreSQL's rule for its key files).
+    """
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
         data = read_regular(path)
+        is_read_only = _is_read_only(path)
     except OSError as error:
         problem = os.strerror(error.errno or 0)
     else:
-        if stat.S_IMODE(mode) & 0o077:
-            raise ConfigError(f"local: the key file {path} can be read by others than its owner; run: chmod 600 {path}")
-        return data.decode("utf-8", "replace")  # what is not text is not a key either
+        if _is_exposed(found, is_read_only=is_read_only):
+            remedy = "mount it with mode 0440 or 0400 (defaultMode)" if is_read_only else f"run: chmod 600 {path}"
+            raise ConfigError(f"local: the key file {path} can be read by others than its owner; {remedy}")
+        return _decoded(data)
     raise ConfigError(f"local: the key file {path} cannot be read: {problem}")
+
+
+def _is_exposed(found: os.stat_result, *, is_read_only: bool) -> bool:
+    mode = stat.S_IMODE(found.st_mode)
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO) or not hasattr(os, "geteuid"):  # Windows has no such modes
+        return False
+    return bool(mode & ~_GROUP_READS) or not (is_read_only or found.st_uid == 0 != os.geteuid())
+
+
+def _is_read_only(path: Path) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _decoded(data: bytes) -> str:
+    """Text as editors and shells leave it: those of Windows begin it with a mark, and may write UTF-16."""
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if utf16 else "utf-8-sig", "replace")  # what is not text is not a key either
 
 
 @afresh

@@ -7,6 +7,9 @@ import socket
 
 import pytest
 
+from asyncsecrets.providers.local import init_store
+from tests.providers.local_support import NOW, PUBLIC, SECRET, opened
+
 
 @pytest.fixture
 def resolving(monkeypatch):
@@ -28,3 +31,18 @@ def resolving(monkeypatch):
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
     return give
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The path of an empty local store."""
+    init_store(tmp_path / "secrets.yaml", PUBLIC)
+    return tmp_path / "secrets.yaml"
+
+
+@pytest.fixture
+async def local(path):
+    """An open provider of that store with its key, at a fixed time."""
+    provider = await opened(path, key=SECRET, now=lambda: NOW)
+    yield provider
+    await provider.aclose()

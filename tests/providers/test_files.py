@@ -274,14 +274,14 @@ def test_readers_see_all_or_nothing(path):
     thread.join()
 
 
-@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("step", ["fsync", "fchmod", "replace"])
 def test_failed_replacement_changes_nothing(path, monkeypatch, step):
     """Whatever step fails, the old content is there and no other file is."""
 
     def fail(*_, **__):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(files.os if step == "fsync" else files.Path, step, fail)
+    monkeypatch.setattr(files.Path if step == "replace" else files.os, step, fail)
     with pytest.raises(OSError, match="Input/output error"):
         replace_file(path, b"canary-b")
     monkeypatch.undo()

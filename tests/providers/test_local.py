@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyrage
@@ -34,37 +35,24 @@ from asyncsecrets.providers.base import Lister, VersionLister, Writer
 from asyncsecrets.providers.local import LocalProvider, generate_key, init_store, write_key_file
 from asyncsecrets.secret import Payload
 from asyncsecrets.testing.conformance import FAULTS, UNUSUAL_NAMES, ProviderConformance, ProviderHarness
-
-SECRET, PUBLIC = generate_key()
-OTHER_SECRET, OTHER_PUBLIC = generate_key()
-NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
-
-
-def load(path):
-    return yaml.load(path.read_text(), Loader=yaml.BaseLoader)
-
-
-def save(path, document):
-    path.write_text(yaml.safe_dump(document))
-
-
-def sealed(name: str, version: str, payload: Payload, recipient: str = PUBLIC) -> str:
-    """The documented encryption, by hand."""
-    data = payload if isinstance(payload, bytes) else payload.encode()
-    kind = "binary" if isinstance(payload, bytes) else "text"
-    header = json.dumps(["asyncsecrets-local-1", name, int(version), kind]).encode() + b"\n"
-    return pyrage.encrypt(header + data, [pyrage.x25519.Recipient.from_str(recipient)], armored=True).decode()
+from tests.providers.local_support import (
+    NOW,
+    OTHER_PUBLIC,
+    OTHER_SECRET,
+    PUBLIC,
+    SECRET,
+    load,
+    opened,
+    opened_by_hand,
+    save,
+    sealed,
+)
 
 
 def identity(path):
     """What differs after a file was written again; the inode alone may be used again."""
     found = path.stat()
     return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
-
-
-def opened_by_hand(path, name, index=-1, secret=SECRET):
-    ciphertext = load(path)["secrets"][name][index]["value"].encode()
-    return pyrage.decrypt(ciphertext, [pyrage.x25519.Identity.from_str(secret)])
 
 
 class LocalHarness(ProviderHarness):
@@ -100,28 +88,6 @@ class TestConformance(ProviderConformance):
     def harness(self, tmp_path):
         """A provider on an empty store."""
         return LocalHarness(tmp_path / "secrets.yaml")
-
-
-@pytest.fixture
-def path(tmp_path):
-    """The path of an empty store."""
-    init_store(tmp_path / "secrets.yaml", PUBLIC)
-    return tmp_path / "secrets.yaml"
-
-
-@pytest.fixture
-async def local(path):
-    """An open provider with its key, at a fixed time."""
-    provider = LocalProvider(path, key=SECRET, now=lambda: NOW)
-    await provider.open()
-    yield provider
-    await provider.aclose()
-
-
-async def opened(path, **settings):
-    provider = LocalProvider(path, **settings)
-    await provider.open()
-    return provider
 
 
 def test_capabilities():
@@ -426,6 +392,98 @@ async def test_key_file_that_others_can_read(path, tmp_path, mode):
         await opened(path, key_file=key_file)
 
 
+def written_key(tmp_path, data, mode=0o600):
+    key_file = tmp_path / "key.txt"
+    key_file.write_bytes(data)
+    key_file.chmod(mode)
+    return key_file
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + f"# made by an editor\r\n{SECRET}\r\n".encode(),
+        f"# made by a shell\r\n{SECRET}\r\n".encode("utf-16"),
+        f"\n\n  {SECRET} \t \n\n".encode(),
+        f"{SECRET}  # alice\r".encode(),
+        f"  # two\n{OTHER_SECRET}\n{SECRET}".encode(),
+    ],
+    ids=["byte order mark and CRLF", "UTF-16", "blanks", "a comment behind it", "two keys"],
+)
+async def test_key_file_as_editors_leave_it(local, path, tmp_path, data):
+    """Marks, line ends, blanks and comments around a key change nothing; nor do they in the environment's variable."""
+    await local.put("NAME", "canary")
+    by_file = await opened(path, key_file=written_key(tmp_path, data))
+    assert (await by_file.get("NAME")).equals("canary")
+    text = data.decode("utf-16" if data.startswith(b"\xff\xfe") else "utf-8")
+    by_variable = LocalProvider.from_settings({"local_file": str(path)}, {"ASYNCSECRETS_KEY": text})
+    await by_variable.open()
+    assert (await by_variable.get("NAME")).equals("canary")
+
+
+@pytest.mark.parametrize(
+    ("mode", "read_only", "owner", "accepted"),
+    [
+        (0o440, True, 0, True),
+        (0o440, True, 1000, True),
+        (0o640, True, 0, True),
+        (0o440, False, 0, True),
+        (0o640, False, 0, True),
+        (0o440, False, 1000, False),
+        (0o444, True, 0, False),
+        (0o460, True, 0, False),
+        (0o450, True, 0, False),
+        (0o404, True, 0, False),
+        (0o644, False, 0, False),
+    ],
+)
+async def test_key_file_that_a_group_can_read(path, tmp_path, monkeypatch, mode, read_only, owner, accepted):
+    """By somebody else's decision, and not by accident: on a read-only mount, or root's while we are another user."""
+    key_file = written_key(tmp_path, SECRET.encode(), mode)
+    real = Path.stat
+
+    def given(place, **options):
+        found = real(place, **options)
+        return os.stat_result([*found[:4], owner, *found[5:10]]) if place == key_file else found
+
+    monkeypatch.setattr(Path, "stat", given)
+    monkeypatch.setattr("asyncsecrets.providers.local_keys.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("asyncsecrets.providers.local_keys._is_read_only", lambda _: read_only)
+    if accepted:
+        assert (await opened(path, key_file=key_file))._keys
+        return
+    remedy = r"mount it with mode 0440" if read_only else r"chmod 600 .*key\.txt"
+    with pytest.raises(ConfigError, match=remedy):
+        await opened(path, key_file=key_file)
+
+
+async def test_key_behind_links(path, tmp_path):
+    """Whose a key is and who can read it is asked of the file that links lead to."""
+    (tmp_path / "..data").mkdir()
+    key_file = written_key(tmp_path / "..data", SECRET.encode())
+    (tmp_path / "link").symlink_to(key_file)
+    await opened(path, key_file=tmp_path / "link")
+    key_file.chmod(0o644)
+    with pytest.raises(ConfigError, match="can be read by others"):
+        await opened(path, key_file=tmp_path / "link")
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (PUBLIC, "a public key"),
+        ("-----BEGIN AGE ENCRYPTED FILE-----", "encrypted with a passphrase"),
+        ("AGE-PLUGIN-CANARY-1QQ", "an age plugin"),
+        ("ssh-ed25519 AAAA", "a key of ssh"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", "a key of ssh"),
+    ],
+)
+async def test_key_of_another_kind(path, line, hint):
+    """What it is instead is said, where that can be told by how it begins."""
+    with pytest.raises(ConfigError, match=f"is not an age secret key .*; it is .*{hint}"):
+        await opened(path, key=line)
+
+
 @pytest.mark.parametrize(
     "text",
     [b"canary", b"AGE-SECRET-KEY-1CANARY", b"\xff\xfecanary", PUBLIC.encode()],
@@ -674,7 +732,7 @@ async def test_denied_by_the_file_system(local, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied", "/store")
 
-    monkeypatch.setattr("asyncsecrets.providers.local.replace_file", refuse)
+    monkeypatch.setattr("asyncsecrets.providers.local_file.replace_file", refuse)
     with pytest.raises(AccessDeniedError, match="no permission to use /store") as caught:
         await local.put("NAME", "canary")
     assert caught.value.__context__ is None
@@ -693,3 +751,60 @@ async def test_the_key_that_init_made_is_found(tmp_path):
     await provider.put("NAME", "canary-found")
     assert (await provider.get("NAME")).equals("canary-found")
     await provider.aclose()
+
+
+# Where the file is
+
+
+@pytest.mark.parametrize(
+    ("step", "code", "said"),
+    [
+        ("pathlib.Path.replace", errno.EBUSY, r"mounted by itself .*; mount its folder instead"),
+        ("pathlib.Path.replace", errno.EXDEV, r"mounted by itself .*; mount its folder instead"),
+        ("asyncsecrets.providers.files._open_lock", errno.EROFS, r"read-only file system; mount it writable"),
+    ],
+)
+async def test_a_place_where_the_file_cannot_be_replaced(local, path, monkeypatch, step, code, said):
+    """A file that is a mount, or on a read-only one, is no outage: it says what to do, and is left as it was."""
+
+    def refuse(*_, **__):
+        raise OSError(code, "no", str(path))
+
+    await local.put("NAME", "canary-old")
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(step, refuse)
+        with pytest.raises(UnsupportedOperationError, match=said) as caught:
+            await local.put("NAME", "canary-new")
+    assert caught.value.__context__ is None
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in path.parent.iterdir()) == [".secrets.yaml.lock", "secrets.yaml"]
+    assert (await local.get("NAME")).equals("canary-old")
+
+
+async def test_a_store_behind_links_that_are_swapped(local, path, tmp_path):
+    """Read through the links of a Kubernetes volume, each get sees the content that they lead to now."""
+    for number in (1, 2):
+        await local.put("NAME", f"canary-{number}")
+        folder = tmp_path / f"..{number}"
+        folder.mkdir()
+        (folder / "secrets.yaml").write_bytes(path.read_bytes())
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    (mounted / "..data").symlink_to(tmp_path / "..1")
+    (mounted / "secrets.yaml").symlink_to("..data/secrets.yaml")
+    reader = await opened(mounted / "secrets.yaml", key=SECRET)
+    assert (await reader.get("NAME")).equals("canary-1")
+    (mounted / "..next").symlink_to(tmp_path / "..2")
+    (mounted / "..next").replace(mounted / "..data")
+    assert (await reader.get("NAME")).equals("canary-2")
+
+
+async def test_a_key_of_blanks_is_none(path, tmp_path):
+    """A variable that a pipeline has set to nothing counts as unset, so the next place is looked at."""
+    key_file = written_key(tmp_path, SECRET.encode())
+    environ = {"ASYNCSECRETS_KEY": " \n", "ASYNCSECRETS_KEY_FILE": str(key_file)}
+    local = LocalProvider.from_settings({"local_file": str(path)}, environ)
+    await local.open()
+    await local.put("NAME", "canary")
+    assert (await local.get("NAME")).equals("canary")

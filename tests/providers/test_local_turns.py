@@ -14,31 +14,8 @@ import pytest
 
 from asyncsecrets.errors import ConflictError, UnavailableError
 from asyncsecrets.providers import files, local_keys
-from asyncsecrets.providers.local import LocalProvider, generate_key, init_store
 from asyncsecrets.sending import followed
-
-SECRET, PUBLIC = generate_key()
-
-
-@pytest.fixture
-def path(tmp_path):
-    """The path of an empty store."""
-    init_store(tmp_path / "secrets.yaml", PUBLIC)
-    return tmp_path / "secrets.yaml"
-
-
-@pytest.fixture
-async def local(path):
-    """An open provider with its key."""
-    provider = await opened(path, key=SECRET)
-    yield provider
-    await provider.aclose()
-
-
-async def opened(path, **settings):
-    provider = LocalProvider(path, **settings)
-    await provider.open()
-    return provider
+from tests.providers.local_support import SECRET, opened
 
 
 async def test_external_change_is_seen(local, path):
@@ -54,7 +31,7 @@ async def test_unchanged_file_is_parsed_once(local, path, monkeypatch):
     await local.put("NAME", "canary")
     os.utime(path, (1_700_000_000, 1_700_000_000))
     await local.get("NAME")
-    monkeypatch.setattr(local._file, "_parse", None)
+    monkeypatch.setattr(local._file._watched, "_parse", None)
     assert (await local.get("NAME")).equals("canary")
 
 
@@ -164,7 +141,7 @@ WRITES = {
     "delete": lambda local: local.delete("NAME"),
     "destroy": lambda local: local.destroy("NAME"),
 }
-BEFORE = ("local.try_locked", "local.read_regular", "local.render_within", "files._create_by_name")
+BEFORE = ("local_file.try_locked", "local_file.read_regular", "local_file.render_within", "files._create_by_name")
 
 
 @pytest.mark.parametrize("step", BEFORE)
@@ -208,8 +185,8 @@ async def test_nothing_blocks_the_loop(local, monkeypatch):
     def noted(function):
         return lambda *args, **kwargs: threads.append(threading.get_ident()) or function(*args, **kwargs)
 
-    monkeypatch.setattr("asyncsecrets.providers.local.try_locked", noted(files.try_locked))
-    monkeypatch.setattr("asyncsecrets.providers.local.read_regular", noted(files.read_regular))
+    monkeypatch.setattr("asyncsecrets.providers.local_file.try_locked", noted(files.try_locked))
+    monkeypatch.setattr("asyncsecrets.providers.local_file.read_regular", noted(files.read_regular))
     monkeypatch.setattr(local_keys.Keys, "seal", noted(local_keys.Keys.seal))
     monkeypatch.setattr(local_keys.Keys, "unseal", noted(local_keys.Keys.unseal))
     monkeypatch.setattr(local_keys, "load_pyrage", noted(local_keys.load_pyrage))
@@ -246,6 +223,6 @@ async def test_a_mark_that_does_not_fit(local, path, monkeypatch):
     """A full file can still have its secrets deleted: an old version makes room for the mark."""
     await local.put("NAME", "canary-old")
     await local.put("NAME", "canary-new")
-    monkeypatch.setattr("asyncsecrets.providers.local.MAX_BYTES", path.stat().st_size)
+    monkeypatch.setattr("asyncsecrets.providers.local_file.MAX_BYTES", path.stat().st_size)
     await local.delete("NAME")
     assert [(info.version, info.state) for info in await local.versions("NAME")] == [("2", "deleted")]

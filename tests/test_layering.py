@@ -50,9 +50,6 @@ FLOORS = {
 # them, and nothing below imports from them.
 FACADES = {"asyncsecrets", "asyncsecrets.__main__"}
 
-# The dev server's modules know one another (handlers and the server that they handle for): to the outside it is one.
-ONE_ROOM = "asyncsecrets.testing.vault_server"
-
 # What the rule of floors would allow, and the design does not.
 STRANGERS = {
     "asyncsecrets.cache": {
@@ -71,34 +68,36 @@ STRANGERS = {
 }
 
 
-def modules() -> dict[str, Path]:
+@cache
+def modules(package: Path = PACKAGE) -> dict[str, Path]:
     """Every module of the package."""
     found = {}
-    for path in PACKAGE.rglob("*.py"):
-        parts = ("asyncsecrets", *path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in package.rglob("*.py"):
+        parts = ("asyncsecrets", *path.relative_to(package).with_suffix("").parts)
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
 @cache
-def imports(module: str) -> frozenset[str]:
-    """The modules of the package that ``module`` imports, at the top or in a function; not those for types only."""
-    known = modules()
+def imports(module: str, package: Path = PACKAGE, *, types: bool = False) -> frozenset[str]:
+    """The modules of the package that ``module`` imports, at the top or in a function; those that it needs for its
+    ``types`` only if asked for."""
+    known = modules(package)
     tree = ast.parse(known[module].read_text(encoding="utf-8"))
     found = set()
-    for node in _run(tree):
+    for node in ast.walk(tree) if types else _run(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(module, node)
+            base = _absolute(module, node, known)
             found |= {name if (name := f"{base}.{alias.name}") in known else base for alias in node.names}
     return frozenset(name for name in found if name.split(".")[0] == "asyncsecrets") - {module}
 
 
-def _absolute(module: str, node: ast.ImportFrom) -> str:
+def _absolute(module: str, node: ast.ImportFrom, known: dict[str, Path]) -> str:
     if not node.level:
         return node.module or ""
-    package = module if modules()[module].name == "__init__.py" else module.rpartition(".")[0]
+    package = module if known[module].name == "__init__.py" else module.rpartition(".")[0]
     above = package.split(".")[: len(package.split(".")) + 1 - node.level]
     return ".".join([*above, node.module] if node.module else above)
 
@@ -135,17 +134,16 @@ def test_arrows_point_down(module: str) -> None:
 
 
 def test_nothing_goes_round_in_a_circle() -> None:
-    """Between the entries of FLOORS, and between the modules of each."""
-    graph: dict[str, set[str]] = {}
+    """Between the modules, within a package too and for types too; and between the entries of FLOORS."""
+    assert _circle(_arrows(PACKAGE)) is None
+    between: dict[str, set[str]] = {}
     for module in set(modules()) - FACADES:
-        for imported in imports(module) - FACADES:
-            if module.startswith(ONE_ROOM) and imported.startswith(ONE_ROOM):
-                continue
-            if home(imported) == home(module):
-                graph.setdefault(module, set()).add(imported)
-            else:
-                graph.setdefault(home(module), set()).add(home(imported))
-    assert _circle(graph) is None
+        between.setdefault(home(module), set()).update(home(other) for other in imports(module) - FACADES)
+    assert _circle({entry: others - {entry} for entry, others in between.items()}) is None
+
+
+def _arrows(package: Path) -> dict[str, set[str]]:
+    return {module: {*imports(module, package, types=True)} - FACADES for module in set(modules(package)) - FACADES}
 
 
 def _circle(graph: dict[str, set[str]]) -> list[str] | None:
@@ -165,8 +163,22 @@ def _circle(graph: dict[str, set[str]]) -> list[str] | None:
     return next((circle for node in sorted(graph) if (circle := visit(node, []))), None)
 
 
+@pytest.mark.parametrize("back", ["from asyncsecrets.rooms.one import A", "from .one import A", "from . import one"])
+@pytest.mark.parametrize("where", ["{}", "if TYPE_CHECKING:\n    {}", "def f():\n    {}"])
+def test_a_circle_within_a_package_would_be_found(tmp_path: Path, back: str, where: str) -> None:
+    """Two modules of one package that import each other: for types, or when a function is called, too."""
+    circle = ["asyncsecrets.rooms.one", "asyncsecrets.rooms.two", "asyncsecrets.rooms.one"]
+    for name, two, expected in (("straight", "B = 1\n", None), ("round", where.format(back), circle)):
+        rooms = tmp_path / name / "rooms"
+        rooms.mkdir(parents=True)
+        (rooms / "__init__.py").touch()
+        (rooms / "one.py").write_text("from asyncsecrets.rooms.two import B\n")
+        (rooms / "two.py").write_text(two)
+        assert _circle(_arrows(tmp_path / name)) == expected
+
+
 def test_a_circle_would_be_found() -> None:
-    """The test above can fail."""
+    """A longer one as well."""
     assert _circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert _circle({"a": {"b", "c"}, "b": {"c"}}) is None
 

@@ -124,7 +124,7 @@ async def _check_all(client: SecretsClient, wanted: Iterable[Use]) -> list[Findi
 async def _add_hints(client: SecretsClient, findings: list[Finding]) -> None:
     """Say what an absent name may have meant: one call for each source, and none for those that have all."""
     from asyncsecrets.cli.hints import hints
-    from asyncsecrets.client.routing import ENVIRONMENT
+    from asyncsecrets.client.places import ENVIRONMENT
 
     absent: dict[str, list[Finding]] = {}
     for finding in findings:

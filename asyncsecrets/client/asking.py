@@ -14,7 +14,7 @@ from typing import Any, Final
 from asyncsecrets.boundary import fresh
 from asyncsecrets.client.floors import Doubt
 from asyncsecrets.client.known import Known
-from asyncsecrets.client.views import Key
+from asyncsecrets.client.places import Key
 from asyncsecrets.errors import SecretNotFoundError, UnavailableError
 from asyncsecrets.providers.base import CurrentReader, Provider
 from asyncsecrets.secret import Secret

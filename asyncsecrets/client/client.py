@@ -21,10 +21,10 @@ from asyncsecrets.client.bulk import read_all
 from asyncsecrets.client.connection import CLOSE_WITHIN
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.looking import Looking
-from asyncsecrets.client.routing import Route, Router
+from asyncsecrets.client.places import Route, place_of
+from asyncsecrets.client.routing import Router
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.sources import build_sources, only_source
-from asyncsecrets.client.views import place_of
 from asyncsecrets.client.watching import Watchers
 from asyncsecrets.config import DEFAULT_SOURCE, Config, Freshness, load_config
 from asyncsecrets.documents import references, replace_references
@@ -238,7 +238,7 @@ class SecretsClient(LoopBound, Administration, Looking):
             return route.source.views.absent(absent, route)
         return await self._get(route)  # another loop is home now
 
-    async def _get(self, route: Route) -> Secret:
+    async def _get(self, route: Route[Source]) -> Secret:
         found = route.source
         if found.home.claim():
             return await found.read(route)
@@ -351,7 +351,7 @@ class SecretsClient(LoopBound, Administration, Looking):
     def _unique(self) -> builtins.list[Source]:
         return builtins.list(dict.fromkeys(self._sources.values()))  # the environment may have two names
 
-    def _route(self, name: str, source: str | None) -> Route:
+    def _route(self, name: str, source: str | None) -> Route[Source]:
         self._check_open()
         return self._router.route_with(name, version=None, field=None, source=source)
 

@@ -20,8 +20,8 @@ import math
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
+from asyncsecrets.client.places import Name, Place
 from asyncsecrets.client.rotations import label
-from asyncsecrets.client.views import Name, Place
 from asyncsecrets.errors import (
     AccessDeniedError,
     AuthenticationError,

@@ -17,8 +17,7 @@ from typing import Final
 
 from asyncsecrets.cache.listener import Listener
 from asyncsecrets.client.floors import Doubt, Event, Floor, Floors, above, is_older, number_of
-from asyncsecrets.client.routing import ENVIRONMENT
-from asyncsecrets.client.views import Key
+from asyncsecrets.client.places import ENVIRONMENT, Key
 from asyncsecrets.errors import SecretNotFoundError
 from asyncsecrets.secret import Secret
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from asyncsecrets.boundary import afresh
 from asyncsecrets.client.hot import Hot
-from asyncsecrets.client.routing import Route, Router
+from asyncsecrets.client.places import Route
+from asyncsecrets.client.routing import Router
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.status import Explanation, Health, SourceStatus, explain, health_of, status_of
 from asyncsecrets.client.watching import OnChange, Watchers
@@ -33,7 +34,7 @@ class Looking:
     def _check_open(self) -> None:
         raise NotImplementedError
 
-    def _route(self, name: str, source: str | None) -> Route:
+    def _route(self, name: str, source: str | None) -> Route[Source]:
         raise NotImplementedError
 
     def _unique(self) -> builtins.list[Source]:

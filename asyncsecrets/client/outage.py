@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Final
 
 from asyncsecrets.cache import Outage
+from asyncsecrets.client.places import Key
 from asyncsecrets.client.reporting import Reporter
 from asyncsecrets.client.rotations import label
-from asyncsecrets.client.views import Key
 from asyncsecrets.errors import ProviderError, UnavailableError
 from asyncsecrets.journal import duration, moment
 

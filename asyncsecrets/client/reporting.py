@@ -16,8 +16,8 @@ from typing import Final
 from asyncsecrets.cache import Listener, Observer
 from asyncsecrets.cache.flight import Flight
 from asyncsecrets.client.condition import Cause, Condition, Kind, State, Trouble, is_answer
+from asyncsecrets.client.places import Key, Name, Place
 from asyncsecrets.client.rotations import Rotations, label
-from asyncsecrets.client.views import Key, Name, Place
 from asyncsecrets.errands import whose
 from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError
 from asyncsecrets.journal import SOURCE, Seldom, Soon, duration, few, moment, one_line, say

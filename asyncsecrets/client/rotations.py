@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import Final
 
-from asyncsecrets.client.views import Key, Name, Place
+from asyncsecrets.client.places import Key, Name, Place
 from asyncsecrets.journal import ROTATION, Soon, few, one_line, say
 from asyncsecrets.secret import Secret
 

@@ -21,10 +21,10 @@ from asyncsecrets.client.floors import Doubt
 from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.known import Known
+from asyncsecrets.client.places import Key, Place, Route
 from asyncsecrets.client.reporting import Reporter
-from asyncsecrets.client.routing import Route
 from asyncsecrets.client.verdicts import checked, verdict_of
-from asyncsecrets.client.views import Changed, Key, Place, Views
+from asyncsecrets.client.views import Changed, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
 from asyncsecrets.errors import AsyncSecretsError, ConfigError, SecretNotFoundError
@@ -155,13 +155,13 @@ class Source:
 
     # -- reading
 
-    def landing(self, route: Route) -> asyncio.Future[Secret] | None:
+    def landing(self, route: Route[Source]) -> asyncio.Future[Secret] | None:
         """Return what to wait for, where a read of ``route`` is the flight of its entry and nothing else."""
         if self._keeps and route.key not in self.cache.hot and self.home.claim():
             return self.cache.join(route.key)
         return None
 
-    async def read(self, route: Route) -> Secret:
+    async def read(self, route: Route[Source]) -> Secret:
         """Return the value that ``route`` leads to: from memory, or by one flight shared with everybody else."""
         if not self._keeps:
             self._ask_in_turn(route.key)
@@ -192,18 +192,18 @@ class Source:
         if self._keeps and self.home.here and not self._connection.closed:
             self.cache.join(key).add_done_callback(retrieve)
 
-    def seen(self, secret: Secret, route: Route) -> Secret:
+    def seen(self, secret: Secret, route: Route[Source]) -> Secret:
         """Return the view of what a flight brought. One of the many who waited may have made it already."""
         return self.views.warm(route) or self.views.publish(secret, route)
 
-    def _is_doubtful(self, secret: Secret, route: Route) -> bool:
+    def _is_doubtful(self, secret: Secret, route: Route[Source]) -> bool:
         """Whether the environment stands in for a secret that is asked of this source alone, and was absent before.
 
         What stands in is believed for the refresh interval; *absent* is not.
         """
         return secret.source != self.name and not route.environment and secret.age > self.config.freshness.negative_ttl
 
-    async def _read_through(self, route: Route) -> Secret:
+    async def _read_through(self, route: Route[Source]) -> Secret:
         set_out(under(self, route.key))  # it is shared with nobody, and so has no flight
         try:
             with self.reporter.uncached(route.key):
@@ -213,7 +213,7 @@ class Source:
             absent = error.with_traceback(None)  # which holds this frame
         return self.views.absent(absent, route)
 
-    async def refresh(self, route: Route) -> Secret:
+    async def refresh(self, route: Route[Source]) -> Secret:
         """Ask the manager anew now."""
         if not self._keeps:
             return await self.operations.run(partial(self._read_through, route))

@@ -10,7 +10,7 @@ from typing import Any
 from asyncsecrets import registry
 from asyncsecrets.boundary import configuring
 from asyncsecrets.client.hot import Hot
-from asyncsecrets.client.routing import ENVIRONMENT
+from asyncsecrets.client.places import ENVIRONMENT
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.views import Changed
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig

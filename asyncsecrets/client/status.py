@@ -9,8 +9,8 @@ from typing import Literal
 
 from asyncsecrets.cache import EntryState, Verdict
 from asyncsecrets.client.condition import State
+from asyncsecrets.client.places import Route
 from asyncsecrets.client.rotations import label
-from asyncsecrets.client.routing import Route
 from asyncsecrets.client.source import Source
 from asyncsecrets.errors import AsyncSecretsError
 from asyncsecrets.journal import utc
@@ -144,7 +144,7 @@ def health_of(sources: Iterable[Source]) -> Health:
     )
 
 
-def explain(reference: str, route: Route) -> Explanation:
+def explain(reference: str, route: Route[Source]) -> Explanation:
     """Say where ``route`` leads and what is known there. No I/O."""
     entry = route.source.cache.peek(route.key)
     field = route.source.default_field if route.member is None and route.field is None else route.field
@@ -169,7 +169,7 @@ def _place(member: str | None, field: str | None) -> str | None:
     return f"{member}{field}" if field.startswith("/") else f"{member}.{field}"
 
 
-def _view(entry: Secret | None, route: Route) -> Secret | None:
+def _view(entry: Secret | None, route: Route[Source]) -> Secret | None:
     try:
         return None if entry is None else route.source.views.of(entry, route)
     except AsyncSecretsError:

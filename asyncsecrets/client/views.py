@@ -9,31 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 from asyncsecrets.client.hot import Hot
-from asyncsecrets.client.routing import ENVIRONMENT, Route
+from asyncsecrets.client.places import ENVIRONMENT, Key, Named, Place, Route, place_of
 from asyncsecrets.errors import AsyncSecretsError, DecodeError, SecretNotFoundError
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.redaction import handed_out
 from asyncsecrets.secret import Secret
 
-__all__ = ["Changed", "Judged", "Key", "Name", "Place", "Views", "place_of", "remember"]
-
-Key = str | tuple[str, str]
-"""A cache entry: a name for the current version, or a name and a version."""
-
-
-class Place(NamedTuple):
-    """Where in an entry a value is: in a ``member``, where ``primary_secret_name`` applies, and a ``field``."""
-
-    key: Key
-    member: str | None = None
-    field: str | None = None
-
-
-Name = Key | Place
-"""An entry, or a place in one."""
+__all__ = ["Changed", "Judged", "Views", "remember"]
 
 Judged = Callable[[Place, AsyncSecretsError | None], bool]
 """Hears that there is no value in a place of an entry, or that there is one (None) after all; says whether it is
@@ -69,19 +53,19 @@ class Views:
         self._default_field = default_field
         self._environment = environment
         self._judged = judged
-        self._lacking: dict[Place, Route] = {}  # what is required of an entry, and not in it
+        self._lacking: dict[Place, Route[Named]] = {}  # what is required of an entry, and not in it
         # By entry, the references that were warm because of it: nearly always one. They go when the entry does, so
         # there are never many more of them than entries; and stay when nothing is vouched for, for the entries do.
-        self._routes: dict[Key, Route] = {}
-        self._others: dict[Key, dict[str, Route]] = {}
+        self._routes: dict[Key, Route[Named]] = {}
+        self._others: dict[Key, dict[str, Route[Named]]] = {}
 
     # -- making them
 
-    def warm(self, route: Route) -> Secret | None:
+    def warm(self, route: Route[Named]) -> Secret | None:
         """Return the view that is warm for ``route``, if there is one."""
         return self._hot.secrets.get(route.reference)
 
-    def publish(self, secret: Secret, route: Route) -> Secret:
+    def publish(self, secret: Secret, route: Route[Named]) -> Secret:
         """Return the view of ``secret``, made warm while the cache vouches for what it was made from."""
         view = self.read(secret, route)
         if route.reference and self._hot.publish(route.reference, view, self._peek, route.key, secret):
@@ -89,7 +73,7 @@ class Views:
             self._changed(route.reference, view)
         return view
 
-    def read(self, secret: Secret, route: Route) -> Secret:
+    def read(self, secret: Secret, route: Route[Named]) -> Secret:
         """Return what ``route`` means in ``secret``, for a reader: if it is not there, he misses it. Raises
         SecretNotFoundError, DecodeError."""
         try:
@@ -101,7 +85,7 @@ class Views:
             self._has(route)
         return view
 
-    def of(self, secret: Secret, route: Route) -> Secret:
+    def of(self, secret: Secret, route: Route[Named]) -> Secret:
         """Return what ``route`` means in ``secret``. Raises SecretNotFoundError, DecodeError."""
         view = self._value(secret, route)
         if route.field is not None and view.source == ENVIRONMENT:
@@ -109,7 +93,7 @@ class Views:
         remember(view)
         return view
 
-    def _value(self, secret: Secret, route: Route) -> Secret:
+    def _value(self, secret: Secret, route: Route[Named]) -> Secret:
         """The value, of which the environment's has no fields but the one that was asked for."""
         if secret.source == ENVIRONMENT:
             if route.source.is_environment or route.environment:
@@ -121,7 +105,7 @@ class Views:
             return secret.field(route.member) if route.field is None else secret.nested(route.member).field(route.field)
         return _chosen(secret, route.field, self._default_field())
 
-    def _absent_member(self, secret: Secret, route: Route, member: str) -> Secret:
+    def _absent_member(self, secret: Secret, route: Route[Named], member: str) -> Secret:
         found = self.stand_in(route.name) if route.environment else None
         if found is not None:
             return found
@@ -129,7 +113,7 @@ class Views:
         nowhere = f"{where}, nor in the environment{self._remark()}" if route.environment else where
         raise self._not_found(route, f"{nowhere}: {_what_is_there(secret, member)}")
 
-    def absent(self, error: SecretNotFoundError, route: Route) -> Secret:
+    def absent(self, error: SecretNotFoundError, route: Route[Named]) -> Secret:
         """Return what the environment has for a secret that is absent, or raise, naming both places."""
         found = self.stand_in_for(route.name, error) if route.environment else None
         if found is not None:
@@ -158,7 +142,7 @@ class Views:
     def _remark(self) -> str:
         return "" if self._environment is None else self._environment.remark
 
-    def _not_found(self, route: Route, message: str) -> SecretNotFoundError:
+    def _not_found(self, route: Route[Named], message: str) -> SecretNotFoundError:
         return SecretNotFoundError(message, provider=self._system, name=route.name)
 
     # -- what the cache tells us (asyncsecrets.cache.Listener)
@@ -189,32 +173,27 @@ class Views:
         """Nothing is warm any more. May be called from another thread."""
         self._hot.withdraw()
 
-    def _lacks(self, route: Route, error: AsyncSecretsError) -> None:
+    def _lacks(self, route: Route[Named], error: AsyncSecretsError) -> None:
         place = place_of(route)
         if self._judged(place, error):
             self._lacking[place] = route
 
-    def _has(self, route: Route) -> None:
+    def _has(self, route: Route[Named]) -> None:
         place = place_of(route)
         if self._lacking.pop(place, None) is not None:
             self._judged(place, None)
 
-    def _note(self, route: Route) -> None:
+    def _note(self, route: Route[Named]) -> None:
         if self._routes.setdefault(route.key, route).reference != route.reference:
             self._others.setdefault(route.key, {})[route.reference] = route
 
-    def _take(self, key: Key) -> list[Route]:
+    def _take(self, key: Key) -> list[Route[Named]]:
         """Every route that is noted for ``key``, which is not any more."""
         return [self._routes.pop(key), *self._others.pop(key, {}).values()]
 
-    def _remove(self, route: Route) -> None:
+    def _remove(self, route: Route[Named]) -> None:
         self._hot.remove(route.reference)
         self._changed(route.reference, None)
-
-
-def place_of(route: Route) -> Place:
-    """Where the value is that ``route`` leads to."""
-    return Place(route.key, route.member, route.field)
 
 
 def _chosen(secret: Secret, field: str | None, default: str | None) -> Secret:

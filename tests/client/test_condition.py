@@ -7,7 +7,7 @@ import math
 import pytest
 
 from asyncsecrets.client.condition import Condition
-from asyncsecrets.client.views import Place
+from asyncsecrets.client.places import Place
 from asyncsecrets.errors import (
     AccessDeniedError,
     AsyncSecretsError,

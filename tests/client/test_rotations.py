@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from asyncsecrets.client.places import Name, Place
 from asyncsecrets.client.rotations import Rotations, is_other, label
-from asyncsecrets.client.views import Name, Place
 from asyncsecrets.secret import Secret
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.support import Manager, client_of, in_virtual_time, settled

@@ -25,6 +25,7 @@ from tests.client.support import Manager
 from tests.hostile import PROVIDERS, HostileHarness
 from tests.providers.aws.conftest import moto, no_aws_of_this_machine  # noqa: F401  # fixtures
 from tests.providers.aws.test_conformance import KmsHarness, SecretsManagerHarness
+from tests.providers.local_support import OTHER_PUBLIC
 from tests.providers.test_environment import DotenvHarness, EnvironmentHarness
 from tests.providers.test_local import LocalHarness
 from tests.providers.test_memory import MemoryHarness
@@ -155,6 +156,13 @@ def provider_calls(provider: Any, name: str) -> dict[str, Call]:
         "metadata": by("metadata", name),
         "write_metadata": by("write_metadata", name, custom={"owner": "team"}),
         "rotate": by("rotate", name, token="0" * 32),
+        "recipients": by("recipients"),
+        "add_recipient": by("add_recipient", OTHER_PUBLIC, "bob"),
+        "add_recipient that is none": by("add_recipient", VALUE, VALUE),
+        "add_recipient that is a secret key": by("add_recipient", f"AGE-SECRET-KEY-1{VALUE}"),
+        "remove_recipient": by("remove_recipient", "bob"),
+        "remove_recipient that is none": by("remove_recipient", VALUE),
+        "accept_recipients": by("accept_recipients"),
         "encrypt": by("encrypt", VALUE),
         "decrypt": by("decrypt", VALUE.encode(), name),
         "ciphertext": by("ciphertext", name),

@@ -157,7 +157,10 @@ def _key(steps: Steps) -> tuple[Path | None, str]:
         steps.add("kept", path, "the key that is there already")
         return path, _recipient(keys, str(path))
     if _STORE.exists():
-        raise ConfigError(f"{_STORE} is there and the key that opens it is not: get it from whoever made it, as {path}")
+        raise ConfigError(
+            f"{_STORE} is there and a key that opens it is not, as {path}\n"
+            f"what to do: asyncsecrets recipients key makes your own; a recipient of the store lets you in with it"
+        )
     secret, public = generate_key()
     write_key_file(path, secret, public)
     steps.add("wrote", path, "the key, mode 0600. Back it up. Never commit it.")

@@ -89,7 +89,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     values = {variable: secrets[reference].reveal_bytes() for variable, reference in wanted.items()}
     for variable, value in values.items():
         check_value(variable, value)
-    inherited = os.environ
+    # What opens every secret of the local store is not for a command that is given some of them.
+    inherited = {name: value for name, value in os.environ.items() if name != "ASYNCSECRETS_KEY"}
     environment: Environment = dict(
         without_bootstrap(inherited, (source.system for source in config.sources.values())) if args.clean else inherited
     )

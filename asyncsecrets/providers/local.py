@@ -41,7 +41,15 @@ from asyncsecrets.providers.local_keys import (
     read_key_file,
     write_key_file,
 )
-from asyncsecrets.providers.local_store import Entry, Store, check_name, check_storable, render_within
+from asyncsecrets.providers.local_recipients import (
+    RecipientList,
+    added,
+    list_of,
+    new_recipient,
+    reencrypted,
+    removed,
+)
+from asyncsecrets.providers.local_store import Entry, Recipient, Store, check_name, check_storable, render_within
 from asyncsecrets.secret import Payload, Secret
 from asyncsecrets.trust import FoundFile, check_found
 
@@ -68,10 +76,10 @@ def init_store(
     and for a name or a value that cannot be stored what ``LocalProvider.put`` raises.
     """
     check_recipients([recipient])
-    store, created = Store((recipient,), {}), _second(now())
+    store, created = Store((Recipient(recipient),), {}), _second(now())
     for name, payload in secrets.items():
         check_storable(name, payload)
-        store = store.with_entry(name, Entry(1, created, Keys().seal(payload, name, 1, store.recipients)), 1)
+        store = store.with_entry(name, Entry(1, created, Keys().seal(payload, name, 1, store.keys)), 1)
     try:
         return create_file(Path(path), render_within(store, MAX_BYTES, origin=str(path)))
     except FileExistsError:
@@ -180,7 +188,7 @@ class LocalProvider:
                 raise ConflictError(message, provider=self.system, name=name)
             self._check_recipients(keys, store, name)
             number = store.next_version(name)
-            value = keys.seal(payload, name, number, store.recipients)
+            value = keys.seal(payload, name, number, store.keys, store.fingerprint)
             return store.with_entry(name, Entry(number, _second(self._now()), value), self._max_versions)
 
         entry = (await self._file.change(name, change)).secrets[name][-1]
@@ -235,6 +243,32 @@ class LocalProvider:
             raise self._not_found(name)
         return [_info(entry, current=entry is entries[-1]) for entry in entries]
 
+    async def recipients(self) -> RecipientList:
+        """Who can read the store. Needs no key; with one, it opens every value to see whom that was encrypted to."""
+        keys = self._check_open()
+        return await self._file.do(None, lambda: list_of(self._file.read(), keys))
+
+    async def add_recipient(self, key: str, name: str = "") -> RecipientList:
+        """Have the owner of the public ``key`` (``age1…``), whom people call ``name``, read every value from now on.
+
+        This, ``remove_recipient`` and ``accept_recipients`` encrypt every value anew, old versions included, in one
+        step: who is killed or fails in it leaves the store as it was. They need a recipient's key that opens all of
+        them. Raises ConfigError, and what ``asyncsecrets.providers.local_recipients`` says.
+        """
+        recipient = new_recipient(key, name)
+        return await self._reencrypt(lambda store, _: added(store, recipient))
+
+    async def remove_recipient(self, who: str) -> RecipientList:
+        """Encrypt nothing to the one of this public key or name any more.
+
+        Every earlier copy of the file stays readable for them: give the secrets new values.
+        """
+        return await self._reencrypt(lambda store, keys: removed(store, who, keys))
+
+    async def accept_recipients(self) -> RecipientList:
+        """Encrypt every value to the list as it stands in the file, after somebody has changed that there by hand."""
+        return await self._reencrypt(lambda store, _: store.recipients, accepted=True)
+
     def __repr__(self) -> str:
         return f"LocalProvider({str(self.path)!r})"
 
@@ -262,6 +296,17 @@ class LocalProvider:
             return store.with_changed(name, versions, change)
 
         await self._file.change(name, marked)
+
+    async def _reencrypt(
+        self, choose: Callable[[Store, Keys], tuple[Recipient, ...]], *, accepted: bool = False
+    ) -> RecipientList:
+        keys, origin = self._check_open(), str(self.path)
+
+        def change(store: Store) -> Store:
+            return reencrypted(store, choose(store, keys), keys, origin=origin, accepted=accepted)
+
+        store = await self._file.change(None, change)
+        return await self._file.do(None, lambda: list_of(store, keys))
 
     # From here on in a thread
 
@@ -291,7 +336,7 @@ class LocalProvider:
         if entry.state != "enabled":
             raise self._not_found(name, version, entry.state)
         try:
-            payload = keys.unseal(entry.value, name, entry.version)
+            payload = keys.unseal(entry.value, name, entry.version).payload
         except UnsealError as error:
             wrong_key = error.wrong_key
         else:
@@ -301,18 +346,24 @@ class LocalProvider:
     # Errors
 
     def _check_recipients(self, keys: Keys, store: Store, name: str) -> None:
-        check_recipients(store.recipients)
-        if keys and not set(keys.recipients) & set(store.recipients):
+        check_recipients(store.keys)
+        if keys and not set(keys.recipients) & set(store.keys):
             raise self._sealed(keys, store, name)
 
     def _sealed(self, keys: Keys, store: Store, name: str) -> AuthenticationError:
         if not keys:
             usual = f", or put the key into {self._usual_key_file}" if self._usual_key_file is not None else ""
             remedy = f"there is no key; set ASYNCSECRETS_KEY or ASYNCSECRETS_KEY_FILE{usual}"
-        elif set(keys.recipients) & set(store.recipients):
-            remedy = "it was encrypted before this key was a recipient; put it again with a key that can read it"
+        elif set(keys.recipients) & set(store.keys):
+            remedy = (
+                "it was encrypted before this key was a recipient; have another run: asyncsecrets recipients accept"
+            )
         else:
-            remedy = f"this key is of {keys.recipients[0]}, which is not among the recipients of {self.path}"
+            own = keys.recipients[0]
+            remedy = (
+                f"this key is of {own}, which is not among the recipients of {self.path}; "
+                f"have one of them run: asyncsecrets recipients add {own}"
+            )
         return AuthenticationError(f"local: {name!r} cannot be decrypted: {remedy}", provider=self.system, name=name)
 
     def _tampered(self, name: str, entry: Entry) -> IntegrityError:

@@ -75,7 +75,7 @@ class StoreFile:
             problem = self._told(error, name)
         raise problem  # out here, so that the file system's error is not carried along
 
-    async def change(self, name: str, change: Callable[[Store], Store]) -> Store:
+    async def change(self, name: str | None, change: Callable[[Store], Store]) -> Store:
         """Change the file when it is our turn. Raises UnavailableError if that is not within the lock's timeout.
 
         A cancellation ends no thread. So the thread makes sure of the change right before it is to be seen, and a
@@ -90,7 +90,7 @@ class StoreFile:
             raise
 
     async def _change_in_turn(
-        self, name: str, change: Callable[[Store], Store], is_wanted: Callable[[], bool]
+        self, name: str | None, change: Callable[[Store], Store], is_wanted: Callable[[], bool]
     ) -> Store:
         """Each look at the lock is a short errand of a thread: those of the program are not ours to wait in."""
         clock, wait = running_loop().time, _FIRST_WAIT

@@ -1,8 +1,8 @@
 """Keys and ciphertexts of the local store: the age format (https://age-encryption.org/v1), by way of ``pyrage``.
 
 What is encrypted is a payload behind one line that says whose payload it is: the secret's name, the version, and
-whether it is text. A ciphertext that is moved to another name or version opens all the same, and then that line gives
-it away.
+whether it is text; and, where there are several recipients, the fingerprint of their list. A ciphertext that is moved
+to another name or version opens all the same, and then that line gives it away.
 
 What this does not do: whoever can change the file and knows a recipient (which is public) can encrypt a value of their
 own under any name. Review changes of the file as you review code.
@@ -10,15 +10,17 @@ own under any name. Review changes of the file as you review code.
 
 from __future__ import annotations
 
+import base64
 import codecs
 import importlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from asyncsecrets.boundary import afresh, configuring
 from asyncsecrets.errors import ConfigError, MissingDependencyError
@@ -27,8 +29,10 @@ from asyncsecrets.secret import Payload
 
 __all__ = [
     "Keys",
+    "Opened",
     "UnsealError",
     "check_recipients",
+    "count_readers",
     "default_key_file",
     "generate_key",
     "load_pyrage",
@@ -37,6 +41,9 @@ __all__ = [
 ]
 
 _MARK: Final = "asyncsecrets-local-1"
+
+_ENDINGS: Final = re.compile(rb'(?:, "([0-9a-f]{32})")?\]\n')
+_READER: Final = b"-> X25519 "  # how a line of age's header begins for each recipient
 
 _OTHER_KEYS: Final = {
     "age1": "a public key, and the secret one is needed",
@@ -56,6 +63,16 @@ class UnsealError(Exception):
     def __init__(self, *, wrong_key: bool) -> None:
         super().__init__()
         self.wrong_key = wrong_key
+
+
+class Opened(NamedTuple):
+    """What a ciphertext held: the payload, and the fingerprint of the list that it was encrypted to, or nothing."""
+
+    payload: Payload
+    fingerprint: str
+
+    def __repr__(self) -> str:
+        return "Opened(...)"
 
 
 def load_pyrage() -> Any:
@@ -108,21 +125,24 @@ class Keys:
         return f"Keys({', '.join(self.recipients)})"
 
     @afresh
-    def seal(self, payload: Payload, name: str, version: int, recipients: Sequence[str]) -> str:
-        """Encrypt for ``recipients`` (each checked before), as armored text."""
+    def seal(self, payload: Payload, name: str, version: int, recipients: Sequence[str], fingerprint: str = "") -> str:
+        """Encrypt for ``recipients`` (each checked before), as armored text. ``fingerprint``: of the list of them."""
         data = payload if isinstance(payload, bytes) else payload.encode("utf-8")
         header = _header(name, version, binary=isinstance(payload, bytes))
+        ending = f', "{fingerprint}"]\n' if fingerprint else "]\n"
         readers = [self._pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
-        return str(self._pyrage.encrypt(header + data, readers, armored=True), "ascii")
+        return str(self._pyrage.encrypt(header + ending.encode() + data, readers, armored=True), "ascii")
 
     @afresh
-    def unseal(self, ciphertext: str, name: str, version: int) -> Payload:
-        """Return the payload that was sealed for exactly this name and version. Raises UnsealError."""
+    def unseal(self, ciphertext: str, name: str, version: int) -> Opened:
+        """Return what was sealed for exactly this name and version. Raises UnsealError."""
         data = self._decrypt(ciphertext)
         for binary in (False, True):
             header = _header(name, version, binary=binary)
-            if data.startswith(header):
-                return data[len(header) :] if binary else _text(data[len(header) :])
+            ending = _ENDINGS.match(data, len(header)) if data.startswith(header) else None
+            if ending is not None:
+                body = data[ending.end() :]
+                return Opened(body if binary else _text(body), (ending[1] or b"").decode())
         raise UnsealError(wrong_key=False)
 
     def _decrypt(self, ciphertext: str) -> bytes:
@@ -134,8 +154,18 @@ class Keys:
 
 
 def _header(name: str, version: int, *, binary: bool) -> bytes:
-    # JSON has no line break within a text, so the line's end is where the payload begins.
-    return json.dumps([_MARK, name, version, "binary" if binary else "text"]).encode() + b"\n"
+    """The line before the payload, without its ending. JSON has no line break within a text."""
+    return json.dumps([_MARK, name, version, "binary" if binary else "text"]).encode().removesuffix(b"]")
+
+
+def count_readers(ciphertext: str) -> int:
+    """To how many keys an armored age file was encrypted. Needs no key; where the count was changed, none opens it."""
+    armored = "".join(ciphertext.splitlines()[1:-1])
+    try:
+        header, _, _ = base64.b64decode(armored).partition(b"\n---")
+    except ValueError:  # damaged
+        return 0
+    return sum(line.startswith(_READER) for line in header.splitlines())
 
 
 def _text(data: bytes) -> str:

@@ -3,8 +3,10 @@
 ::
 
     format: asyncsecrets-local-1
-    recipients:
-    - age1…                      # whoever holds one of these keys can read every value
+    recipients:                  # whoever holds one of these keys can read every value
+    - age1…
+    - key: age1…                 # one that was given a name, which is for people
+      name: alice
     secrets:
       OPENAI_API_KEY:
       - version: '1'             # oldest first
@@ -23,10 +25,12 @@
 Names are sorted and a value that was not touched stays as it is, so a difference in version control shows what was
 changed and nothing else. The encryption protects values, and that they belong to their name and version. It protects
 neither names, times and marks nor the list of recipients, and does not tell who wrote a value or what was removed.
+What vouches for the list is in ``asyncsecrets.providers.local_recipients``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -45,9 +49,11 @@ from asyncsecrets.yaml import load_strings
 
 __all__ = [
     "Entry",
+    "Recipient",
     "Store",
     "check_name",
     "check_storable",
+    "is_recipient_name",
     "parse_store",
     "render_store",
     "render_within",
@@ -59,6 +65,7 @@ _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 _TIME_TEXT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _RECIPIENT: Final = re.compile(r"age1[0-9a-z]{1,200}")
+_RECIPIENT_NAME: Final = re.compile(r"(?!age1)[A-Za-z0-9](?:[A-Za-z0-9 _.@+/-]{0,62}[A-Za-z0-9])?")
 _CIPHERTEXT: Final = re.compile(
     r"-----BEGIN AGE ENCRYPTED FILE-----\n(?:[A-Za-z0-9+/=]{1,64}\n)+-----END AGE ENCRYPTED FILE-----\n"
 )
@@ -73,6 +80,14 @@ _HEADER: Final = """\
 """
 
 
+def is_recipient_name(name: str) -> bool:
+    """Whether a recipient can have this name: up to 64 ASCII letters, digits, blanks and ``_ . @ + / -``.
+
+    The first and the last one are a letter or a digit, and it does not begin as a public key does.
+    """
+    return _RECIPIENT_NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> None:
     """Raise InvalidNameError unless a secret can have this name: here it can have any that is a name at all."""
     references.check_name(name, "local")
@@ -85,6 +100,17 @@ def check_storable(name: str, payload: Payload) -> None:
         raise DecodeError(f"local: the value for {name!r} is neither text nor bytes")
     if isinstance(payload, str) and any("\ud800" <= char <= "\udfff" for char in payload):
         raise DecodeError(f"local: the value for {name!r} is text that is not Unicode (a lone surrogate); store bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Somebody who can read the store: a public key (``age1…``), and the name that people gave it, or none."""
+
+    key: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.key})" if self.name else self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +152,23 @@ class Store:
     No secret that was destroyed as a whole had a version above ``destroyed_versions``.
     """
 
-    recipients: tuple[str, ...]
+    recipients: tuple[Recipient, ...]
     secrets: Mapping[str, tuple[Entry, ...]]
     destroyed_versions: int = 0
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The public keys that a value is encrypted to."""
+        return tuple(recipient.key for recipient in self.recipients)
+
+    @property
+    def fingerprint(self) -> str:
+        """What a value bears, encrypted, of the list that it was encrypted to; nothing where that is one key alone.
+
+        128 bits of SHA-256 over the keys and names, in any order.
+        """
+        lines = sorted(f"{recipient.key} {recipient.name}\n" for recipient in self.recipients)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()[:32] if lines[1:] else ""
 
     def entry(self, name: str, version: str | None = None) -> Entry | None:
         """The current entry, which may be deleted, or the one of exactly that version; None where there is none."""
@@ -201,7 +241,7 @@ def render_store(store: Store) -> bytes:
     """Return the file's bytes: equal stores are equal bytes."""
     document = {
         "format": _FORMAT,
-        "recipients": list(store.recipients),
+        "recipients": [_rendered_recipient(recipient) for recipient in store.recipients],
         **({"destroyed_versions": str(store.destroyed_versions)} if store.destroyed_versions else {}),
         "secrets": {name: [_rendered(entry) for entry in store.secrets[name]] for name in sorted(store.secrets)},
     }
@@ -223,6 +263,10 @@ def render_within(store: Store, limit: int, *, origin: str) -> bytes:
             f"destroy secrets that are not needed, or keep large ones in another file"
         )
     return data
+
+
+def _rendered_recipient(recipient: Recipient) -> str | dict[str, str]:
+    return {"key": recipient.key, "name": recipient.name} if recipient.name else recipient.key
 
 
 def _rendered(entry: Entry) -> dict[str, str]:
@@ -248,13 +292,27 @@ class _Reader:
         fields = self._mapping(document, "the file", {"format", "recipients", "secrets"}, {"destroyed_versions"})
         if fields["format"] != _FORMAT:
             self._refuse(f"the format is not {_FORMAT}; a newer asyncsecrets may have written it")
-        recipients = fields["recipients"]
-        if not isinstance(recipients, list) or not recipients or not all(map(_is_recipient, recipients)):
-            self._refuse("recipients is not a list of age public keys (age1…)")
+        recipients = self._recipients(fields["recipients"])
         destroyed = fields.get("destroyed_versions", "0")
         if destroyed != "0" and not _matches(_VERSION, destroyed):
             self._refuse("destroyed_versions is not a number")
-        return Store(tuple(recipients), self._secrets(fields["secrets"]), int(destroyed))
+        return Store(recipients, self._secrets(fields["secrets"]), int(destroyed))
+
+    def _recipients(self, recipients: Any) -> tuple[Recipient, ...]:
+        if not isinstance(recipients, list) or not recipients:
+            self._refuse("recipients is not a list of age public keys (age1…)")
+        return tuple(self._recipient(recipient) for recipient in recipients)
+
+    def _recipient(self, recipient: Any) -> Recipient:
+        key, name = recipient, ""
+        if isinstance(recipient, dict):
+            fields = self._mapping(recipient, "a recipient", {"key", "name"})
+            key, name = fields["key"], fields["name"]
+            if not _matches(_RECIPIENT_NAME, name):
+                self._refuse("the name of a recipient has characters that none can have")
+        if not _matches(_RECIPIENT, key):
+            self._refuse("recipients is not a list of age public keys (age1…)")
+        return Recipient(key, name)
 
     def _secrets(self, secrets: Any) -> dict[str, tuple[Entry, ...]]:
         if secrets == "":  # nothing behind the key
@@ -307,7 +365,3 @@ class _Reader:
 
 def _matches(pattern: re.Pattern[str], text: Any) -> bool:
     return isinstance(text, str) and pattern.fullmatch(text) is not None
-
-
-def _is_recipient(text: Any) -> bool:
-    return _matches(_RECIPIENT, text)

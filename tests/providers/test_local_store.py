@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncsecrets.errors import ConfigError, UnsupportedOperationError
-from asyncsecrets.providers.local_store import Entry, Store, parse_store, render_store, render_within
+from asyncsecrets.providers.local_store import (
+    Entry,
+    Recipient,
+    Store,
+    is_recipient_name,
+    parse_store,
+    render_store,
+    render_within,
+)
 from asyncsecrets.references import fault_of
 
 BASE64 = st.sampled_from(["AbC0+/=", "=", "x" * 64])
@@ -58,7 +66,13 @@ ENTRIES = st.builds(Entry, NUMBERS, TIMES, CIPHERTEXTS, st.none() | TIMES) | st.
 HISTORIES = st.lists(ENTRIES, min_size=1, max_size=3, unique_by=lambda entry: entry.version).map(
     lambda entries: tuple(sorted(entries, key=lambda entry: entry.version))
 )
-RECIPIENTS = st.lists(st.sampled_from(["age1" + letter * 58 for letter in "0qz"]), min_size=1, max_size=3).map(tuple)
+PEOPLE = st.builds(
+    Recipient,
+    st.sampled_from(["age1" + letter * 58 for letter in "0qz"]),
+    st.just("")
+    | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _.@+/-]{0,9}[A-Za-z0-9]", fullmatch=True).filter(is_recipient_name),
+)
+RECIPIENTS = st.lists(PEOPLE, min_size=1, max_size=3).map(tuple)
 STORES = st.builds(Store, RECIPIENTS, st.dictionaries(NAMES, HISTORIES, max_size=4), st.just(0) | NUMBERS)
 
 
@@ -106,7 +120,7 @@ def test_the_largest_history_goes_first():
     large, small = "x" * 1000, "x" * 100
     histories = {"A": [small] * 4, "B": [large] * 4, "C": [large] * 3, "D": [large]}
     store = Store(
-        ("age1",),
+        (Recipient("age1"),),
         {
             name: tuple(Entry(number, time, value) for number, value in enumerate(values, 1))
             for name, values in histories.items()
@@ -153,6 +167,8 @@ KEYS = st.sampled_from(
         "deleted",
         "destroyed",
         "destroyed_versions",
+        "key",
+        "name",
     ]
 )
 DOCUMENTS = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))

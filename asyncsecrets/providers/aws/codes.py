@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["AUTHENTICATION", "CIPHERTEXT", "DENIED", "KEY", "STALE", "THROTTLED", "TOO_LARGE", "UNAVAILABLE", "UNDONE"]
+__all__ = [
+    "AUTHENTICATION",
+    "CIPHERTEXT",
+    "DENIED",
+    "KEY",
+    "STALE",
+    "THROTTLED",
+    "TOO_LARGE",
+    "UNAVAILABLE",
+    "UNDONE",
+    "UNKNOWN_OPERATION",
+]
 
 _EXPIRED: Final = "the session token has expired: get new credentials, or use a role or profile, which renew themselves"
 _UNKNOWN: Final = (
@@ -86,6 +97,13 @@ UNAVAILABLE: Final = frozenset(
 )
 UNDONE: Final = frozenset({"IDPCommunicationError", "KeyUnavailableException"})
 """Of these, what comes before anything is stored: there was no key to encrypt with, or who asks is not known yet."""
+UNKNOWN_OPERATION: Final = frozenset(
+    f"{code}{end}"
+    for code in ("InvalidAction", "NotImplemented", "UnknownOperation", "UnsupportedOperation", "501")
+    for end in ("", "Exception")
+)
+"""What a server that stands in for AWS, or a proxy, says of an operation that it does not have."""
+
 TOO_LARGE: Final = frozenset({"413", "RequestEntityTooLarge", "RequestEntityTooLargeException", "RequestTooLarge"})
 DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation", "403"})
 KEY: Final = {

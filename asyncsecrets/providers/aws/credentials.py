@@ -24,6 +24,7 @@ from botocore.utils import ContainerMetadataFetcher
 from asyncsecrets.credential import revealed
 from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.aws.errors import NO_CREDENTIALS
+from asyncsecrets.providers.aws.mocked import detach
 from asyncsecrets.providers.aws.models import PartitionLoader
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
 from asyncsecrets.providers.aws.wire import Container, Wire
@@ -89,6 +90,7 @@ def load_credentials(settings: AwsSettings) -> Credentials:
     ca_bundle = session.get_config_variable("ca_bundle")
     timeout = settings.connect_timeout, settings.attempt_timeout
     wire = Wire("the endpoint that credentials come from", timeout, ca_bundle, insecure=settings.allow_insecure_http)
+    detach(session)
     session.register("before-send", wire.send)
     # It is for the nested STS and SSO clients of the chain too: our retries are the only ones.
     session.set_default_client_config(

@@ -41,6 +41,7 @@ from asyncsecrets.providers.aws.codes import (
     TOO_LARGE,
     UNAVAILABLE,
     UNDONE,
+    UNKNOWN_OPERATION,
 )
 from asyncsecrets.providers.loopback import ElsewhereError, is_elsewhere
 
@@ -169,10 +170,17 @@ def _refused(call: Call, failure: botocore.ClientError) -> AsyncSecretsError:
         return call.error(IntegrityError, CIPHERTEXT[code])
     if code in TOO_LARGE:
         return UnsupportedOperationError(call.says("the value is larger than AWS, or a proxy before it, accepts"))
+    if call.operation not in _EVERYWHERE and (code in UNKNOWN_OPERATION or _status(failure) == 501):
+        return UnsupportedOperationError(call.says(f"the server does not have {call.operation}; {_STAND_IN}"))
     if code in UNAVAILABLE or _status(failure) >= 500:
         undone = code in UNDONE or call.region == "STS"
         return call.error(UnavailableError, f"AWS cannot answer now ({_shown(code)})", unknown=not undone)
     return _about_the_secret(call, code, message)
+
+
+# What a server that stands in for AWS has, if it has anything: where that fails as if it had not, something is wrong.
+_EVERYWHERE: Final = frozenset({"GetSecretValue", "Decrypt", "credentials"})
+_STAND_IN: Final = "stand-ins for AWS (LocalStack, moto) have more in newer versions"
 
 
 def _about_the_secret(call: Call, code: str, message: str) -> AsyncSecretsError:

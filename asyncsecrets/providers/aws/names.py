@@ -135,8 +135,11 @@ def answers(name: str, answer: Mapping[str, Any]) -> bool:
     plain, arn = answer.get("Name"), answer.get("ARN")
     if plain is not None and arn is not None and not _is_made_of(str(arn).rpartition(":")[2], str(plain)):
         return False
-    said = arn if is_arn(name) else plain
-    return said is None or said == name or (is_arn(name) and _is_made_of(str(said), name))
+    if not is_arn(name):
+        return plain is None or plain == name
+    if arn is not None and not is_arn(str(arn)):  # moto gives the name there, in lists of versions
+        return _is_made_of(name.rpartition(":")[2], str(arn))
+    return arn is None or _is_made_of(str(arn), name)
 
 
 def _is_made_of(longer: str, name: str) -> bool:

@@ -136,12 +136,13 @@ class AwsSecretsManagerProvider:
         """Read up to twenty current versions by one call (and one more for each page that AWS makes of the answer).
 
         Names that AWS does not answer for are left out. So is every name where
-        ``secretsmanager:BatchGetSecretValue`` is not allowed; that is remembered for five minutes. A name that AWS
-        cannot have is answered with its InvalidNameError, and spoils nothing for the others.
+        ``secretsmanager:BatchGetSecretValue`` is not allowed, or not known to what stands in for AWS; that is
+        remembered for some minutes. A name that AWS cannot have is answered with its InvalidNameError, and spoils
+        nothing for the others.
         """
         refused = {name: error for name in names if (error := refusal_of(name)) is not None}
         rest = [name for name in names if name not in refused]
-        return {**refused, **await read_batch(self._connection, rest, self._batches, secret_of)}
+        return {**refused, **await read_batch(self._connection, rest, self._batches, secret_of, self.get)}
 
     async def list(self, prefix: str = "") -> builtins.list[str]:
         """Return the names that start with ``prefix``, without those scheduled for deletion.

@@ -21,6 +21,7 @@ from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.aws.codes import STALE
 from asyncsecrets.providers.aws.credentials import configure, load_credentials
 from asyncsecrets.providers.aws.errors import NO_REGION, Call, code_of, translate
+from asyncsecrets.providers.aws.mocked import detach
 from asyncsecrets.providers.aws.quiet import without_collections
 from asyncsecrets.providers.aws.renewal import SigningCredentials, terse_renewals
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
@@ -152,6 +153,7 @@ class Connection:
         settings = self._settings
         session = AioSession()
         configure(session, settings)
+        detach(session)
         session.register_component("credential_provider", _Chain(self._credentials))
         region = settings.region or session.get_config_variable("region")
         if not region:

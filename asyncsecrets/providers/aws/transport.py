@@ -18,6 +18,7 @@ from yarl import URL
 
 from asyncsecrets.errors import ClosedError
 from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError, is_write
+from asyncsecrets.providers.aws.mocked import answer_of
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
 from asyncsecrets.providers.aws.wire import proxy_of
@@ -92,6 +93,9 @@ class Transport:
             return await self._exchange(session, request)
 
     async def _exchange(self, session: aiohttp.ClientSession, request: Any) -> AioAWSResponse:
+        if (mocked := answer_of(request)) is not None:
+            headers = {key.lower(): value for key, value in mocked.headers.items()}
+            return AioAWSResponse(request.url, mocked.status_code, headers, _Body(mocked.content))
         async with session.request(
             request.method,
             URL(request.url, encoded=True),

@@ -19,6 +19,7 @@ from botocore.httpsession import URLLib3Session, get_cert_path
 from botocore.utils import ContainerMetadataFetcher, get_environ_proxies
 
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.aws.mocked import answer_of
 from asyncsecrets.providers.loopback import ElsewhereError, is_local_name, is_loopback, resolve
 from asyncsecrets.providers.tls import client_context
 
@@ -56,6 +57,8 @@ class Wire:
     def send(self, request: Any, **_: Any) -> Any:
         """Return the answer to a prepared request. Raises botocore's errors besides."""
         self.check(request.url)
+        if (mocked := answer_of(request)) is not None:
+            return mocked
         proxy = proxy_of(request.url)
         session = _Session(
             verify=self._verify,

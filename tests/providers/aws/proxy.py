@@ -51,6 +51,7 @@ class AwsProxy:
         self.denied: set[str] = set()
         self.denied_names: set[str] = set()
         self.refused: dict[str, tuple[str, str]] = {}  # operation → code and message
+        self.pages: dict[str, tuple[int, str]] = {}  # operation → what is answered instead by something that is not AWS
         self.rotating: set[str] = set()  # the secrets that have a function to rotate them
         self.page: int | None = None
         self.accepted_keys: set[str] | None = None
@@ -135,6 +136,9 @@ class AwsProxy:
         self.requests.append({"operation": operation, "body": body, "form": form, "authorization": signature})
         if self.delay:
             await asyncio.sleep(self.delay)
+        if operation in self.pages:
+            status, text = self.pages[operation]
+            return web.Response(status=status, text=text, content_type="text/html" if "<" in text else "text/plain")
         kind = self._struck(service, operation)
         try:
             if kind is not None and not self.applied_first:

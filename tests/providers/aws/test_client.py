@@ -210,6 +210,33 @@ async def test_without_the_batch_permission(aws, client):
     assert aws.count("BatchGetSecretValue") == asked
 
 
+async def test_a_stand_in_without_batches(aws, client, caplog):
+    """LocalStack without the call is no outage: every secret is read on its own, and the call is made once."""
+    names = [f"single-{number}" for number in range(5)]
+    aws.store_many({name: f"canary {name}" for name in names})
+    aws.pages = {"BatchGetSecretValue": (501, '{"__type": "InternalFailure", "message": "not emulated"}')}
+    async with client(config()) as secrets:
+        for _ in range(3):
+            found = await secrets.get_many(names)
+            assert all(found[name].equals(f"canary {name}") for name in names)
+            for name in names:
+                secrets.invalidate(name)
+        assert (await secrets.get("single-1", field=None, version="AWSCURRENT")).equals("canary single-1")
+    assert aws.calls.count("BatchGetSecretValue") == 1
+    assert not [record for record in caplog.records if record.name == "asyncsecrets.source"]
+
+
+async def test_names_with_slashes_at_their_ends(aws, client):
+    """A name may begin and end with a slash, in every form of the question."""
+    await aws.store("/prod//db/", '{"password": "canary"}')
+    async with client(config()) as secrets:
+        for form in ("/prod//db/", "secret:////prod//db/", "secret://default/%2Fprod/%2Fdb/"):
+            assert (await secrets.get(form)).json() == {"password": "canary"}
+            assert (await secrets.get(form, field="password")).equals("canary")
+            assert (await secrets.get(form, version="AWSCURRENT", field="password")).equals("canary")
+        assert await secrets.resolve(["secret:////prod//db/?field=password"]) == ["canary"]
+
+
 async def test_put_then_get(aws, client):
     """What this process puts is what it reads next, without another call, also over a warm value."""
     async with client(config()) as secrets:

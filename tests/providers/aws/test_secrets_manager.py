@@ -85,6 +85,25 @@ async def test_arns(aws, build):
         await provider.put(elsewhere.replace("us-east-1", "eu-central-1"), "canary")
 
 
+async def test_a_secret_that_aws_manages(aws, build):
+    """It is read by name and ARN, alone and in a batch, and listed; and one that is not there cannot be made."""
+    provider = await build()
+    name = "rds!db-4a1b6c1e-0000-4000-8000-000000000001"
+    await aws.store(name, "canary")
+    arn = (await aws.moto_call("DescribeSecret", SecretId=name))["ARN"]
+    for spelled in (name, arn, arn[:-7]):
+        assert (await provider.get(spelled)).equals("canary")
+        assert (await provider.get(spelled, "AWSCURRENT")).equals("canary")
+    assert all(answer.equals("canary") for answer in (await provider.get_many([name, arn])).values())
+    assert await provider.list("rds!") == [name]
+    assert [version.current for version in await provider.versions(arn)] == [True]
+    aws.calls.clear()
+    for cas in (None, "0"):
+        with pytest.raises(InvalidNameError, match="service of AWS creates and manages"):
+            await provider.put("rds!other", "canary", cas=cas)
+    assert aws.calls == ["PutSecretValue"]
+
+
 def test_another_secret_is_refused():
     """An answer about a secret of another name is a MalformedResponseError: a partial ARN can match one."""
     arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db"
@@ -167,6 +186,86 @@ async def test_batch_that_nobody_knows(aws, build, code):
     for _ in range(2):
         assert await provider.get_many(["a", "b"]) == {}
     assert aws.calls == ["BatchGetSecretValue"]
+
+
+UNEMULATED = """{"__type": "InternalFailure", "message": "The action 'BatchGetSecretValue' is not emulated: canary"}"""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        (501, UNEMULATED),
+        (500, UNEMULATED),
+        (500, '{"__type": "InternalError", "message": "exception while calling"}'),
+        (500, "<!doctype html><title>500 Internal Server Error</title>"),
+        (501, "Unsupported method"),
+        (404, "<html>not here</html>"),
+        (404, "{}"),
+        (405, ""),
+        (400, '{"message": "unknown X-Amz-Target"}'),
+        (400, '{"__type": "com.amazon.coral.service#SerializationException"}'),
+        (400, '{"__type": "com.amazon.coral.service#UnknownOperationException"}'),
+        (403, "<html>forbidden here</html>"),
+    ],
+)
+async def test_batch_of_a_stand_in_that_has_none(aws, build, page):
+    """Names are read one by one, and the call is not made again for a while, however its absence is told."""
+    now = [1000.0]
+    provider = await build(clock=lambda: now[0])
+    await aws.store("a", "canary")
+    aws.pages = {"BatchGetSecretValue": page}
+    aws.calls.clear()
+    answers = await provider.get_many(["a", "b"])
+    assert set(answers) <= {"a"}
+    assert all(answer.equals("canary") for answer in answers.values())
+    assert await provider.get_many(["a", "b"]) == {}
+    assert aws.count("BatchGetSecretValue") == 1
+    now[0] += 300
+    aws.pages = {}
+    assert set(await provider.get_many(["a", "b"])) == {"a", "b"}
+
+
+async def test_batch_while_all_fails(aws, build):
+    """A server that fails at everything is an outage, told as such, and says nothing of batches."""
+    provider = await build()
+    aws.pages = dict.fromkeys(("BatchGetSecretValue", "GetSecretValue"), (500, "<html>canary</html>"))
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            await provider.get_many(["a", "b"])
+    assert aws.calls == ["BatchGetSecretValue", "GetSecretValue"] * 2
+    aws.pages = {}
+    assert set(await provider.get_many(["a", "b"])) == {"a", "b"}
+
+
+async def test_batch_fails_and_a_name_is_absent(aws, build):
+    """That a name is not there is an answer, too: it was the call that failed."""
+    provider = await build()
+    await aws.store("b", "canary")
+    aws.pages = {"BatchGetSecretValue": (500, "")}
+    answers = await provider.get_many(["a", "b"])
+    assert isinstance(answers["a"], SecretNotFoundError)
+    assert answers["a"].__traceback__ is None
+    assert set(answers) == {"a"}
+
+
+async def test_batches_that_are_always_in_vain(aws, build):
+    """Three refusals in a row that blame the request are taken for a no."""
+    provider = await build()
+    aws.refused = {"BatchGetSecretValue": ("ValidationException", "unknown target")}
+    for _ in range(5):
+        assert await provider.get_many(["a", "b"]) == {}
+    assert aws.calls == ["BatchGetSecretValue"] * 3
+
+
+async def test_other_operations_that_a_stand_in_lacks(aws, build):
+    """They are not an outage, and nothing was written."""
+    provider = await build()
+    await aws.store("a", "canary")
+    aws.pages = dict.fromkeys(("RotateSecret", "ListSecrets"), (501, '{"__type": "InternalFailure"}'))
+    with pytest.raises(UnsupportedOperationError, match="does not have RotateSecret"):
+        await provider.rotate("a")
+    with pytest.raises(UnsupportedOperationError, match="does not have ListSecrets"):
+        await provider.list()
 
 
 async def test_batch_that_makes_no_sense(aws, build):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 
 import aiohttp
 import pytest
@@ -12,11 +13,14 @@ import trustme
 from aiohttp.client_reqrep import ConnectionKey
 
 from asyncsecrets.errors import ConflictError, SecretNotFoundError, UnavailableError
-from asyncsecrets.providers.vault.http import _reach
+from asyncsecrets.providers.vault.calls import Answer
+from asyncsecrets.providers.vault.failures import hung_up
+from asyncsecrets.providers.vault.http import _did_nothing, _Failure, _reach
 from asyncsecrets.providers.vault.nodes import Nodes
 from asyncsecrets.testing.vault_server import VaultServer
 
 from .raw import RawServer, answer, document, mount, secret
+from .test_errors import texts
 from .test_tls import serving
 
 KEY = ConnectionKey("h", 1, True, True, None, None, None)
@@ -101,25 +105,52 @@ def test_a_change_of_node_is_one_line(caplog):
 
 
 @pytest.mark.parametrize(
-    ("error", "reach"),
+    ("error", "reach", "ended"),
     [
-        (aiohttp.ClientConnectorError(KEY, OSError(111, "")), "none"),
-        (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "")), "none"),
-        (aiohttp.ConnectionTimeoutError(""), "none"),
-        (aiohttp.ClientConnectorCertificateError(KEY, Exception("")), "none"),
-        (aiohttp.ServerFingerprintMismatch(b"a", b"b", "h", 1), "none"),
-        (TimeoutError(), "mute"),
-        (aiohttp.SocketTimeoutError(""), "mute"),
-        (aiohttp.ServerDisconnectedError(""), "sent"),
-        (aiohttp.ClientOSError(104, ""), "sent"),
-        (ConnectionResetError(104, ""), "sent"),
-        (aiohttp.ClientPayloadError(""), "sent"),
-        (ValueError(""), "sent"),
+        (aiohttp.ClientConnectorError(KEY, OSError(111, "")), "none", False),
+        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError()), "none", False),
+        (aiohttp.ClientConnectorError(KEY, ConnectionResetError()), "none", True),
+        (aiohttp.ClientConnectorError(KEY, ConnectionAbortedError()), "none", True),
+        (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError()), "none", True),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "")), "none", False),
+        (aiohttp.ConnectionTimeoutError(""), "none", False),
+        (aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError()), "none", True),
+        (aiohttp.ServerFingerprintMismatch(b"a", b"b", "h", 1), "none", True),
+        (TimeoutError(), "mute", False),
+        (aiohttp.SocketTimeoutError(""), "mute", False),
+        (aiohttp.ServerDisconnectedError(""), "sent", True),
+        (aiohttp.ClientOSError(104, ""), "sent", True),
+        (ConnectionResetError(104, ""), "sent", True),
+        (aiohttp.ClientPayloadError(""), "sent", False),
+        (ValueError(""), "sent", False),
     ],
 )
-def test_how_far_a_request_came(error, reach):
-    """Only what nobody can have taken up may be sent elsewhere."""
-    assert _reach(error) == reach
+def test_how_far_a_request_came(error, reach, ended):
+    """Only what nobody can have taken up may be sent elsewhere. What ``ended`` may be for a certificate's sake."""
+    assert (_reach(error), hung_up(error)) == (reach, ended)
+
+
+LOST = UnavailableError("", provider="hashicorp_vault")
+FAILED = [(_Failure(LOST, reach, hung_up=False), reach == "none") for reach in ("none", "mute", "sent")]
+UNDONE = [
+    *((status, "", False) for status in (200, 204, 299, 500, 501, 502, 503, 504)),
+    *((status, "", True) for status in (300, 301, 308, 400, 403, 404, 412, 429, 472, 473, 499)),
+    (503, "Vault is sealed", True),
+    (500, "node is not active", True),
+]
+
+
+@pytest.mark.parametrize("unforwarded", [True, False])
+def test_what_has_certainly_changed_nothing(unforwarded):
+    """What nobody was there to take, or was refused; but a standby that was not told not to may have forwarded it."""
+    lost = "no active Vault instance found"
+    outcomes = [
+        *FAILED,
+        *(((Answer(status, texts(text)), ""), nothing) for status, text, nothing in UNDONE),
+        ((Answer(307, b""), ""), unforwarded),
+        ((Answer(503, texts(lost)), ""), unforwarded),
+    ]
+    assert [_did_nothing(outcome, unforwarded=unforwarded) for outcome, _ in outcomes] == [done for _, done in outcomes]
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from asyncsecrets.errors import AuthenticationError, ConfigError, InsecureTransportError, UnavailableError
 from asyncsecrets.providers.vault import VaultSettings
 from asyncsecrets.providers.vault.tls import TlsFiles
+from asyncsecrets.sending import followed
 from asyncsecrets.testing.vault_server import VaultServer
 
 from .backend import Backend
@@ -169,6 +170,26 @@ async def test_client_certificate_that_has_expired(provider_at, authority, trust
                 await call()
         issued(authority, tmp_path)
         await provider.get("name")
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_what_became_of_a_write_with_a_certificate_that_has_expired(
+    provider_at, authority, trusted, tmp_path, heard
+):
+    """A server that heard the write before it hung up may have applied it; one that ended the handshake has not."""
+    login = issued(authority, tmp_path, not_after=dt.datetime.now(dt.UTC) - dt.timedelta(days=1))
+    context = serving(authority, "127.0.0.1", client=not heard)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # in which the client hears of it within the handshake
+    settings = {"ca_cert": str(trusted), "auth_method": "token", "token": "canary", **login}
+    async with (
+        RawServer(lambda request: None, ssl=context) as server,
+        provider_at(server.url, **settings) as provider,
+    ):
+        provider._mount.verified = True
+        for call, open_end in ((lambda: provider.put("name", "canary"), heard), (lambda: provider.get("name"), False)):
+            with followed() as sending, pytest.raises(AuthenticationError, match=r"client_cert.* expired") as caught:
+                await call()
+            assert (caught.value.outcome_unknown, sending.out) == (open_end, open_end)
 
 
 async def test_encrypted_key(provider_at, authority, trusted, tmp_path):

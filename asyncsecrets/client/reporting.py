@@ -174,7 +174,7 @@ class Reporter(Observer[Key, Secret]):
         """The manager says that there is no ``key``."""
         self.condition.absent(key, error)
         self._look_soon()
-        if previous is not None and isinstance(error, SecretNotFoundError):
+        if previous is not None:
             self._rotations.gone(key, str(error))
 
     def unasked(self, key: Key) -> None:
@@ -188,9 +188,8 @@ class Reporter(Observer[Key, Secret]):
         self._look_soon()
 
     def close(self) -> None:
-        """Say what is to be said, and no more: whatever fails from now on fails because of the end."""
+        """Whatever fails from now on fails because of the end. What was seen before is said at the end of this turn."""
         if not self._closed:
-            self._look()
             self._rotations.tell()
         self._closed = True
 

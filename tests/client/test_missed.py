@@ -73,3 +73,18 @@ def test_what_is_asked_for_again_has_what_is_left_of_the_time() -> None:
                 assert clock.monotonic() - began == pytest.approx(limit)
 
     in_virtual_time(main)
+
+
+def test_what_is_cached_is_not_gone_before_that_is_confirmed() -> None:
+    """A node says that it was deleted; asked again, the manager has it: that is believed at once, as ever."""
+
+    async def main(clock: VirtualClock) -> None:
+        manager = Told()
+        async with virtual_client(clock, manager, retry=ONCE) as client:
+            manager.answers = ("1",)
+            await client.get("NAME")
+            manager.answers = ("-1", "1")
+            assert (await client.refresh("NAME")).version == "1"
+            assert len(manager.calls) == 3
+
+    in_virtual_time(main)

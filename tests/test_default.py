@@ -318,6 +318,26 @@ def test_a_client_of_the_programs_own_outlives_its_loops() -> None:
     asyncio.run(client.aclose())
 
 
+def test_what_nobody_vouches_for_is_asked_for() -> None:
+    """Between two loops the life of a value may end; get_secret reads no clock, and must not serve it."""
+    manager, now = Manager({"NAME": "canary-1"}), [1.0]
+    options = {"clock": lambda: now[0], "guarded": False}
+    client = client_of(manager, refresh_interval=60, max_stale=60, cache_options=options)
+
+    async def first() -> None:
+        await client.__aenter__()
+        assert [await get_secret("NAME") for _ in range(2)] == ["canary-1"] * 2
+
+    async def second() -> None:
+        assert await get_secret("NAME") == "canary-2"
+        await client.__aexit__(None, None, None)
+
+    asyncio.run(first())
+    manager.set("NAME", "canary-2")
+    now[0] = 1_000.0
+    asyncio.run(second())
+
+
 async def test_the_default_client_can_be_reset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Within one loop, as in a test suite that has one for all."""
     set_up = _environment(tmp_path, monkeypatch)

@@ -101,7 +101,7 @@ class Operations:
         self._start(self._reads, _do(work))
 
     async def close(self, within: float) -> None:
-        """Wait up to ``within`` seconds for the writes under way, then end everything."""
+        """Wait up to ``within`` seconds for the writes under way, then end everything, within half as many."""
         self._come_to_loop()
         self._closed = True
         for task in self._reads:
@@ -111,7 +111,7 @@ class Operations:
         for task in self._writes:
             task.cancel()
         if rest := self._reads | self._writes:
-            await asyncio.wait(rest, timeout=within)
+            await asyncio.wait(rest, timeout=within / 2)
 
     async def _in_turn(self, errand: Errand, name: str, previous: asyncio.Task[Any] | None, work: Work[T]) -> T:
         set_out(errand)

@@ -373,15 +373,15 @@ class Source:
     async def _close(self) -> None:
         self._close_by = asyncio.get_running_loop().time() + CLOSE_WITHIN
         try:
-            async with asyncio.timeout(CLOSE_WITHIN):
-                await self.operations.close(CLOSE_WITHIN / 2)
-                self._connection.closed = True
+            await self.operations.close(CLOSE_WITHIN / 2)
+        finally:
+            self._connection.closed = True
+        try:
+            async with asyncio.timeout_at(self._close_by):
                 await self.cache.aclose()
                 await self._loop_ended()
         except TimeoutError:
             self._connection.abandon()
-        finally:
-            self._connection.closed = True
 
     def _provider_opened(self) -> None:
         provider = self._connection.provider

@@ -44,7 +44,7 @@ class Views:
         peek: Callable[[Key], Secret | None],
         default_field: Callable[[], str | None],
         environment: EnvironmentProvider | None,
-        judged: Judged = lambda _place, _error: False,
+        judged: Judged,
     ) -> None:
         self._system = system
         self._hot = hot

@@ -217,6 +217,21 @@ async def test_a_batch_that_hangs_ends_with_the_deadline() -> None:
         assert {type(error) for error in errors} == {DeadlineExceededError}
 
 
+async def test_a_batch_that_is_ended_ends_for_who_waits_for_it() -> None:
+    """At once, and not with his deadline: its loop is being left, and whoever can asks elsewhere."""
+    manager = batches(2)
+    manager.gate = asyncio.Event()
+    async with client_of(manager) as client:
+        readers = [asyncio.create_task(client.get(name)) for name in ("N0", "N1")]
+        await settled()
+        batcher = client._sources["default"]._batcher
+        assert batcher is not None
+        await batcher.close(1)
+        async with asyncio.timeout(1):
+            outcomes = await asyncio.gather(*readers, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 2
+
+
 async def test_closing_ends_batches() -> None:
     """No task of ours is left when the client is closed in the middle of one."""
     manager = batches(5)

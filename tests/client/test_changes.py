@@ -26,10 +26,21 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.base import Encrypter
 from asyncsecrets.providers.memory import MemoryProvider
-from asyncsecrets.secret import Secret
+from asyncsecrets.redaction import RedactionFilter, mask
+from asyncsecrets.secret import MASK, Secret
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.able import CHANGES, Able, operations
 from tests.client.support import ONCE, client_of, denied, in_virtual_time, settled, value, virtual_client
+
+
+async def test_what_a_patch_brings_is_masked() -> None:
+    """Also a word that is masked only where somebody has handed it out, and also where the patch fails."""
+    RedactionFilter()
+    manager = Able("denied", NAME='{"a": "canary-1"}')
+    async with client_of(manager) as client:
+        with pytest.raises(AccessDeniedError):
+            await client.patch("NAME", {"b": "canarybird"})
+    assert mask("it is canarybird") == f"it is {MASK}"
 
 
 async def test_what_is_deleted_and_restored_is_so_for_the_next_read() -> None:

@@ -12,8 +12,9 @@ from asyncsecrets import default
 from asyncsecrets.client import SecretsClient
 from asyncsecrets.config import Freshness, SourceConfig
 from asyncsecrets.errors import ClosedError, ConfigError
-from asyncsecrets.secret import Secret
-from tests.client.support import Manager, client_of, client_with, settled, value
+from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.testing.virtual_time import VirtualClock
+from tests.client.support import Manager, client_of, client_with, in_virtual_time, settled, value, virtual_client
 
 
 def ours() -> list[asyncio.Task[object]]:
@@ -124,6 +125,40 @@ async def test_a_provider_that_hangs_cannot_hold_up_closing() -> None:
         await reader
     for task in ours():  # let the stubborn read end, so that it does not outlive the test
         await asyncio.wait({task})
+
+
+class Endless(Manager):
+    """One whose writes do not let themselves be cancelled."""
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
+        for _ in range(5):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(10)
+        return await super().put(name, payload, cas=cas, token=token)
+
+
+def test_a_write_that_does_not_end_keeps_nothing_else() -> None:
+    """The renewals end with the two seconds, nothing is warm, and nothing is opened or asked any more."""
+    manager = Endless({"NAME": "canary"})
+
+    async def main(clock: VirtualClock) -> None:
+        client = virtual_client(clock, manager, refresh_interval=5.0)
+        await client.get("NAME")
+        writing = asyncio.ensure_future(client.put("OTHER", "canary"))
+        await settled()
+        began = clock.monotonic()
+        await client.aclose()
+        assert clock.monotonic() - began < 2
+        assert client.peek("NAME") is None
+        assert [task.get_name() for task in ours()] == ["asyncsecrets-operation"]
+        with pytest.raises(ClosedError):
+            await writing
+        await asyncio.sleep(60)
+        assert ours() == []
+
+    in_virtual_time(main)
+    assert manager.calls == [("get", "NAME")]
+    assert (manager.opened, manager.closed) == (1, 1)
 
 
 async def test_a_provider_that_fails_to_close_is_left_behind() -> None:

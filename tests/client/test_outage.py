@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from itertools import pairwise
@@ -235,6 +236,23 @@ class TestWhatIsTold:
             assert len(set(map(id, errors))) == 5
 
         told(story)
+
+    def test_nothing_holds_an_error_that_was_dealt_with(self) -> None:
+        """Until the collector comes, while hundreds are raised a second: where nothing is cached, each is a read."""
+
+        async def story(client: SecretsClient, _: Manager, __: VirtualClock) -> None:
+            await begin(client)
+            await outcome(client)
+            await outcome(client, "K1")
+            gc.collect()
+            gc.disable()
+            try:
+                assert isinstance(await outcome(client), UnavailableError)
+                assert [error for error in gc.get_objects() if isinstance(error, UnavailableError)] == []
+            finally:
+                gc.enable()
+
+        told(story, **UNCACHED)
 
     def test_what_was_served_is_missing_though_nobody_asked(self) -> None:
         """health() says so, and one answer to anybody lifts it."""

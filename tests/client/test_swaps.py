@@ -12,7 +12,13 @@ import pytest
 
 from asyncsecrets.client import SecretsClient
 from asyncsecrets.client.writes import Put, put
-from asyncsecrets.errors import AccessDeniedError, ConflictError, UnavailableError, WriteOutcomeUnknownError
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    ConflictError,
+    SecretNotFoundError,
+    UnavailableError,
+    WriteOutcomeUnknownError,
+)
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.secret import Payload, Secret
 from asyncsecrets.testing.virtual_time import VirtualClock
@@ -244,6 +250,62 @@ async def test_of_a_secret_that_may_have_been_there_before() -> None:
     async with client_of(manager) as client:
         with pytest.raises(WriteOutcomeUnknownError):
             await client.put("NAME", OURS, cas="0")
+
+
+class Gone(Contested):
+    """One whose current version, ``last``, was deleted; None: there never was one."""
+
+    last: str | None = None
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        raise SecretNotFoundError("memory: gone", provider="memory", name=name, reason="deleted", version=self.last)
+
+
+@pytest.mark.parametrize(("cas", "last"), [("0", None), ("1", "1")])
+def test_of_a_secret_that_is_still_gone_it_was_not_applied(cas: str, last: str | None) -> None:
+    """What is compared with is the version that was deleted, where there is one, and else "0"."""
+
+    async def main(clock: VirtualClock) -> None:
+        manager = Gone("-", "-", "-")
+        manager.last = last
+        async with virtual_client(clock, manager) as client:
+            with pytest.raises(UnavailableError, match=f"was not applied: version {cas} is still current") as caught:
+                await client.put("NAME", OURS, cas=cas)
+            assert not caught.value.outcome_unknown
+
+    in_virtual_time(main)
+
+
+@pytest.mark.parametrize(("cas", "last"), [("0", "1"), ("1", None), ("1", "2")])
+async def test_of_a_secret_that_was_deleted_since_nobody_knows(cas: str, last: str | None) -> None:
+    """Ours may have been applied before."""
+    manager = Gone("-", "-", "-")
+    manager.last = last
+    async with client_of(manager) as client:
+        with pytest.raises(WriteOutcomeUnknownError):
+            await client.put("NAME", OURS, cas=cas)
+
+
+class Named(Contested):
+    """One whose versions are no numbers, and which does not tell their order."""
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        return Secret(self._secrets[name][-1].payload, name=name, version=f"v{self._current(name)}")
+
+
+@pytest.mark.parametrize(("cas", "script"), [("v1", "t"), ("1", "t")])
+async def test_without_an_order_of_versions_nobody_knows(cas: str, script: str) -> None:
+    """Whether ours was there before what is there now."""
+    async with client_of(Named(script, "-", "-")) as client:
+        with pytest.raises(WriteOutcomeUnknownError):
+            await client.put("NAME", OURS, cas=cas)
+
+
+async def test_a_cas_that_is_no_version_there_is_told_of_as_well() -> None:
+    """It is not reckoned with; whether the manager took it for one, nobody knows."""
+    async with client_of(Contested("t", "-", "-")) as client:
+        with pytest.raises(WriteOutcomeUnknownError):
+            await client.put("NAME", OURS, cas="v1")
 
 
 class Pruning(Contested):

@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING, NoReturn
 from asyncsecrets.cli.console import Console, printable
 from asyncsecrets.cli.sources import STORED, Use, at_source, nearest_name, read_config, read_file, uses, using
 from asyncsecrets.cli.starting import problem_of, warning_of
-from asyncsecrets.cli.variables import check_names, check_value, decides, is_possible, listed, without_bootstrap
+from asyncsecrets.cli.variables import (
+    check_names,
+    check_value,
+    credentials_in,
+    decides,
+    is_possible,
+    listed,
+    misfit,
+    without_bootstrap,
+)
 from asyncsecrets.errors import (
     ConfigError,
     ResolveError,
@@ -71,8 +80,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="set this one, although it decides which code the command runs or whom it trusts; again for more",
     )
-    parser.add_argument(
-        "--clean", action="store_true", help="keep from the command what leads to the managers (HCP_VAULT_TOKEN, ...)"
+    handed_on = parser.add_mutually_exclusive_group()
+    handed_on.add_argument(
+        "--keep-credentials",
+        action="store_true",
+        help="hand on to the command what lets asyncsecrets into the managers (VAULT_TOKEN, ...), too",
+    )
+    handed_on.add_argument(
+        "--clean",
+        action="store_true",
+        help="keep from the command what leads to the managers as well (VAULT_ADDR, ...)",
     )
     parser.set_defaults(command_line=[])
 
@@ -84,17 +101,38 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if os.name != "posix":
         raise UnsupportedOperationError("run needs a system on which a process can become another one (exec)")
     config = read_config(args)
-    wanted, plain = _wanted(args, config, console)
+    asked, configured, plain = _wanted(args, config, console)
+    wanted = {**configured, **asked}
     secrets = _read(args, config, list(wanted.values())) if wanted else {}
     values = {variable: secrets[reference].reveal_bytes() for variable, reference in wanted.items()}
-    for variable, value in values.items():
-        check_value(variable, value)
-    # What opens every secret of the local store is not for a command that is given some of them.
-    inherited = {name: value for name, value in os.environ.items() if name != "ASYNCSECRETS_KEY"}
-    environment: Environment = dict(
-        without_bootstrap(inherited, (source.system for source in config.sources.values())) if args.clean else inherited
-    )
-    return _become(args.command_line, {**environment, **plain, **values}, console)
+    for name in asked:
+        check_value(name, values[name])
+    inherited = _inherited(args, config, {*plain, *values}, console)
+    return _become(args.command_line, _without_misfits({**inherited, **plain, **values}, configured, console), console)
+
+
+def _without_misfits(environment: Environment, configured: Collection[str], console: Console) -> Environment:
+    """``environment`` without what no variable can hold: nobody asked for it by name, so it stops nobody else."""
+    values = {name: environment[name] for name in configured}
+    problems = {name: misfit(name, value) for name, value in values.items() if isinstance(value, bytes)}
+    for problem in filter(None, problems.values()):
+        console.note(f"asyncsecrets: note: {problem}, so it is not set")
+    return {name: value for name, value in environment.items() if not problems.get(name)}
+
+
+def _inherited(args: argparse.Namespace, config: Config, named: Collection[str], console: Console) -> Environment:
+    """What the command gets of our own environment: not what lets us into the managers, unless somebody says so."""
+    if args.keep_credentials:
+        return dict(os.environ)
+    ours = credentials_in(os.environ, config.sources.values())
+    if args.clean:
+        rest = without_bootstrap(os.environ, (source.system for source in config.sources.values()))
+        return {name: value for name, value in rest.items() if name not in ours}
+    if unset := [name for name in ours if name not in named]:
+        console.note(
+            f"asyncsecrets: note: not handed on: {listed(unset)} (lets asyncsecrets in); --keep-credentials hands it on"
+        )
+    return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def _read(args: argparse.Namespace, config: Config, references: list[str]) -> dict[str, Secret]:
@@ -113,22 +151,28 @@ def _read(args: argparse.Namespace, config: Config, references: list[str]) -> di
     raise failed
 
 
-def _wanted(args: argparse.Namespace, config: Config, console: Console) -> tuple[dict[str, str], dict[str, str]]:
-    """Variables and the references they are read by, and variables that are no secret. Raises ConfigError."""
-    wanted, plain = _from_file(args.env_from, args.source) if args.env_from else ({}, {})
-    check_names({**wanted, **plain}, str(args.env_from), args.allow)
+def _wanted(
+    args: argparse.Namespace, config: Config, console: Console
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Variables and the references they are read by: those that the command line asks for, and the configuration's; and
+    variables that are no secret. Raises ConfigError."""
+    asked, plain = _from_file(args.env_from, args.source) if args.env_from else ({}, {})
+    check_names({**asked, **plain}, str(args.env_from), args.allow)
     by_hand = _by_hand(args)
     check_names(by_hand, "--secret", args.allow)
-    wanted |= by_hand
-    if args.only or not (wanted or plain):
+    asked |= by_hand
+    configured: dict[str, str] = {}
+    if args.only or not (asked or plain):
         configured = _configured(args, config, console)
         check_names(configured, config.origin or STORED, args.allow)
-        wanted = {**configured, **wanted}
+    if args.only:
+        asked, configured = {**configured, **asked}, {}
+    set_ones = {**configured, **asked, **plain}
     for name in args.allow:
-        if name not in wanted and name not in plain:
-            near = nearest_name(name, {**wanted, **plain})
+        if name not in set_ones:
+            near = nearest_name(name, set_ones)
             raise ConfigError(f"--allow {name.partition('=')[0][:80]!a}: no variable of this name would be set{near}")
-    return wanted, plain
+    return asked, configured, plain
 
 
 def _by_hand(args: argparse.Namespace) -> dict[str, str]:

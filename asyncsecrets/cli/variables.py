@@ -13,10 +13,22 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from asyncsecrets.credential import Credential, revealed
+from asyncsecrets.declared import SourceConfig
 from asyncsecrets.errors import ConfigError, DecodeError
 from asyncsecrets.settings import vocabulary
 
-__all__ = ["MAX_VARIABLE", "check_names", "check_value", "decides", "is_possible", "listed", "without_bootstrap"]
+__all__ = [
+    "MAX_VARIABLE",
+    "check_names",
+    "check_value",
+    "credentials_in",
+    "decides",
+    "is_possible",
+    "listed",
+    "misfit",
+    "without_bootstrap",
+]
 
 MAX_VARIABLE: Final = 128 * 1024
 """The longest ``NAME=value`` with its NUL, in bytes: Linux' MAX_ARG_STRLEN, from which on exec fails (E2BIG)."""
@@ -25,6 +37,14 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)
 
 _TOLD: Final = 3
 """The most names in a message."""
+
+_ALWAYS: Final = frozenset({"ASYNCSECRETS_KEY"})
+_OF_AWS: Final = ("AWS_SECURITY_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
+"""Credentials of botocore beside those that are settings: a session token by its old name, and a container's."""
+
+_SHORTEST: Final = 4
+_SHORTEST_OF_A_STRANGER: Final = 16
+"""The fewest characters of a credential: below that a variable has the same value by chance, as a region has."""
 
 # None of these holds a secret in ordinary life. Addresses are not here (proxies, registries, servers): they may have a
 # password in them, so a configuration that names one as a secret may well mean it.
@@ -109,16 +129,46 @@ def listed(names: Collection[str]) -> str:
     return ", ".join(few) + (f" and {more} more" if more else "")
 
 
-def check_value(name: str, value: bytes) -> None:
-    """Raise DecodeError unless the variable ``name`` can hold ``value``."""
+def misfit(name: str, value: bytes) -> str:
+    """Why the variable ``name`` cannot hold ``value``, or nothing. Any bytes but NUL are fine."""
     if b"\0" in value:
-        raise DecodeError(f"the value of {name} has a NUL byte, which no environment variable can hold")
+        return f"the value of {name} has a NUL byte, which no environment variable can hold"
     size = len(name) + len(value) + 2
     if size > MAX_VARIABLE:
-        raise DecodeError(f"the value of {name} makes a variable of {size} bytes; the most is {MAX_VARIABLE}")
+        return f"the value of {name} makes a variable of {size} bytes; the most is {MAX_VARIABLE}"
+    return ""
+
+
+def check_value(name: str, value: bytes) -> None:
+    """Raise DecodeError unless the variable ``name`` can hold ``value``."""
+    if problem := misfit(name, value):
+        raise DecodeError(f"{problem}; leave it out, or have the command read it: asyncsecrets get")
 
 
 def without_bootstrap(environ: Mapping[str, str], systems: Iterable[str]) -> dict[str, str]:
     """``environ`` without the variables by which asyncsecrets finds and is let into ``systems``."""
     ours = {variable for system in systems for setting in vocabulary(system).values() for variable in setting.environ}
     return {name: value for name, value in environ.items() if name not in ours and not name.startswith("ASYNCSECRETS_")}
+
+
+def credentials_in(environ: Mapping[str, str], sources: Iterable[SourceConfig]) -> list[str]:
+    """The variables that let whoever has them into ``sources``: those that the managers read by themselves, and any
+    whose value a setting of theirs has (``token: os.environ/MY_TOKEN``). An empty one lets nobody in."""
+    declared = [*sources]
+    known = _ALWAYS | {name for source in declared for name in _credential_variables(source.system)}
+    values = {value for source in declared for value in _credentials_of(source)}
+    return [name for name, value in environ.items() if value and (name in known or value in values)]
+
+
+def _credential_variables(system: str) -> Iterable[str]:
+    own = [name for setting in vocabulary(system).values() if setting.credential for name in setting.environ]
+    return [*own, *(_OF_AWS if system in {"aws_kms", "aws_secret_manager"} else ())]
+
+
+def _credentials_of(source: SourceConfig) -> Iterable[str]:
+    """The credentials among the settings. What only somebody's own class knows counts as one, if it is long enough."""
+    words = vocabulary(source.system)
+    for key, value in source.settings.items():
+        text = revealed(value) if isinstance(value, Credential) and source.system != "memory" else None
+        if isinstance(text, str) and len(text) >= (_SHORTEST if key in words else _SHORTEST_OF_A_STRANGER):
+            yield text

@@ -89,15 +89,39 @@ def test_a_value_stays_as_it_is(config: Path, vault: VaultServer) -> None:
     assert child_environ(env={"LC_ALL": "C", "PYTHONUTF8": "1"})["DB_PASSWORD"] == value
 
 
+def test_credentials_are_not_handed_on(workdir: Path, vault: VaultServer) -> None:
+    """Neither the variables that the configured managers read nor one of another name that the file takes a token from;
+    a note says so. Other managers' stay, and so do addresses."""
+    settings = vault_settings(vault)
+    settings["key_management_settings"]["token"] = "os.environ/MY_TOKEN"
+    write_config(workdir, {"general_settings": {"x": "os.environ/DB_PASSWORD", **settings}})
+    ours = {"VAULT_TOKEN": "canary-stale", "MY_TOKEN": vault.root_token, "ASYNCSECRETS_KEY": "canary-key"}
+    kept = {"VAULT_ADDR": vault.url, "AWS_SECRET_ACCESS_KEY": "canary-aws"}
+    done = spawn("run", "--config", "config.yaml", "--", sys.executable, "-c", SHOW, env={**ours, **kept})
+    environ = json.loads(done.stdout)
+    assert environ["DB_PASSWORD"] == VALUE
+    assert {name: environ[name] for name in (*ours, *kept) if name in environ} == kept
+    assert b"note: not handed on: " in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert b"canary" not in done.stderr
+
+
+def test_credentials_that_are_asked_for(config: Path, vault: VaultServer) -> None:
+    """--keep-credentials hands on all of them; one that is named as a secret is set."""
+    env = {"VAULT_TOKEN": "canary-token", "ASYNCSECRETS_KEY": "canary-key"}
+    environ = child_environ("--keep-credentials", env=env)
+    assert {name: environ[name] for name in env} == env
+    named = child_environ("--secret", "VAULT_TOKEN=secret://environment/VAULT_TOKEN", env=env)
+    assert (named["VAULT_TOKEN"], "ASYNCSECRETS_KEY" in named) == ("canary-token", False)
+
+
 def test_clean(config: Path, vault: VaultServer, workdir: Path) -> None:
-    """--clean keeps from the command what leads to the manager; without it, the environment is passed on."""
+    """--clean keeps from the command what leads to the manager as well."""
     settings = vault_settings(vault)
     del settings["key_management_settings"]["token"]
     write_config(workdir, {"general_settings": {"x": "os.environ/DB_PASSWORD", **settings}})
-    env = {"HCP_VAULT_TOKEN": vault.root_token}
-    assert child_environ(env=env)["HCP_VAULT_TOKEN"] == vault.root_token
-    environ = child_environ("--clean", env=env)
-    assert "HCP_VAULT_TOKEN" not in environ
+    environ = child_environ("--clean", env={"HCP_VAULT_TOKEN": vault.root_token, "HCP_VAULT_ADDR": vault.url})
+    assert {"HCP_VAULT_TOKEN", "HCP_VAULT_ADDR"}.isdisjoint(environ)
     assert environ["DB_PASSWORD"] == VALUE
 
 
@@ -157,12 +181,33 @@ def test_nothing_is_started_without_a_configuration(refused: Refused) -> None:
 
 
 @pytest.mark.parametrize("value", ["canary\0", "canary" * 30_000], ids=["NUL", "too long"])
+@pytest.mark.parametrize("options", [["--only", "DB_PASSWORD"], ["--secret", "DB_PASSWORD"], ["--env-from", "app.env"]])
 def test_nothing_is_started_for_values_that_do_not_fit(
-    value: str, config: Path, vault: VaultServer, refused: Refused
+    value: str, options: list[str], workdir: Path, config: Path, vault: VaultServer, refused: Refused
 ) -> None:
-    """A value that no variable can hold is found before the command is."""
+    """A value that no variable can hold is found before the command is, where it was asked for by name."""
     vault.write_secret("DB_PASSWORD", {"key": value})
-    assert refused().code == 8
+    (workdir / "app.env").write_text("DB_PASSWORD=os.environ/DB_PASSWORD\n")
+    assert refused(*options).code == 8
+
+
+def test_values_that_do_not_fit_do_not_stop_the_others(workdir: Path, vault: VaultServer) -> None:
+    """One that only the configuration names is left out, with a note; an older value of it is not passed on instead."""
+    vault.write_secret("BINARY", {"key": "canary\0"})
+    write_config(workdir, {"general_settings": vault_settings(vault, hosted_keys=["DB_PASSWORD", "BINARY"])})
+    done = spawn("run", "--", sys.executable, "-c", SHOW, env={"BINARY": "canary-old"})
+    environ = json.loads(done.stdout)
+    assert (environ["DB_PASSWORD"], environ.get("BINARY")) == (VALUE, None)
+    assert done.stderr.startswith(b"asyncsecrets: note: the value of BINARY has a NUL byte, ")
+    assert done.stderr.endswith(b", so it is not set\n")
+
+
+def test_bytes_that_are_no_text_are_set(workdir: Path) -> None:
+    """Any bytes but NUL are fine in an environment."""
+    assert spawn("init").returncode == 0
+    assert spawn("set", "BINARY", stdin=b"canary-\xff\xfe").returncode == 0
+    done = spawn("run", "--only", "BINARY", "--", "sh", "-c", 'printf %s "$BINARY"')
+    assert (done.returncode, done.stdout) == (0, b"canary-\xff\xfe")
 
 
 def test_a_long_value_that_fits(config: Path, vault: VaultServer) -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsecrets.cli.variables import MAX_VARIABLE, check_names, check_value, decides, is_possible, without_bootstrap
+from asyncsecrets.cli.variables import (
+    MAX_VARIABLE,
+    check_names,
+    check_value,
+    credentials_in,
+    decides,
+    is_possible,
+    without_bootstrap,
+)
+from asyncsecrets.declared import SourceConfig
 from asyncsecrets.errors import ConfigError, DecodeError
 
 REFUSED = [
@@ -117,3 +128,32 @@ def test_what_leads_to_managers() -> None:
     assert without_bootstrap(environ, ["hashicorp_vault"]) == {"PATH": "/bin", "AWS_REGION": "x"}
     assert "AWS_REGION" not in without_bootstrap(environ, ["aws_kms"])
     assert environ["VAULT_TOKEN"] == "canary"
+
+
+AWS_KEYS = {
+    "AWS_ACCESS_KEY_ID": "canary-id",
+    "AWS_SECRET_ACCESS_KEY": "canary-key",
+    "AWS_SESSION_TOKEN": "canary-session",
+}
+
+
+@pytest.mark.parametrize(
+    ("system", "settings", "environ", "found"),
+    [
+        ("aws_secret_manager", {}, {**AWS_KEYS, "AWS_SECURITY_TOKEN": "canary-old"}, [*AWS_KEYS, "AWS_SECURITY_TOKEN"]),
+        ("aws_kms", {}, {"AWS_REGION": "eu-west-1", "AWS_PROFILE": "x", "AWS_ACCESS_KEY_ID": ""}, []),
+        ("hashicorp_vault", {}, {**AWS_KEYS, "VAULT_TOKEN": "canary", "VAULT_ADDR": "x"}, ["VAULT_TOKEN"]),
+        ("hashicorp_vault", {"approle_secret_id": "canary-id"}, {"ROLE": "canary-id", "OTHER": "canary"}, ["ROLE"]),
+        ("env", {}, {**AWS_KEYS, "VAULT_TOKEN": "canary", "ASYNCSECRETS_KEY": "canary"}, ["ASYNCSECRETS_KEY"]),
+        ("local", {}, {"ASYNCSECRETS_KEY": "canary", "ASYNCSECRETS_KEY_FILE": "/k"}, ["ASYNCSECRETS_KEY"]),
+        ("custom", {"password": "canary-of-a-class", "region": "eu-central-1"}, {"P": "canary-of-a-class"}, ["P"]),
+        ("custom", {"region": "eu-central-1"}, {"AWS_REGION": "eu-central-1"}, []),
+        ("memory", {"secrets": {"X": "canary-value-of-a-secret"}}, {"X": "canary-value-of-a-secret"}, []),
+    ],
+)
+def test_what_lets_into_managers(
+    system: str, settings: dict[str, Any], environ: dict[str, str], found: list[str]
+) -> None:
+    """The credentials of the configured managers, and of no others."""
+    source = SourceConfig(name="default", system=system, settings=settings)
+    assert credentials_in(environ, [source]) == found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.findings import look_like_secrets
-from asyncsecrets.cli.sources import names_of, read_file, uses, using
+from asyncsecrets.cli.sources import names_of, read_file, uses, using, writing
 from asyncsecrets.cli.variables import decides, is_possible, listed
 from asyncsecrets.errors import ConfigError
 
@@ -162,7 +162,8 @@ def _key(steps: Steps) -> tuple[Path | None, str]:
             f"what to do: asyncsecrets recipients key makes your own; a recipient of the store lets you in with it"
         )
     secret, public = generate_key()
-    write_key_file(path, secret, public)
+    with writing(path):
+        write_key_file(path, secret, public)
     steps.add("wrote", path, "the key, mode 0600. Back it up. Never commit it.")
     return path, public
 
@@ -181,7 +182,8 @@ def _is_new_store(recipient: str, chosen: dict[str, str], steps: Steps) -> bool:
     if _STORE.exists():
         steps.add("kept", _STORE, "the store that is there already")
         return False
-    init_store(_STORE, recipient, chosen)
+    with writing(_STORE):
+        init_store(_STORE, recipient, chosen)
     steps.add("wrote", _STORE, f"values encrypted to {recipient[:12]}...{recipient[-6:]}, names readable")
     return True
 
@@ -213,7 +215,7 @@ def _config(path: Path, names: list[str], steps: Steps) -> bool:
     from asyncsecrets.config import DEFAULT_SOURCE, load_config
 
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with writing(path), path.open("x", encoding="utf-8") as file:
             file.write(_CONFIG + _variables(names))
     except FileExistsError:
         pass
@@ -258,7 +260,7 @@ def _ignore(env_file: Path, steps: Steps) -> None:
     missing = [name for name in wanted if name not in present]
     if missing:
         start = "" if not text or text.endswith("\n") else "\n"
-        with path.open("a", encoding="utf-8") as file:
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(start + "".join(f"{name}\n" for name in missing))
         steps.add("added", path, ", ".join(missing))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from asyncsecrets.cli.confirm import source_of
 from asyncsecrets.cli.console import Console, printable
 from asyncsecrets.cli.exits import Family
-from asyncsecrets.cli.sources import read_config
+from asyncsecrets.cli.sources import read_config, writing
 from asyncsecrets.cli.variables import listed
 from asyncsecrets.errors import AccessModeError, ConfigError, UnsupportedOperationError
 
@@ -107,10 +107,11 @@ def _with_store(args: argparse.Namespace, work: Callable[[LocalProvider], Awaita
 
 
 def _show(args: argparse.Namespace, console: Console, found: RecipientList, **more: Any) -> None:
-    rows = [(one.name or "-", one.key, "you" if one.key in found.own else "") for one in found.recipients]
+    people = [(one.name, one.key, one.key in found.own) for one in found.recipients]
+    rows = [(name or "-", key, "you" if own else "") for name, key, own in people]
     document = {
         "source": source_of(args),
-        "recipients": [{"name": name, "key": key, "own": bool(you)} for name, key, you in rows],
+        "recipients": [{"name": name or None, "key": key, "own": own} for name, key, own in people],
         "mismatched": list(found.mismatched),
         **more,
     }
@@ -159,7 +160,8 @@ def _key(console: Console) -> int:
     place = "ASYNCSECRETS_KEY" if text else str(path)
     if not text and not path.exists():
         secret, public = generate_key()
-        write_key_file(path, secret, public)
+        with writing(path):
+            write_key_file(path, secret, public)
         console.note(f"made {path}, mode 0600. Back it up. Never commit it.")
         return _public(console, place, public)
     if not text:

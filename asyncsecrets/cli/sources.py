@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -31,6 +32,7 @@ __all__ = [
     "uses",
     "using",
     "with_client",
+    "writing",
 ]
 
 T = TypeVar("T")
@@ -225,3 +227,17 @@ def read_file(path: Path, *, limit: int = 1024 * 1024) -> bytes:
             return data
         problem = f"it has more than {limit} bytes"
     raise ConfigError(f"{path}: cannot be read: {problem}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell a place that cannot be written to from a bug. Raises ConfigError, and FileExistsError as it is."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        problem = os.strerror(error.errno or 0)
+    else:
+        return
+    raise ConfigError(f"{path}: cannot be written: {problem}")

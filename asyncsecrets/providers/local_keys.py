@@ -208,11 +208,13 @@ def read_key_file(path: Path) -> str:
     """
     try:
         found = path.stat()
-        data = read_regular(path)
+        data = read_regular(path) if stat.S_ISREG(found.st_mode) else None
         is_read_only = _is_read_only(path)
     except OSError as error:
         problem = os.strerror(error.errno or 0)
     else:
+        if data is None:  # a pipe, as shells make it of <(command), can be read once only, and may never end
+            raise ConfigError(f"local: the key file {path} is not a regular file; give its text by ASYNCSECRETS_KEY")
         if _is_exposed(found, is_read_only=is_read_only):
             remedy = "mount it with mode 0440 or 0400 (defaultMode)" if is_read_only else f"run: chmod 600 {path}"
             raise ConfigError(f"local: the key file {path} can be read by others than its owner; {remedy}")

@@ -312,3 +312,16 @@ def test_without_the_extra(dotenv: Path, workdir: Path, cli: Run, monkeypatch: p
     assert outcome.code == 2
     assert 'pip install "asyncsecrets[local]"' in outcome.err
     assert names(workdir) == [".env"]
+
+
+@pytest.mark.parametrize("step", ["local_keys.create_file", "local.create_file"])
+def test_a_place_that_cannot_be_written_to(cli: Run, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """A read-only disk is named, and is no bug."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(f"asyncsecrets.providers.{step}", refuse)
+    outcome = cli("init")
+    assert outcome.code == 2
+    assert outcome.err.endswith("cannot be written: Read-only file system\n")

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from asyncsecrets.providers.local_keys import generate_key
 from tests.cli.conftest import Run, on_terminal, spawn, write_config
+
+pytest.importorskip("pyrage")
+
+from asyncsecrets.providers.local_keys import generate_key
 
 VALUE = "canary-of-the-team"
 
@@ -63,7 +66,7 @@ def test_list(cli: Run, bob: str) -> None:
     assert [line.endswith("  you") for line in listed.out.splitlines()] == [False, True, False]
     assert cli("recipients", "--json").json == {
         "source": "default",
-        "recipients": [{"name": "-", "key": own, "own": True}, {"name": "bob", "key": bob, "own": False}],
+        "recipients": [{"name": None, "key": own, "own": True}, {"name": "bob", "key": bob, "own": False}],
         "mismatched": [],
     }
     assert cli("recipients", "remove", "bob", "--json").json["rotate"] == ["DB_PASSWORD"]
@@ -184,3 +187,11 @@ def test_a_clone_without_a_key(cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert outcome.code == 2
     assert "asyncsecrets recipients key" in outcome.err
     assert not os.path.lexists(tmp_path / "new")
+
+
+def test_a_place_that_cannot_be_written_to(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, and is no bug."""
+    monkeypatch.setenv("ASYNCSECRETS_KEY_FILE", "/proc/1/nowhere/key.txt")
+    outcome = cli("recipients", "key")
+    assert outcome.code == 2
+    assert outcome.err.endswith("/proc/1/nowhere/key.txt: cannot be written: No such file or directory\n")

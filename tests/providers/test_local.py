@@ -808,3 +808,22 @@ async def test_a_key_of_blanks_is_none(path, tmp_path):
     await local.open()
     await local.put("NAME", "canary")
     assert (await local.get("NAME")).equals("canary")
+
+
+async def test_a_key_file_that_is_none(path, tmp_path):
+    """A pipe or a folder is refused at once, with the other way to give a key."""
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(ConfigError, match="not a regular file; give its text by ASYNCSECRETS_KEY"):
+            await opened(path, key_file=odd)
+
+
+async def test_a_store_as_an_editor_or_a_checkout_leaves_it(local, path):
+    """A byte order mark and CRLF change nothing, and are gone with the next write."""
+    await local.put("NAME", "canary-a\nb")
+    data = path.read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + data.replace(b"\n", b"\r\n"))
+    assert (await local.get("NAME")).equals("canary-a\nb")
+    await local.put("OTHER", "canary")
+    assert path.read_bytes().startswith(data[:200])
+    assert b"\r" not in path.read_bytes()

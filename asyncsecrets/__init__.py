@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from asyncsecrets.cache import CachePolicy, SingleFlightCache
     from asyncsecrets.client import SecretsClient
     from asyncsecrets.default import DefaultClient
+    from asyncsecrets.retry import RetryPolicy
     from asyncsecrets.secret import Secret
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CachePolicy",
+    "RetryPolicy",
     "Secret",
     "SecretsClient",
     "SingleFlightCache",
@@ -40,6 +42,7 @@ __all__ = [
 
 _HOMES = {
     "CachePolicy": "asyncsecrets.cache",
+    "RetryPolicy": "asyncsecrets.retry",
     "Secret": "asyncsecrets.secret",
     "SecretsClient": "asyncsecrets.client",
     "SingleFlightCache": "asyncsecrets.cache",

@@ -6,6 +6,7 @@ ours::
 
     asyncsecrets:
       env_file: .env            # adds to the environment what it does not have
+      retry: {attempts: 5, deadline: 20, backoff: [0.2, 5]}
       sources:
         team-vault:             # referred to as secret://team-vault/NAME
           key_management_system: hashicorp_vault
@@ -30,10 +31,11 @@ from typing import Any, Final
 
 from asyncsecrets import registry
 from asyncsecrets.boundary import configuring
-from asyncsecrets.declared import DEFAULT_SOURCE, AccessMode, Freshness, ProviderSettings, SourceConfig
+from asyncsecrets.declared import DEFAULT_SOURCE, AccessMode, Freshness, ProviderSettings, SourceConfig, retry_policy
 from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.references import check_source
+from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.settings import COMMON, SENT_FILES, SYSTEMS, Kind, Setting, nearest, variables, vocabulary
 from asyncsecrets.trust import FoundFile, check_found, is_personal
 from asyncsecrets.yaml import MAX_BYTES, load_strings
@@ -63,11 +65,13 @@ class Config:
     """Every source by name, ``default`` among them.
 
     ``env_file``: a .env that adds to the environment what it does not have, a ``FoundFile`` where only a file that
-    nobody named names it; ``origin``: the file all this is from.
+    nobody named names it; ``retry``: the retry policy of every source, None for the usual one; ``origin``: the file all
+    this is from.
     """
 
     sources: Mapping[str, SourceConfig]
     env_file: Path | FoundFile | None = None
+    retry: RetryPolicy | None = None
     origin: str = ""
 
     @staticmethod
@@ -100,14 +104,17 @@ def load_config(config: str | os.PathLike[str] | Mapping[str, Any], environ: Map
     """
     if not isinstance(config, Mapping):
         return _load_file(Path(config), environ)
-    sources, env_file = _Reader("configuration", environ).read(config)
-    return Config(sources=sources, env_file=Path(env_file) if env_file else None)
+    reader = _Reader("configuration", environ)
+    sources, env_file = reader.read(config)
+    return Config(sources=sources, env_file=Path(env_file) if env_file else None, retry=reader.retry)
 
 
 def _load_file(path: Path, environ: Mapping[str, str], *, found: bool = False) -> Config:
     document = load_strings(_read_file(path), origin=str(path))
-    sources, env_file = _Reader(str(path), environ, found=found).read(document)
-    return Config(sources=sources, env_file=path.parent / env_file if env_file else None, origin=str(path))
+    reader = _Reader(str(path), environ, found=found)
+    sources, env_file = reader.read(document)
+    dotenv = path.parent / env_file if env_file else None
+    return Config(sources=sources, env_file=dotenv, retry=reader.retry, origin=str(path))
 
 
 def _load_found(path: Path, environ: Mapping[str, str]) -> Config:
@@ -139,6 +146,7 @@ class _Reader:
         self._origin = origin
         self._environ = environ
         self._found = found
+        self.retry: RetryPolicy | None = None
 
     def read(self, document: Any) -> tuple[dict[str, SourceConfig], str]:
         """Return the sources and ``env_file`` of a whole document."""
@@ -146,7 +154,10 @@ class _Reader:
         self._check_near_misses(root, ("general_settings", "asyncsecrets"), "the document")
         general = self._section(root.get("general_settings"), "general_settings")
         ours = self._section(_plain(root.get("asyncsecrets"), "asyncsecrets"), "asyncsecrets")
-        self._check_keys(ours, ("env_file", "sources"), "asyncsecrets")
+        self._check_keys(ours, ("env_file", "retry", "sources"), "asyncsecrets")
+        self.retry = retry_policy(
+            self._section(ours.get("retry"), "asyncsecrets.retry"), f"{self._origin}: asyncsecrets.retry"
+        )
         sources = {
             name: self._named_source(name, declared)
             for name, declared in self._section(ours.get("sources"), "asyncsecrets.sources").items()

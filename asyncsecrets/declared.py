@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.credential import concealed
-from asyncsecrets.settings import Value, vocabulary
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.retry import RetryPolicy
+from asyncsecrets.settings import Kind, Setting, Value, nearest, vocabulary
 
-__all__ = ["DEFAULT_SOURCE", "AccessMode", "Freshness", "ProviderSettings", "SourceConfig"]
+__all__ = ["DEFAULT_SOURCE", "AccessMode", "Freshness", "ProviderSettings", "SourceConfig", "retry_policy"]
 
 DEFAULT_SOURCE: Final = "default"
 """The source that a bare name is asked of."""
@@ -89,3 +92,39 @@ class SourceConfig:
             for key, value in self.settings.items()
         }
         object.__setattr__(self, "settings", ProviderSettings(settings))
+
+
+_RETRY: Final = {
+    "attempts": Setting(Kind.COUNT),
+    "backoff": Setting(Kind.LIST),
+    "deadline": Setting(Kind.SECONDS),
+}
+
+
+@configuring
+def retry_policy(section: Mapping[str, object], where: str) -> RetryPolicy | None:
+    """What ``retry:`` of a configuration says, None where it says nothing. Raises ConfigError with ``where``."""
+    for key in section:
+        if key not in _RETRY:
+            hint = nearest(key, _RETRY) or f"; there are: {', '.join(_RETRY)}"
+            raise ConfigError(f"{where} has {key[:80]!a}, which is not a setting{hint}")
+    given = {key: _RETRY[key].check(value, f"{where}.{key}") for key, value in section.items() if value != ""}
+    usual = RetryPolicy()
+    attempts, deadline, backoff = given.get("attempts"), given.get("deadline"), given.get("backoff")
+    return (
+        RetryPolicy(
+            attempts=int(str(attempts)) if attempts else usual.attempts,
+            deadline=float(str(deadline)) if deadline else usual.deadline,
+            backoff=_backoff(backoff, f"{where}.backoff") if backoff else usual.backoff,
+        )
+        if given
+        else None
+    )
+
+
+def _backoff(value: object, where: str) -> tuple[float, float]:
+    items = value if isinstance(value, list) else []
+    seconds = [float(str(Setting(Kind.SECONDS_OR_ZERO).check(item, where))) for item in items]
+    if len(seconds) != 2 or seconds[0] > seconds[1]:
+        raise ConfigError(f"{where} must be two numbers of seconds, the smaller one first, such as [0.1, 2]")
+    return seconds[0], seconds[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncsecrets import SecretsClient
+from asyncsecrets import RetryPolicy, SecretsClient
 from asyncsecrets.config import AccessMode, Config, Freshness, SourceConfig, load_config
 from asyncsecrets.credential import Credential
 from asyncsecrets.errors import ConfigError
@@ -141,7 +142,7 @@ def test_a_path_may_be_text_and_a_mapping_may_be_the_file_s_content(write: Calla
 
 def test_a_key_that_no_section_has_is_answered_with_those_it_has():
     """Where nothing is like what was written, the error lists what may be."""
-    with pytest.raises(ConfigError, match="not a setting; there are: env_file, sources"):
+    with pytest.raises(ConfigError, match="not a setting; there are: env_file, retry, sources"):
         load_config({"asyncsecrets": {"zzz": "canary"}}, {})
 
 
@@ -679,3 +680,48 @@ def test_a_local_file_is_looked_at_every_few_seconds():
     """A file that has not changed costs next to nothing to ask, and a change is to be seen soon."""
     config = load_config({"general_settings": {"key_management_system": "local"}}, {})
     assert config.sources["default"].freshness.refresh_interval == 10.0
+
+
+@pytest.mark.parametrize(
+    ("section", "policy"),
+    [
+        ({"attempts": 5, "deadline": 20, "backoff": [0.2, 5]}, RetryPolicy(5, 20.0, (0.2, 5.0))),
+        ({"deadline": "2.5"}, RetryPolicy(deadline=2.5)),
+        ({"backoff": [0, 0]}, RetryPolicy(backoff=(0.0, 0.0))),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_retry_policy_of_a_file(section: object, policy: RetryPolicy | None) -> None:
+    """What the section says; the rest is as usual."""
+    assert load_config({"asyncsecrets": {"retry": section}}, {}).retry == policy
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ({"attempt": 3}, "did you mean 'attempts'?"),
+        ({"tries": 3}, "there are: attempts, backoff, deadline"),
+        ({"attempts": 0}, "retry.attempts must be a whole number from 1"),
+        ({"deadline": "canary"}, "retry.deadline must be a number of seconds"),
+        ({"deadline": 0}, "retry.deadline must be a number of seconds"),
+        ({"backoff": 3}, "retry.backoff must be a list"),
+        ({"backoff": [3]}, "retry.backoff must be two numbers of seconds"),
+        ({"backoff": [3, 1]}, "retry.backoff must be two numbers of seconds, the smaller one first"),
+        ({"backoff": [1, "canary"]}, "retry.backoff must be a number of seconds"),
+        ("canary", "asyncsecrets.retry must be a mapping"),
+    ],
+)
+def test_what_no_retry_policy_says(section: object, problem: str) -> None:
+    """Each mistake is an error that names the key, and quotes no value."""
+    with pytest.raises(ConfigError, match=re.escape(problem)) as error:
+        load_config({"asyncsecrets": {"retry": section}}, {})
+    assert "canary" not in str(error.value)
+
+
+def test_the_retry_policy_of_a_call_goes_before_that_of_the_file() -> None:
+    """Of a client that is built with one."""
+    document = {"asyncsecrets": {"retry": {"deadline": 20}}}
+    for policy, seconds in ((None, 20.0), (RetryPolicy(deadline=3.0), 3.0)):
+        client = SecretsClient.from_config(document, environ={}, retry=policy)
+        assert {source.retry.policy.deadline for source in client._sources.values()} == {seconds}

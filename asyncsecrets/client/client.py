@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, Unpack
 
 from asyncsecrets import default
 from asyncsecrets.boundary import afresh, configuring
@@ -21,6 +21,7 @@ from asyncsecrets.client.bulk import read_all
 from asyncsecrets.client.connection import CLOSE_WITHIN
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.looking import Looking
+from asyncsecrets.client.options import Options, ProviderOptions
 from asyncsecrets.client.places import Route, place_of
 from asyncsecrets.client.routing import Router
 from asyncsecrets.client.source import Source
@@ -59,9 +60,9 @@ class SecretsClient(LoopBound, Administration, Looking):
     ``AsyncSecretsError`` and nothing else of ours, ``ClosedError`` after ``aclose``.
 
     ``environ`` is the environment (default: the process's, with the ``.env`` file in the working directory);
-    ``providers`` are made already, by source; ``retry`` is the retry policy of every source; ``jitter`` a source of
-    randomness from 0 to 1; ``cache_options`` go to every ``SingleFlightCache`` (clocks, for tests);
-    ``wall_clock`` tells the Unix time that people read in logs and in ``status()``.
+    ``providers`` are made already, by source; ``retry`` is the retry policy of every source (default: that of the
+    configuration); ``jitter`` a source of randomness from 0 to 1; ``cache_options`` go to every ``SingleFlightCache``
+    (clocks, for tests); ``wall_clock`` tells the Unix time that people read in logs and in ``status()``.
 
     One that the program drops without closing it stops refreshing, with a ResourceWarning.
     """
@@ -88,7 +89,7 @@ class SecretsClient(LoopBound, Administration, Looking):
             providers or {},
             environ,
             self._hot,
-            retry=Retry(retry, jitter=jitter),
+            retry=Retry(retry or config.retry, jitter=jitter),
             changed=self._watchers.heard,
             cache_options={"jitter": jitter, **(cache_options or {})},
             wall=wall_clock,
@@ -97,7 +98,7 @@ class SecretsClient(LoopBound, Administration, Looking):
 
     @classmethod
     @afresh
-    def from_config(cls, config: str | os.PathLike[str] | Mapping[str, Any], **options: Any) -> Self:
+    def from_config(cls, config: str | os.PathLike[str] | Mapping[str, Any], **options: Unpack[Options]) -> Self:
         """Build a client from a ``config.yaml`` (a path) or a mapping of the same shape (SPEC §2).
 
         Reads the one file, synchronously. ``options`` are those of the constructor. Raises ConfigError.
@@ -116,9 +117,9 @@ class SecretsClient(LoopBound, Administration, Looking):
         negative_ttl: float = 5.0,
         max_entries: int = 10_000,
         read_your_writes: float = 60.0,
-        access_mode: str = "read_and_write",
+        access_mode: Literal["read_only", "write_only", "read_and_write"] = "read_and_write",
         hosted_keys: Iterable[str] | None = None,
-        **options: Any,
+        **options: Unpack[ProviderOptions],
     ) -> Self:
         """Build a client with ``provider`` as its only source.
 
@@ -138,7 +139,7 @@ class SecretsClient(LoopBound, Administration, Looking):
 
     @classmethod
     @afresh
-    def from_environment(cls, **options: Any) -> Self:
+    def from_environment(cls, **options: Unpack[Options]) -> Self:
         """Build the client of a program that was given none: see
         ``asyncsecrets.config.Config.from_environment``."""
         environ = options.get("environ")

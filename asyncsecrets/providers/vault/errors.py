@@ -178,6 +178,8 @@ def _server_fault(call: Call, answer: Answer) -> AsyncSecretsError:
     undone = next((error for text, error in _UNDONE.items() if text in texts), None)
     if undone is not None:
         return make(*undone, call)
+    if answer.status == 501 and call.operation not in {"read", "login"}:
+        return make(UnsupportedOperationError, "the server does not have this call (HTTP 501); is it a stand-in?", call)
     refused = next((why for part, why in _BROKEN_LOGINS.items() if part in texts), None)
     if call.operation == "login" and refused is not None:
         return make(AuthenticationError, f"Vault refused the login: {refused}", call)

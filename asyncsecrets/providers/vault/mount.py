@@ -5,6 +5,9 @@ the wrong place. So before the first write, delete or list, and before the first
 the mount itself is asked. A read that finds a KV v2 secret needs no asking. Where the mount may not be asked, a read at
 the path of KV v1 tells: KV v2 says that the path is none of its own.
 
+What stands in for Vault may not have the question at all. Then the setting is believed; without one, a name that is
+absent at the paths of both versions is absent, and nothing is written before a secret was found.
+
 A mount may be replaced by one of the other version while a program runs. So what was learnt is doubted when a secret
 that was found before is absent, when an answer is of the other version's kind, and after a while. One question settles
 all doubts that came from calls begun before it.
@@ -24,6 +27,8 @@ from asyncsecrets.errors import (
     MalformedResponseError,
     ProviderError,
     SecretNotFoundError,
+    TransientError,
+    UnsupportedOperationError,
 )
 from asyncsecrets.providers.vault.client import VaultClient
 from asyncsecrets.providers.vault.documents import data_of, malformed
@@ -47,11 +52,15 @@ _OWN_OF_VERSION_2 = frozenset({"config", "data", "delete", "destroy", "metadata"
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What a question led to: an engine, or a failure; ``untold``: it was answered, but not with a version."""
+    """What a question led to: an engine, or a failure; ``untold``: it was answered, but not with a version.
+
+    ``unheard``: the server does not have the question.
+    """
 
     number: int
     outcome: KV1 | KV2 | AsyncSecretsError
     untold: bool = False
+    unheard: bool = False
 
     def engine(self, name: str | None) -> KV1 | KV2:
         """The engine. Raises the failure, for one of those who waited."""
@@ -149,6 +158,11 @@ class Mount:
         verdict = await self._asked(since, refusal.name)
         if verdict.outcome is engine or (verdict.untold and telling):
             raise refusal
+        if verdict.unheard and refusal.name is not None:
+            if not await self._is_at_version_1(refusal.name):
+                raise refusal
+            self.likely, self.verified, self._proven, self._learnt = self._engines[1], True, True, self._clock()
+            return self.likely
         return verdict.engine(refusal.name)
 
     # -- asking
@@ -184,21 +198,39 @@ class Mount:
             return _Verdict(number, error.with_traceback(None))
         try:
             return self._settled(number, *self._told(call, answer))
-        except (AccessDeniedError, ConfigError) as error:
-            denied = isinstance(error, AccessDeniedError)
-        except MalformedResponseError:
-            return _Verdict(number, self._unknown(), untold=True)
+        except AccessDeniedError:
+            return await self._not_told(number, name, denied=True)
         except AsyncSecretsError as error:
-            return _Verdict(number, error.with_traceback(None))
-        return await self._not_told(number, name, denied=denied)
+            failure = error.with_traceback(None)
+        if isinstance(failure, ConfigError) and errors_in(answer.body):  # of a Vault before 0.10, which has KV v1 only
+            return await self._not_told(number, name, denied=False)
+        if self._is_unheard(failure, answer):
+            return self._unheard(number)
+        is_nonsense = isinstance(failure, MalformedResponseError)
+        return _Verdict(number, self._unknown() if is_nonsense else failure, untold=is_nonsense)
+
+    def _is_unheard(self, failure: AsyncSecretsError, answer: Answer) -> bool:
+        """Whether a server that answers so has no such question: not as Vault says it, nor as a mount of its own."""
+        if isinstance(failure, TransientError):  # some stand-ins break at what they do not know; so does a server
+            return self._configured is not None and answer.status == 500 and errors_in(answer.body) is None
+        if isinstance(failure, MalformedResponseError):
+            return not isinstance((document_of(answer.body) or {}).get("data"), dict)
+        return isinstance(failure, ConfigError | SecretNotFoundError | UnsupportedOperationError)
 
     async def _not_told(self, number: int, name: str | None, *, denied: bool) -> _Verdict:
         version, failure = await self._look(name)
         if version is not None:
             return self._settled(number, version, self._paths.mount)
-        if denied and self._configured is not None:  # only a token that may not ask has the setting believed
+        if not denied:
+            return self._unheard(number)
+        if self._configured is not None:
             return _Verdict(number, self._engines[self._configured])
-        return _Verdict(number, failure if denied and failure is not None else self._unknown(), untold=True)
+        return _Verdict(number, failure if failure is not None else self._unknown(), untold=True)
+
+    def _unheard(self, number: int) -> _Verdict:
+        if self._configured is not None:
+            return _Verdict(number, self._engines[self._configured])
+        return _Verdict(number, self._unknown(), untold=True, unheard=True)
 
     def _settled(self, number: int, version: int | None, path: str) -> _Verdict:
         mount = self._paths.mount
@@ -228,7 +260,7 @@ class Mount:
         route, which the refused question does not tell apart from a token without rights.
         """
         calls = [Call("list", "GET", self._paths.folder("", "", "list=true&limit=1"))]
-        if name is not None and f"{self._paths.prefix}/{name}".strip("/").partition("/")[0] not in _OWN_OF_VERSION_2:
+        if name is not None and not self._is_own_of_version_2(name):
             calls.insert(0, Call("mount", "GET", self._paths.secret(name, "")))
         for call in calls:
             try:
@@ -238,6 +270,16 @@ class Mount:
             if (version := _version_by(answer)) is not None:
                 return version, None
         return None, self._why_denied(translate(call, answer))
+
+    async def _is_at_version_1(self, name: str) -> bool:
+        """Whether there is a secret at the path that this name has in KV v1. Raises what a call raises."""
+        if self._is_own_of_version_2(name):
+            return False
+        answer = await self._client.call(Call("mount", "GET", self._paths.secret(name, "")))
+        return answer.status == 200 and _version_by(answer) == 1
+
+    def _is_own_of_version_2(self, name: str) -> bool:
+        return f"{self._paths.prefix}/{name}".strip("/").partition("/")[0] in _OWN_OF_VERSION_2
 
     def _why_denied(self, refusal: AsyncSecretsError) -> AsyncSecretsError:
         mount = self._paths.mount

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _check_found(args: argparse.Namespace) -> None:
     """Raise ConfigError if what is there already, and nobody named, could be somebody else's."""
     from asyncsecrets.config import NAME_IT as NAME_CONFIG
-    from asyncsecrets.providers.local_keys import default_key_file
+    from asyncsecrets.providers.local_key_files import default_key_file
     from asyncsecrets.trust import check_found
 
     key = None if os.environ.get("ASYNCSECRETS_KEY_FILE") else default_key_file(os.environ)
@@ -140,13 +140,8 @@ def _summary(entries: int, names: list[str], *, everything: bool) -> str:
 
 def _key(steps: Steps) -> tuple[Path | None, str]:
     """The file of the key (None where ``ASYNCSECRETS_KEY`` has it), and the recipient to encrypt to."""
-    from asyncsecrets.providers.local_keys import (
-        Keys,
-        default_key_file,
-        generate_key,
-        read_key_file,
-        write_key_file,
-    )
+    from asyncsecrets.providers.local_key_files import default_key_file, read_key_file, write_key_file
+    from asyncsecrets.providers.local_keys import Keys, generate_key
 
     if text := os.environ.get("ASYNCSECRETS_KEY", "").strip():
         steps.add("kept", "ASYNCSECRETS_KEY", "the key is in the environment; no file was written")

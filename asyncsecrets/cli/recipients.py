@@ -148,13 +148,8 @@ def _accept(args: argparse.Namespace, console: Console) -> int:
 
 def _key(console: Console) -> int:
     """Print the public half of the key that is used, having made one where there is none."""
-    from asyncsecrets.providers.local_keys import (
-        Keys,
-        default_key_file,
-        generate_key,
-        read_key_file,
-        write_key_file,
-    )
+    from asyncsecrets.providers.local_key_files import default_key_file, read_key_file, write_key_file
+    from asyncsecrets.providers.local_keys import Keys, generate_key
 
     text, path = os.environ.get("ASYNCSECRETS_KEY", "").strip(), default_key_file(os.environ)
     place = "ASYNCSECRETS_KEY" if text else str(path)

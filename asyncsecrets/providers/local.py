@@ -32,14 +32,12 @@ from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.files import MAX_BYTES, create_file
 from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.providers.local_file import StoreFile
+from asyncsecrets.providers.local_key_files import KeySource, default_key_file, write_key_file
 from asyncsecrets.providers.local_keys import (
     Keys,
     UnsealError,
     check_recipients,
-    default_key_file,
     generate_key,
-    read_key_file,
-    write_key_file,
 )
 from asyncsecrets.providers.local_recipients import (
     RecipientList,
@@ -51,14 +49,13 @@ from asyncsecrets.providers.local_recipients import (
 )
 from asyncsecrets.providers.local_store import Entry, Recipient, Store, check_name, check_storable, render_within
 from asyncsecrets.secret import Payload, Secret
-from asyncsecrets.trust import FoundFile, check_found
+from asyncsecrets.trust import FoundFile
 
 __all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
 
 MAX_VERSIONS: Final = 10
 """How many versions of a secret are kept, where nothing else is said."""
 
-_GIVEN_KEY: Final = "the key that was given (local_key or ASYNCSECRETS_KEY)"
 _FOUND: Final = FoundFile("secrets.yaml", "or name it, if you trust it: local_file or ASYNCSECRETS_FILE")
 
 
@@ -120,9 +117,11 @@ class LocalProvider:
         if max_versions < 1:
             raise ConfigError("local: at least one version of a secret must be kept")
         self.path = Path(path)
-        self._key = None if key is None else Credential(revealed(key))
-        self._key_file = None if key_file is None else Path(key_file)
-        self._usual_key_file = usual_key_file
+        self._key_source = KeySource(
+            None if key is None else Credential(revealed(key)),
+            None if key_file is None else Path(key_file),
+            usual_key_file,
+        )
         self._max_versions = max_versions
         self._now = now
         self._keys: Keys | None = None
@@ -186,7 +185,7 @@ class LocalProvider:
             if cas is not None and cas != store.current(name):
                 message = f"local: {name!r} is not at version {cas!r} any more; read it again and decide anew"
                 raise ConflictError(message, provider=self.system, name=name)
-            self._check_recipients(keys, store, name)
+            self._check_recipients(self._fitting(keys, store), store, name)
             number = store.next_version(name)
             value = keys.seal(payload, name, number, store.keys, store.fingerprint)
             return store.with_entry(name, Entry(number, _second(self._now()), value), self._max_versions)
@@ -246,7 +245,7 @@ class LocalProvider:
     async def recipients(self) -> RecipientList:
         """Who can read the store. Needs no key; with one, it opens every value to see whom that was encrypted to."""
         keys = self._check_open()
-        return await self._file.do(None, lambda: list_of(self._file.read(), keys))
+        return await self._file.do(None, lambda: self._list_of(self._file.read(), keys))
 
     async def add_recipient(self, key: str, name: str = "") -> RecipientList:
         """Have the owner of the public ``key`` (``age1…``), whom people call ``name``, read every value from now on.
@@ -303,15 +302,16 @@ class LocalProvider:
         keys, origin = self._check_open(), str(self.path)
 
         def change(store: Store) -> Store:
-            return reencrypted(store, choose(store, keys), keys, origin=origin, accepted=accepted)
+            fitting = self._fitting(keys, store)
+            return reencrypted(store, choose(store, fitting), fitting, origin=origin, accepted=accepted)
 
         store = await self._file.change(None, change)
-        return await self._file.do(None, lambda: list_of(store, keys))
+        return await self._file.do(None, lambda: self._list_of(store, keys))
 
     # From here on in a thread
 
     def _prepare(self) -> Keys:
-        keys = Keys(self._key.reveal(), origin=_GIVEN_KEY) if self._key is not None else self._keys_of_file()
+        keys = self._key_source.read()
         try:
             self._file.read()
         except FileNotFoundError:
@@ -322,12 +322,17 @@ class LocalProvider:
             return keys
         raise ConfigError(f"local: {self.path} {problem}")
 
-    def _keys_of_file(self) -> Keys:
-        path = self._key_file
-        if path is None and self._usual_key_file is not None and self._usual_key_file.exists():
-            path = self._usual_key_file
-            check_found(path, "or name it, if you trust it: ASYNCSECRETS_KEY_FILE")
-        return Keys() if path is None else Keys(read_key_file(path), origin=f"the key file {path}")
+    def _fitting(self, known: Keys, store: Store) -> Keys:
+        """The keys; those in the key file now, where none of the known ones is a recipient's: Kubernetes changes it."""
+        if set(known.recipients) & set(store.keys):
+            return known
+        keys = self._key_source.again(known)
+        if self._keys is known:  # and not closed meanwhile
+            self._keys = keys
+        return keys
+
+    def _list_of(self, store: Store, keys: Keys) -> RecipientList:
+        return list_of(store, self._fitting(keys, store))
 
     def _secret(self, keys: Keys, store: Store, name: str, version: str | None) -> Secret:
         entry = store.entry(name, version)
@@ -335,6 +340,7 @@ class LocalProvider:
             raise self._not_found(name, version)
         if entry.state != "enabled":
             raise self._not_found(name, version, entry.state)
+        keys = self._fitting(keys, store)
         try:
             payload = keys.unseal(entry.value, name, entry.version).payload
         except UnsealError as error:
@@ -352,7 +358,8 @@ class LocalProvider:
 
     def _sealed(self, keys: Keys, store: Store, name: str) -> AuthenticationError:
         if not keys:
-            usual = f", or put the key into {self._usual_key_file}" if self._usual_key_file is not None else ""
+            place = self._key_source.usual
+            usual = "" if place is None else f", or put the key into {place}"
             remedy = f"there is no key; set ASYNCSECRETS_KEY or ASYNCSECRETS_KEY_FILE{usual}"
         elif set(keys.recipients) & set(store.keys):
             remedy = (

@@ -314,7 +314,7 @@ def test_without_the_extra(dotenv: Path, workdir: Path, cli: Run, monkeypatch: p
     assert names(workdir) == [".env"]
 
 
-@pytest.mark.parametrize("step", ["local_keys.create_file", "local.create_file"])
+@pytest.mark.parametrize("step", ["local_key_files.create_file", "local.create_file"])
 def test_a_place_that_cannot_be_written_to(cli: Run, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """A read-only disk is named, and is no bug."""
 

@@ -447,8 +447,8 @@ async def test_key_file_that_a_group_can_read(path, tmp_path, monkeypatch, mode,
         return os.stat_result([*found[:4], owner, *found[5:10]]) if place == key_file else found
 
     monkeypatch.setattr(Path, "stat", given)
-    monkeypatch.setattr("asyncsecrets.providers.local_keys.os.geteuid", lambda: 1000)
-    monkeypatch.setattr("asyncsecrets.providers.local_keys._is_read_only", lambda _: read_only)
+    monkeypatch.setattr("asyncsecrets.providers.local_key_files.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("asyncsecrets.providers.local_key_files._is_read_only", lambda _: read_only)
     if accepted:
         assert (await opened(path, key_file=key_file))._keys
         return
@@ -827,3 +827,37 @@ async def test_a_store_as_an_editor_or_a_checkout_leaves_it(local, path):
     await local.put("OTHER", "canary")
     assert path.read_bytes().startswith(data[:200])
     assert b"\r" not in path.read_bytes()
+
+
+async def test_a_key_file_that_is_changed(path, tmp_path):
+    """As Kubernetes does: who was given another key reads and writes with it, and needs no new start."""
+    key_file = written_key(tmp_path, SECRET.encode())
+    local = await opened(path, key_file=key_file)
+    await local.put("NAME", "canary")
+    owner = await opened(path, key=SECRET)
+    await owner.add_recipient(OTHER_PUBLIC)
+    other = await opened(path, key=OTHER_SECRET)
+    await other.remove_recipient(PUBLIC)
+    for mode, data in ((0o600, b"canary"), (0o644, OTHER_SECRET.encode())):  # of no use yet
+        written_key(tmp_path, data, mode)
+        for call in (local.get("NAME"), local.put("NAME", "canary-lost")):
+            with pytest.raises(AuthenticationError, match=f"this key is of {PUBLIC}"):
+                await call
+    written_key(tmp_path, OTHER_SECRET.encode())
+    await local.put("OTHER", "canary-other")
+    assert (await local.get("NAME")).equals("canary")
+    assert (await local.recipients()).own == (OTHER_PUBLIC,)
+    key_file.unlink()
+    assert (await local.get("OTHER")).equals("canary-other")
+
+
+async def test_a_key_that_comes_later(path, tmp_path):
+    """A program that only wrote reads, once there is a key where it is looked for, and forgets it when it is closed."""
+    local = await opened(path, usual_key_file=tmp_path / "key.txt")
+    await local.put("NAME", "canary")
+    with pytest.raises(AuthenticationError):
+        await local.get("NAME")
+    written_key(tmp_path, SECRET.encode())
+    assert (await local.get("NAME")).equals("canary")
+    await local.aclose()
+    assert local._keys is None

@@ -1,8 +1,8 @@
 """References inside a document: finding them, and putting values in their place.
 
 A document is made of ``dict``, ``list``, ``tuple`` and scalars, such as a configuration file is once it has been read.
-A reference is a text that is one from its first character to its last; text around a reference, and keys, are left
-alone.
+A reference is a text that is one from its first character to its last, or stands within one as ``${…}`` (see
+``asyncsecrets.templates``); any other text, and keys, are left alone.
 
 So are the sections of a configuration file that lead to managers (``key_management_settings`` and
 ``asyncsecrets``): their references are settings that a manager needs for itself, and those come from the real
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from asyncsecrets.boundary import afresh
 from asyncsecrets.errors import ConfigError
-from asyncsecrets.references import is_reference
+from asyncsecrets.templates import filled, references_in
 
 __all__ = ["MAX_DEPTH", "DocumentPath", "references", "replace_references"]
 
@@ -32,8 +32,8 @@ DocumentPath = tuple[str | int, ...]
 def references(document: Any) -> Iterator[tuple[DocumentPath, str]]:
     """Yield the path and text of every reference in ``document``, in order, whether the text is well-formed or not.
 
-    Raises ``ConfigError`` for a document nested deeper than ``MAX_DEPTH`` (a recursive
-    one is).
+    A text with several references in it is the path of each. Raises ``ConfigError`` for a document nested deeper than
+    ``MAX_DEPTH`` (a recursive one is), and for what begins like a reference within a text and is none.
     """
     yield from _walk(document, ())
 
@@ -53,8 +53,7 @@ def _walk(node: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, str]]:
     if path in _BOOTSTRAP:
         return
     if isinstance(node, str):
-        if is_reference(node):
-            yield path, node
+        yield from ((path, reference) for reference in _references_in(node, path))
     elif isinstance(node, dict):
         for key, child in node.items():
             yield from _walk(child, (*path, key))
@@ -63,12 +62,20 @@ def _walk(node: Any, path: DocumentPath) -> Iterator[tuple[DocumentPath, str]]:
             yield from _walk(child, (*path, position))
 
 
+def _references_in(text: str, path: DocumentPath) -> list[str]:
+    try:
+        return references_in(text)
+    except ConfigError as error:
+        problem = error.message
+    raise ConfigError(f"{'.'.join(map(str, path)) or 'the document'}: {problem}")
+
+
 def _replace(node: Any, values: Mapping[str, str], path: DocumentPath) -> Any:
     _check_depth(path)
     if path in _BOOTSTRAP:
         return node
     if isinstance(node, str):
-        return values[node] if is_reference(node) else node
+        return filled(node, values)
     if isinstance(node, dict):
         return {key: _replace(child, values, (*path, key)) for key, child in node.items()}
     if isinstance(node, list | tuple):

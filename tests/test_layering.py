@@ -33,6 +33,7 @@ FLOORS = {
     "asyncsecrets.references": 1,
     "asyncsecrets.retry": 1,
     "asyncsecrets.settings": 1,
+    "asyncsecrets.templates": 1,
     "asyncsecrets.trust": 1,
     "asyncsecrets.yaml": 1,
     "asyncsecrets.providers": 2,

@@ -17,6 +17,7 @@ import yaml
 
 from asyncsecrets.documents import DocumentPath, references, replace_references
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.templates import filled
 from asyncsecrets.yaml import load_strings
 
 __all__ = ["JsonDocument", "YamlDocument", "read_document"]
@@ -66,7 +67,7 @@ class YamlDocument:
 
     def as_text(self, values: Mapping[str, str]) -> str:
         """The text with ``values`` in the place of references. Raises ConfigError if it does not read back as that."""
-        places = {node.start_mark.index: (node.end_mark.index, values[text]) for node, text in self._nodes()}
+        places = {node.start_mark.index: (node.end_mark.index, filled(node.value, values)) for node in self._nodes()}
         text = self.text
         for start in sorted(places, reverse=True):
             end, value = places[start]
@@ -77,8 +78,8 @@ class YamlDocument:
             raise ConfigError("the references in this document cannot be replaced in place; use --format json")
         return text
 
-    def _nodes(self) -> list[tuple[yaml.Node, str]]:
-        return [(_at(self.node, path), text) for path, text in self.references]
+    def _nodes(self) -> list[yaml.Node]:
+        return [_at(self.node, path) for path in dict.fromkeys(path for path, _ in self.references)]
 
 
 def read_document(data: bytes, origin: str) -> JsonDocument | YamlDocument:

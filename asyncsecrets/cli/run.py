@@ -16,12 +16,12 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from asyncsecrets.cli.console import Console, printable
-from asyncsecrets.cli.sources import STORED, Use, at_source, nearest_name, read_config, read_file, uses, using
+from asyncsecrets.cli.sources import STORED, Use, at_source, composed, nearest_name, read_config, read_file, uses, using
 from asyncsecrets.cli.starting import problem_of, warning_of
 from asyncsecrets.cli.variables import (
     check_names,
@@ -103,8 +103,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     config = read_config(args)
     asked, configured, plain = _wanted(args, config, console)
     wanted = {**configured, **asked}
-    secrets = _read(args, config, list(wanted.values())) if wanted else {}
-    values = {variable: secrets[reference].reveal_bytes() for variable, reference in wanted.items()}
+    values = _values(wanted, _read(args, config, wanted.values()) if wanted else {})
     for name in asked:
         check_value(name, values[name])
     inherited = _inherited(args, config, {*plain, *values}, console)
@@ -135,8 +134,27 @@ def _inherited(args: argparse.Namespace, config: Config, named: Collection[str],
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
-def _read(args: argparse.Namespace, config: Config, references: list[str]) -> dict[str, Secret]:
+def _values(wanted: Mapping[str, str], secrets: Mapping[str, Secret]) -> dict[str, bytes]:
+    """What the variables are set to. A secret as a whole may be any bytes; within a text it is text."""
+    from asyncsecrets.templates import filled, is_template
+
+    texts = {reference: secrets[reference].reveal() for text in wanted.values() for reference in _parts(text)}
+    return {
+        variable: filled(text, texts).encode() if is_template(text) else secrets[text].reveal_bytes()
+        for variable, text in wanted.items()
+    }
+
+
+def _parts(text: str) -> list[str]:
+    """The references within a text; none where it is one as a whole."""
+    from asyncsecrets.templates import is_template, references_in
+
+    return references_in(text) if is_template(text) else []
+
+
+def _read(args: argparse.Namespace, config: Config, texts: Iterable[str]) -> dict[str, Secret]:
     """Read them all, or raise ResolveError, with the command that says what to do about those that are missing."""
+    references = list(dict.fromkeys(one for text in texts for one in _parts(text) or [text]))
     try:
         return using(config, lambda client: client.get_many(references))
     except ResolveError as error:
@@ -177,26 +195,35 @@ def _wanted(
 
 def _by_hand(args: argparse.Namespace) -> dict[str, str]:
     """What ``--secret`` asks for."""
-    from asyncsecrets.references import is_reference
+    from asyncsecrets.templates import references_in
 
     wanted = {}
     for text in args.secret:
         variable, has_reference, reference = text.partition("=")
         # Anything else may be a value that somebody meant to set: it must not be asked for, nor shown.
-        if has_reference and not is_reference(reference):
-            raise ConfigError("--secret VARIABLE=REFERENCE needs os.environ/NAME or secret://SOURCE/NAME after the =")
-        wanted[variable] = at_source(reference or variable, args.source)
+        if has_reference and not references_in(reference):
+            raise ConfigError(
+                "--secret VARIABLE=REFERENCE needs os.environ/NAME or secret://SOURCE/NAME after the =, or a text with "
+                "${secret://SOURCE/NAME} in it"
+            )
+        wanted[variable] = _asked(reference or variable, args.source)
     return wanted
 
 
 def _from_file(path: Path, source: str | None) -> tuple[dict[str, str], dict[str, str]]:
     from asyncsecrets.providers.dotenv import parse_dotenv
-    from asyncsecrets.references import is_reference
+    from asyncsecrets.templates import references_in
 
     variables = parse_dotenv(read_file(path), origin=str(path), environ=os.environ)
-    plain = {variable: value for variable, value in variables.items() if not is_reference(value)}
-    secret = {name: at_source(value, source) for name, value in variables.items() if name not in plain}
-    return secret, plain
+    secret = {name: _asked(value, source) for name, value in variables.items() if references_in(value)}
+    return secret, {name: value for name, value in variables.items() if name not in secret}
+
+
+def _asked(text: str, source: str | None) -> str:
+    """``text`` with its references as they are asked of ``source``."""
+    from asyncsecrets.templates import mapped
+
+    return mapped(text, lambda reference: at_source(reference, source))
 
 
 def _configured(args: argparse.Namespace, config: Config, console: Console) -> dict[str, str]:
@@ -205,14 +232,16 @@ def _configured(args: argparse.Namespace, config: Config, console: Console) -> d
     for use in found:
         if use.problem is not None:
             raise ConfigError(f"{use.places[0]}: {use.problem}")
-    named = _named(found, args.source)
+    composite = {name: _asked(text, args.source) for name, text in composed(config).items()}
+    named = _named(found, args.source) | composite
     stored = {
         one.reference.name: at_source(one.text, args.source) for one in found if one.reference and one.is_only_stored
     }
     if args.only:
         return _chosen(args.only, {**stored, **named}, config)
     wanted = {name: text for name, text in named.items() if is_possible(name)}
-    nameless = [use.text for use in found if not use.is_only_stored and not _has_name(use)]
+    parts = {reference for text in composite.values() for reference in _parts(text)}
+    nameless = [use.text for use in found if not use.is_only_stored and not _has_name(use) and use.text not in parts]
     if not wanted:
         raise ConfigError(_nothing(config, nameless, stored))
     for problem in (_of_nameless(nameless), _of_unnamed(config, stored)):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncsecrets.errors import AsyncSecretsError, ConfigError, InvalidNameError
 
@@ -23,6 +23,7 @@ __all__ = [
     "STORED",
     "Use",
     "at_source",
+    "composed",
     "merge",
     "names_of",
     "nearest_name",
@@ -42,6 +43,9 @@ STORED: Final = "the local store"
 
 _VARIABLES: Final = "environment_variables."
 """How the places begin in which a file gives a variable its name."""
+
+_WITHIN: Final = " (within a text)"
+"""How the places of references end that are not all of a text."""
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -97,7 +101,8 @@ class Use:
     @property
     def given(self) -> list[str]:
         """The variables that the file gives it: the keys of ``environment_variables`` that have it."""
-        return [place.removeprefix(_VARIABLES) for place in self.places if place.startswith(_VARIABLES)]
+        given = [place.removeprefix(_VARIABLES) for place in self.places if place.startswith(_VARIABLES)]
+        return [variable for variable in given if not variable.endswith(_WITHIN)]
 
     @property
     def own(self) -> list[str]:
@@ -134,12 +139,34 @@ def uses(config: Config) -> list[Use]:
 def _written(config: Config) -> list[tuple[str, str]]:
     """What the file behind ``config`` refers to and hosts, with the places."""
     from asyncsecrets import documents
+
+    document = _document(config)
+    found = documents.references(document)
+    return [*((text, _place(document, path, text)) for path, text in found), *_hosted(config)]
+
+
+def composed(config: Config) -> dict[str, str]:
+    """The variables that the file gives a text with references in it: ``postgres://app:${secret://db}@…``."""
+    from asyncsecrets.templates import is_template
+
+    document = _document(config)
+    given = document.get(_VARIABLES.rstrip(".")) if isinstance(document, dict) else None
+    texts = given.items() if isinstance(given, dict) else ()
+    return {variable: text for variable, text in texts if isinstance(text, str) and is_template(text)}
+
+
+def _document(config: Config) -> Any:
     from asyncsecrets.yaml import load_strings
 
     if not config.origin:
-        return []
-    document = load_strings(read_file(Path(config.origin)), origin=config.origin)
-    return [*((text, place_of(path)) for path, text in documents.references(document)), *_hosted(config)]
+        return {}
+    return load_strings(read_file(Path(config.origin)), origin=config.origin)
+
+
+def _place(document: Any, path: DocumentPath, text: str) -> str:
+    for step in path:
+        document = document[step]
+    return place_of(path) + ("" if document == text else _WITHIN)
 
 
 def _lists_its_names(config: Config) -> bool:

@@ -82,3 +82,14 @@ def test_a_value_that_is_no_text(workdir: Path, config: Path, cli: Run, monkeypa
     outcome = cli("resolve", "app.yaml")
     assert (outcome.code, outcome.out) == (8, "")
     assert "canary" not in outcome.err
+
+
+def test_references_within_a_text(workdir: Path, config: Path, cli: Run) -> None:
+    """Are replaced where they stand, masked without --reveal; other people's placeholders stay."""
+    (workdir / "app.yaml").write_text("url: pg://app:${secret:///DB_PASSWORD}@h  # why\nhome: ${HOME}\n")
+    assert cli("resolve", "app.yaml").out == 'url: "pg://app:**********@h"  # why\nhome: ${HOME}\n'
+    assert cli("resolve", "app.yaml", "--reveal").out == f'url: "pg://app:{VALUE}@h"  # why\nhome: ${{HOME}}\n'
+    (workdir / "bad.yaml").write_text("a: {b: 'x${secret:/DB_PASSWORD}'}\n")
+    outcome = cli("resolve", "bad.yaml", "--reveal")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "a.b: a reference within a text is not written as one" in outcome.err

@@ -365,3 +365,31 @@ def test_the_process_is_left_as_it_was(
             signal.signal(number, handler)
     assert given == [(["cmd", "-x"], VALUE.encode(), True)]
     assert "canary" not in capsys.readouterr().err
+
+
+COMPOSED = "postgres://app:${url:secret:///db?field=password}@${os.environ/HOST_NAME}/app"
+
+
+@pytest.mark.parametrize("way", ["file", "option", "env file"])
+def test_a_variable_of_several_references(way: str, workdir: Path, vault: VaultServer) -> None:
+    """A text with references in it, wherever a variable is named; its references are no variables of their own."""
+    vault.write_secret("db", {"password": "canary@1"})
+    vault.write_secret("HOST_NAME", {"key": "db.example.com"})
+    given = {"environment_variables": {"DATABASE_URL": COMPOSED}} if way == "file" else {}
+    write_config(workdir, {**given, "general_settings": vault_settings(vault)})
+    (workdir / "app.env").write_text(f"DATABASE_URL='{COMPOSED}'\n")
+    options = {"file": [], "option": ["--secret", f"DATABASE_URL={COMPOSED}"], "env file": ["--env-from", "app.env"]}
+    done = spawn("run", *options[way], "--", sys.executable, "-c", SHOW)
+    environ = json.loads(done.stdout)
+    assert (environ["DATABASE_URL"], "HOST_NAME" in environ) == ("postgres://app:canary%401@db.example.com/app", False)
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("x${secret:///MISSING}", 3), ("x${secret:/db}", 2), ("x${secret:///db", 2), ("canary-value", 2)]
+)
+def test_nothing_is_started_for_a_text_that_cannot_be_filled(
+    text: str, code: int, config: Path, refused: Refused
+) -> None:
+    """What cannot be read or is not well-formed is never handed on as it stands."""
+    assert refused("--secret", f"URL={text}").code == code

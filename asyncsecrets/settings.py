@@ -84,18 +84,20 @@ def _text(_: Setting, value: object) -> Value | None:
 
 
 def _bool(_: Setting, value: object) -> Value | None:
-    word = value.lower() if isinstance(value, str) else ""
+    word = value.strip().lower() if isinstance(value, str) else ""
     return "true" if word in _TRUE else "false" if word in _FALSE else None
 
 
 def _seconds(setting: Setting, value: object) -> Value | None:
-    if not (isinstance(value, str) and _SECONDS.fullmatch(value)):
+    value = value.strip() if isinstance(value, str) else ""
+    if not _SECONDS.fullmatch(value):
         return None
     return value if float(value) > 0 or setting.kind is Kind.SECONDS_OR_ZERO else None
 
 
 def _count(_: Setting, value: object) -> Value | None:
-    return value if isinstance(value, str) and _COUNT.fullmatch(value) and int(value) > 0 else None
+    value = value.strip() if isinstance(value, str) else ""
+    return value if _COUNT.fullmatch(value) and int(value) > 0 else None
 
 
 def _list(_: Setting, value: object) -> Value | None:
@@ -118,7 +120,8 @@ def _mapping(_: Setting, value: object) -> Value | None:
 
 
 def _choice(setting: Setting, value: object) -> Value | None:
-    return value if isinstance(value, str) and value in setting.choices else None
+    value = value.strip() if isinstance(value, str) else ""
+    return value if value in setting.choices else None
 
 
 _CHECKS: Final = {
@@ -207,10 +210,10 @@ def _vault(
     return Setting(kind, variables, choices, credential=credential)
 
 
-_VAULT_LOGINS: Final = ("token", "token_file", "approle", "cert", "kubernetes", "jwt")
+_VAULT_LOGINS: Final = ("token", "token_file", "approle", "cert", "kubernetes", "jwt", "none")
 
 _VAULT: Final = {
-    "addr": _vault("addr", tools="VAULT_ADDR"),
+    "addr": replace(_vault("addr"), environ=("HCP_VAULT_ADDR", "VAULT_AGENT_ADDR", "VAULT_ADDR")),
     "allow_insecure_http": _vault("allow_insecure_http", Kind.BOOL),
     "approle_mount_path": _vault("approle_mount_path"),
     "approle_role_id": _vault("approle_role_id", credential=True),
@@ -240,6 +243,7 @@ _VAULT: Final = {
     "mount_name": _vault("mount_name"),
     "namespace": _vault("namespace", tools="VAULT_NAMESPACE"),
     "path_prefix": _vault("path_prefix"),
+    "proxy": _vault("proxy", credential=True),
     "refresh_interval": Setting(Kind.SECONDS, ("HCP_VAULT_REFRESH_INTERVAL", _REFRESH)),
     "renew_token": _vault("renew_token", Kind.BOOL),
     "revoke_on_close": _vault("revoke_on_close", Kind.BOOL),
@@ -294,6 +298,7 @@ _ALSO: Final[Mapping[str, tuple[str, ...]]] = {
     "aws_web_identity_token": ("AWS_WEB_IDENTITY_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     "cluster_addrs": ("HCP_VAULT_ADDR", "VAULT_ADDR"),
     "login_namespace": ("HCP_VAULT_NAMESPACE", "VAULT_NAMESPACE"),
+    "proxy": ("VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"),
     "secret_namespace": ("HCP_VAULT_NAMESPACE", "VAULT_NAMESPACE"),
 }
 """Variables that stand in for nothing here, and that a setting is rightly taken from: see ``variables``."""

@@ -12,6 +12,7 @@ Where one is missing, a connection is used as aiohttp uses it; the tests of this
 from __future__ import annotations
 
 import asyncio
+import errno
 import select
 from functools import partial
 from typing import Any, Final
@@ -19,7 +20,7 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-__all__ = ["connector", "drop_idle"]
+__all__ = ["connector", "drop_idle", "unix_connector"]
 
 _POLL: Final[Any] = getattr(select, "poll", None)  # not everywhere; without it, what the loop has seen has to do
 
@@ -27,6 +28,11 @@ _POLL: Final[Any] = getattr(select, "poll", None)  # not everywhere; without it,
 def connector(**options: Any) -> aiohttp.TCPConnector:
     """A connector for a session on the running loop: one that takes no answer for another's."""
     return _Connector(**options)
+
+
+def unix_connector(path: str, **options: Any) -> aiohttp.UnixConnector:
+    """The same for a session that talks to the socket at ``path`` of this machine, and to nobody else."""
+    return _UnixConnector(path, **options)
 
 
 def drop_idle(session: aiohttp.ClientSession) -> int:
@@ -43,16 +49,41 @@ def drop_idle(session: aiohttp.ClientSession) -> int:
     return len(idle)
 
 
-class _Connector(aiohttp.TCPConnector):
+class _Attentive(aiohttp.BaseConnector):
     """Makes connections that know whether a request is under way."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self._factory: Any = partial(_Connection, asyncio.get_running_loop())
 
     def _release(self, key: Any, protocol: Any, **how: Any) -> None:
         super()._release(key, protocol, **how)
         protocol.is_idle = True
+
+
+class _UnixConnector(_Attentive, aiohttp.UnixConnector):
+    """To one socket of this machine."""
+
+
+class _Connector(_Attentive, aiohttp.TCPConnector):
+    """To other machines, also through a proxy: then what ends before the tunnel is there is the proxy's fault.
+
+    aiohttp limits how long a proxy may think by the time of the whole request, and tells a proxy that hangs up from a
+    server that does by nothing. Here both happen while there is no connection: nothing was sent.
+    """
+
+    async def _create_proxy_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's
+        limit = None if timeout.sock_connect is None else 2 * timeout.sock_connect  # to the proxy, and from there
+        try:
+            async with asyncio.timeout(limit):
+                return await super()._create_proxy_connection(req, traces, timeout)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, TimeoutError):
+            raise
+        except (aiohttp.ClientConnectionError, OSError):
+            number = errno.ECONNRESET
+        except (aiohttp.ClientError, ValueError):
+            number = errno.EPROTO  # what it answers is no HTTP
+        raise aiohttp.ClientProxyConnectionError(req.connection_key, OSError(number, ""))
 
 
 class _Connection(ResponseHandler):

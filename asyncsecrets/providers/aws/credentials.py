@@ -27,7 +27,7 @@ from asyncsecrets.providers.aws.errors import NO_CREDENTIALS
 from asyncsecrets.providers.aws.mocked import detach
 from asyncsecrets.providers.aws.models import PartitionLoader
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
-from asyncsecrets.providers.aws.wire import Container, Wire
+from asyncsecrets.providers.aws.wire import Container, Wire, bundle_of
 from asyncsecrets.providers.files import read_regular
 
 __all__ = ["configure", "load_credentials"]
@@ -87,9 +87,11 @@ def load_credentials(settings: AwsSettings) -> Credentials:
     """Find the credentials anew. Blocks: for a thread. Raises AuthenticationError, ConfigError and botocore's own."""
     session = _Session(settings)
     configure(session, settings)
-    ca_bundle = session.get_config_variable("ca_bundle")
+    environ = settings.variables()
+    ca_bundle = bundle_of(session.get_config_variable("ca_bundle"), environ)
     timeout = settings.connect_timeout, settings.attempt_timeout
-    wire = Wire("the endpoint that credentials come from", timeout, ca_bundle, insecure=settings.allow_insecure_http)
+    where, insecure = "the endpoint that credentials come from", settings.allow_insecure_http
+    wire = Wire(where, timeout, ca_bundle, insecure=insecure, environ=environ)
     detach(session)
     session.register("before-send", wire.send)
     # It is for the nested STS and SSO clients of the chain too: our retries are the only ones.
@@ -146,12 +148,14 @@ def _reroute(session: Any, resolver: Any, settings: AwsSettings) -> None:
 
     botocore has no public way. Where the attributes are gone, as where the providers are, an error says so.
     """
-    ca_bundle, insecure = session.get_config_variable("ca_bundle"), settings.allow_insecure_http
+    environ, insecure = settings.variables(), settings.allow_insecure_http
+    ca_bundle = bundle_of(session.get_config_variable("ca_bundle"), environ)
     container, machine = resolver.get_provider("container-role"), resolver.get_provider("iam-role")
     seconds = float(ContainerMetadataFetcher.TIMEOUT_SECONDS)
-    _replace(container, "_fetcher", Container(Wire(_CONTAINER, (seconds, seconds), ca_bundle)))
+    _replace(container, "_fetcher", Container(Wire(_CONTAINER, (seconds, seconds), ca_bundle, environ=environ)))
     seconds = float(session.get_config_variable("metadata_service_timeout"))
-    _replace(machine._role_fetcher, "_session", Wire(_MACHINE, (seconds, seconds), ca_bundle, insecure=insecure))  # noqa: SLF001
+    wire = Wire(_MACHINE, (seconds, seconds), ca_bundle, insecure=insecure, environ=environ)
+    _replace(machine._role_fetcher, "_session", wire)  # noqa: SLF001
 
 
 def _replace(owner: Any, attribute: str, value: Any) -> None:

@@ -44,11 +44,15 @@ from asyncsecrets.providers.aws.codes import (
     UNKNOWN_OPERATION,
 )
 from asyncsecrets.providers.loopback import ElsewhereError, is_elsewhere
+from asyncsecrets.providers.proxies import Proxy
+from asyncsecrets.providers.tls import certificate_fault
+from asyncsecrets.providers.tunnels import fault_of
 
 __all__ = [
     "REPLICATED",
     "SCHEDULED",
     "Call",
+    "EncodedError",
     "RedirectedError",
     "TooLargeError",
     "code_of",
@@ -64,6 +68,10 @@ SCHEDULED: Final = "scheduled for deletion"
 
 class RedirectedError(Exception):
     """AWS answered with a redirect, which is not followed: the request holds secrets."""
+
+
+class EncodedError(Exception):
+    """The answer is compressed, which was not asked for."""
 
 
 class TooLargeError(Exception):
@@ -105,13 +113,19 @@ def is_write(operation: str) -> bool:
     return operation in _WRITES
 
 
-def translate(call: Call, failure: BaseException) -> AsyncSecretsError:
-    """Return what ``failure`` means. Raise it outside the ``except`` block: the failure may hold secrets."""
+def translate(call: Call, failure: BaseException, proxy: Proxy | None = None) -> AsyncSecretsError:
+    """Return what ``failure`` means. Raise it outside the ``except`` block: the failure may hold secrets.
+
+    ``proxy`` is what was to carry the request to AWS.
+    """
     if isinstance(failure, AsyncSecretsError):
         return failure
     if isinstance(failure, botocore.ClientError):
         return _refused(call, failure)
-    return _failed(call, failure)
+    fault = fault_of(failure, proxy, "AWS") if proxy is not None else None
+    if fault is not None:
+        return fault.error(call.says(fault.text), provider=call.system, name=call.name)
+    return _failed(call, failure, proxy)
 
 
 def translate_chain(call: Call, failure: BaseException) -> AsyncSecretsError:
@@ -119,7 +133,7 @@ def translate_chain(call: Call, failure: BaseException) -> AsyncSecretsError:
 
     Programs, files and services may give anything, and botocore passes on what Python makes of it.
     """
-    if isinstance(failure, (*_SDK, *_INSECURE, ElsewhereError, ConnectionError, TimeoutError)):
+    if isinstance(failure, (*_SDK, *_INSECURE, EncodedError, ElsewhereError, ConnectionError, TimeoutError)):
         return translate(call, failure)
     if isinstance(failure, OSError):
         why = "the program or a file that they come from is not there, or cannot be run or read"
@@ -332,7 +346,7 @@ _BROKEN: Final = (
 )
 
 
-def _failed(call: Call, failure: BaseException) -> AsyncSecretsError:
+def _failed(call: Call, failure: BaseException, proxy: Proxy | None = None) -> AsyncSecretsError:
     if isinstance(failure, botocore.NoCredentialsError):
         return call.error(AuthenticationError, NO_CREDENTIALS)
     if isinstance(failure, botocore.NoRegionError):
@@ -348,13 +362,22 @@ def _failed(call: Call, failure: BaseException) -> AsyncSecretsError:
     if is_elsewhere(failure):
         return call.error(InsecureTransportError, _ELSEWHERE)
     if isinstance(failure, _INSECURE):
-        return call.error(InsecureTransportError, "TLS failed: is AWS_CA_BUNDLE right, or does somebody listen in?")
+        return call.error(InsecureTransportError, _tls_failed(failure, proxy))
     return _unanswered(call, failure)
+
+
+def _tls_failed(failure: BaseException, proxy: Proxy | None) -> str:
+    fault = certificate_fault(failure)
+    shown = f" ({fault})" if fault else ""
+    opener = "somebody" if proxy is None else str(proxy)
+    return f"TLS to AWS failed{shown}: is AWS_CA_BUNDLE right, or does {opener} open TLS? Then name its CA there"
 
 
 def _unanswered(call: Call, failure: BaseException) -> ProviderError:
     if isinstance(failure, RedirectedError):
         return call.error(InsecureTransportError, "AWS does not redirect, and the endpoint did; it is not followed")
+    if isinstance(failure, EncodedError):
+        return call.error(MalformedResponseError, _ENCODED, unknown=True)
     if isinstance(failure, TooLargeError):
         return call.error(MalformedResponseError, "the answer is too large to be one of AWS", unknown=True)
     if isinstance(failure, _UNSENT):
@@ -369,6 +392,10 @@ def _unanswered(call: Call, failure: BaseException) -> ProviderError:
     return call.error(MalformedResponseError, f"the answer makes no sense ({type(failure).__name__})", unknown=True)
 
 
+_ENCODED: Final = (
+    "the answer is compressed, which was not asked for: a proxy does that, or what stands in for AWS; have it leave "
+    "AWS's answers as they are"
+)
 _SDK: Final = (AsyncSecretsError, botocore.BotoCoreError, botocore.ClientError)
 _NOT_OBTAINED: Final = "the AWS credentials could not be obtained"
 _WHENCE: Final = "check the profile (its credential_process), the container or the instance role they come from"

@@ -12,11 +12,16 @@ from typing import Any, Final
 
 from asyncsecrets.errors import ConfigError
 
-__all__ = ["answer_of", "detach"]
+__all__ = ["answer_of", "detach", "is_active"]
 
 _AWS: Final = re.compile(r"https?://[^/]+\.(?:amazonaws\.[a-z.]+|api\.aws|c2s\.[a-z.]+|sc2s\.[a-z.]+)(?::\d+)?/.*")
 _UNKNOWN: Final = "it does not know this address"
 _REMEDY: Final = "start its server instead (moto_server, or ThreadedMotoServer) and set AWS_ENDPOINT_URL to its address"
+
+
+def is_active() -> bool:
+    """Whether somebody mocks AWS at this moment."""
+    return bool(getattr(_stubber(), "enabled", False))
 
 
 def answer_of(request: Any) -> Any:
@@ -25,9 +30,9 @@ def answer_of(request: Any) -> Any:
     It has to where nobody mocks, where it goes to an address that is not AWS's, and where moto is told to let it pass.
     Raises ConfigError where moto mocks AWS and has no answer for this.
     """
-    stubber = _stubber()
-    if stubber is None or not stubber.enabled:
+    if not is_active():
         return None
+    stubber = _stubber()
     answer, problem = None, ""
     try:
         answer = stubber("before-send", request)

@@ -121,7 +121,7 @@ class Connection:
                 answer: dict[str, Any] = await method(**parameters)
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
             code = code_of(failure)
-            error = translate(call, failure)
+            error = translate(call, failure, self._transport.proxy)
             if call.writes and code is not None and not getattr(error, "outcome_unknown", False):
                 is_settled()
             if code in unless:

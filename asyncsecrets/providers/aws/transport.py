@@ -13,19 +13,18 @@ from typing import Any, Final
 
 import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
-from botocore.httpsession import get_cert_path
 from yarl import URL
 
-from asyncsecrets.errors import ClosedError
-from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError, is_write
-from asyncsecrets.providers.aws.mocked import answer_of
+from asyncsecrets.errors import ClosedError, ConfigError
+from asyncsecrets.providers.aws.errors import EncodedError, RedirectedError, TooLargeError, is_write
+from asyncsecrets.providers.aws.mocked import answer_of, is_active
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
-from asyncsecrets.providers.aws.wire import proxy_of
+from asyncsecrets.providers.aws.wire import bundle_of, proxy_of, trusting
 from asyncsecrets.providers.connections import connector
 from asyncsecrets.providers.loopback import LoopbackResolver
+from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.sessions import forget_session, send_once
-from asyncsecrets.providers.tls import client_context
 from asyncsecrets.sending import is_out
 
 __all__ = ["Transport"]
@@ -47,7 +46,9 @@ class Transport:
         self.turns = Turns()
         self._room = asyncio.Semaphore(settings.max_connections)
         self._ssl: ssl.SSLContext | bool = True
-        self._proxy: str | None = None
+        self.proxy: Proxy | None = None
+        """What carries requests to AWS, once ``prepare`` has looked for it."""
+        self._no_way = ""
         self._resolver: Callable[[], LoopbackResolver | None] = lambda: None
 
     @property
@@ -55,11 +56,17 @@ class Transport:
         return self._session is not None
 
     def prepare(self, endpoint: str, ca_bundle: str | None) -> None:
-        """Read certificates and proxy settings for ``endpoint``. Blocks: for a thread."""
+        """Read certificates and proxy settings for ``endpoint``. Blocks: for a thread. Raises ConfigError.
+
+        A proxy that is not spoken here concerns only who sends something.
+        """
         if endpoint.startswith("https:"):
-            self._ssl = client_context()
-            self._ssl.load_verify_locations(cafile=get_cert_path(ca_bundle or True))
-            self._proxy = proxy_of(endpoint)
+            environ = self._settings.variables()
+            self._ssl = trusting(bundle_of(ca_bundle, environ))
+            try:
+                self.proxy = proxy_of(endpoint, environ)
+            except ConfigError as error:
+                self._no_way = f"{self._system}: {error.message}"
         elif not self._settings.allow_insecure_http:
             self._resolver = LoopbackResolver
 
@@ -86,6 +93,8 @@ class Transport:
         session = self._session
         if session is None:
             raise ClosedError(f"the {self._system} provider is not open")
+        if self._no_way and not is_active():
+            raise ConfigError(self._no_way)
         # Waiting for a connection is no part of the attempt: it says nothing about AWS.
         async with self._room:
             if is_write(_operation(request.headers)):
@@ -103,12 +112,14 @@ class Transport:
             headers=_headers(request.headers),
             allow_redirects=False,
             ssl=self._ssl,
-            proxy=self._proxy,
+            **(self.proxy.options() if self.proxy is not None else {}),
         ) as response:
             if 300 <= response.status < 400:
                 raise RedirectedError
             body = await _read(response)
             headers = {key.lower(): value for key, value in response.headers.items()}
+            if headers.get("content-encoding", "identity") not in {"", "identity"} and response.status < 500:
+                raise EncodedError
             return AioAWSResponse(request.url, response.status, headers, _Body(body))
 
     async def aclose(self) -> None:

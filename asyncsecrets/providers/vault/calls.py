@@ -19,6 +19,7 @@ __all__ = [
     "MOST_IN_ANSWER",
     "Answer",
     "Call",
+    "EncodedError",
     "Operation",
     "TooLargeError",
     "document_of",
@@ -126,6 +127,10 @@ class Answer:
 
 class TooLargeError(ValueError):
     """The body is over the cap; reading stopped and the connection is dropped."""
+
+
+class EncodedError(ValueError):
+    """The body is compressed, which was not asked for."""
 
 
 def errors_in(body: bytes) -> list[str] | None:

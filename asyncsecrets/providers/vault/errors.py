@@ -41,6 +41,7 @@ from asyncsecrets.providers.vault.calls import (
 from asyncsecrets.providers.vault.facts import told_of
 from asyncsecrets.providers.vault.failures import from_exception
 from asyncsecrets.providers.vault.paths import SYSTEM
+from asyncsecrets.providers.vault.routes import Route
 
 __all__ = [
     "MAX_BODY",
@@ -57,10 +58,13 @@ __all__ = [
 ]
 
 
-def translate(call: Call, fault: Answer | BaseException) -> AsyncSecretsError:
-    """Return the error for an answer that is not success, or for the exception that came instead of one."""
+def translate(call: Call, fault: Answer | BaseException, route: Route | None = None) -> AsyncSecretsError:
+    """Return the error for an answer that is not success, or for the exception that came instead of one.
+
+    ``route`` is how the request travelled.
+    """
     if not isinstance(fault, Answer):
-        return from_exception(call, fault)
+        return from_exception(call, fault, route or Route(call.server))
     error = _from_answer(call, fault)
     if isinstance(error, TransientError) and fault.retry_after is not None:
         error.retry_after = fault.retry_after
@@ -193,7 +197,7 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
     if texts is None and b"HTTPS" in answer.body:
         return make(InsecureTransportError, "addr is http, but the server speaks TLS there; use https", call)
     if "missing client token" in text:
-        return make(AuthenticationError, "no Vault token was sent; set HCP_VAULT_TOKEN or a login", call)
+        return make(AuthenticationError, _NOBODY, call)
     if call.operation == "login":
         refused = next((why for part, why in _LOGINS.items() if part in text), _REFUSED_LOGIN)
         return make(AuthenticationError, refused, call)
@@ -209,6 +213,9 @@ def _bad_request(call: Call, answer: Answer) -> AsyncSecretsError | None:
     return None
 
 
+_NOBODY: Final = (
+    "no Vault token was sent: set HCP_VAULT_TOKEN or a login; a Vault Agent or Proxy at addr needs use_auto_auth_token"
+)
 # What the server calls its own fault, and is that of who logs in.
 _BROKEN_LOGINS: Final = {
     "missing role_id": "it has no role_id; check approle_role_id",

@@ -7,6 +7,7 @@ import ssl
 from typing import Final
 
 import aiohttp
+from aiohttp.client_exceptions import UnixClientConnectorError
 
 from asyncsecrets.errors import (
     AsyncSecretsError,
@@ -16,20 +17,29 @@ from asyncsecrets.errors import (
     UnavailableError,
 )
 from asyncsecrets.providers.loopback import is_elsewhere
-from asyncsecrets.providers.vault.calls import Call, TooLargeError, make
+from asyncsecrets.providers.tls import certificate_fault, tls_error_in
+from asyncsecrets.providers.tunnels import fault_of
+from asyncsecrets.providers.vault.calls import Call, EncodedError, TooLargeError, make
+from asyncsecrets.providers.vault.routes import Route
 
 __all__ = ["EXPIRED", "from_exception", "hung_up", "is_tls"]
 
 
-def from_exception(call: Call, error: BaseException) -> AsyncSecretsError:
+def from_exception(call: Call, error: BaseException, route: Route) -> AsyncSecretsError:
     """Return the error for an exception of aiohttp, OpenSSL or the system."""
-    server = call.server
+    server = route.server
+    fault = fault_of(error, route.proxy, server) if route.proxy is not None else None
+    if fault is not None:
+        return make(fault.kind, fault.text, call)
     if is_tls(error):
-        return _tls_failure(call, error)
+        return _tls_failure(call, error, route)
     if is_elsewhere(error):
         return make(InsecureTransportError, f"{server} {_ELSEWHERE}", call)
+    if isinstance(error, UnixClientConnectorError):
+        return make(UnavailableError, f"{server} {_socket_fault(error)}", call)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return make(UnavailableError, f"no connection to {server}: {_connection_fault(error)}", call)
+        through = f" through {route.proxy}" if route.proxy is not None else ""
+        return make(UnavailableError, f"no connection to {server}{through}: {_connection_fault(error)}", call)
     unknown = call.writes
     if isinstance(error, TimeoutError):
         message = f"{server} did not answer in time (attempt_timeout)"
@@ -38,6 +48,8 @@ def from_exception(call: Call, error: BaseException) -> AsyncSecretsError:
         message = f"the connection to {server} broke before the answer"
         return make(UnavailableError, message, call, outcome_unknown=unknown)
     message = f"the answer of {server} is not valid HTTP, or has a longer head than accepted"
+    if isinstance(error, EncodedError):
+        message = _ENCODED.format(server=server)
     if isinstance(error, TooLargeError):
         message = f"the answer of {server} is longer than {call.cap:,} bytes"
     return make(MalformedResponseError, message, call, outcome_unknown=unknown)
@@ -54,6 +66,20 @@ def _connection_fault(error: BaseException) -> str:
     return "the network does not lead there; check addr, routes and the network"
 
 
+def _socket_fault(error: UnixClientConnectorError) -> str:
+    return _SOCKET_FAULTS.get(error.os_error.errno or 0, "cannot be connected to; is its path right, and not too long?")
+
+
+_SOCKET_FAULTS: Final = {
+    errno.ENOENT: "is not there; check the path in addr, and that the agent or server runs",
+    errno.EACCES: "may not be opened by this process; check its owner, group and mode, and those of its folder",
+    errno.ECONNREFUSED: "is there, and nobody listens on it; check that the agent or server runs",
+    errno.ENOTSOCK: "is no socket; check the path in addr",
+}
+_ENCODED: Final = (
+    "the answer of {server} is compressed, which was not asked for: a proxy or load balancer before it does that; "
+    "have it leave Vault's answers as they are"
+)
 _ELSEWHERE: Final = (
     "is another machine, by this one's hosts file or DNS, and plain http does not leave this one: nothing was sent. "
     "Mend that, or write 127.0.0.1"
@@ -61,22 +87,6 @@ _ELSEWHERE: Final = (
 EXPIRED: Final = "the server ended the connection, and the certificate in client_cert has expired: replace it"
 
 _TLS_REMEDY: Final = "check ca_cert, tls_server_name, the client certificate, and that addr is the right one"
-_CERTIFICATE_FAULTS: Final = {
-    9: "the certificate is not valid yet",
-    10: "the certificate has expired",
-    18: "the certificate is self-signed",
-    19: "its CA is not trusted",
-    20: "its CA is not trusted",
-    21: "its CA is not trusted",
-    62: "the certificate is for another host name",
-    64: "the certificate is for another address",
-}
-
-
-_TLS_FAULTS: Final = {
-    "WRONG_VERSION_NUMBER": "no TLS is spoken there",
-    "HTTP_REQUEST": "no TLS is spoken there",
-}
 # What a server says of our certificate. It ends the handshake with one of these, so the request was not read.
 _REFUSALS: Final = {
     "SSLV3_ALERT_BAD_CERTIFICATE": "it is not one that the server accepts, or is not valid any more",
@@ -90,20 +100,15 @@ _REFUSALS: Final = {
 }
 
 
-def _tls_failure(call: Call, error: BaseException) -> AsyncSecretsError:
-    cause = _tls_cause(error)
-    refusal = _REFUSALS.get(getattr(cause, "reason", None) or "")
+def _tls_failure(call: Call, error: BaseException, route: Route) -> AsyncSecretsError:
+    refusal = _REFUSALS.get(getattr(tls_error_in(error), "reason", None) or "")
     if refusal is not None:
-        text = f"{call.server} refuses the client certificate: {refusal}; check client_cert and client_key"
+        text = f"{route.server} refuses the client certificate: {refusal}; check client_cert and client_key"
         return make(AuthenticationError, text, call)
-    fault = _CERTIFICATE_FAULTS.get(getattr(cause, "verify_code", 0)) or _TLS_FAULTS.get(getattr(cause, "reason", ""))
+    fault = certificate_fault(error)
     shown = f" ({fault})" if fault else ""
-    return make(InsecureTransportError, f"TLS to {call.server} failed{shown}: {_TLS_REMEDY}", call)
-
-
-def _tls_cause(error: BaseException) -> BaseException:
-    inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error.__cause__
-    return inner or error
+    remedy = _TLS_REMEDY if route.proxy is None else f"{_TLS_REMEDY}. Or does {route.proxy} open TLS? Then trust its CA"
+    return make(InsecureTransportError, f"TLS to {route.server} failed{shown}: {remedy}", call)
 
 
 def hung_up(error: BaseException) -> bool:

@@ -4,52 +4,51 @@ A connection that breaks or falls silent takes the idle ones with it, so that th
 
 A token is sent to the node of ``addr`` and to those of ``cluster_addrs``, and nowhere else: when a standby answers 307
 or 308 with the same path on one of them, and when a node cannot be reached, or says that it cannot serve. A request
-that somebody may have taken up is not sent to another node. Proxy variables and ``.netrc`` are ignored: a secrets
-client must not be steered by the environment of its process.
+that somebody may have taken up is not sent to another node. How it travels there, and through which proxy, is known
+to ``.routes``; ``.netrc`` is not read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
 from asyncsecrets.deadlines import Deadline
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ProviderError, UnavailableError
+from asyncsecrets.errors import (
+    AsyncSecretsError,
+    AuthenticationError,
+    ClosedError,
+    ConfigError,
+    ProviderError,
+    UnavailableError,
+)
 from asyncsecrets.loops import in_thread, running_loop
-from asyncsecrets.providers.connections import connector, drop_idle
-from asyncsecrets.providers.loopback import LoopbackResolver
+from asyncsecrets.providers.connections import drop_idle
 from asyncsecrets.providers.sessions import forget_session, send_once
-from asyncsecrets.providers.vault.calls import Answer, Call, TooLargeError, make
+from asyncsecrets.providers.vault.calls import Answer, Call, EncodedError, TooLargeError, make
 from asyncsecrets.providers.vault.errors import cannot_serve, may_be_applied, translate
 from asyncsecrets.providers.vault.failures import EXPIRED, hung_up, is_tls
 from asyncsecrets.providers.vault.nodes import Nodes
 from asyncsecrets.providers.vault.origins import Origins
 from asyncsecrets.providers.vault.replicas import Replicas
+from asyncsecrets.providers.vault.routes import Routes
 from asyncsecrets.providers.vault.sender import Sender
 from asyncsecrets.providers.vault.settings import VaultSettings
-from asyncsecrets.providers.vault.tls import TlsFiles
 from asyncsecrets.sending import is_out, is_settled
 
 __all__ = ["Transport"]
 
-_BASE_HEADERS: Final = {
-    "X-Vault-Request": "true",
-    "Accept-Encoding": "identity",
-    "User-Agent": "asyncsecrets",
-}
-
-
+_OBJECT: Final = ord("{")
 _ACTIVE_IS_GONE: Final = "the node that a standby calls the active one could not be reached a moment ago"
 _FORWARDED: Final = "a standby redirected the write, and may have forwarded it before; the active node refused it then"
 
@@ -69,14 +68,6 @@ class _Way:
     forward: bool = False
     unforwarded: bool = False
     tried: tuple[str, ...] = ()
-
-
-class _Options(TypedDict):
-    """What every request is sent with. ``ssl`` is replaced when certificates change on disk."""
-
-    allow_redirects: bool
-    ssl: ssl.SSLContext | bool
-    server_hostname: str | None
 
 
 class Transport:
@@ -99,13 +90,7 @@ class Transport:
         # A standby that forwards a write and gets no answer redirects it as if it had not. One that is told not to, and
         # redirects, has done nothing; it is told so where the active node can be expected to be in the list.
         self._unforwarded = self._nodes.several
-        self._secure = self._origins.any_secure
-        self._tls = TlsFiles(settings)
-        self._options: _Options = {
-            "allow_redirects": False,
-            "ssl": True,
-            "server_hostname": settings.tls_server_name or None,
-        }
+        self._routes = Routes(settings, self._origins)
         self._session: aiohttp.ClientSession | None = None
         self._replicas = Replicas()
         self._deadline = Deadline(settings.attempt_timeout)
@@ -114,16 +99,15 @@ class Transport:
     async def open(self) -> None:
         """Read the TLS files (in a thread) and make the session. Raises ConfigError."""
         running_loop()
-        if self._secure:
-            self._options["ssl"] = await in_thread(self._tls.load)
+        if self._routes.secure:
+            await in_thread(self._routes.load)
         settings = self._settings
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
-            connector=connector(limit=0, resolver=LoopbackResolver() if self._origins.only_here else None),
+            connector=self._routes.connector(),
             # The limit of the whole attempt is kept by self._deadline, at half the cost.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_BASE_HEADERS,
             auto_decompress=False,
             trust_env=False,
         )
@@ -175,7 +159,7 @@ class Transport:
                     url,
                     headers=self._headers(sender, call.method, way),  # never in a local: frames are printed
                     data=call.body,
-                    **self._options,
+                    **self._routes.options(way.node),
                 ) as response:
                     answer = await self._answer(call, response)
                     return answer, "" if answer.status < 300 else response.headers.get("Location", "")
@@ -183,8 +167,10 @@ class Transport:
             if _was_connected(error):
                 drop_idle(session)  # they are as old as the one that failed, or older: the next attempt takes a new one
             # Translated here, raised elsewhere: the original may hold headers, and must not follow ours as its context.
-            meant = translate(call if url is call.url else replace(call, url=url), error)
+            meant = translate(call if url is call.url else replace(call, url=url), error, self._routes.route(way.node))
             failure = _Failure(meant, _reach(error), hung_up(error))
+        except ConfigError as error:  # of the way: nothing was sent
+            failure = _Failure(make(ConfigError, error.message, call), "none", hung_up=False)
         except RuntimeError:
             if not session.closed:
                 raise
@@ -198,6 +184,8 @@ class Transport:
         length = response.content_length
         short = length is not None and length <= call.cap
         body = await (response.read() if short else _read(response, call.cap))
+        if body and body[0] != _OBJECT and response.status < 500:
+            _check_coding(response)
         if response.status >= 300:
             return Answer(response.status, body, _seconds(response.headers.get("Retry-After", ""), self._now))
         if call.operation == "read":
@@ -274,19 +262,14 @@ class Transport:
     async def _has_expired(self) -> bool:
         """Whether the client certificate has: a reason to be hung up on that not every server gives."""
         return (
-            self._secure
+            self._routes.secure
             and bool(self._settings.client_cert)
-            and await in_thread(partial(self._tls.expired, self._now()))
+            and await in_thread(partial(self._routes.expired, self._now()))
         )
 
     async def reload_tls(self) -> bool:
         """Take up certificates that changed on disk; new connections use them. Returns whether any had."""
-        if not self._secure:
-            return False
-        context = await in_thread(self._tls.reload)
-        if context is not None:
-            self._options["ssl"] = context
-        return context is not None
+        return self._routes.secure and await in_thread(self._routes.reload)
 
     def trusted(self, address: str) -> str | None:
         """The origin of the cluster, as configured, that ``address`` is, or None."""
@@ -335,17 +318,26 @@ def _did_nothing(outcome: tuple[Answer, str] | _Failure, *, unforwarded: bool) -
     return undone or cannot_serve(answer, forwarded=not unforwarded)
 
 
+_UNCONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+
+
 def _reach(error: BaseException) -> Literal["none", "mute", "sent"]:
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) or is_tls(error):
+    if isinstance(error, _UNCONNECTED) or is_tls(error):
         return "none"
     return "mute" if isinstance(error, TimeoutError) else "sent"
 
 
 def _was_connected(error: BaseException) -> bool:
     """Whether a connection broke or fell silent, rather than there being none, or a bad answer on it."""
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+    if isinstance(error, _UNCONNECTED):
         return False
     return isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
+
+
+def _check_coding(response: aiohttp.ClientResponse) -> None:
+    """Raise EncodedError for a body that is no JSON object because somebody on the way has compressed it."""
+    if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise EncodedError
 
 
 async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes:

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.vault.calls import Call
-from asyncsecrets.providers.vault.paths import is_address, is_loopback, split_address
+from asyncsecrets.providers.vault.paths import is_address, is_loopback, socket_of, split_address
 from asyncsecrets.providers.vault.settings import VaultSettings
 
 __all__ = ["Origins"]
@@ -71,6 +71,8 @@ def _without_default_port(origin: str) -> str:
 
 def _origins(settings: VaultSettings) -> tuple[str, ...]:
     own, _ = split_address(settings.addr)
+    if settings.cluster_addrs and socket_of(settings.addr):
+        raise ConfigError("cluster_addrs does not go with a socket as addr: who listens there chooses the node")
     nodes = [split_address(address, "cluster_addrs")[0] for address in settings.cluster_addrs]
     if own.startswith("http:") and not is_loopback(own) and not settings.allow_insecure_http:
         raise ConfigError(

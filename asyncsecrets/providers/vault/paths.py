@@ -22,7 +22,16 @@ from asyncsecrets.providers import loopback
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.references import check_name
 
-__all__ = ["MAX_NAME_BYTES", "SYSTEM", "Paths", "encode_name", "is_address", "is_loopback", "split_address"]
+__all__ = [
+    "MAX_NAME_BYTES",
+    "SYSTEM",
+    "Paths",
+    "encode_name",
+    "is_address",
+    "is_loopback",
+    "socket_of",
+    "split_address",
+]
 
 SYSTEM: Final = "hashicorp_vault"
 
@@ -186,14 +195,29 @@ def _shown(character: str) -> str:
 
 
 _ADDRESS: Final = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
-    r"(?::(?P<port>[0-9]{1,5}))?(?P<base>(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)/?",
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?)"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<base>(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)/*",
     re.IGNORECASE,
 )
+_SOCKET: Final = re.compile(r"unix:(?://)?(?P<path>(?:/[^\x00-\x1f\x7f/]+)+)", re.IGNORECASE)
+_AT_SOCKET: Final = "http://localhost"
+"""What is asked over a socket of this machine: as by Vault's own tools, a server at this name."""
+
+
+def socket_of(address: str) -> str:
+    """The path of the socket that ``unix:///run/vault.sock`` names; empty for an address of another kind."""
+    match = _SOCKET.fullmatch(address)
+    return match["path"] if match else ""
 
 
 def split_address(address: str, setting: str = "addr") -> tuple[str, str]:
     """``https://Host:8200/base/`` as its origin (lower case) and base path. Raises ConfigError."""
+    if setting == "addr" and address.lower().startswith("unix:"):
+        if not socket_of(address):
+            raise ConfigError(
+                f"{setting} is not the address of a socket: expected an absolute path, unix:///run/vault.sock"
+            )
+        return _AT_SOCKET, ""
     match = _ADDRESS.fullmatch(address)
     if match is None or int(match["port"] or 1) not in range(1, 65536):
         raise ConfigError(

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from multidict import CIMultiDict
 
 __all__ = ["Sender"]
+
+# Not of the session: what a session always sends, aiohttp shows to proxies as well.
+_ALWAYS: Final = {
+    "X-Vault-Request": "true",
+    "Accept-Encoding": "identity",
+    "User-Agent": "asyncsecrets",
+}
 
 
 class Sender:
@@ -14,7 +23,7 @@ class Sender:
 
     def __init__(self, token: str = "", namespace: str = "") -> None:
         pairs = {"X-Vault-Token": token, "X-Vault-Namespace": namespace}
-        self._plain = CIMultiDict({name: value for name, value in pairs.items() if value})
+        self._plain = CIMultiDict({**_ALWAYS, **{name: value for name, value in pairs.items() if value}})
         self._json = CIMultiDict({**self._plain, "Content-Type": "application/json"})
         self._patch = CIMultiDict({**self._plain, "Content-Type": "application/merge-patch+json"})
 

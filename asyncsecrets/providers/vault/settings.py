@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -19,11 +19,23 @@ from asyncsecrets.errors import ConfigError
 
 __all__ = ["AuthMethod", "VaultSettings"]
 
-AuthMethod = Literal["token", "token_file", "approle", "cert", "kubernetes", "jwt"]
+AuthMethod = Literal["token", "token_file", "approle", "cert", "kubernetes", "jwt", "none"]
 
 _KUBERNETES_TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path, not a token
 
-_CREDENTIALS: Final = ("token", "approle_role_id", "approle_secret_id", "client_key_password")
+_CREDENTIALS: Final = ("token", "approle_role_id", "approle_secret_id", "client_key_password", "proxy")
+
+# Other texts are taken without the blanks around them, which a file or a shell may have left there.
+_AS_THEY_ARE: Final = frozenset({*_CREDENTIALS, "secret_field"})
+
+PROXY_VARIABLES: Final = ("HCP_VAULT_PROXY", "VAULT_PROXY_ADDR", "VAULT_HTTP_PROXY")
+"""What stands in for the setting ``proxy``: ours, and those of Vault's own tools."""
+
+_WAYS: Final = {name.lower() for name in PROXY_VARIABLES} | {
+    *("https_proxy", "all_proxy", "no_proxy"),
+    *("requests_ca_bundle", "curl_ca_bundle", "ssl_cert_file", "ssl_cert_dir"),
+}
+"""What an environment says of the way to a server, in lower case."""
 
 _VAULT_TOOLS: Final = {
     "addr": "VAULT_ADDR",
@@ -46,6 +58,8 @@ class VaultSettings:
     ``secret_field``: the member that is a secret's value; empty: the whole object is the value. ``kv_version``: 1, 2,
     or None to find out. ``auth_method``: None chooses by what is set: AppRole, certificate, Kubernetes, JWT, token
     file, token. Timeouts are in seconds. ``cluster_addrs``: the other nodes a standby may redirect to.
+    ``auth_method="none"`` sends no token: a Vault Agent or Proxy adds its own. ``proxy`` is that for https, and
+    ``environ`` the environment, of which only what says how to get to a server is kept: proxies and CAs.
     ``renew_token``: whether a token that was given to us is renewed; None: yes in ``token``, no in ``token_file``, as
     whoever writes that file renews it. A token got by a login always is.
     """
@@ -87,14 +101,27 @@ class VaultSettings:
     max_connections: int = 100
     renew_token: bool | None = None
     revoke_on_close: bool = False
+    proxy: str | Credential[str] = ""
+    environ: Mapping[str, str] | Credential[Mapping[str, str]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         conceal(self, *_CREDENTIALS)
+        for known in fields(self):
+            value = getattr(self, known.name)
+            if isinstance(value, str) and known.name not in _AS_THEY_ARE:
+                object.__setattr__(self, known.name, value.strip())
+        ways = {name: value for name, value in revealed(self.environ).items() if name.lower() in _WAYS}
+        object.__setattr__(self, "environ", Credential(ways))
         for scoped in ("secret_namespace", "login_namespace"):
             if not getattr(self, scoped):
                 object.__setattr__(self, scoped, self.namespace)
         for check in (self._check_auth, self._check_token, self._check_values):
             check()
+
+    def ways(self) -> Mapping[str, str]:
+        """What the environment says of the way to a server, which ``environ`` does not show."""
+        ways: Mapping[str, str] = revealed(self.environ)
+        return ways
 
     @property
     def default_field(self) -> str | None:
@@ -117,6 +144,7 @@ class VaultSettings:
             "cert": {"client_cert": self.client_cert, "client_key": self.client_key},
             "kubernetes": {"kubernetes_role": self.kubernetes_role},
             "jwt": {"jwt_file": self.jwt_file},
+            "none": {},
         }
         if self.method not in needed:
             raise ConfigError(f"auth_method must be one of {', '.join(get_args(AuthMethod))}")
@@ -156,13 +184,15 @@ class VaultSettings:
         ``home`` holds ``.vault-token``, the last place a token is looked for (default: ``HOME`` of ``environ``).
         Raises ConfigError.
         """
-        names = [known.name for known in fields(cls)]
+        names = [known.name for known in fields(cls) if known.name != "environ"]
         values = {name: settings[name] for name in names if settings.get(name) not in (None, "")}
         if settings.get("secret_field") == "":
             values["secret_field"] = ""  # means the whole object
         method = _login_in(values)
-        _add(values, {name: environ.get(f"HCP_VAULT_{name.upper()}") for name in names})
+        ours = [name for name in names if name != "proxy"]  # of which the way there tells what it was named by
+        _add(values, {name: environ.get(f"HCP_VAULT_{name.upper()}") for name in ours})
         method = method or _login_in(values)
+        _add(values, {"addr": environ.get("VAULT_AGENT_ADDR")})  # which Vault's tools prefer, where there is one
         _add(values, {name: environ.get(variable) for name, variable in _VAULT_TOOLS.items()})
         if method is None and "token" in values:
             method = "token"  # a client certificate of VAULT_CLIENT_CERT then only serves TLS
@@ -177,7 +207,7 @@ class VaultSettings:
             raise ConfigError(
                 "no Vault address: set HCP_VAULT_ADDR or VAULT_ADDR, such as https://vault.example.com:8200"
             )
-        return cls(**{name: _typed(name, value) for name, value in values.items()})
+        return cls(environ=environ, **{name: _typed(name, value) for name, value in values.items()})
 
 
 def _login_in(values: Mapping[str, Any]) -> Any:
@@ -201,12 +231,14 @@ def _add(values: dict[str, Any], weaker: Mapping[str, str | None]) -> None:
     """Add what a weaker source has, except the other half of an either-or that a stronger one has decided."""
     decided = {name for pair in _EITHER if values.keys() & set(pair) for name in pair}
     for name, text in weaker.items():
-        if text and name not in decided:
+        if text and text.strip() and name not in decided:
             values.setdefault(name, text)
 
 
 def _typed(name: str, value: Any) -> Any:
     kind = _KINDS.get(name)
+    if isinstance(value, str) and name not in _AS_THEY_ARE:
+        value = value.strip()
     try:
         return kind(value) if kind else _text(value)
     except (ValueError, TypeError):

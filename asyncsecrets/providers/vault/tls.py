@@ -6,14 +6,18 @@ import math
 import ssl
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from asyncsecrets.credential import Credential, revealed
 from asyncsecrets.errors import ConfigError
-from asyncsecrets.providers.tls import client_context
+from asyncsecrets.providers.tls import client_context, files_in, trust
 from asyncsecrets.providers.vault.settings import VaultSettings
 
 __all__ = ["TlsFiles"]
 
+# requests, and so hvac, trusts the first of these instead of its own; here it is trusted besides the system's.
+_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_OF_OPENSSL: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
@@ -53,25 +57,28 @@ class TlsFiles:
         return now.timestamp() > ends
 
     def _trust(self, context: ssl.SSLContext) -> None:
-        settings = self._settings
-        if not settings.ca_cert and not settings.ca_path:
-            context.load_default_certs()
-            return
-        for setting, path in self._trusted():
-            if not _loads(lambda path=path: context.load_verify_locations(cafile=path)):
-                raise ConfigError(f"{setting}: {path!r} is not a readable PEM file of CA certificates")
+        if not self._given:
+            context.load_default_certs()  # of the system, or of the process's SSL_CERT_FILE and SSL_CERT_DIR
+        for source, path, needed in self._trusted():
+            if not trust(context, path) and needed:
+                raise ConfigError(
+                    f"{source}: {path!r} is not a readable PEM file of CA certificates, nor a directory with such files"
+                )
 
-    def _trusted(self) -> list[tuple[str, str]]:
-        """Every CA file. A directory is read file by file, as other Vault tools do, so it needs no hashed links."""
+    @property
+    def _given(self) -> list[tuple[str, str]]:
+        """The CA files and directories of the settings. Where there are any, nobody else is trusted."""
         settings = self._settings
-        files = [("ca_cert", settings.ca_cert)] if settings.ca_cert else []
-        for setting, path in (*files, ("ca_path", settings.ca_path)):
-            if path and Path(path).is_dir():
-                files = [f for f in files if f[1] != path]
-                files += [(setting, item) for item in _files_in(path)]
-        if not files:
-            raise ConfigError("ca_path is not a directory with PEM files of CA certificates")
-        return files
+        return [(name, path) for name in ("ca_cert", "ca_path") if (path := getattr(settings, name))]
+
+    def _trusted(self) -> list[tuple[str, str, bool]]:
+        """Each path with CAs, what named it, and whether it must be readable. (OpenSSL passes over its own two.)"""
+        if self._given:
+            return [(name, path, True) for name, path in self._given]
+        ways = self._settings.ways()
+        bundle = next((name for name in _BUNDLES if ways.get(name)), None)
+        named = [(bundle, ways[bundle], True)] if bundle else []
+        return [*named, *((name, ways[name], False) for name in _OF_OPENSSL if ways.get(name))]
 
     def _identify(self, context: ssl.SSLContext) -> None:
         settings = self._settings
@@ -88,9 +95,10 @@ class TlsFiles:
 
     def _look(self) -> Signature:
         settings = self._settings
-        paths = [settings.ca_cert, settings.ca_path, settings.client_cert, settings.client_key]
+        trusted = [path for _, path, _ in self._trusted()]
+        paths = [*trusted, settings.client_cert, settings.client_key]
         # A directory does not change when a file in it is rewritten in place.
-        inside = [file for path in (settings.ca_cert, settings.ca_path) if path for file in _files_in(path)]
+        inside = [file for path in trusted for file in files_in(path)]
         return tuple(_stat(path) for path in (*paths, *inside) if path)
 
 
@@ -100,14 +108,6 @@ def _loads(load: object) -> bool:
     except (OSError, ValueError):  # ssl.SSLError is an OSError; its text may name key material
         return False
     return True
-
-
-def _files_in(path: str) -> list[str]:
-    """The files of a directory, sorted; none where it is no directory, or may not be read."""
-    try:
-        return [str(item) for item in sorted(Path(path).iterdir()) if item.is_file()]
-    except OSError:
-        return []
 
 
 def _stat(path: str) -> tuple[str, int, int, int]:

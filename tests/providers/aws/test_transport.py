@@ -94,7 +94,7 @@ def test_a_proxy_of_the_environment_carries_https(monkeypatch):
     monkeypatch.setenv("SSLKEYLOGFILE", "/no/such/folder/keys.log")
     transport = Transport(AwsSettings.from_mapping("aws_secret_manager", {}, ENVIRON), "aws_secret_manager")
     transport.prepare("https://secretsmanager.eu-central-1.amazonaws.com", None)
-    assert transport._proxy == "http://proxy.example.com:3128"
+    assert str(transport.proxy) == "the proxy http://proxy.example.com:3128 (https_proxy)"
     assert transport._ssl.keylog_filename is None
 
 

@@ -17,7 +17,7 @@ from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigEr
 from asyncsecrets.providers.aws import AwsSecretsManagerProvider, AwsSettings
 from asyncsecrets.providers.aws.credentials import load_credentials
 from asyncsecrets.providers.aws.kms import AwsKmsProvider
-from asyncsecrets.providers.aws.wire import Wire, _Session, proxy_of
+from asyncsecrets.providers.aws.wire import Wire, _Session, proxy_of, trusting
 from tests.providers.aws.conftest import ENVIRON
 from tests.providers.aws.proxy import AwsProxy
 
@@ -158,7 +158,7 @@ def test_which_proxy(monkeypatch, address, proxied):
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://proxy.test:3128")
     monkeypatch.setenv("no_proxy", "not.proxied.test")
-    assert proxy_of(address) == ("http://proxy.test:3128" if proxied else None)
+    assert str(proxy_of(address, {})) == ("the proxy http://proxy.test:3128 (https_proxy)" if proxied else "None")
 
 
 async def test_https_goes_through_the_proxy(read, monkeypatch):
@@ -205,7 +205,7 @@ async def test_keys_of_tls_are_written_nowhere(aws, secure, read, monkeypatch, t
 
 def test_keys_of_tls_to_a_proxy():
     """Those of a proxy that is reached by https are not written either, and it is who it says."""
-    context = _Session(proxies={"https": "https://proxy.test"})._setup_proxy_ssl_context("https://proxy.test")
+    context = _Session(trusting(None), proxies={"https": "https://proxy.test"})._setup_proxy_ssl_context("https://p")
     assert (context.keylog_filename, context.check_hostname, context.verify_mode) == (None, True, ssl.CERT_REQUIRED)
     assert context.get_ca_certs()
 

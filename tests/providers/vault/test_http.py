@@ -286,8 +286,8 @@ async def test_headers(provider_at):
     assert "x-vault-namespace" not in headers
 
 
-async def test_environment_steers_nothing(provider_at, monkeypatch, tmp_path):
-    """Proxy variables and .netrc of the process are not followed."""
+async def test_plain_http_is_not_steered(provider_at, monkeypatch, tmp_path):
+    """A provider that was handed no environment follows none; .netrc is never read."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login canary password canary")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     async with RawServer() as proxy, RawServer() as server:

@@ -159,7 +159,7 @@ def test_refused(settings, match):
 
 
 @pytest.mark.parametrize("method", ["approle", "cert", "kubernetes", "jwt"])
-@pytest.mark.parametrize("path", ["../sys", "a//b", "a?b", "a%2fb", "a\nb", " a", "/", "a/.."])
+@pytest.mark.parametrize("path", ["../sys", "%2e%2e/sys", "a//b", "a\nb", "/", "a/.."])
 def test_login_mounts_that_cannot_be(method, path):
     """A login mount that could not be part of a path is refused when the provider is made, whichever login is used."""
     with pytest.raises(ConfigError, match=f"{method}_mount_path cannot be part"):

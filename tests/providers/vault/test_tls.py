@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from asyncsecrets.errors import AuthenticationError, ConfigError, InsecureTransportError, UnavailableError
-from asyncsecrets.providers.vault import VaultSettings
+from asyncsecrets.providers.vault import VaultProvider, VaultSettings
 from asyncsecrets.providers.vault.tls import TlsFiles
 from asyncsecrets.sending import followed
 from asyncsecrets.testing.vault_server import VaultServer
@@ -190,6 +191,107 @@ async def test_what_became_of_a_write_with_a_certificate_that_has_expired(
             with followed() as sending, pytest.raises(AuthenticationError, match=r"client_cert.* expired") as caught:
                 await call()
             assert (caught.value.outcome_unknown, sending.out) == (open_end, open_end)
+
+
+async def test_an_issuing_ca_without_its_root(provider_at, authority, tmp_path):
+    """Who issued the certificate is enough, be its own issuer known or not, and whether or not the server sends it."""
+    issuing = authority.create_child_ca()
+    path = tmp_path / "issuing.pem"
+    issuing.cert_pem.write_to_path(str(path))
+    for sends in (True, False):
+        context, leaf = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), issuing.issue_cert("127.0.0.1")
+        chain = leaf.cert_chain_pems if sends else leaf.cert_chain_pems[:1]
+        (tmp_path / "server.pem").write_bytes(b"".join(pem.bytes() for pem in (leaf.private_key_pem, *chain)))
+        context.load_cert_chain(tmp_path / "server.pem")
+        async with RawServer(ssl=context) as server, provider_at(server.url, ca_cert=str(path)) as provider:
+            await provider.get("name")
+            assert len(server.requests) == 1
+
+
+def self_signed(name):
+    """A context with a certificate that nobody but its owner has signed."""
+    authority = trustme.CA()
+    context, leaf = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), authority.issue_cert(name)
+    key = serialization.load_pem_private_key(leaf.private_key_pem.bytes(), None)
+    mine = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "canary")])
+    now = dt.datetime.now(dt.UTC)
+    made = x509.CertificateBuilder(mine, mine, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    pem = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return context, leaf.private_key_pem.bytes() + pem
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        ("expired", "the certificate has expired"),
+        ("not yet valid", "the certificate is not valid yet"),
+        ("unknown issuer", "its CA is not trusted"),
+        ("no certificate between", "its CA is not trusted"),
+        ("self-signed", "the certificate is self-signed"),
+        ("another name", "the certificate is for another host name"),
+        ("no subjectAltName", "or has no subjectAltName"),
+    ],
+)
+async def test_causes(provider_at, authority, trusted, tmp_path, cause, told):
+    """Each failure of TLS says which it is, from a real handshake, and names the server."""
+    context, now, day = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), dt.datetime.now(dt.UTC), dt.timedelta(days=1)
+    made = {
+        "expired": lambda: authority.issue_cert("localhost", not_after=now - day),
+        "not yet valid": lambda: authority.issue_cert("localhost", not_before=now + day, not_after=now + 2 * day),
+        "unknown issuer": lambda: trustme.CA().issue_cert("localhost"),
+        "another name": lambda: authority.issue_cert("other.canary.test"),
+        "no subjectAltName": lambda: authority.issue_cert(common_name="localhost"),
+        "no certificate between": lambda: authority.create_child_ca().issue_cert("localhost"),
+    }
+    if cause == "self-signed":
+        context, pem = self_signed("localhost")
+        (tmp_path / "server.pem").write_bytes(pem)
+        context.load_cert_chain(tmp_path / "server.pem")
+    elif cause == "no certificate between":
+        leaf = made[cause]()
+        (tmp_path / "server.pem").write_bytes(leaf.private_key_pem.bytes() + leaf.cert_chain_pems[0].bytes())
+        context.load_cert_chain(tmp_path / "server.pem")
+    else:
+        made[cause]().configure_cert(context)
+    async with RawServer(ssl=context) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        async with provider_at(url, ca_cert=str(trusted)) as provider:
+            with pytest.raises(InsecureTransportError, match=f"localhost:{server.port} failed .*{told}"):
+                await provider.get("name")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("form", ["file", "directory"])
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_bundles_of_the_environment(authority, trusted, variable, form):
+    """A company's CA in the variables that hvac and Vault's own tools follow, where no setting says whom to trust."""
+    environ = {variable: str(trusted if form == "file" else trusted.parent), "VAULT_TOKEN": "canary"}
+    async with RawServer(ssl=serving(authority, "127.0.0.1")) as server:
+        provider = VaultProvider.from_settings({"addr": server.url}, environ)
+        await provider.open()
+        await provider.get("name")
+        await provider.aclose()
+        assert len(server.requests) == 1
+
+
+async def test_a_bundle_beside_a_setting(authority, trusted, tmp_path):
+    """Where a setting or VAULT_CACERT says whom to trust, nobody else is; a bundle that is none is told by its name."""
+    (tmp_path / "other").mkdir()
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other" / "ca.pem"))
+    environ = {"REQUESTS_CA_BUNDLE": str(trusted), "VAULT_TOKEN": "canary"}
+    other = str(tmp_path / "other")
+    async with RawServer(ssl=serving(authority, "127.0.0.1")) as server:
+        for settings, more in (({"ca_cert": other}, {}), ({}, {"VAULT_CACERT": other}), ({}, {"VAULT_CAPATH": other})):
+            provider = VaultProvider.from_settings({"addr": server.url, **settings}, environ | more)
+            await provider.open()
+            with pytest.raises(InsecureTransportError, match="CA is not trusted"):
+                await provider.get("name")
+            await provider.aclose()
+        missing = VaultProvider.from_settings({"addr": server.url}, environ | {"REQUESTS_CA_BUNDLE": "/no/such.pem"})
+        with pytest.raises(ConfigError, match=r"^REQUESTS_CA_BUNDLE: '/no/such.pem'"):
+            await missing.open()
+    assert server.requests == []
 
 
 async def test_encrypted_key(provider_at, authority, trusted, tmp_path):

@@ -89,7 +89,7 @@ class TokenKeeper:
         self._lease = Lease("")
         self._granted = 0.0  # seconds of the first lease of this login
         self._since_renewal = self._expires = float("-inf")
-        self._refused = ""
+        self._refused: str | None = None
         self._useless = 0  # tokens in a row that were refused before they served anybody
         self._in_vain = False  # the last login for a refused call did not help that call
         self._checking = SharedTask(self._check, "asyncsecrets-vault-check")
@@ -174,7 +174,7 @@ class TokenKeeper:
 
     async def _run_login(self) -> Token | AsyncSecretsError:
         since = self._clock()
-        refused, self._refused = self._refused, ""
+        refused, self._refused = self._refused, None
         try:
             lease = await self._method.login(self._api, refused)
         except AsyncSecretsError as error:
@@ -185,7 +185,7 @@ class TokenKeeper:
             self._news.logged_in(self._because(refused), lease.duration)
         return self._accept(lease, since)
 
-    def _because(self, refused: str) -> str:
+    def _because(self, refused: str | None) -> str:
         """Why another login was made than the first."""
         if self.logins == 1:
             return ""

@@ -20,7 +20,7 @@ _WAYS = (
     ". It is the last place where a login is looked for; the others are VAULT_TOKEN, HCP_VAULT_TOKEN or "
     "HCP_VAULT_TOKEN_FILE, HCP_VAULT_APPROLE_ROLE_ID with HCP_VAULT_APPROLE_SECRET_ID, HCP_VAULT_KUBERNETES_ROLE, "
     "HCP_VAULT_JWT_FILE, HCP_VAULT_CLIENT_CERT with HCP_VAULT_CLIENT_KEY, and the same names in "
-    "key_management_settings"
+    "key_management_settings; beside a Vault Agent that adds its own token, HCP_VAULT_AUTH_METHOD=none"
 )
 
 _MAX_FILE = 64 * 1024  # bytes; a token has some hundreds, a JWT with many claims some thousands
@@ -37,8 +37,8 @@ class LoginMethod(Protocol):
     given: bool
     way: str
 
-    async def login(self, api: TokenApi, refused: str) -> Lease:
-        """Return a lease. ``refused`` is the token that the server no longer accepts, or empty."""
+    async def login(self, api: TokenApi, refused: str | None) -> Lease:
+        """Return a lease. ``refused`` is the token that the server no longer accepts, or None."""
 
 
 class GivenToken:
@@ -51,12 +51,28 @@ class GivenToken:
     def __init__(self, token: str | Credential[str]) -> None:
         self._token = token
 
-    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - asks nobody
+    async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - asks nobody
         if self._token == refused:
             raise _refused(
                 "the configured token is not valid any more (expired or revoked), or belongs to another server"
             )
         return Lease(revealed(self._token))
+
+
+class NoToken:
+    """None: a Vault Agent or Proxy adds its own to a request that brings none (``use_auto_auth_token``)."""
+
+    local = True
+    given = False
+    way = "nobody: a Vault Agent or Proxy adds its own token"
+
+    async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - asks nobody
+        if refused is not None:
+            raise _refused(
+                "a request without a token was refused (auth_method: none): check that addr is a Vault Agent or Proxy, "
+                "that it has auto_auth and use_auto_auth_token, and that its own login succeeds"
+            )
+        return Lease("")
 
 
 class TokenFile:
@@ -72,7 +88,7 @@ class TokenFile:
         self.given = given
         self.way = f"the file {path!r}"
 
-    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - asks nobody
+    async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - asks nobody
         token = token_text(await read_credential(self._path, "token_file"), "token_file")
         if token == refused:
             raise _refused(f"the token in {self._path!r} is not valid any more, and the file still holds it")
@@ -100,7 +116,7 @@ class AppRole:
         self._settings = settings
         self._unwrapped: dict[str, str] = {}  # wrapping token -> secret id: a wrapping token opens only once
 
-    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - a login makes another token
+    async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - a login makes another token
         settings = self._settings
         secret_id = revealed(settings.approle_secret_id)
         if settings.approle_secret_id_file:
@@ -146,7 +162,7 @@ class Certificate:
     def __init__(self, settings: VaultSettings) -> None:
         self._settings = settings
 
-    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - a login makes another token
+    async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - a login makes another token
         await api.reload_tls()
         role = self._settings.cert_role
         return await api.login(self._settings.cert_mount_path, {"name": role} if role else {})
@@ -164,7 +180,7 @@ class TokenFromFile:
         self._role = role
         self.way = "Kubernetes service account" if setting == "kubernetes_token_file" else "JWT"
 
-    async def login(self, api: TokenApi, refused: str) -> Lease:  # noqa: ARG002 - a login makes another token
+    async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - a login makes another token
         jwt = token_text(await read_credential(self._path, self._setting), self._setting)
         body = {"jwt": jwt, "role": self._role} if self._role else {"jwt": jwt}
         return await api.login(self._mount, body)
@@ -173,6 +189,8 @@ class TokenFromFile:
 def login_method(settings: VaultSettings) -> LoginMethod:
     """The login method that the settings describe."""
     match settings.method:
+        case "none":
+            return NoToken()
         case "token":
             return GivenToken(settings.token)
         case "token_file":

@@ -50,7 +50,8 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
 
     ``classify`` says what a failure means (``Verdict``); ``stand_in`` may supply a value for
     a key that the backend does not have; ``listener`` hears of every change, ``observer`` of what goes wrong;
-    ``outage`` knows whether the backend answers nobody, and who of those who miss is to ask it then;
+    ``outage`` knows whether the backend answers nobody, and who of those who miss is to ask it then; ``begun`` hears of
+    every key that is fetched or put, and so may be held from then on;
     ``on_end`` is awaited when the loop that the cache ran on is being shut down, to close what is bound to it.
     ``clock`` (seconds, never backwards) and ``jitter`` (0 to 1) are arguments so that time can be moved; with a clock
     of your own, pass ``guarded=False``, for the guard's thread waits in real time.
@@ -74,6 +75,7 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         listener: Listener[K, V] | None = None,
         observer: Observer[K, V] | None = None,
         outage: Outage[K] | None = None,
+        begun: Callable[[K], None] | None = None,
         on_end: Callable[[], Awaitable[None]] | None = None,
         clock: Callable[[], float] = boot_time,
         jitter: Callable[[], float] = random.random,
@@ -90,6 +92,7 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         self._listener = listener
         self._observer: Observer[K, V] = observer or Observer()
         self._outage: Outage[K] = outage or Outage()
+        self._begun = begun
         self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
@@ -181,6 +184,8 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         self._wake_up()
         flight = self._flights.pop(key, None)
         self._store(key, value)
+        if self._begun is not None:
+            self._begun(key)
         if flight is not None:
             flight.resolve(value)
 
@@ -203,9 +208,13 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
 
     def invalidate_all(self, which: Callable[[K], bool]) -> None:
         """``invalidate`` every key that ``which`` says yes to. O(n)."""
-        for key in [*self._entries, *self._flights, *self._absent.keys()]:
+        for key in self.keys():
             if which(key):
                 self.invalidate(key)
+
+    def keys(self) -> list[K]:
+        """Every key that has a value, is on its way, or is known to be absent; perhaps more than once. O(n)."""
+        return [*self._entries, *self._flights, *self._absent.keys()]
 
     # -- life
 

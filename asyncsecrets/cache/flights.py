@@ -36,6 +36,7 @@ class Flights(Generic[K, V]):
     _entries: dict[K, V]
     _flights: dict[K, Flight[K, V]]
     _running: set[Flight[K, V]]
+    _begun: Callable[[K], None] | None
 
     def _store(self, key: K, value: V) -> None:
         raise NotImplementedError
@@ -54,6 +55,8 @@ class Flights(Generic[K, V]):
     def _launch(self, key: K, loop: asyncio.AbstractEventLoop) -> Flight[K, V]:
         flight: Flight[K, V] = Flight(key)
         self._flights[key] = flight
+        if self._begun is not None:
+            self._begun(key)
         self._running.add(flight)
         self.stats.flights += 1
         end = _End(self._flown, flight)

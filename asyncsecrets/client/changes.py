@@ -178,7 +178,7 @@ async def _follow(source: Source, name: str, version: str) -> None:
         current = source.peek(name)
         if current is None or current.version == version:
             return
-        source.doubt(name)
+        source.effects.doubt(name)
 
 
 async def patch(source: Source, name: str, changes: Secret, cas: str | None) -> Secret:
@@ -194,12 +194,11 @@ async def patch(source: Source, name: str, changes: Secret, cas: str | None) -> 
             else:
                 version = await swapped(source, Patch(name, changes, cas, _patcher))
         except ConflictError:
-            source.changed(
-                name, lambda known: known.replaced(name, cas)
-            )  # whoever reads again must not get the old value
+            # Whoever reads again must not get the old value.
+            source.effects.changed(name, lambda known: known.replaced(name, cas))
             raise
-        source.changed(name, lambda known: known.written(name, version))
-        return source.written(name, await _patched(source, name, version))
+        source.effects.changed(name, lambda known: known.written(name, version))
+        return source.effects.written(name, await _patched(source, name, version))
 
     return await source.operations.write(name, change)
 
@@ -233,7 +232,7 @@ async def write_metadata(source: Source, name: str, changes: Mapping[str, Any]) 
 
     async def change() -> None:
         await _made(source, name, write)
-        source.forget_others(name)  # fewer may be kept from now on; the current one is what it was
+        source.effects.forget_others(name)  # fewer may be kept from now on; the current one is what it was
 
     await source.operations.write(name, change)
 
@@ -266,7 +265,7 @@ async def _forgotten(
         await _made(source, name, work)
         served = source.peek(name)
         gone = taken is None or (served is not None and served.version in taken)
-        source.changed(name, note, gone=gone)  # no await since it was made: the next read sees it
+        source.effects.changed(name, note, gone=gone)  # no await since it was made: the next read sees it
 
     await source.operations.write(name, change)
 
@@ -283,9 +282,9 @@ async def _made(source: Source, name: str, work: Callable[[Provider], Awaitable[
             error = failure  # at the second time, whatever it is says nothing of the first
     if source.peek(name) is None:
         # There is no value to serve meanwhile, and that it was absent is not believed any more.
-        source.changed(name, lambda known: known.undecided(name))
+        source.effects.changed(name, lambda known: known.undecided(name))
     else:
-        source.doubt(name)
+        source.effects.doubt(name)
     raise undecided(source, name, error)
 
 

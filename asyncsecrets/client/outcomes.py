@@ -32,7 +32,7 @@ def undecided(source: Source, name: str, why: ProviderError | None) -> WriteOutc
 def left_open(source: Source, name: str, current: Secret | None) -> None:
     """Serve what was found while looking what became of a write, and ask again soon: it may still be applied."""
     if current is None:
-        source.forget(name)
+        source.effects.forget(name)
     else:
-        source.found(name, current)
-        source.doubt(name)
+        source.effects.found(name, current)
+        source.effects.doubt(name)

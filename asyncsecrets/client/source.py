@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -17,9 +17,11 @@ from asyncsecrets.client.asking import Asking
 from asyncsecrets.client.batching import Batcher
 from asyncsecrets.client.calls import Calls, Reading
 from asyncsecrets.client.connection import CLOSE_WITHIN, Connection
+from asyncsecrets.client.effects import Effects
 from asyncsecrets.client.floors import Doubt
 from asyncsecrets.client.home import Home, cancel_elsewhere
 from asyncsecrets.client.hot import Hot
+from asyncsecrets.client.kin import Kin
 from asyncsecrets.client.known import Known
 from asyncsecrets.client.places import Key, Place, Route
 from asyncsecrets.client.reporting import Reporter
@@ -82,8 +84,26 @@ class Source:
             opened=self._provider_opened,
             at_home=lambda: self.home.here,
         )
-        self.views = Views(
-            config.system,
+        self.views = self._new_views(hot, changed)
+        self.reporter = self._new_reporter(cache_options.get("clock", boot_time), wall)
+        self.calls = Calls(config, retry, self._connection, self.reporter, self.home)
+        self.operations = self.calls.operations
+        self._kin = Kin(lambda: self._connection.built, lambda: self._connection.provider, lambda: self.cache.keys())  # noqa: PLW0108  # there is no cache yet
+        self.known = self._new_known(cache_options.get("clock", boot_time))
+        self._asking = Asking(self.known)
+        self.cache = self._new_cache(cache_options)
+        self.effects = Effects(
+            self.name, self.home, self.cache, self.known, self._kin, self.reporter, keeps=self._keeps
+        )
+        for name in config.hosted_keys or ():
+            self.reporter.require(self._place_of(name))
+        _sources.add(self)
+
+    # -- what it is made of: each of the cache, the reporter and the views has ways to the others, which are there later
+
+    def _new_views(self, hot: Hot, changed: Changed) -> Views:
+        return Views(
+            self.config.system,
             hot,
             changed,
             peek=lambda key: self.cache.peek(key),  # noqa: PLW0108  # there is no cache yet
@@ -91,40 +111,41 @@ class Source:
             environment=self._environment,
             judged=lambda place, error: self.reporter.judged(place, error),  # noqa: PLW0108  # nor a reporter
         )
-        self.reporter = Reporter(
-            config.name,
-            config.system,
+
+    def _new_reporter(self, clock: Callable[[], float], wall: Callable[[], float]) -> Reporter:
+        return Reporter(
+            self.name,
+            self.config.system,
             self.views,
             held=lambda: len(self.cache),
             fetch=self._begin_to_fetch,
-            clock=cache_options.get("clock", boot_time),
+            clock=clock,
             wall=wall,
         )
-        self.calls = Calls(config, retry, self._connection, self.reporter, self.home)
-        self.operations = self.calls.operations
-        for name in config.hosted_keys or ():
-            self.reporter.require(self._place_of(name))
-        self.known = Known(
-            config.freshness.read_your_writes,
+
+    def _new_known(self, clock: Callable[[], float]) -> Known:
+        return Known(
+            self.config.freshness.read_your_writes,
             self.reporter,
             entry=lambda key: self.cache.recall(key),  # noqa: PLW0108  # as above
-            spellings=self._spellings,
-            clock=cache_options.get("clock", boot_time),
+            spellings=self._kin.spellings,
+            clock=clock,
         )
-        self._asking = Asking(self.known)
-        self.cache: SingleFlightCache[Key, Secret] = SingleFlightCache(
+
+    def _new_cache(self, options: dict[str, Any]) -> SingleFlightCache[Key, Secret]:
+        return SingleFlightCache(
             self._fetch,
-            _policy(config),
+            _policy(self.config),
             classify=verdict_of,
             # The members of one secret are stood in for one by one, when they are asked for.
             stand_in=self.views.stand_in_for if self.primary_secret_name is None else None,
             listener=self.known,
             observer=self.reporter,
             outage=self.calls.outage,
+            begun=self._kin.note if self.access_mode.writes else None,
             on_end=self._loop_ended,
-            **cache_options,
+            **options,
         )
-        _sources.add(self)
 
     @property
     def default_field(self) -> str | None:
@@ -223,75 +244,10 @@ class Source:
             absent = error.with_traceback(None)  # which holds this frame
         return self.views.absent(absent, route)
 
-    # -- writing
-
     def peek(self, name: str) -> Secret | None:
         """Return the manager's current secret called ``name`` if it is warm."""
         secret = self.cache.peek(name)
         return secret if secret is not None and secret.source == self.name else None
-
-    def written(self, name: str, secret: Secret) -> Secret:
-        """``secret`` is now what ``name`` is: the next read sees it."""
-        secret = secret.replace(source=self.name)
-        if not self.home.here:  # what was written since, by whoever is at home now, nobody here knows
-            self.home.post(partial(self.forget, name))
-            return secret
-        self.known.written(name, secret.version, secret.created)
-        self.forget_others(name)
-        if self._keeps:
-            with self.reporter.own_write():
-                self.cache.put(name, secret)
-        else:
-            self.reporter.forget(name)
-        return secret
-
-    def found(self, name: str, secret: Secret) -> None:
-        """``secret`` is what ``name`` is, whoever wrote it: stored like what was read, unless it is behind by now."""
-        if not self.home.here:
-            self.home.post(partial(self.forget, name))
-        elif self.known.doubt(name, secret) is None:
-            self.known.seen(name, secret)
-            if self._keeps:
-                self.cache.put(name, secret)
-
-    def changed(self, name: str, note: Callable[[Known], None] = lambda _: None, *, gone: bool = False) -> None:
-        """Forget what is cached for ``name``, in every version, after a change of which ``note`` tells what is known
-        now. Unless it is rightly ``gone``, whoever cannot read it next misses it."""
-        if not self.home.here:
-            self.home.post(partial(self.changed, name, note, gone=gone))
-            return
-        note(self.known)
-        self.forget_others(name)
-        self.cache.invalidate(name)
-        if gone:
-            self.reporter.forget(name)
-
-    def forget(self, name: str) -> None:
-        """Forget what is cached for ``name``, in every version."""
-        self.changed(name)
-
-    def doubt(self, name: str) -> None:
-        """Nobody knows whether ``name`` was written: serve what is cached, as in any outage, and ask as soon as
-        may be."""
-        if not self.home.here:
-            self.home.post(partial(self.doubt, name))
-            return
-        self.forget_others(name)
-        self.cache.renew_soon(name)
-
-    def _spellings(self, name: str) -> Collection[str]:
-        spelled = getattr(self._connection.provider, "spellings", None)
-        return (name,) if spelled is None else spelled(name)
-
-    def forget_others(self, name: str) -> None:
-        """Forget what else is cached of the secret ``name``: the versions that were asked for, for a version can be a
-        label, such as *previous*; and what the manager knows under another spelling of the name, such as an ARN."""
-        is_same = getattr(self._connection.provider, "same_secret", str.__eq__)
-
-        def is_other(key: Key) -> bool:
-            return key != name and bool(is_same(name, key if isinstance(key, str) else key[0]))
-
-        self.cache.invalidate_all(is_other)
 
     # -- asking the manager
 

@@ -102,7 +102,7 @@ def _meant(source: Source, write: Swap[Any], fate: _Fate, current: Secret | None
         text = f"{name!r} is not at version {write.cas} any more, by a write of somebody else's; read it again"
         return ConflictError(f"{system}: {text}", provider=system, name=name)
     if fate is _Fate.UNCHANGED and not isinstance(why, ConflictError):
-        source.doubt(name)
+        source.effects.doubt(name)
         text = f"{why.message}; it was not applied: version {write.cas} is still current. It may be made again"
         return UnavailableError(text, provider=system, name=name)
     left_open(source, name, current)
@@ -158,5 +158,5 @@ async def _read(
     except SecretNotFoundError as error:
         return fresh(error)
     except ProviderError:
-        source.doubt(write.name)
+        source.effects.doubt(write.name)
     raise undecided(source, write.name, why)

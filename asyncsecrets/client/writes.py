@@ -153,33 +153,34 @@ async def _put(source: Source, write: Put, interrupted: bool) -> Secret:
     try:
         written = await _decided(source, write, interrupted)
     except ConflictError:
-        source.forget(name)  # somebody else wrote
+        source.effects.forget(name)  # somebody else wrote
         raise
-    written = source.written(name, cast("Secret", written))  # no await since the write returned: the next read sees it
+    # No await since the write returned: the next read sees it.
+    written = source.effects.written(name, cast("Secret", written))
     if write.made_again and write.is_known_again:
-        source.doubt(name)  # the first try may have been applied long ago, and somebody else's write since then
+        source.effects.doubt(name)  # the first try may have been applied long ago, and somebody else's write since then
     return written
 
 
 async def _swap(source: Source, write: Put, interrupted: bool) -> Secret:
     name = write.name
     try:
-        return source.written(name, await swapped(source, write, interrupted=interrupted))
+        return source.effects.written(name, await swapped(source, write, interrupted=interrupted))
     except ConflictError:
         # Somebody else wrote: whoever reads again to decide anew must not get the old value.
-        source.changed(name, lambda known: known.replaced(name, write.cas))
+        source.effects.changed(name, lambda known: known.replaced(name, write.cas))
         raise
     except Applied as applied:
         version, replaced = applied.version, applied.replaced
-    written = source.written(name, write.as_version(version))
+    written = source.effects.written(name, write.as_version(version))
     if replaced:
-        source.changed(name, lambda known: known.replaced(name, version))
+        source.effects.changed(name, lambda known: known.replaced(name, version))
     return written
 
 
 async def _delete(source: Source, write: Delete, interrupted: bool) -> None:
     await _decided(source, write, interrupted)
-    source.changed(write.name, lambda known: known.removed(write.name, for_good=False), gone=True)
+    source.effects.changed(write.name, lambda known: known.removed(write.name, for_good=False), gone=True)
 
 
 async def _decided(source: Source, write: Put | Delete, interrupted: bool) -> Secret | None:
@@ -224,7 +225,7 @@ async def _read_back(source: Source, name: str, why: ProviderError | None) -> Se
     except SecretNotFoundError:
         return None
     except ProviderError:
-        source.doubt(name)
+        source.effects.doubt(name)
     raise undecided(source, name, why)
 
 

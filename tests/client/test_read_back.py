@@ -153,11 +153,11 @@ def test_what_was_found_does_not_undo_what_is_known_by_then() -> None:
     async def main(client: SecretsClient) -> None:
         before = await client.get("NAME")
         await client.put("NAME", "canary-2")
-        client._sources["default"].found("NAME", before)
+        client._sources["default"].effects.found("NAME", before)
         client.invalidate("NAME")
         manager.lag(-1)
         assert (await client.get("NAME")).equals("canary-2")
-        client._sources["default"].found("NAME", before)
+        client._sources["default"].effects.found("NAME", before)
         assert (await client.get("NAME")).equals("canary-2")
 
     run(manager, main)

@@ -1,4 +1,4 @@
-"""Which class talks to which manager: ``key_management_system`` → a class, imported when it is first needed.
+"""Which class talks to which manager, and what that can do: ``key_management_system`` → a class, imported when needed.
 
 A provider class offers ``from_settings(settings, environ)``, a pure class method that does no I/O. ``settings`` are the
 checked ``key_management_settings`` of its source without what all sources share (see ``asyncsecrets.settings``),
@@ -23,13 +23,22 @@ from asyncsecrets.boundary import configuring
 from asyncsecrets.credential import revealed
 from asyncsecrets.declared import ProviderSettings
 from asyncsecrets.errors import ConfigError, MissingDependencyError, UnsupportedOperationError
-from asyncsecrets.providers.base import Provider
+from asyncsecrets.providers.base import (
+    Destroyer,
+    Encrypter,
+    MetadataKeeper,
+    Patcher,
+    Provider,
+    Restorer,
+    Rotator,
+    VersionDeleter,
+)
 from asyncsecrets.settings import Value, nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-__all__ = ["BUILT_IN", "ENTRY_POINTS", "KEY_SERVICES", "Entry", "ProviderFactory", "build", "check", "load"]
+__all__ = ["BUILT_IN", "ENTRY_POINTS", "KEY_SERVICES", "Entry", "ProviderFactory", "build", "check", "load", "unable"]
 
 ENTRY_POINTS: Final = "asyncsecrets.providers"
 """The group of entry points in which other packages register their provider classes."""
@@ -61,24 +70,35 @@ class Entry:
     """Where a manager's class is (``module:Class``; None while there is none) and the extra that its SDK comes with.
 
     ``beside_litellm``: the extra to take instead of ``extra`` where LiteLLM is in the same environment.
+    ``can``: the protocols of ``asyncsecrets.providers.base`` that the class has and others lack, so that their errors
+    can name its manager without importing an SDK. A test holds them against the class.
     """
 
     target: str | None
     extra: str | None = None
+    can: tuple[type, ...] = ()
     beside_litellm: str | None = None
 
 
 BUILT_IN: Final[Mapping[str, Entry]] = {
-    "aws_kms": Entry("asyncsecrets.providers.aws:AwsKmsProvider", "aws", "aws-aiobotocore"),
-    "aws_secret_manager": Entry("asyncsecrets.providers.aws:AwsSecretsManagerProvider", "aws", "aws-aiobotocore"),
+    "aws_kms": Entry("asyncsecrets.providers.aws:AwsKmsProvider", "aws", (Encrypter,), "aws-aiobotocore"),
+    "aws_secret_manager": Entry(
+        "asyncsecrets.providers.aws:AwsSecretsManagerProvider",
+        "aws",
+        (Restorer, Destroyer, Rotator),
+        "aws-aiobotocore",
+    ),
     "azure_key_vault": Entry(None, "azure"),
     "custom": Entry(None),
     "env": Entry("asyncsecrets.providers.environment:EnvironmentProvider"),
     "google_kms": Entry(None, "google"),
     "google_secret_manager": Entry(None, "google"),
-    "hashicorp_vault": Entry("asyncsecrets.providers.vault:VaultProvider"),
-    "local": Entry("asyncsecrets.providers.local:LocalProvider", "local"),
-    "memory": Entry("asyncsecrets.providers.memory:MemoryProvider"),
+    "hashicorp_vault": Entry(
+        "asyncsecrets.providers.vault:VaultProvider",
+        can=(VersionDeleter, Restorer, Destroyer, Patcher, MetadataKeeper),
+    ),
+    "local": Entry("asyncsecrets.providers.local:LocalProvider", "local", (VersionDeleter, Restorer, Destroyer)),
+    "memory": Entry("asyncsecrets.providers.memory:MemoryProvider", can=(VersionDeleter, Restorer, Destroyer)),
 }
 """The managers that asyncsecrets knows by itself, sorted by name."""
 
@@ -131,6 +151,13 @@ def build(
     if system == "custom" or system not in BUILT_IN:
         settings = ProviderSettings({key: revealed(value) for key, value in settings.items()})
     return found.from_settings(settings, environ)
+
+
+def unable(provider: object, protocol: type, what: str) -> UnsupportedOperationError:
+    """The error of a provider that lacks ``protocol``: it ``what`` ("cannot …"), and these managers can."""
+    system = getattr(provider, "system", type(provider).__name__)
+    able = ", ".join(name for name, entry in BUILT_IN.items() if protocol in entry.can)
+    return UnsupportedOperationError(f"{system} {what} (managers that can: {able})")
 
 
 def entry_points(*, group: str, name: str | None = None) -> EntryPoints:

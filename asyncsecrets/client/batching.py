@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from asyncsecrets.boundary import fresh
-from asyncsecrets.client.operations import cut_short
+from asyncsecrets.client.tasks import cut_short
 from asyncsecrets.errors import ProviderError
 from asyncsecrets.loops import is_asked_to_end, spawn
 from asyncsecrets.providers.base import BatchReader, Provider

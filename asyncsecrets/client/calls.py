@@ -12,9 +12,9 @@ from asyncsecrets.boundary import fresh
 from asyncsecrets.client.connection import Connection
 from asyncsecrets.client.gate import DEFAULT_ROOM, Gate
 from asyncsecrets.client.home import Home
-from asyncsecrets.client.operations import Operations, cut_short
 from asyncsecrets.client.outage import SourceOutage
 from asyncsecrets.client.reporting import Reporter
+from asyncsecrets.client.tasks import Tasks, cut_short
 from asyncsecrets.client.verdicts import foreign
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import Errand, whose
@@ -54,7 +54,7 @@ class Calls:
         self._reporter = reporter
         self.outage = SourceOutage(config.name, config.system, reporter, retry.jitter)
         self._failed_opening: set[asyncio.Task[None]] = set()
-        self.operations = Operations(config.system, self.new_gate(), self.opened, self._given_up)
+        self.tasks = Tasks(config.system, self.new_gate(), self.opened, self._given_up)
 
     def new_gate(self) -> Gate:
         """A gate for the operations of the provider once it is open, on the loop that it is opened on."""
@@ -77,10 +77,10 @@ class Calls:
         """Run one operation of the opened provider in its turn, under the retry policy; report how it went. An error
         that it returns is raised, and not tried again.
 
-        Within a write (``operations.write``) it is one of its calls, and has the time that the write has left, but for
+        Within a write (``tasks.write``) it is one of its calls, and has the time that the write has left, but for
         what is to be left to find out what became of it, if it is to ``decide`` something.
         """
-        due = self.operations.due
+        due = self.tasks.due
         if due is None:
             since = await self.opened(name)
             return await self.told(name, self.in_turn(name, attempt, since=since, spent=spent, paged=paged))
@@ -89,7 +89,7 @@ class Calls:
 
     async def pause(self, seconds: float) -> bool:
         """Wait; or say False at once, where the write that asks would have no time left after it."""
-        due = self.operations.due
+        due = self.tasks.due
         if due is not None and asyncio.get_running_loop().time() + seconds >= due:
             return False
         await self._retry.sleep(seconds)
@@ -99,7 +99,7 @@ class Calls:
         """Seconds within which ``count`` operations that come now must have ended, after those that wait."""
         with contextlib.suppress(Exception):  # whoever reads is told
             await self._connection.prepared()
-        gate = self.operations.gate
+        gate = self.tasks.gate
         return gate.patience * (1.0 + (count + gate.waiting) / self._room)
 
     async def told(self, name: str | None, work: Awaitable[T]) -> T:
@@ -142,7 +142,7 @@ class Calls:
         paged: bool = False,
     ) -> T:
         """One operation that came at ``since`` (None: now), and has used up ``spent`` seconds of its time before."""
-        gate, errand, due, answered = self.operations.gate, whose(), None, False
+        gate, errand, due, answered = self.tasks.gate, whose(), None, False
         if since is not None or spent or not gate.enter():
             due = await self._turn(name, since, spent, paged, errand)
         if errand is not None:
@@ -168,7 +168,7 @@ class Calls:
         self, name: str | None, since: float | None, spent: float, paged: bool, errand: Errand | None
     ) -> float | None:
         """Wait for one's turn; when it must have ended then, unless it has all of its time."""
-        gate, loop = self.operations.gate, asyncio.get_running_loop()
+        gate, loop = self.tasks.gate, asyncio.get_running_loop()
         time = gate.patience * (PAGED if paged else 1)
         turn = await gate.turn(name, loop.time() if since is None else since, errand)
         due = turn + time - gate.patience - spent
@@ -184,7 +184,7 @@ class Calls:
     ) -> T:
         """One of several calls of one operation, which has its turn."""
         once = _Once(self, partial(_presumed, sending, attempt))
-        gate = self.operations.gate
+        gate = self.tasks.gate
         try:
             result = await self._retry.run(
                 once, provider=self._system, name=name, due=due, decide=decide, sending=sending

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from asyncsecrets.boundary import fresh
-from asyncsecrets.client.operations import cut_short
+from asyncsecrets.client.tasks import cut_short
 from asyncsecrets.errands import Errand, set_out, wait_for, whose
 from asyncsecrets.errors import AsyncSecretsError, ClosedError
 from asyncsecrets.loops import in_thread, is_asked_to_end, retrieve, spawn

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from asyncsecrets.boundary import fresh
-from asyncsecrets.client.operations import cut_short
+from asyncsecrets.client.tasks import cut_short
 from asyncsecrets.errands import carrying
 from asyncsecrets.errors import ClosedError, DeadlineExceededError, WriteOutcomeUnknownError
 from asyncsecrets.loops import current_loop, is_asked_to_end, retrieve, running_loop, spawn, tell

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from asyncsecrets.client.connection import Connection
 from asyncsecrets.client.places import Key
-from asyncsecrets.providers.base import Provider
 
 __all__ = ["Kin"]
 
@@ -19,18 +19,12 @@ _LEAST: Final = 1_000  # keys that are noted before it is looked whether they ar
 class Kin:
     """Finds the keys of one source's cache that hold something of a secret and are not its name.
 
-    ``built`` returns the provider, or None while it is not there; ``provider`` has it built; ``cached`` lists all keys.
+    ``connection`` has the provider, which tells what else a secret is called; ``cached`` lists all keys.
     Reads only note their keys: what they are called is asked of the provider when something is written.
     """
 
-    def __init__(
-        self,
-        built: Callable[[], Provider | None],
-        provider: Callable[[], Provider],
-        cached: Callable[[], Collection[Key]],
-    ) -> None:
-        self._built = built
-        self._provider = provider
+    def __init__(self, connection: Connection, cached: Callable[[], Collection[Key]]) -> None:
+        self._connection = connection
         self._cached = cached
         self._noted: set[Key] = set()
         self._keys: dict[str, set[Key]] = {}  # by every name that the secret may have
@@ -42,7 +36,11 @@ class Kin:
 
     def note(self, key: Key) -> None:
         """``key`` is cached, or may be from now on."""
-        if isinstance(key, str) and (provider := self._built()) is not None and not hasattr(provider, "spellings"):
+        if (
+            isinstance(key, str)
+            and (provider := self._connection.built) is not None
+            and not hasattr(provider, "spellings")
+        ):
             return  # it has this one name, which needs no looking for
         self._noted.add(key)
         if len(self) > self._most:
@@ -50,12 +48,12 @@ class Kin:
 
     def spellings(self, name: str) -> Collection[str]:
         """The names under which another spelling of ``name`` is to be found."""
-        spelled = getattr(self._provider(), "spellings", None)
+        spelled = getattr(self._connection.provider, "spellings", None)
         return (name,) if spelled is None else spelled(name)
 
     def others(self, name: str) -> list[Key]:
         """The keys, but for ``name`` itself, under which anything of that secret may be cached."""
-        is_same = getattr(self._provider(), "same_secret", str.__eq__)
+        is_same = getattr(self._connection.provider, "same_secret", str.__eq__)
         return [key for key in self._related(name) if key != name and is_same(name, _name(key))]
 
     def forget(self, key: Key) -> None:
@@ -69,7 +67,7 @@ class Kin:
                 self._keys.pop(spelling, None)
 
     def _related(self, name: str) -> Collection[Key]:
-        provider: Any = self._provider()
+        provider: Any = self._connection.provider
         if hasattr(provider, "same_secret") and not hasattr(provider, "spellings"):
             return self._cached()  # it tells two names apart, and by nothing that they could be sorted by
         while self._noted:

@@ -8,12 +8,10 @@ from functools import partial
 from typing import TypeVar
 
 from asyncsecrets.boundary import afresh
-from asyncsecrets.client.hot import Hot
-from asyncsecrets.client.places import Route
-from asyncsecrets.client.routing import Router
+from asyncsecrets.client.reading import Reading
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.status import Explanation, Health, SourceStatus, explain, health_of, status_of
-from asyncsecrets.client.watching import OnChange, Watchers
+from asyncsecrets.client.watching import OnChange
 from asyncsecrets.errors import UnsupportedOperationError
 from asyncsecrets.providers.base import Lister, Provider, VersionInfo, VersionLister
 from asyncsecrets.references import check_prefix
@@ -24,25 +22,8 @@ __all__ = ["Looking"]
 T = TypeVar("T")
 
 
-class Looking:
+class Looking(Reading):
     """The part of ``SecretsClient`` that looks around: what there is, what becomes of it, and how the sources are."""
-
-    _router: Router
-    _watchers: Watchers
-    _hot: Hot
-
-    def _check_open(self) -> None:
-        raise NotImplementedError
-
-    def _route(self, name: str, source: str | None) -> Route[Source]:
-        raise NotImplementedError
-
-    def _unique(self) -> builtins.list[Source]:
-        raise NotImplementedError
-
-    async def get(self, name: str) -> Secret:
-        """Return a secret."""
-        raise NotImplementedError
 
     @afresh
     async def list(self, prefix: str = "", *, source: str | None = None) -> builtins.list[str]:
@@ -111,4 +92,4 @@ class Looking:
 
 
 async def _ask(source: Source, name: str | None, ask: Callable[[Provider], Awaitable[T]], *, paged: bool = False) -> T:
-    return await source.home.run(partial(source.operations.run, partial(source.calls.call, name, ask, paged=paged)))
+    return await source.home.run(partial(source.tasks.run, partial(source.calls.call, name, ask, paged=paged)))

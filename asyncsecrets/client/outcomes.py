@@ -1,12 +1,18 @@
-"""Writes whose outcome is unknown: which those are, and how that is said."""
+"""Writes whose outcome is unknown: which those are, what is done about it, and how it is said."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from asyncsecrets.client.source import Source
 from asyncsecrets.errors import ProviderError, WriteOutcomeUnknownError
+from asyncsecrets.providers.base import Provider
 from asyncsecrets.secret import Secret
 
-__all__ = ["is_undecided", "left_open", "undecided"]
+__all__ = ["is_undecided", "left_open", "made", "undecided"]
+
+T = TypeVar("T")
 
 
 def is_undecided(error: ProviderError) -> bool:
@@ -36,3 +42,21 @@ def left_open(source: Source, name: str, current: Secret | None) -> None:
     else:
         source.effects.found(name, current)
         source.effects.doubt(name)
+
+
+async def made(source: Source, name: str, work: Callable[[Provider], Awaitable[T]], *, again: bool = True) -> T:
+    """Make a change; one whose outcome is unknown a second time, if ``again`` says that this changes no more."""
+    error: ProviderError | None = None
+    for _ in range(2 if again else 1):
+        try:
+            return await source.calls.call(name, work, decide=again and error is None)
+        except ProviderError as failure:
+            if error is None and not is_undecided(failure):
+                raise
+            error = failure  # at the second time, whatever it is says nothing of the first
+    if source.peek(name) is None:
+        # There is no value to serve meanwhile, and that it was absent is not believed any more.
+        source.effects.changed(name, lambda known: known.undecided(name))
+    else:
+        source.effects.doubt(name)
+    raise undecided(source, name, error)

@@ -1,34 +1,99 @@
-"""One logical patch, and whether a version is what it made."""
+"""A patch: changes of members of a JSON object, made until it is known to be applied, and what they made of it.
+
+What is to be changed goes through here as one ``Secret`` that holds its JSON, for the sake of tracebacks that show
+local variables.
+"""
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
+from asyncsecrets.client.outcomes import made
+from asyncsecrets.client.puts import sealed
 from asyncsecrets.client.source import Source
-from asyncsecrets.errors import AsyncSecretsError
+from asyncsecrets.client.swaps import swapped
+from asyncsecrets.client.views import remember
+from asyncsecrets.errors import AsyncSecretsError, ConflictError, DecodeError, ProviderError
 from asyncsecrets.providers.base import Patcher, Provider
+from asyncsecrets.registry import unable
 from asyncsecrets.secret import Secret
 
-__all__ = ["Patch"]
+__all__ = ["patch", "sealed_changes"]
 
 
-class Patch:
-    """Changes of members under a compare-and-set (``asyncsecrets.client.swaps.Swap``). ``patcher`` returns the provider
-    as one that patches, or raises."""
+def sealed_changes(name: str, changes: object) -> Secret | DecodeError:
+    """Return a patch as one Secret that holds its JSON, or the error to raise: see
+    ``asyncsecrets.client.puts.sealed``."""
+    if not isinstance(changes, Mapping) or not all(isinstance(member, str) for member in changes):
+        return DecodeError(f"the changes of {name!r} must be a mapping of member names to values, None removes one")
+    if not changes:
+        return DecodeError(f"no changes of {name!r} given")
+    text = _json(dict(changes))
+    if text is None:
+        return DecodeError(f"the changes of {name!r} hold what JSON has no form for")
+    patch = sealed(name, text)
+    if isinstance(patch, Secret):
+        for value in changes.values():
+            if isinstance(value, str):
+                remember(Secret(value, name=name))
+    return patch
 
-    def __init__(self, name: str, changes: Secret, cas: str, patcher: Any) -> None:
+
+def _json(changes: dict[str, Any]) -> str | None:
+    try:
+        return json.dumps(changes, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # some of these hold what they are about
+        return None
+
+
+async def patch(source: Source, name: str, changes: Secret, cas: str | None) -> Secret:
+    """Merge ``changes`` into the secret, and return it as it then is."""
+
+    async def merge(provider: Provider) -> str:
+        return await _patcher(provider).patch(name, json.loads(changes.reveal()))
+
+    async def change() -> Secret:
+        try:
+            if cas is None:
+                version = await made(source, name, merge)
+            else:
+                version = await swapped(source, _Compared(name, changes, cas))
+        except ConflictError:
+            # Whoever reads again must not get the old value.
+            source.effects.changed(name, lambda known: known.replaced(name, cas))
+            raise
+        source.effects.changed(name, lambda known: known.written(name, version))
+        return source.effects.written(name, await _patched(source, name, version))
+
+    return await source.tasks.write(name, change)
+
+
+async def _patched(source: Source, name: str, version: str) -> Secret:
+    """Read back what a patch made, and nothing else. A failure says that the patch itself is done."""
+    try:
+        secret = await source.current((name, version))
+    except ProviderError as error:
+        error.message = f"{name!r} was patched (version {version}) and then could not be read: {error.message}"
+        raise
+    remember(secret)
+    return secret
+
+
+class _Compared:
+    """One that is compared first: a write under a compare-and-set (``asyncsecrets.client.swaps.Swap``)."""
+
+    def __init__(self, name: str, changes: Secret, cas: str) -> None:
         self.name = name
         self.cas = cas
         self.token = secrets.token_hex(16)
         self._changes = changes
-        self._patcher = patcher
 
     async def make(self, provider: Provider) -> str:
         """One attempt."""
-        patcher: Patcher = self._patcher(provider)
-        return await patcher.patch(self.name, json.loads(self._changes.reveal()), cas=self.cas)
+        return await _patcher(provider).patch(self.name, json.loads(self._changes.reveal()), cas=self.cas)
 
     async def may_be(self, source: Source, secret: Secret) -> bool:
         """Whether it is what the patch made of the version that it was for, or that cannot be told.
@@ -43,6 +108,12 @@ class Patch:
             return bool(_merged(before.json(), changes) == secret.json())
         except AsyncSecretsError:
             return True
+
+
+def _patcher(provider: Provider) -> Patcher:
+    if not isinstance(provider, Patcher):
+        raise unable(provider, Patcher, "cannot change single members; put the whole object instead")
+    return provider
 
 
 def _has_null_in_list(changes: Any, *, within: bool = False) -> bool:

@@ -76,19 +76,12 @@ class Source:
         self._environment = environment if config.hosted_keys is None and not self.is_environment else None
         self._batcher: Batcher | None = None
         self._close_by = float("inf")
-        self._connection = Connection(
-            config.name,
-            provider,
-            build,
-            companion=self._environment,
-            opened=self._provider_opened,
-            at_home=lambda: self.home.here,
-        )
+        self._connection = self._new_connection(provider, build)
         self.views = self._new_views(hot, changed)
         self.reporter = self._new_reporter(cache_options.get("clock", boot_time), wall)
         self.calls = Calls(config, retry, self._connection, self.reporter, self.home)
-        self.operations = self.calls.operations
-        self._kin = Kin(lambda: self._connection.built, lambda: self._connection.provider, lambda: self.cache.keys())  # noqa: PLW0108  # there is no cache yet
+        self.tasks = self.calls.tasks
+        self._kin = Kin(self._connection, lambda: self.cache.keys())  # noqa: PLW0108  # there is no cache yet
         self.known = self._new_known(cache_options.get("clock", boot_time))
         self._asking = Asking(self.known)
         self.cache = self._new_cache(cache_options)
@@ -99,7 +92,17 @@ class Source:
             self.reporter.require(self._place_of(name))
         _sources.add(self)
 
-    # -- what it is made of: each of the cache, the reporter and the views has ways to the others, which are there later
+    # -- what it is made of: cache, reporter and views lead to one another, and are looked up when asked
+
+    def _new_connection(self, provider: Provider | None, build: Callable[[], Provider]) -> Connection:
+        return Connection(
+            self.name,
+            provider,
+            build,
+            companion=self._environment,
+            opened=self._provider_opened,
+            at_home=lambda: self.home.here,
+        )
 
     def _new_views(self, hot: Hot, changed: Changed) -> Views:
         return Views(
@@ -186,7 +189,7 @@ class Source:
         """Return the value that ``route`` leads to: from memory, or by one flight shared with everybody else."""
         if not self._keeps:
             self._ask_in_turn(route.key)
-            return await self.operations.run(partial(self._read_through, route))
+            return await self.tasks.run(partial(self._read_through, route))
         secret = self.cache.hot.get(route.key)
         if secret is not None and not self._is_doubtful(secret, route):
             return self.views.publish(secret, route)
@@ -237,7 +240,7 @@ class Source:
     async def refresh(self, route: Route[Source]) -> Secret:
         """Ask the manager anew now."""
         if not self._keeps:
-            return await self.operations.run(partial(self._read_through, route))
+            return await self.tasks.run(partial(self._read_through, route))
         try:
             return self.views.read(await self.cache.refresh(route.key), route)
         except SecretNotFoundError as error:
@@ -305,7 +308,7 @@ class Source:
 
     def _used(self, seconds: float) -> float:
         """How much of its time a question has used up that was asked before: some of it may have been waiting."""
-        return min(seconds, 0.5 * self.operations.gate.patience) if seconds else 0.0
+        return min(seconds, 0.5 * self.tasks.gate.patience) if seconds else 0.0
 
     def _ask(self, name: str, version: str | None, since: float | None, spent: float) -> Awaitable[Secret]:
         batcher = self._batcher
@@ -329,7 +332,7 @@ class Source:
     async def _close(self) -> None:
         self._close_by = asyncio.get_running_loop().time() + CLOSE_WITHIN
         try:
-            await self.operations.close(CLOSE_WITHIN / 2)
+            await self.tasks.close(CLOSE_WITHIN / 2)
         finally:
             self._connection.closed = True
         try:
@@ -341,7 +344,7 @@ class Source:
 
     def _provider_opened(self) -> None:
         provider = self._connection.provider
-        self.operations.gate = self.calls.new_gate()
+        self.tasks.gate = self.calls.new_gate()
         if isinstance(provider, BatchReader):
             self._batcher, self.cache.batch_size = Batcher(provider, self.calls.in_turn), provider.batch_size
         self.cache.start()  # what is open is to be closed when the loop ends, and it is the cache that notices
@@ -358,7 +361,7 @@ class Source:
 
     def _moved(self, old: asyncio.AbstractEventLoop) -> None:
         """Another loop is home from now on: nothing that is under way on ``old`` may touch anything any more."""
-        under_way = self.operations.tasks | self.cache.tasks | self._connection.tasks
+        under_way = self.tasks.all | self.cache.tasks | self._connection.tasks
         if self._batcher is not None:
             under_way |= self._batcher.tasks
         self.cache.forget_loop()
@@ -370,7 +373,7 @@ class Source:
         self._let_go()
 
     def _let_go(self) -> None:
-        self.operations.abandon()
+        self.tasks.abandon()
         self._connection.abandon()
         self._batcher = None
 

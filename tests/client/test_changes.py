@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,6 @@ from typing import Any
 import pytest
 
 from asyncsecrets import registry
-from asyncsecrets.client.changes import MANAGERS
 from asyncsecrets.errors import (
     AccessDeniedError,
     AccessModeError,
@@ -24,13 +25,24 @@ from asyncsecrets.errors import (
     SecretNotFoundError,
     UnsupportedOperationError,
 )
-from asyncsecrets.providers.base import Encrypter
+from asyncsecrets.providers.base import (
+    Destroyer,
+    Encrypter,
+    MetadataKeeper,
+    Patcher,
+    Restorer,
+    Rotator,
+    VersionDeleter,
+)
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.redaction import RedactionFilter, mask
 from asyncsecrets.secret import MASK, Secret
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.able import CHANGES, Able, operations
 from tests.client.support import ONCE, client_of, denied, in_virtual_time, settled, value, virtual_client
+
+RARE = (Destroyer, Encrypter, MetadataKeeper, Patcher, Restorer, Rotator, VersionDeleter)
+"""What some managers can and others cannot, as a message says."""
 
 
 async def test_what_a_patch_brings_is_masked() -> None:
@@ -301,22 +313,43 @@ async def test_a_manager_that_cannot() -> None:
         assert value(await client.get("NAME")) == "canary"
 
 
-@pytest.mark.parametrize("protocol", MANAGERS, ids=lambda protocol: protocol.__name__)
-def test_the_managers_that_can(protocol: type) -> None:
-    """What the message says of the built-in managers is so."""
+@pytest.mark.parametrize("system", [system for system, entry in registry.BUILT_IN.items() if entry.target is not None])
+def test_the_managers_that_can(system: str) -> None:
+    """What the registry, and so the message, says of the built-in managers is what their classes can."""
+    try:
+        provider = registry.load(system)
+    except MissingDependencyError:
+        pytest.skip(f"{system} is not installed")
     able = set()
-    for system, entry in registry.BUILT_IN.items():
-        if entry.target is None:
-            continue
-        try:
-            provider = registry.load(system)
-        except MissingDependencyError:
-            pytest.skip(f"{system} is not installed")
+    for protocol in RARE:
         # A class has the methods, and not always the instance's attributes.
         wanted = {name for name in vars(protocol) if not name.startswith("_") and callable(getattr(protocol, name))}
         if all(hasattr(provider, name) for name in wanted):
-            able.add(system)
-    assert able == set(MANAGERS[protocol])
+            able.add(protocol)
+    assert able == set(registry.BUILT_IN[system].can)
+
+
+def test_a_message_imports_no_sdk() -> None:
+    """Which other managers can is known without importing them."""
+    code = """if True:
+        import asyncio, sys
+        from asyncsecrets import SecretsClient
+        from asyncsecrets.errors import UnsupportedOperationError
+        from asyncsecrets.providers.memory import MemoryProvider
+
+        async def main():
+            async with SecretsClient.from_provider(MemoryProvider({"NAME": "canary"})) as client:
+                try:
+                    await client.rotate("NAME")
+                except UnsupportedOperationError as error:
+                    assert "(managers that can: aws_secret_manager)" in str(error), error
+                    return
+            raise AssertionError("it can")
+
+        asyncio.run(main())
+        assert not {"botocore", "aiohttp", "asyncsecrets.providers.aws"} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
 async def test_changes_of_one_name_wait_for_one_another() -> None:
@@ -379,5 +412,6 @@ def test_encrypters_need_not_be_told_apart() -> None:
 def test_the_managers_that_can_are_documented() -> None:
     """The reference page says of each operation what the message says."""
     page = (Path(__file__).parents[2] / "docs/reference/api.md").read_text()
+    able = {p: [name for name, entry in registry.BUILT_IN.items() if p in entry.can] for p in RARE}
     listed = {frozenset(re.findall(r"`(\w+)`", row)) for row in re.findall(r"^\| `.*\| (.*) \|$", page, re.MULTILINE)}
-    assert {frozenset(managers) for managers in MANAGERS.values()} <= listed
+    assert {frozenset(managers) for managers in able.values()} <= listed

@@ -449,7 +449,7 @@ def test_who_waits_for_another_secret_takes_nobodys_turn(storm: str, room: int, 
         client = manager.client = client_with({"default": (declared, manager)}, **virtual_options(clock))
         await STORMS[storm](client, [f"N{number}" for number in range(2 * room)])
         assert manager.most <= room + 1
-        assert client._sources["default"].calls.operations.gate.enter()
+        assert client._sources["default"].calls.tasks.gate.enter()
         await client.aclose()
 
     in_virtual_time(main)

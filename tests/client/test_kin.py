@@ -9,6 +9,7 @@ import pytest
 
 from asyncsecrets.cache import SingleFlightCache
 from asyncsecrets.client import SecretsClient
+from asyncsecrets.client.connection import Connection
 from asyncsecrets.client.kin import Kin
 from asyncsecrets.secret import Secret
 from tests.client.support import Manager, client_of, settled, value
@@ -120,7 +121,8 @@ async def test_what_was_asked_before_there_was_a_provider() -> None:
 def test_what_is_not_cached_any_more_is_not_remembered(provider: Manager) -> None:
     """Versions may be chosen by strangers: what is remembered of them is bounded by what is cached."""
     cached: list[Any] = [("NAME", "kept"), "arn:NAME"]
-    kin = Kin(lambda: provider, lambda: provider, lambda: cached)
+    connection = Connection("default", provider, lambda: provider, companion=None, opened=lambda: None)
+    kin = Kin(connection, lambda: cached)
     for number in range(20_000):
         kin.note(cached[number % 2])
         kin.note(("NAME", str(number)))

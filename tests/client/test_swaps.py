@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asyncsecrets.client import SecretsClient
-from asyncsecrets.client.writes import Put, put
+from asyncsecrets.client.puts import Put, put
 from asyncsecrets.errors import (
     AccessDeniedError,
     ConflictError,

@@ -1,4 +1,4 @@
-"""The operations of one source that are under way, so that closing can end them and a write is not cut off half-way."""
+"""The tasks of one source that are under way, so that closing can end them and a write is not cut off half-way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asyncsecrets.errands import Errand, come_back, set_out, wait_for, whose
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, UnavailableError, WriteOutcomeUnknownError
 from asyncsecrets.loops import retrieve, running_loop, spawn
 
-__all__ = ["Operations", "Work", "cut_short"]
+__all__ = ["Tasks", "Work", "cut_short"]
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ Work = Callable[[], Awaitable[T]]
 _CLOSED = "the client was closed while this was under way"
 
 
-class Operations:
+class Tasks:
     """Runs each operation in a task of its own.
 
     Writes of one name wait for one another: two that overtake each other would leave it to chance which value stands,
@@ -60,7 +60,7 @@ class Operations:
         return self._due.get(asyncio.current_task()) if self._due else None
 
     @property
-    def tasks(self) -> set[asyncio.Task[Any]]:
+    def all(self) -> set[asyncio.Task[Any]]:
         """What is under way."""
         return self._reads | self._writes
 

@@ -1,6 +1,6 @@
-"""Writes: decided when their outcome is unknown, visible to the next read.
+"""A put or a delete: decided when its outcome is unknown, visible to the next read.
 
-A write runs in a task of its own (``Operations``): a caller who is cancelled
+A write runs in a task of its own (``Tasks``): a caller who is cancelled
 leaves it to finish, because a write that is cut off half-way is one whose outcome nobody knows. It is tried again only
 where it cannot have been applied. Where it may have been (sent, and never answered), a manager that knows a write again
 by its token is given it again. Otherwise the current value is read back: if that is ours the write is done; if the
@@ -19,10 +19,10 @@ from functools import partial
 from typing import TypeVar, cast
 
 from asyncsecrets.boundary import fresh
-from asyncsecrets.client.operations import Work
 from asyncsecrets.client.outcomes import is_undecided, left_open, undecided
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.swaps import Applied, swapped
+from asyncsecrets.client.tasks import Work
 from asyncsecrets.client.views import remember
 from asyncsecrets.errors import (
     ConflictError,
@@ -139,7 +139,7 @@ class Delete:
 
 async def _begun(source: Source, name: str, work: Work[T], interrupted: bool) -> T:
     try:
-        return await source.operations.write(name, work)
+        return await source.tasks.write(name, work)
     except DeadlineExceededError:  # its turn did not come
         if not interrupted:
             raise

@@ -76,17 +76,17 @@ class Entry:
 
     target: str | None
     extra: str | None = None
-    can: tuple[type, ...] = ()
     beside_litellm: str | None = None
+    can: tuple[type, ...] = ()
 
 
 BUILT_IN: Final[Mapping[str, Entry]] = {
-    "aws_kms": Entry("asyncsecrets.providers.aws:AwsKmsProvider", "aws", (Encrypter,), "aws-aiobotocore"),
+    "aws_kms": Entry("asyncsecrets.providers.aws:AwsKmsProvider", "aws", "aws-aiobotocore", (Encrypter,)),
     "aws_secret_manager": Entry(
         "asyncsecrets.providers.aws:AwsSecretsManagerProvider",
         "aws",
-        (Restorer, Destroyer, Rotator),
         "aws-aiobotocore",
+        (Restorer, Destroyer, Rotator),
     ),
     "azure_key_vault": Entry(None, "azure"),
     "custom": Entry(None),
@@ -97,7 +97,7 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
         "asyncsecrets.providers.vault:VaultProvider",
         can=(VersionDeleter, Restorer, Destroyer, Patcher, MetadataKeeper),
     ),
-    "local": Entry("asyncsecrets.providers.local:LocalProvider", "local", (VersionDeleter, Restorer, Destroyer)),
+    "local": Entry("asyncsecrets.providers.local:LocalProvider", "local", can=(VersionDeleter, Restorer, Destroyer)),
     "memory": Entry("asyncsecrets.providers.memory:MemoryProvider", can=(VersionDeleter, Restorer, Destroyer)),
 }
 """The managers that asyncsecrets knows by itself, sorted by name."""

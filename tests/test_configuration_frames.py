@@ -21,6 +21,7 @@ from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.dotenv import parse_dotenv
 from asyncsecrets.providers.local import LocalProvider, init_store, write_key_file
 from asyncsecrets.providers.local_keys import Keys, generate_key
+from asyncsecrets.providers.local_recipients import new_recipient
 from asyncsecrets.providers.local_store import parse_store
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.providers.vault.settings import VaultSettings
@@ -204,6 +205,10 @@ def test_arguments_that_are_refused_show_nothing(odd: Any, tmp_path: Path) -> No
             "LocalProvider": lambda: LocalProvider(odd, key="canary-key"),
             "LocalProvider versions": lambda: LocalProvider(key="canary-key", max_versions=odd),
             "Keys": lambda: Keys(f"{secret}\ncanary-key"),
+            "new_recipient": lambda: new_recipient(secret, "canary-name"),
+            "new_recipient that is none": lambda: new_recipient("canary-key", "canary-name"),
+            "new_recipient with an odd name": lambda: new_recipient(public, "canary\x00name"),
+            "new_recipient that is odd": lambda: new_recipient(odd, odd),
             "init_store": lambda: init_store(path, public, {"A": "canary-value", "B": odd}),
             "init_store recipient": lambda: init_store(path, odd, {"A": "canary-value"}),
             "parse_dotenv": lambda: parse_dotenv(b"A=canary-value\nB='canary", origin=".env"),

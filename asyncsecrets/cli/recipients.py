@@ -13,9 +13,10 @@ from asyncsecrets.cli.console import Console, printable
 from asyncsecrets.cli.exits import Family
 from asyncsecrets.cli.sources import read_config, writing
 from asyncsecrets.cli.variables import listed
-from asyncsecrets.errors import AccessModeError, ConfigError, UnsupportedOperationError
+from asyncsecrets.errors import AccessModeError, AsyncSecretsError, ConfigError, UnsupportedOperationError
 
 if TYPE_CHECKING:
+    from asyncsecrets.declared import SourceConfig
     from asyncsecrets.providers.local import LocalProvider
     from asyncsecrets.providers.local_recipients import RecipientList
 
@@ -23,6 +24,10 @@ HELP = "list or change who can read the local store, or print your own public ke
 
 T = TypeVar("T")
 
+_REMEDY: Final = (
+    "what to do: look who is on the list; if it is right, asyncsecrets recipients accept; else asyncsecrets recipients "
+    "remove KEY"
+)
 _ACTIONS: Final = ("list", "add", "remove", "accept", "key")
 
 
@@ -80,10 +85,6 @@ def _check(args: argparse.Namespace) -> None:
 
 def _with_store(args: argparse.Namespace, work: Callable[[LocalProvider], Awaitable[T]], *, writes: bool = True) -> T:
     """Run ``work`` with the local store of this invocation. Raises AsyncSecretsError."""
-    import asyncio
-
-    from asyncsecrets.providers.local import LocalProvider
-
     name = source_of(args)
     source = read_config(args).sources.get(name)
     if source is None:
@@ -94,6 +95,14 @@ def _with_store(args: argparse.Namespace, work: Callable[[LocalProvider], Awaita
         )
     if writes and not source.access_mode.writes:
         raise AccessModeError(f"source {name!r} is read_only; to change it, set access_mode: read_and_write")
+    return _with_source(source, work)
+
+
+def _with_source(source: SourceConfig, work: Callable[[LocalProvider], Awaitable[T]]) -> T:
+    import asyncio
+
+    from asyncsecrets.providers.local import LocalProvider
+
     provider = LocalProvider.from_settings(source.settings, os.environ)
 
     async def session() -> T:
@@ -104,6 +113,17 @@ def _with_store(args: argparse.Namespace, work: Callable[[LocalProvider], Awaita
             await provider.aclose()
 
     return asyncio.run(session())
+
+
+def doubt_of(source: SourceConfig) -> str:
+    """What to say after a value was stored, where the store's list was changed by hand; nothing where it was not."""
+    try:
+        found = _with_source(source, lambda store: store.recipients())
+    except AsyncSecretsError:  # the value is stored all the same
+        return ""
+    return f"asyncsecrets: note: this value can be read by a changed list of recipients\n{_REMEDY}" * bool(
+        found.mismatched
+    )
 
 
 def _show(args: argparse.Namespace, console: Console, found: RecipientList, **more: Any) -> None:
@@ -118,8 +138,7 @@ def _show(args: argparse.Namespace, console: Console, found: RecipientList, **mo
     console.result(document, console.table(("NAME", "PUBLIC KEY", ""), rows))
     if found.mismatched:
         console.note(
-            f"asyncsecrets: note: encrypted to others than these: {printable(listed(found.mismatched))}\n"
-            f"what to do: if the list is right, asyncsecrets recipients accept; else remove who should not be on it"
+            f"asyncsecrets: note: encrypted to others than these: {printable(listed(found.mismatched))}\n{_REMEDY}"
         )
 
 

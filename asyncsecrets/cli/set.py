@@ -30,6 +30,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     config = read_config(args)
     value = values.read(args, console)
     stored, note = using(config, lambda client: _store(client, args, config, value))
+    note = "\n".join(filter(None, [note, _doubt(config, stored)]))
     document = {"name": stored.name, "version": stored.version, "source": stored.source, "note": note or None}
     version = f"  version {stored.version}" if stored.version else ""
     console.result(document, f"stored  {printable(stored.name)}  {stored.source}{version}")
@@ -46,3 +47,13 @@ async def _store(client: SecretsClient, args: argparse.Namespace, config: Config
         return stored, ""
     note = f"note: programs read {args.name!r} from source {route.source!r}: {route.rule}"
     return stored, note + unhosted(config, stored.name)
+
+
+def _doubt(config: Config, stored: Secret) -> str:
+    """What to say of a local store whose recipients were changed by hand: they read what was just stored."""
+    source = config.sources.get(stored.source or "")
+    if source is None or source.system != "local":
+        return ""
+    from asyncsecrets.cli.recipients import doubt_of
+
+    return doubt_of(source)

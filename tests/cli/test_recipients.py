@@ -90,6 +90,16 @@ def test_a_list_that_was_changed_by_hand(cli: Run, bob: str, store: Path) -> Non
     assert cli("recipients").err == ""
 
 
+def test_who_stores_a_value_is_told_of_a_list_that_was_changed(cli: Run, bob: str, store: Path) -> None:
+    """It is stored, and not committed yet; where nobody changed the list nothing is said."""
+    cli("recipients", "add", bob)
+    assert cli("set", "OTHER", stdin=b"canary-other").err == ""
+    store.write_text(store.read_text().replace(bob, generate_key()[1]))
+    stored = cli("set", "OTHER", stdin=b"canary-newer")
+    assert (stored.code, stored.out) == (0, "stored  OTHER  default  version 2\n")
+    assert "changed list of recipients\nwhat to do: " in stored.err
+
+
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 7), (b"y\n", 0)])
 def test_accepting_on_a_terminal(bob: str, store: Path, answer: bytes, code: int) -> None:
     """The list is shown before anybody is asked."""

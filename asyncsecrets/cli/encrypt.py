@@ -36,6 +36,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     value = values.read(args, console)
     ciphertext = using(config, lambda client: client.encrypt(value, source=args.source))
     console.result({"name": args.name, "source": source_of(args), "ciphertext": ciphertext}, _line(args, ciphertext))
+    if remark := values.remark_on(value):
+        console.note(remark.replace("stored", "encrypted"))
     return 0
 
 

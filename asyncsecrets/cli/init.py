@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,13 +31,13 @@ _ENV_FILE: Final = Path(".env")
 _NAME_IT: Final = "or name it, if you trust it: --env-file .env"
 _LOCK_FILE: Final = ".secrets.yaml.lock"
 # Without hosted_keys, so that a secret that is stored later is read, checked and run with like those of today.
-_CONFIG: Final = """\
-general_settings:
+_MANAGER: Final = """\
   key_management_system: local     # later: hashicorp_vault, aws_secret_manager, ...
   key_management_settings:
     access_mode: read_and_write    # so that `asyncsecrets set` may write
     refresh_interval: 60
 """
+_CONFIG: Final = "general_settings:\n" + _MANAGER
 _VARIABLES: Final = "environment_variables:             # what `asyncsecrets run` sets, by name\n"
 
 
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     _check_found(args)
     entries = _entries(args.env_file)
     args.env_file = args.env_file or _ENV_FILE
+    _check_store()
     chosen = _scan(args, entries, steps)
     key_file, recipient = _key(steps)
     if _is_new_store(recipient, chosen, steps):
@@ -79,14 +81,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
         asyncio.run(_encrypt(chosen, key_file, steps))
     written = _config(config_path, list(chosen), steps)
     _ignore(args.env_file, steps)
-    kept = f"unchanged; delete {args.env_file} when you no longer need it"
     if args.env_file.exists():
-        steps.add("kept", args.env_file, kept)
+        end = f"delete {args.env_file} when you no longer need it" if written else "it is still what programs read"
+        steps.add("kept", args.env_file, f"unchanged; {end}")
     read = (
         using(load_config(config_path, os.environ), lambda client: _read_back(client, list(chosen))) if written else []
     )
     config = load_config(config_path, os.environ)
-    console.result({"steps": steps.taken, "secrets": read}, _ending(read, config, is_local=written))
+    options = f" --config {shlex.quote(args.config)}" if args.config else ""
+    change = f"next    change {config_path} as said above   then   asyncsecrets check{options}"
+    ending = _ending(read, config, options) if written else change
+    console.result({"steps": steps.taken, "secrets": read}, ending)
     return 0
 
 
@@ -105,6 +110,20 @@ def _check_found(args: argparse.Namespace) -> None:
     ):
         if not named and path is not None and path.exists():
             check_found(path, remedy)
+
+
+def _check_store() -> None:
+    """Raise ConfigError if the file that is there is somebody else's: a manifest of Kubernetes has this name, too."""
+    from asyncsecrets.yaml import load_strings
+
+    if not _STORE.exists():
+        return
+    try:
+        document = load_strings(read_file(_STORE), origin=str(_STORE))
+    except ConfigError:  # one that is damaged: whoever opens it says how
+        return
+    if not isinstance(document, dict) or not {"format", "recipients"} & document.keys():
+        raise ConfigError(f"{_STORE} is there and is no store of asyncsecrets: move it, or run init in another folder")
 
 
 def _entries(named: Path | None) -> dict[str, str]:
@@ -225,11 +244,30 @@ def _config(path: Path, names: list[str], steps: Steps) -> bool:
         return True
     if source.system == "local":
         steps.add("kept", path, f"never rewritten; add to its hosted_keys: {', '.join(missing)}")
-    else:
-        steps.add("kept", path, "never rewritten; to use the local store, put into it:")
-        steps.console.line(_CONFIG.rstrip("\n"))
-        steps.taken[-1]["add"] = _CONFIG
+        return False
+    remark, text = _to_add(path, names)
+    steps.add("kept", path, remark)
+    steps.console.line(text.rstrip("\n"))
+    steps.taken[-1]["add"] = text
     return False
+
+
+def _to_add(path: Path, names: Sequence[str]) -> tuple[str, str]:
+    """What a file that is there lacks, and where in it that belongs: a section must not stand in it twice."""
+    from asyncsecrets.yaml import load_strings
+
+    document = load_strings(read_file(path), origin=str(path))
+    sections = document if isinstance(document, dict) else {}
+    general = sections.get("general_settings") or {}
+    manager, variables = _CONFIG, _variables(names)
+    remark = "never rewritten; to use the local store, put into it:"
+    if general:
+        manager, remark = _MANAGER, "never rewritten; to use the local store, put into its general_settings:"
+    if "key_management_system" in general:
+        remark = "never rewritten; to use the local store, put in the place of its key_management_...:"
+    if variables and sections.get("environment_variables"):
+        variables = "# and into its environment_variables:\n" + variables.removeprefix(_VARIABLES)
+    return remark, manager + variables
 
 
 def _variables(names: Sequence[str]) -> str:
@@ -265,8 +303,8 @@ async def _read_back(client: SecretsClient, names: list[str]) -> list[dict[str, 
     return [{"name": name, "source": secret.source, "version": secret.version} for name, secret in found.items()]
 
 
-def _ending(read: list[dict[str, str | None]], config: Config, *, is_local: bool) -> str:
+def _ending(read: list[dict[str, str | None]], config: Config, options: str) -> str:
     lines = [f"ok      {row['name']!s:<28} {row['source']}  version {row['version']}" for row in read]
-    first = "check" if uses(config) else "set NAME"
-    then = "run" if names_of(config) else f"run {'--only' if is_local else '--secret'} NAME"
+    first = f"check{options}" if uses(config) else f"set NAME{options}"
+    then = f"run{options}" if names_of(config) else f"run{options} --only NAME"
     return "\n".join([*lines, f"next    asyncsecrets {first}   then   asyncsecrets {then} -- YOUR COMMAND"])

@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Merge the changes into the secret: a null removes a member, an object is merged, the rest takes its place."""
+    values.check_no_value(args.name, "patch")
     config = read_config(args)
     changes = _changes(values.read_text(console, "changes, a JSON object: "))
     patched = using(config, lambda client: client.patch(args.name, changes, cas=args.cas, source=args.source))

@@ -27,10 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Store the value."""
+    values.check_no_value(args.name, "set")
     config = read_config(args)
     value = values.read(args, console)
     stored, note = using(config, lambda client: _store(client, args, config, value))
-    note = "\n".join(filter(None, [note, _doubt(config, stored)]))
+    note = "\n".join(filter(None, [note, _doubt(config, stored), values.remark_on(value)]))
     document = {"name": stored.name, "version": stored.version, "source": stored.source, "note": note or None}
     version = f"  version {stored.version}" if stored.version else ""
     console.result(document, f"stored  {printable(stored.name)}  {stored.source}{version}")

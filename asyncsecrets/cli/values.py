@@ -15,7 +15,7 @@ from asyncsecrets.cli.sources import read_file
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.secret import Payload
 
-__all__ = ["MAX_VALUE", "configure", "read", "read_text"]
+__all__ = ["MAX_VALUE", "check_no_value", "configure", "read", "read_text", "remark_on"]
 
 MAX_VALUE: Final = 1024 * 1024
 """The longest value, in bytes. Managers have limits of their own below this."""
@@ -38,6 +38,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     origin.add_argument("--from-file", metavar="PATH", type=Path, help="the bytes of a file, exactly")
     origin.add_argument("--stdin-line", action="store_true", help="from stdin, without the one line break at its end")
     parser.add_argument("--allow-empty", action="store_true", help="store an empty value, too")
+
+
+def check_no_value(name: str, command: str) -> None:
+    """Raise ConfigError for ``NAME=value`` where a name is expected. It is not repeated: there may be a value in it."""
+    from asyncsecrets.references import is_reference
+
+    if "=" in name and not is_reference(name):
+        raise ConfigError(
+            f"{command} takes a NAME, and never a value: every process here sees it, and the shell keeps it. "
+            f"Pipe it to {command} NAME; a name that has a '=' is written as os.environ/NAME"
+        )
+
+
+def remark_on(value: Payload) -> str:
+    """What is to be said of a value that was piped in: that of ``echo`` has a line break that nobody meant.
+
+    A text of several lines ends with one as a rule; a key in PEM that has none is no key to some programs.
+    """
+    text = value if isinstance(value, str) else ""
+    if text.endswith("\n") and "\n" not in text.removesuffix("\n").removesuffix("\r"):
+        return "note: the value ends with a line break, which is stored with it; piped to --stdin-line it has none"
+    return ""
 
 
 def read(args: argparse.Namespace, console: Console) -> Payload:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.conftest import Run, spawn, write_config
 
@@ -325,3 +326,49 @@ def test_a_place_that_cannot_be_written_to(cli: Run, monkeypatch: pytest.MonkeyP
     outcome = cli("init")
     assert outcome.code == 2
     assert outcome.err.endswith("cannot be written: Read-only file system\n")
+
+
+EXISTING = {
+    "another section": ("model_list: []\n", "put into it:", "general_settings:\n"),
+    "its general_settings": ("general_settings: {master_key: x}\n", "put into its general_settings:", ""),
+    "another manager": (
+        "general_settings: {key_management_system: env}\n",
+        "put in the place of its key_management_...:",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EXISTING)
+def test_beside_a_configuration_that_is_there(case: str, workdir: Path, cli: Run) -> None:
+    """What it says to add makes, with what is there, a file that works: no section stands in it twice."""
+    existing, said, head = EXISTING[case]
+    (workdir / "config.yaml").write_text(existing)
+    (workdir / ".env").write_text("DB_PASSWORD=canary-value\n")
+    outcome = cli("init")
+    assert outcome.code == 0
+    assert said in outcome.out
+    assert outcome.out.endswith("next    change config.yaml as said above   then   asyncsecrets check\n")
+    assert "unchanged; it is still what programs read" in outcome.out
+    text = outcome.out.split(f"{said}\n")[1].split("added   .gitignore")[0]
+    assert text.startswith(head + "  key_management_system: local")
+    added = yaml.safe_load(text if head else f"general_settings:\n{text}")
+    before = yaml.safe_load(existing)
+    before["general_settings"] = {**before.get("general_settings", {}), **added["general_settings"]}
+    (workdir / "config.yaml").write_text(yaml.safe_dump({**added, **before}))
+    assert spawn("run", "--", "sh", "-c", 'test "$DB_PASSWORD" = canary-value').returncode == 0
+
+
+def test_beside_a_store_of_somebody_else(workdir: Path, cli: Run) -> None:
+    """A manifest of Kubernetes is called secrets.yaml as well: that is said before a key is made."""
+    (workdir / "secrets.yaml").write_text("apiVersion: v1\nkind: Secret\n")
+    outcome = cli("init")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "is no store of asyncsecrets: move it, or run init in another folder" in outcome.err
+    assert not (Path.home() / ".config").exists()
+
+
+def test_what_comes_next_names_the_configuration(cli: Run) -> None:
+    """Where it is another than the one that is found."""
+    assert "next    asyncsecrets set NAME --config my own.yaml" not in cli("init", "--config", "my own.yaml").out
+    assert "--config 'my own.yaml'" in cli("init", "--config", "my own.yaml").out

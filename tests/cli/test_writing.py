@@ -20,7 +20,7 @@ from tests.cli.conftest import VALUE, Run, on_terminal, spawn, vault_settings, w
 def test_stdin_is_stored_exactly(value: bytes, config: Path, vault: VaultServer, cli: Run) -> None:
     """What is piped in is the value, its last line break included."""
     outcome = cli("set", "NEW", stdin=value)
-    assert (outcome.code, outcome.out, outcome.err) == (0, "stored  NEW  default  version 1\n", "")
+    assert (outcome.code, outcome.out) == (0, "stored  NEW  default  version 1\n")
     assert vault.read_secret("NEW") == {"key": value.decode()}
 
 
@@ -194,3 +194,33 @@ def test_versions(config: Path, vault: VaultServer, cli: Run) -> None:
     document = cli("versions", "DB_PASSWORD", "--json").json
     assert [info["version"] for info in document["versions"]] == ["1", "2"]
     assert cli("versions", "NEVER_THERE").code == 3
+
+
+@pytest.mark.parametrize("command", ["set", "patch"])
+@pytest.mark.parametrize("name", ["FOO=canary-value", "FOO=", "=canary-value", "team/db=canary value"])
+def test_a_value_beside_the_name_is_refused(command: str, name: str, config: Path, cli: Run) -> None:
+    """Nothing is stored, and what was typed is not repeated; a name that has a = is written as a reference."""
+    outcome = cli(command, name, stdin=b"{}")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "canary" not in outcome.err
+    assert "takes a NAME, and never a value" in outcome.err
+    assert cli("set", "os.environ/A=B", "--source", "default", stdin=b"canary").code in {0, 7}
+
+
+@pytest.mark.parametrize(
+    ("piped", "noticed"),
+    [
+        (b"canary\n", True),
+        (b"canary\r\n", True),
+        (b"\n", True),
+        (b"canary", False),
+        (b"-----BEGIN CANARY-----\nAAAA\n-----END CANARY-----\n", False),
+        (b"canary\n\n", False),
+    ],
+)
+def test_a_line_break_at_the_end_is_noticed(piped: bytes, noticed: bool, config: Path, cli: Run) -> None:
+    """What is piped is stored exactly. What `echo` adds is told of, with the way to leave it out."""
+    outcome = cli("set", "DB_PASSWORD", stdin=piped)
+    assert (outcome.code, "--stdin-line" in outcome.err) == (0, noticed)
+    assert ("line break" in (cli("set", "DB_PASSWORD", "--json", stdin=piped).json["note"] or "")) is noticed
+    assert cli("set", "DB_PASSWORD", "--stdin-line", stdin=piped.strip() + b"\n" if piped.strip() else b"x\n").err == ""

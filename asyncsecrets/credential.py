@@ -5,21 +5,30 @@ in somebody's template, by an error reporter that shows local variables. A field
 all the others. So a credential is kept as a ``Credential`` wherever it is a setting: from the configuration that it is
 read from to the object that shows it to its manager, which alone calls ``reveal``.
 
-A settings class takes text, or a ``Credential``, and calls ``conceal`` when it is made.
+A settings class takes text, or a ``Credential``, and calls ``conceal`` when it is made. What is sent as it is (a token,
+a key, an id) is looked at by ``usable`` before: as files, shells and other tools leave it, it may be something else.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
 
 from asyncsecrets.errors import ConfigError
 
-__all__ = ["Credential", "conceal", "concealed", "revealed"]
+__all__ = ["BLANKS", "Credential", "conceal", "concealed", "revealed", "usable"]
 
 T = TypeVar("T")
 
 _MASK: Final = "**********"
+
+BLANKS: Final = " \t\r\n\v\f"
+"""What shells, files and YAML leave around a credential, and is no part of it."""
+
+_ONE_WORD: Final = re.compile(r"[\x21-\x7e]*", re.ASCII)
+_ONE_LINE: Final = re.compile(r"[\x20-\x7e]*", re.ASCII)
+_QUOTED: Final = re.compile(r"(['\"]).*\1|['\"]", re.ASCII)
 
 
 @final
@@ -68,6 +77,29 @@ class Credential(Generic[T]):
 
     def __reduce_ex__(self, _: object) -> NoReturn:
         raise TypeError("a Credential refuses to be pickled: what is written down can be read")
+
+
+def usable(text: str, where: str, *, words: bool = False) -> str:
+    """A credential that is sent as it is, without the ``BLANKS`` around it. Of nothing else nothing is left.
+
+    Raises ConfigError for what can be none, and would be sent, or break a header, all the same: a line break, blank or
+    unusual character inside, JSON, quotation marks around it. It names ``where``, a variable, setting or file, and
+    shows nothing. ``words``: there may be several, as of a whole Authorization header.
+    """
+    text = text.strip(BLANKS)
+    if text.startswith(("{", "[")):
+        raise ConfigError(f"{where} holds JSON, and not the credential itself: take it out of there")
+    if _QUOTED.fullmatch(text):
+        raise ConfigError(f"{where} stands in quotation marks, which would be sent too: leave them out")
+    if not (_ONE_LINE if words else _ONE_WORD).fullmatch(text):
+        raise ConfigError(f"{where} has {_oddity(text)} inside, which no credential has: copy it again, as one piece")
+    return text
+
+
+def _oddity(text: str) -> str:
+    if "\n" in text or "\r" in text:
+        return "a line break"
+    return "a blank" if " " in text or "\t" in text else "a character that is not printable ASCII"
 
 
 def conceal(settings: object, *names: str) -> None:

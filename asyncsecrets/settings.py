@@ -1,8 +1,8 @@
 """The vocabulary of ``key_management_settings``: for every manager its keys, their types and environment variables.
 
 It is data, so that a file is checked in full before anything is sent, also for a manager whose SDK is not installed.
-The environment variables of a setting stand in for it in the order given; an empty one counts as unset. Providers apply
-them (which credentials win together is their knowledge), all but those of freshness.
+The environment variables of a setting stand in for it in the order given; an empty one, or one of blanks, counts as
+unset. Providers apply them (which credentials win together is their knowledge), all but those of freshness.
 
 Checked values stay text, lists of text and mappings of text; a boolean becomes the text ``true`` or ``false``.
 """
@@ -11,20 +11,56 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
 from asyncsecrets.boundary import configuring
-from asyncsecrets.credential import Credential
+from asyncsecrets.credential import BLANKS, Credential
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.references import parse
 
-__all__ = ["COMMON", "SENT_FILES", "SYSTEMS", "Kind", "Setting", "Value", "nearest", "variables", "vocabulary"]
+__all__ = [
+    "COMMON",
+    "SENT_FILES",
+    "SYSTEMS",
+    "Kind",
+    "Setting",
+    "Tidied",
+    "Value",
+    "nearest",
+    "variables",
+    "vocabulary",
+]
 
 Value = str | Credential[str] | list[str] | dict[str, str] | dict[str, Credential[str]]
 """A checked setting. A credential is text when it is checked, and a Credential as soon as it is kept."""
+
+
+class Tidied(Mapping[str, str]):
+    """An environment as settings are read from it: what is empty is not there, and blanks around are left out.
+
+    docker compose, Helm and CI pass on as empty what is not set, and shells and files leave line breaks. Of several
+    ``environs`` the first one that has a variable counts. They are looked at anew each time.
+    """
+
+    def __init__(self, *environs: Mapping[str, str]) -> None:
+        self._environs = environs
+
+    def __getitem__(self, name: str) -> str:
+        for environ in self._environs:
+            if value := environ.get(name, "").strip(BLANKS):
+                return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        names = dict.fromkeys(name for environ in self._environs for name in environ)
+        return (name for name in names if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
 
 _TRUE: Final = frozenset({"true", "yes", "on"})
 _FALSE: Final = frozenset({"false", "no", "off"})
@@ -71,8 +107,9 @@ class Setting:
     @configuring
     def from_environ(self, environ: Mapping[str, str]) -> Value | None:
         """The checked value of the first variable that is set, or None. Raises ConfigError naming the variable."""
-        variable = next((name for name in self.environ if environ.get(name)), None)
-        return None if variable is None else self.check(environ[variable], f"the environment variable {variable}")
+        found = Tidied(environ)
+        variable = next((name for name in self.environ if name in found), None)
+        return None if variable is None else self.check(found[variable], f"the environment variable {variable}")
 
     @property
     def _expected(self) -> str:

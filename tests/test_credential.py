@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -13,14 +14,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given as whatever
+from hypothesis.strategies import text
 
 from asyncsecrets.config import Config, load_config
-from asyncsecrets.credential import Credential, conceal, concealed, revealed
+from asyncsecrets.credential import Credential, conceal, concealed, revealed, usable
 from asyncsecrets.declared import ProviderSettings, SourceConfig
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.registry import BUILT_IN, build
-from asyncsecrets.settings import SYSTEMS, vocabulary
+from asyncsecrets.settings import SYSTEMS, Tidied, vocabulary
 from tests.test_configuration_frames import ENVIRON, NEEDED, credentials, document
 
 TOKEN: Credential[str] = Credential("canary-token")
@@ -187,3 +190,56 @@ def test_settings_are_concealed_where_they_are_made() -> None:
         assert shown_by(settings) == []
     with pytest.raises(ConfigError, match="token must be a text"):
         conceal(Settings(b"canary"), "token")
+
+
+@pytest.mark.parametrize("text", ["canary", " canary", "canary\n", "\tcanary\r\n", "\n\ncanary \v\f"])
+def test_what_is_around_a_credential(text: str) -> None:
+    """Blanks and line breaks are none of it; nothing but them is nothing."""
+    assert usable(text, "TOKEN") == "canary"
+    assert usable(text.replace("canary", ""), "TOKEN") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("canary\ncanary", "TOKEN has a line break inside"),
+        ("canary\rcanary", "TOKEN has a line break inside"),
+        ("canary canary", "TOKEN has a blank inside"),
+        ("canary\x00", "TOKEN has a character that is not printable ASCII inside"),
+        ("canary\u2028", "TOKEN has a character"),
+        ("\ufeffcanary", "TOKEN has a character"),
+        ('{"token": "canary"}', "TOKEN holds JSON"),
+        ('"canary"', "TOKEN stands in quotation marks"),
+        ("'canary'\n", "TOKEN stands in quotation marks"),
+    ],
+)
+def test_what_is_no_credential(text: str, says: str) -> None:
+    """It is said where it is from and what is wrong, and nothing is shown."""
+    with pytest.raises(ConfigError, match=f"^{says}") as caught:
+        usable(text, "TOKEN")
+    assert "canary" not in str(caught.value)
+
+
+def test_a_credential_of_several_words() -> None:
+    """A header's may be of words, and not of lines."""
+    assert usable("Bearer canary\n", "TOKEN", words=True) == "Bearer canary"
+    with pytest.raises(ConfigError, match="line break"):
+        usable("Bearer\r\ncanary", "TOKEN", words=True)
+
+
+@whatever(text())
+def test_any_text_is_a_word_or_an_error(given: str) -> None:
+    """What is let through breaks no header."""
+    with contextlib.suppress(ConfigError):
+        assert re.fullmatch(r"[!-~]*", usable(given, "TOKEN"))
+
+
+def test_a_tidied_environment() -> None:
+    """The first one that has a variable counts; it is looked at anew each time."""
+    first, second = {"A": "", "B": " b\n"}, {"A": "a", "B": "other", "C": "\n"}
+    found = Tidied(first, second)
+    assert dict(found) == {"A": "a", "B": "b"}
+    assert (len(found), found.get("C"), "C" in found) == (2, None, False)
+    first["C"] = "c"
+    assert found["C"] == "c"
+    assert "other" not in repr(found)

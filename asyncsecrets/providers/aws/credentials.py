@@ -6,9 +6,7 @@ loop. So the *synchronous* chain runs here, in a thread, and ``.renewal`` hands 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import botocore.session
@@ -21,14 +19,17 @@ from botocore.credentials import (
 )
 from botocore.utils import ContainerMetadataFetcher
 
-from asyncsecrets.credential import revealed
+from asyncsecrets.credential import revealed, usable
 from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.aws.errors import NO_CREDENTIALS
 from asyncsecrets.providers.aws.mocked import detach
 from asyncsecrets.providers.aws.models import PartitionLoader
-from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
+from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_is_from, endpoint_of
+from asyncsecrets.providers.aws.unattended import attend_to_itself, environment_of, read_variables
+from asyncsecrets.providers.aws.unattended import replace_attribute as _replace
 from asyncsecrets.providers.aws.wire import Container, Wire, bundle_of
-from asyncsecrets.providers.files import read_regular
+from asyncsecrets.providers.credential_files import read_credential_file
+from asyncsecrets.settings import Tidied
 
 __all__ = ["configure", "load_credentials"]
 
@@ -36,23 +37,10 @@ _LONGEST_TOKEN: Final = 20_000
 _CONTAINER: Final = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 _MACHINE: Final = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
-_VARIABLES: Final = {
-    "AWS_CA_BUNDLE": "ca_bundle",
-    "AWS_CONFIG_FILE": "config_file",
-    "AWS_PROFILE": "profile",
-    "AWS_SHARED_CREDENTIALS_FILE": "credentials_file",
-}
-
 
 def configure(session: Any, settings: AwsSettings) -> None:
-    """Tell a botocore or aiobotocore session what the settings say.
-
-    botocore reads the process's environment; another one that was handed in is passed on where botocore can be told.
-    """
-    if settings.variables() is not os.environ:
-        for variable, option in _VARIABLES.items():
-            if value := settings.variables().get(variable):
-                session.set_config_variable(option, value)
+    """Tell a botocore or aiobotocore session what the settings say, their environment included."""
+    read_variables(session, environment_of(settings))
     if settings.profile:
         session.set_config_variable("profile", settings.profile)
     if settings.region:
@@ -74,11 +62,13 @@ class _Session(botocore.session.Session):  # type: ignore[misc]  # botocore has 
         self._settings = settings
 
     def create_client(self, service_name: str, *args: Any, **options: Any) -> Any:
-        settings = self._settings
-        if service_name == "sts":
-            options["endpoint_url"] = endpoint_of("sts", settings.sts_endpoint, settings.variables())
+        settings, environ = self._settings, environment_of(self._settings)
+        _check_nested(options)
+        own = settings.sts_endpoint if service_name == "sts" else ""
+        options["endpoint_url"] = endpoint_of(service_name, own, environ)
         client = super().create_client(service_name, *args, **options)
-        where = f"the endpoint of {service_name.upper()}"
+        source = endpoint_is_from(service_name, "aws_sts_endpoint" if own else "", environ)
+        where = f"{source}: the endpoint of {service_name.upper()}"
         check_endpoint(client.meta.endpoint_url, where, insecure=settings.allow_insecure_http)
         return client
 
@@ -128,19 +118,35 @@ def _chain(session: Any, settings: AwsSettings) -> Credentials:
     if settings.access_key_id:
         keys = (settings.access_key_id, settings.secret_access_key, settings.session_token or None)
         return Credentials(*map(revealed, keys), "explicit")
-    environ = settings.variables()
-    key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
-    if not settings.profile and (key or secret):
-        if not (key and secret):
-            raise ConfigError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are needed together")
-        return Credentials(key, secret, environ.get("AWS_SESSION_TOKEN") or None, "env")
+    if not settings.profile and (own := _of_variables(Tidied(settings.variables()))):
+        return own
     resolver = session.get_component("credential_provider")
+    attend_to_itself(session, resolver, environment_of(settings))
     resolver.remove("env")
     _reroute(session, resolver, settings)
     found = resolver.load_credentials()
     if found is None:
         raise AuthenticationError(NO_CREDENTIALS, provider="aws")
     return found
+
+
+def _of_variables(environ: Mapping[str, str]) -> Credentials | None:
+    """The keys of the environment. AWS_SECURITY_TOKEN is what AWS_SESSION_TOKEN was called once."""
+    names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    found = [name for name in names if name in environ]
+    if len(found) == 1:
+        raise ConfigError(f"{' and '.join(names)} are needed together")
+    if not found:
+        return None
+    names += [name for name in ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN") if name in environ][:1]
+    return Credentials(*(usable(environ[name], name) for name in names), method="env")
+
+
+def _check_nested(options: dict[str, Any]) -> None:
+    """Look at the keys that a profile's role is assumed with, before STS is asked by them."""
+    for option in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"):
+        if options.get(option):
+            options[option] = usable(options[option], f"{option} of the credentials that a role is assumed with")
 
 
 def _reroute(session: Any, resolver: Any, settings: AwsSettings) -> None:
@@ -158,34 +164,32 @@ def _reroute(session: Any, resolver: Any, settings: AwsSettings) -> None:
     _replace(machine._role_fetcher, "_session", wire)  # noqa: SLF001
 
 
-def _replace(owner: Any, attribute: str, value: Any) -> None:
-    getattr(owner, attribute)
-    setattr(owner, attribute, value)
-
-
 def _is_own_role(settings: AwsSettings) -> bool:
     """Whether the chain's web identity (EKS) already is the role: a role may seldom assume itself."""
-    environ = settings.variables()
+    environ = Tidied(settings.variables())
     return bool(environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")) and environ.get("AWS_ROLE_ARN") == settings.role
 
 
 def _web_identity(settings: AwsSettings) -> str:
     """The token to show to STS, read anew each time: files of tokens are rewritten as they expire."""
     given: str = revealed(settings.web_identity_token)
+    environ = Tidied(settings.variables())
     if given.startswith("oidc/env/"):
-        return _sized(_variable(settings.variables(), given.removeprefix("oidc/env/")))
+        variable = given.removeprefix("oidc/env/")
+        return _sized(usable(_variable(environ, variable), f"the environment variable {variable}"))
     if given.startswith("oidc/env_path/"):
-        given = _variable(settings.variables(), given.removeprefix("oidc/env_path/"))
+        given = _variable(environ, given.removeprefix("oidc/env_path/"))
     elif given.startswith("oidc/file/"):
         given = given.removeprefix("oidc/file/")
     elif given.startswith("oidc/"):
         raise ConfigError("aws_web_identity_token can be a file, a token, oidc/file/…, oidc/env/… or oidc/env_path/…")
     elif given.count(".") == 2 and "/" not in given:
-        return _sized(given)
+        return _sized(usable(given, "aws_web_identity_token"))
+    where = f"the file {given!r} of aws_web_identity_token"
     try:
-        return _sized(read_regular(Path(given)).decode("ascii").strip())
-    except (OSError, ValueError, ConfigError):
-        problem = "aws_web_identity_token names a file that cannot be read as a token: is it one, and may it be read?"
+        return _sized(usable(read_credential_file(given, where), where))
+    except ConfigError as error:
+        problem = str(error)
     raise AuthenticationError(problem, provider="aws")
 
 

@@ -314,7 +314,9 @@ def _in(region: str) -> str:
 
 # -- AWS did not answer
 
+_LOGIN: Final = getattr(botocore, "LoginError", botocore.SSOError)  # `aws login`, which older ones do not know
 _CREDENTIALS: Final = (
+    _LOGIN,
     botocore.CredentialRetrievalError,
     botocore.MetadataRetrievalError,
     botocore.SSOError,
@@ -352,8 +354,7 @@ def _failed(call: Call, failure: BaseException, proxy: Proxy | None = None) -> A
     if isinstance(failure, botocore.NoRegionError):
         return ConfigError(f"{call.system}: {NO_REGION}")
     if isinstance(failure, _CREDENTIALS):
-        sso = "run `aws sso login`" if isinstance(failure, (botocore.SSOError, botocore.TokenRetrievalError)) else ""
-        return call.error(AuthenticationError, f"{_NOT_OBTAINED}: {sso or _WHENCE}")
+        return call.error(AuthenticationError, f"{_NOT_OBTAINED}: {_anew(failure) or _WHENCE}")
     if isinstance(failure, botocore.ParamValidationError):  # found here: nothing was sent
         return _invalid(call)
     if isinstance(failure, _SETTINGS):
@@ -371,6 +372,13 @@ def _tls_failed(failure: BaseException, proxy: Proxy | None) -> str:
     shown = f" ({fault})" if fault else ""
     opener = "somebody" if proxy is None else str(proxy)
     return f"TLS to AWS failed{shown}: is AWS_CA_BUNDLE right, or does {opener} open TLS? Then name its CA there"
+
+
+def _anew(failure: BaseException) -> str:
+    """What a person has to do where a login of theirs has run out, or nothing."""
+    if isinstance(failure, (botocore.SSOError, botocore.TokenRetrievalError)):
+        return "the single sign-on has run out: run `aws sso login` (with --profile, for one that is not the default)"
+    return "the login has run out: run `aws login`" if isinstance(failure, _LOGIN) else ""
 
 
 def _unanswered(call: Call, failure: BaseException) -> ProviderError:

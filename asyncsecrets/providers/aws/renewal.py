@@ -25,6 +25,7 @@ from asyncsecrets.journal import AUTH, Seldom, duration, one_line, say
 from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.aws.codes import STALE
 from asyncsecrets.providers.aws.errors import Call, code_of, translate_chain
+from asyncsecrets.providers.aws.unattended import checked_keys
 
 __all__ = ["SigningCredentials", "terse_renewals"]
 
@@ -252,18 +253,23 @@ class SigningCredentials:
         if not anew and self._found is not None and self._has_renewed(self._found):
             return
         found = self._load()
-        self._frozen = found.get_frozen_credentials()
+        self._frozen = _signing(found)
         self._found = found
 
     def _has_renewed(self, found: Any) -> bool:
         """Renew what was found before; False if what it renews itself with has expired and must be found anew."""
         try:
-            self._frozen = found.get_frozen_credentials()
+            self._frozen = _signing(found)
         except ClientError as failure:
             if code_of(failure) not in STALE:
                 raise
             return False
         return True
+
+
+def _signing(found: Any) -> Any:
+    """What to sign with now, renewed if need be, and looked at: a header is made of it."""
+    return checked_keys(found.get_frozen_credentials(), found.method)
 
 
 def _seconds_left(found: Any) -> float | None:

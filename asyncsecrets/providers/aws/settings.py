@@ -9,12 +9,12 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from asyncsecrets.boundary import configured, configuring
-from asyncsecrets.credential import Credential, conceal, revealed
+from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed, usable
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.loopback import is_loopback
-from asyncsecrets.settings import SYSTEMS, Kind, Value
+from asyncsecrets.settings import SYSTEMS, Kind, Tidied, Value
 
-__all__ = ["AwsSettings", "check_endpoint", "endpoint_of"]
+__all__ = ["AwsSettings", "check_endpoint", "endpoint_is_from", "endpoint_of"]
 
 _REGION: Final = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _ROLE: Final = re.compile(r"arn:aws[a-z-]{0,20}:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}", re.ASCII)
@@ -66,6 +66,7 @@ class AwsSettings:
 
     def __post_init__(self) -> None:
         conceal(self, *_SECRET)
+        self._look_at_credentials()
         if not isinstance(self.environ, Credential):
             object.__setattr__(self, "environ", Credential(self.environ))
         if bool(self.access_key_id) != bool(self.secret_access_key):
@@ -88,6 +89,12 @@ class AwsSettings:
         """The environment: ``environ``, which does not show it."""
         variables: Mapping[str, str] = revealed(self.environ)
         return variables
+
+    def _look_at_credentials(self) -> None:
+        for name in _SECRET:
+            text: str = revealed(getattr(self, name))
+            found = usable(text, f"aws_{name}") if name in _KEYS else text.strip(BLANKS)
+            object.__setattr__(self, name, concealed(found))
 
     def _check_texts(self) -> None:
         if self.role and not _ROLE.fullmatch(self.role):
@@ -117,6 +124,7 @@ class AwsSettings:
 
 
 _SECRET: Final = ("access_key_id", "secret_access_key", "session_token", "external_id", "web_identity_token")
+_KEYS: Final = _SECRET[:3]
 _CREDENTIALS: Final = frozenset({"aws_access_key_id", "aws_secret_access_key", "aws_session_token"})
 _WHOLE: Final = frozenset({"max_connections", "recovery_window_days"})
 _NAMES: Final = {
@@ -157,13 +165,22 @@ def endpoint_of(service: str, configured: str, environ: Mapping[str, str]) -> st
 
     ``configured`` comes first. None: AWS's own, or a profile's.
     """
+    environ = Tidied(environ)
     if configured or environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         return configured or None
-    return environ.get(_ENDPOINTS[service]) or environ.get("AWS_ENDPOINT_URL") or None
+    return environ.get(_endpoint_variable(service)) or environ.get("AWS_ENDPOINT_URL")
 
 
-_ENDPOINTS: Final = {
-    "kms": "AWS_ENDPOINT_URL_KMS",
-    "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-    "sts": "AWS_ENDPOINT_URL_STS",
-}
+def endpoint_is_from(service: str, configured: str, environ: Mapping[str, str]) -> str:
+    """What to change where the endpoint of ``service`` is no good: a variable, or a profile's ``endpoint_url``.
+
+    ``configured`` is the setting, if the endpoint is one.
+    """
+    variables = _endpoint_variable(service), "AWS_ENDPOINT_URL"
+    return configured or next((name for name in variables if name in Tidied(environ)), "the profile's endpoint_url")
+
+
+def _endpoint_variable(service: str) -> str:
+    """botocore's variable for one service: the name is made of its id, and few are not as they are called."""
+    name = {"secretsmanager": "secrets_manager"}.get(service, service)
+    return f"AWS_ENDPOINT_URL_{name.upper().replace('-', '_')}"

@@ -32,6 +32,7 @@ from asyncsecrets.providers.loopback import ElsewhereError, is_local_name, is_lo
 from asyncsecrets.providers.proxies import Proxy, is_exempt, proxy_at, proxy_in, variable_in
 from asyncsecrets.providers.tls import client_context, trust
 from asyncsecrets.providers.tunnels import broken, unconnected
+from asyncsecrets.settings import Tidied
 
 __all__ = ["Container", "Wire", "bundle_of", "proxy_of", "trusting"]
 
@@ -62,8 +63,7 @@ def proxy_of(address: str, environ: Mapping[str, str]) -> Proxy | None:
 
 def bundle_of(configured: str | None, environ: Mapping[str, str]) -> str | None:
     """The file or directory of CAs: botocore's ``ca_bundle`` (AWS_CA_BUNDLE, the profile), or REQUESTS_CA_BUNDLE."""
-    name = "REQUESTS_CA_BUNDLE"
-    return configured or environ.get(name) or os.environ.get(name) or None
+    return configured or Tidied(environ, os.environ).get("REQUESTS_CA_BUNDLE")
 
 
 def trusting(bundle: str | None) -> ssl.SSLContext:

@@ -7,14 +7,13 @@ the one that the first of these sources describes, whatever the later ones hold.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from asyncsecrets.boundary import configured, configuring
-from asyncsecrets.credential import Credential, conceal, revealed
+from asyncsecrets.credential import Credential, conceal, concealed, revealed, usable
 from asyncsecrets.errors import ConfigError
 
 __all__ = ["AuthMethod", "VaultSettings"]
@@ -36,6 +35,9 @@ _WAYS: Final = {name.lower() for name in PROXY_VARIABLES} | {
     *("requests_ca_bundle", "curl_ca_bundle", "ssl_cert_file", "ssl_cert_dir"),
 }
 """What an environment says of the way to a server, in lower case."""
+
+_SENT: Final = ("token", "approle_role_id", "approle_secret_id")
+"""Of them, what goes to the server as it is."""
 
 _VAULT_TOOLS: Final = {
     "addr": "VAULT_ADDR",
@@ -112,10 +114,12 @@ class VaultSettings:
                 object.__setattr__(self, known.name, value.strip())
         ways = {name: value for name, value in revealed(self.environ).items() if name.lower() in _WAYS}
         object.__setattr__(self, "environ", Credential(ways))
+        for name in _SENT:
+            object.__setattr__(self, name, concealed(usable(revealed(getattr(self, name)), name)))
         for scoped in ("secret_namespace", "login_namespace"):
             if not getattr(self, scoped):
                 object.__setattr__(self, scoped, self.namespace)
-        for check in (self._check_auth, self._check_token, self._check_values):
+        for check in (self._check_auth, self._check_values):
             check()
 
     def ways(self) -> Mapping[str, str]:
@@ -160,11 +164,6 @@ class VaultSettings:
             needed["approle_secret_id"] = self.approle_secret_id or self.approle_secret_id_file
         return needed
 
-    def _check_token(self) -> None:
-        for setting in ("token", "approle_secret_id", "approle_role_id"):
-            if re.search(r"[^\x21-\x7e]", revealed(getattr(self, setting))):
-                raise ConfigError(f"{setting} contains a space, line break or other character that cannot be in one")
-
     def _check_values(self) -> None:
         if self.kv_version not in {None, 1, 2}:
             raise ConfigError("kv_version must be 1 or 2, or left out to find out")
@@ -203,6 +202,7 @@ class VaultSettings:
         values["auth_method"] = method
         if method != "token":
             values.pop("token", None)
+        _look_at(values, settings, environ)
         if "addr" not in values:
             raise ConfigError(
                 "no Vault address: set HCP_VAULT_ADDR or VAULT_ADDR, such as https://vault.example.com:8200"
@@ -222,6 +222,19 @@ def _login_in(values: Mapping[str, Any]) -> Any:
         ("approle", values.get("approle_secret_id") or values.get("approle_secret_id_file")),  # its role id is missing
     ]
     return values.get("auth_method") or next((method for method, present in choices if present), None)
+
+
+def _look_at(values: dict[str, Any], settings: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    """Have the credentials of variables looked at under the names of those; of settings, they are as they are made."""
+    for name in values.keys() & set(_CREDENTIALS):
+        variable = next((one for one in _variables(name) if environ.get(one, "").strip()), None)
+        if not settings.get(name) and variable:
+            values[name] = usable(values[name], variable) if name in _SENT else values[name].rstrip("\r\n")
+
+
+def _variables(name: str) -> tuple[str, ...]:
+    """The variables that stand in for the setting ``name``, in order."""
+    return f"HCP_VAULT_{name.upper()}", _VAULT_TOOLS.get(name, "")
 
 
 _EITHER: Final = (("approle_secret_id", "approle_secret_id_file"), ("ca_cert", "ca_path"))

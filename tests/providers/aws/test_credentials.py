@@ -218,7 +218,13 @@ async def test_web_identity_is_missing(provider_at, token, error, says):
 
 @pytest.mark.parametrize(
     ("what", "says"),
-    [("pipe", "is it one"), ("endless", "is it one"), ("folder", "is it one"), ("long", "20,000"), ("empty", "has 0")],
+    [
+        ("pipe", "no file that"),
+        ("endless", "no file that"),
+        ("folder", "no file that"),
+        ("long", "20,000"),
+        ("empty", "is empty"),
+    ],
 )
 async def test_web_identity_is_no_token(aws, provider_at, tmp_path, what, says):
     """A file that cannot be a token is an error at once: neither waited for nor read to an end it may not have."""

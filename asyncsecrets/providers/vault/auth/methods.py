@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from asyncsecrets.credential import Credential, revealed
+from asyncsecrets.credential import Credential, revealed, usable
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
 from asyncsecrets.loops import in_thread
+from asyncsecrets.providers.credential_files import read_credential_file
 from asyncsecrets.providers.vault.auth.tokens import Lease, TokenApi, token_text
+from asyncsecrets.providers.vault.auth.written import secret_id_in, token_in
 from asyncsecrets.providers.vault.paths import SYSTEM
 from asyncsecrets.providers.vault.settings import VaultSettings
 
@@ -22,8 +25,6 @@ _WAYS = (
     "HCP_VAULT_JWT_FILE, HCP_VAULT_CLIENT_CERT with HCP_VAULT_CLIENT_KEY, and the same names in "
     "key_management_settings; beside a Vault Agent that adds its own token, HCP_VAULT_AUTH_METHOD=none"
 )
-
-_MAX_FILE = 64 * 1024  # bytes; a token has some hundreds, a JWT with many claims some thousands
 
 
 class LoginMethod(Protocol):
@@ -89,7 +90,7 @@ class TokenFile:
         self.way = f"the file {path!r}"
 
     async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - asks nobody
-        token = token_text(await read_credential(self._path, "token_file"), "token_file")
+        token = await read_credential(self._path, "token_file", token_in)
         if token == refused:
             raise _refused(f"the token in {self._path!r} is not valid any more, and the file still holds it")
         return Lease(token)
@@ -97,7 +98,7 @@ class TokenFile:
     async def changed(self, token: str) -> str | None:
         """The file's token if it is a usable one and not ``token``."""
         try:
-            found = token_text(await read_credential(self._path, "token_file"), "token_file")
+            found = await read_credential(self._path, "token_file", token_in)
         except AuthenticationError:
             return None  # being replaced: the one we have is still the best
         return found if found != token else None
@@ -120,7 +121,8 @@ class AppRole:
         settings = self._settings
         secret_id = revealed(settings.approle_secret_id)
         if settings.approle_secret_id_file:
-            secret_id = await read_credential(settings.approle_secret_id_file, "approle_secret_id_file")
+            parse = partial(secret_id_in, wrapped=settings.approle_secret_id_wrapped)
+            secret_id = await read_credential(settings.approle_secret_id_file, "approle_secret_id_file", parse)
         if settings.approle_secret_id_wrapped:
             secret_id = await self._unwrap(api, secret_id)
         body = {"role_id": revealed(settings.approle_role_id)} | ({"secret_id": secret_id} if secret_id else {})
@@ -181,7 +183,7 @@ class TokenFromFile:
         self.way = "Kubernetes service account" if setting == "kubernetes_token_file" else "JWT"
 
     async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - a login makes another token
-        jwt = token_text(await read_credential(self._path, self._setting), self._setting)
+        jwt = await read_credential(self._path, self._setting)
         body = {"jwt": jwt, "role": self._role} if self._role else {"jwt": jwt}
         return await api.login(self._mount, body)
 
@@ -206,28 +208,17 @@ def login_method(settings: VaultSettings) -> LoginMethod:
             return TokenFromFile("jwt_file", settings.jwt_file, settings.jwt_mount_path, settings.jwt_role)
 
 
-async def read_credential(path: str, setting: str) -> str:
-    """The text of a credential file, in a thread, without the blanks and line ends around it.
+async def read_credential(path: str, setting: str, parse: Callable[[str, str], str] = usable) -> str:
+    """The credential in a file, read in a thread; ``parse`` takes it out of the text, and is told where that is.
 
     Raises AuthenticationError.
     """
-    content = await in_thread(partial(_read, path))
-    if content is None:
-        missing = f"{setting} {path!r} cannot be read: check that it exists and that this process may read it"
-        raise _refused(missing + (_WAYS if Path(path).name == ".vault-token" else ""))
-    if len(content) > _MAX_FILE:
-        raise _refused(f"{setting} {path!r} is longer than {_MAX_FILE} bytes, so it holds no credential")
-    if not content.isascii():
-        raise _refused(f"{setting} {path!r} holds bytes that are not ASCII, so it holds no credential")
-    return content.decode("ascii").strip(" \t\r\n")
-
-
-def _read(path: str) -> bytes | None:
+    where = f"{setting} {path!r}"
     try:
-        with Path(path).open("rb") as file:
-            return file.read(_MAX_FILE + 1)
-    except (OSError, ValueError):
-        return None
+        return await in_thread(lambda: parse(read_credential_file(path, where), where))
+    except ConfigError as error:
+        problem = str(error)
+    raise _refused(problem + (_WAYS if Path(path).name == ".vault-token" else ""))
 
 
 def _refused(message: str) -> AsyncSecretsError:

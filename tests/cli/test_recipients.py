@@ -129,24 +129,25 @@ def test_key(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli("recipients", "key").code == 2
 
 
-def test_the_key_of_ci(cli: Run, bob: str, tmp_path: Path, workdir: Path) -> None:
+def test_the_key_of_ci(cli: Run, bob: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the variable alone it reads and runs; the command that it runs gets the secret and not the key."""
     cli("recipients", "add", bob, "--name", "ci")
     key = (tmp_path / "bob.txt").read_text()
     environ = {"ASYNCSECRETS_KEY": key, "HOME": str(tmp_path / "ci"), "ASYNCSECRETS_KEY_FILE": ""}
-    assert spawn("get", "DB_PASSWORD", env=environ).stdout == VALUE.encode()
     code = "import os, json; print(json.dumps(dict(os.environ)))"
     ran = spawn("run", "--only", "DB_PASSWORD", "--", sys.executable, "-c", code, env=environ)
     assert ran.returncode == 0
     assert VALUE.encode() in ran.stdout
     assert b"AGE-SECRET-KEY" not in ran.stdout
+    for name, text in environ.items():
+        monkeypatch.setenv(name, text)
     for argv in (["--debug", "get", "NOWHERE"], ["recipients", "--json"], ["recipients", "remove", bob]):
-        done = spawn(*argv, env=environ)
-        assert b"AGE-SECRET-KEY" not in done.stdout + done.stderr
-    wrong = {**environ, "ASYNCSECRETS_KEY": "canary-that-is-no-key"}
-    done = spawn("get", "DB_PASSWORD", env=wrong)
-    assert (done.returncode, b"ASYNCSECRETS_KEY" in done.stderr) == (2, True)
-    assert b"canary" not in done.stderr
+        outcome = cli(*argv)
+        assert "AGE-SECRET-KEY" not in outcome.out + outcome.err
+    monkeypatch.setenv("ASYNCSECRETS_KEY", "canary-that-is-no-key")
+    refused = cli("get", "DB_PASSWORD")
+    assert (refused.code, "ASYNCSECRETS_KEY" in refused.err) == (2, True)
+    assert "canary" not in refused.err
 
 
 @pytest.mark.parametrize(

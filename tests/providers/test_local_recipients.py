@@ -367,28 +367,36 @@ KILLED = """
     from asyncsecrets.providers import files, local_file, local_keys
     from asyncsecrets.providers.local import LocalProvider
 
-    path, key, step, change, who = sys.argv[1:]
-    module, _, name = step.rpartition(".")
-    where = {"files": files, "local_file": local_file, "keys": local_keys.Keys, "os": os}[module]
-    real, calls = getattr(where, name), 0
+    folder, key, change, who, *steps = sys.argv[1:]
+    local_keys.load_pyrage()
+    places = {"files": files, "local_file": local_file, "keys": local_keys.Keys, "os": os}
 
-    def killed(*args, **options):
-        global calls
-        calls += 1
-        if calls == 2 or name not in {"seal", "unseal"}:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **options)
+    def kill_at(step):
+        module, _, name = step.partition(".")
+        real, calls = getattr(places[module], name), 0
 
-    setattr(where, name, killed)
+        def killed(*args, **options):
+            nonlocal calls
+            calls += 1
+            if calls == 2 or module != "keys":  # of what is done for every value: in the middle
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args, **options)
 
-    async def main():
+        setattr(places[module], name, killed)
+
+    async def main(path):
         local = LocalProvider(path, key=key)
         await local.open()
         await getattr(local, change)(who)
 
-    asyncio.run(main())
+    for step in steps:
+        if not (child := os.fork()):
+            kill_at(step)
+            asyncio.run(main(f"{folder}/{step}/secrets.yaml"))
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-STEPS = [
+STEPS = (
     "keys.unseal",
     "keys.seal",
     "local_file.render_within",
@@ -397,28 +405,31 @@ STEPS = [
     "os.fsync",
     "os.replace",
     "files._settle",
-]
+)
 
 
 @pytest.mark.parametrize("change", ["add_recipient", "remove_recipient"])
-@pytest.mark.parametrize("step", STEPS)
-async def test_a_process_that_is_killed_as_it_encrypts_anew(local, path, step, change):
+async def test_a_process_that_is_killed_as_it_encrypts_anew(local, path, tmp_path, change):
     """Whatever step it had come to, the store is the old one or the new one, whole, and the next change is made."""
     await filled(local)
     await local.add_recipient(OTHER_PUBLIC, "bob")
-    who = THIRD_PUBLIC if change == "add_recipient" else "bob"
-    before, wanted = path.read_bytes(), await contents(path, key=SECRET)
+    wanted = await contents(path, key=SECRET)
     before = path.read_bytes()
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(path), SECRET, step, change, who]
-    done = await asyncio.to_thread(subprocess.run, command, check=False, timeout=60)
-    assert done.returncode == -signal.SIGKILL
-    assert (path.read_bytes() == before) == (step != "files._settle")
-    assert await contents(path, key=SECRET) == wanted
-    assert (await local.recipients()).mismatched == ()
-    if change == "add_recipient" or step != "files._settle":  # who is removed already cannot be again
-        await getattr(local, change)(who)
-    assert await contents(path, key=SECRET) == wanted
-    assert sorted(file.name for file in path.parent.iterdir()) == [".secrets.yaml.lock", "secrets.yaml"]
+    for step in STEPS:
+        (tmp_path / step).mkdir()
+        shutil.copy(path, tmp_path / step)
+    who = THIRD_PUBLIC if change == "add_recipient" else "bob"
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), SECRET, change, who, *STEPS]
+    done = await asyncio.to_thread(subprocess.run, command, check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout.split() == [str(-signal.SIGKILL)] * len(STEPS)
+    for step in STEPS:
+        left = tmp_path / step / "secrets.yaml"
+        assert (left.read_bytes() == before) == (step != "files._settle")
+        again = await opened(left, key=SECRET)
+        assert (await again.recipients()).mismatched == ()
+        await again.add_recipient(generate_key()[1])
+        assert await contents(left, key=SECRET) == wanted
+        assert sorted(file.name for file in left.parent.iterdir()) == [".secrets.yaml.lock", "secrets.yaml"]
 
 
 # Stores of an earlier day

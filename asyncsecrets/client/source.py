@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from asyncsecrets.boundary import fresh
-from asyncsecrets.cache import CachePolicy, SingleFlightCache, boot_time
+from asyncsecrets.cache import SingleFlightCache, boot_time
 from asyncsecrets.client.asking import Asking
 from asyncsecrets.client.batching import Batcher
 from asyncsecrets.client.calls import Calls, Reading
@@ -25,11 +25,11 @@ from asyncsecrets.client.kin import Kin
 from asyncsecrets.client.known import Known
 from asyncsecrets.client.places import Key, Place, Route
 from asyncsecrets.client.reporting import Reporter
-from asyncsecrets.client.verdicts import checked, verdict_of
+from asyncsecrets.client.verdicts import checked, policy_of, verdict_of
 from asyncsecrets.client.views import Changed, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
-from asyncsecrets.errors import AsyncSecretsError, ConfigError, SecretNotFoundError
+from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError
 from asyncsecrets.loops import ending, retrieve
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
@@ -138,7 +138,7 @@ class Source:
     def _new_cache(self, options: dict[str, Any]) -> SingleFlightCache[Key, Secret]:
         return SingleFlightCache(
             self._fetch,
-            _policy(self.config),
+            policy_of(self.config),
             classify=verdict_of,
             # The members of one secret are stood in for one by one, when they are asked for.
             stand_in=self.views.stand_in_for if self.primary_secret_name is None else None,
@@ -376,21 +376,6 @@ class Source:
         self.tasks.abandon()
         self._connection.abandon()
         self._batcher = None
-
-
-def _policy(config: SourceConfig) -> CachePolicy:
-    freshness = config.freshness
-    try:
-        return CachePolicy(
-            refresh_interval=freshness.refresh_interval,
-            max_stale=freshness.max_stale,
-            negative_ttl=freshness.negative_ttl,
-            max_entries=freshness.max_entries,
-            evict_denied=freshness.on_denied == "evict",
-        )
-    except ValueError as error:
-        problem = str(error)
-    raise ConfigError(f"source {config.name!r}: {problem}")
 
 
 _sources: weakref.WeakSet[Source] = weakref.WeakSet()

@@ -1,12 +1,14 @@
-"""What an answer of a provider, or a failure of one, means to a source."""
+"""What an answer of a provider, or a failure of one, means to a source, and for how long."""
 
 from __future__ import annotations
 
 from asyncsecrets.boundary import place_of
-from asyncsecrets.cache import Verdict
+from asyncsecrets.cache import CachePolicy, Verdict
+from asyncsecrets.config import SourceConfig
 from asyncsecrets.errors import (
     AccessDeniedError,
     AuthenticationError,
+    ConfigError,
     DecodeError,
     MalformedResponseError,
     ProviderError,
@@ -14,7 +16,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.secret import Secret
 
-__all__ = ["checked", "foreign", "verdict_of"]
+__all__ = ["checked", "foreign", "policy_of", "verdict_of"]
 
 
 def verdict_of(error: BaseException) -> Verdict:
@@ -50,3 +52,19 @@ def foreign(error: Exception, system: str, name: str | None) -> ProviderError:
         name=name,
         outcome_unknown=True,
     )
+
+
+def policy_of(config: SourceConfig) -> CachePolicy:
+    """For how long answers hold. Raises ConfigError."""
+    freshness = config.freshness
+    try:
+        return CachePolicy(
+            refresh_interval=freshness.refresh_interval,
+            max_stale=freshness.max_stale,
+            negative_ttl=freshness.negative_ttl,
+            max_entries=freshness.max_entries,
+            evict_denied=freshness.on_denied == "evict",
+        )
+    except ValueError as error:
+        problem = str(error)
+    raise ConfigError(f"source {config.name!r}: {problem}")

@@ -100,7 +100,9 @@ def _way(path: Path, lstat: Lstat) -> Iterator[tuple[Path, os.stat_result]]:
 def _fault(place: Path, found: os.stat_result, me: int) -> str:
     """What lets others write here, and the command that ends it; nothing if nothing does."""
     if found.st_uid not in {me, _ROOT}:
-        return f"{place} belongs to {_user(found.st_uid)} (run: chown {me} {place})"
+        # To be given what is a user's own is no remedy for root: it would lock that user out.
+        remedy = f"run: chown {me} {place}" if me != _ROOT else "run this as that user"
+        return f"{place} belongs to {_user(found.st_uid)} ({remedy})"
     # A link is as good as the folder it is in. In a sticky folder only the owner of an entry replaces it.
     if stat.S_ISLNK(found.st_mode) or (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX):
         return ""

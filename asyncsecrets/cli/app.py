@@ -43,6 +43,7 @@ COMMANDS: Final = (
     "check",
     "resolve",
     "run",
+    "export",
 )
 """Every command, in the order of ``--help``: the modules of this package with these names."""
 

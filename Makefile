@@ -24,7 +24,7 @@ $(LOWEST)/.test: pyproject.toml tests/lowest.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asyncsecrets needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(LOWEST)
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(LOWEST)/bin/python tests/lowest.py local cli aws testing > $(LOWEST)/lowest.txt
+	@$(LOWEST)/bin/python -m tests.lowest local cli aws testing > $(LOWEST)/lowest.txt
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/lowest.txt --editable '.[local,cli,aws,testing]' --group test
 	@touch $@
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ConfigError
 
 __all__ = ["BLANKS", "Credential", "conceal", "concealed", "revealed", "usable"]
@@ -79,6 +80,7 @@ class Credential(Generic[T]):
         raise TypeError("a Credential refuses to be pickled: what is written down can be read")
 
 
+@configuring
 def usable(text: str, where: str, *, words: bool = False) -> str:
     """A credential that is sent as it is, without the ``BLANKS`` around it. Of nothing else nothing is left.
 

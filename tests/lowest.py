@@ -1,6 +1,6 @@
 """Print pip's constraints for the lowest versions that pyproject.toml declares: ``name>=1.2`` becomes ``name==1.2``.
 
-    python tests/lowest.py EXTRA …
+    python -m tests.lowest EXTRA …
 
 `make test-lowest` runs the suite on those, so that what is declared is what works. The extras are those that are
 installed together; others (``aws`` and ``aws-aiobotocore``) are ways to the same thing, and exclude each other.

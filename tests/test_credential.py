@@ -10,6 +10,7 @@ import pickle
 import pprint
 import re
 import reprlib
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -218,6 +219,8 @@ def test_what_is_no_credential(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=f"^{says}") as caught:
         usable(text, "TOKEN")
     assert "canary" not in str(caught.value)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert [frame for frame in frames if frame.f_globals["__name__"] == "asyncsecrets.credential"] == []
 
 
 def test_a_credential_of_several_words() -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.lowest import lowest
+
+ROOT = Path(__file__).parents[1]
 
 PROJECT = """
 [project]
@@ -35,3 +42,10 @@ def test_a_bound_that_is_not_one(loose):
     """Each dependency declares the lowest version that works, and nothing else."""
     with pytest.raises(SystemExit, match="pyyaml"):
         lowest(PROJECT.replace("pyyaml>=6.0", loose), ["aws"])
+
+
+def test_as_make_runs_it():
+    """The line of the Makefile works from the project's root, with the extras that it names."""
+    [line] = re.findall(r"bin/python (-m tests\.lowest .*) >", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    done = subprocess.run([sys.executable, *line.split()], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "aioboto3==15.0" in done.stdout.splitlines()

@@ -6,6 +6,7 @@ import codecs
 from pathlib import Path
 from typing import Final
 
+from asyncsecrets.boundary import configuring
 from asyncsecrets.credential import BLANKS
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.files import read_regular
@@ -16,6 +17,7 @@ _LONGEST: Final = 64 * 1024
 """Bytes. A token has some hundreds, a JWT with many claims some thousands."""
 
 
+@configuring
 def read_credential_file(path: str, where: str) -> str:
     """The text of the file, without what is around it (``BLANKS``, a byte order mark). Blocks: for a thread.
 

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Final, NoReturn, Protocol, cast
@@ -22,7 +22,7 @@ from asyncsecrets.cli.exits import BROKEN_PIPE, INTERRUPTED, OutputError
 from asyncsecrets.cli.streams import fill_closed, open_output, written
 from asyncsecrets.errors import ConfigError
 
-__all__ = ["COMMANDS", "Command", "main"]
+__all__ = ["COMMANDS", "Command", "every_parser", "main"]
 
 COMMANDS: Final = (
     "demo",
@@ -44,6 +44,7 @@ COMMANDS: Final = (
     "resolve",
     "run",
     "export",
+    "completion",
 )
 """Every command, in the order of ``--help``: the modules of this package with these names."""
 
@@ -133,9 +134,19 @@ def _forget_output() -> None:
 
 
 def _run(words: list[str], console: Console) -> int:
-    commands = {name: cast("Command", import_module(f"asyncsecrets.cli.{name}")) for name in _needed(words)}
+    commands = _commands(_needed(words))
     args = _parse(_parser(commands), words)
     return commands[args.command].run(args, console)
+
+
+def _commands(names: Sequence[str]) -> dict[str, Command]:
+    return {name: cast("Command", import_module(f"asyncsecrets.cli.{name}")) for name in names}
+
+
+def every_parser() -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command, by name."""
+    found = next(action for action in _parser(_commands(COMMANDS))._actions if action.dest == "command")  # noqa: SLF001
+    return dict(cast("Mapping[str, argparse.ArgumentParser]", found.choices))
 
 
 def _needed(words: Sequence[str]) -> Sequence[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+from typing import Any
 
 import pytest
 
 from asyncsecrets.errors import SecretNotFoundError, UnavailableError
-from tests.cache.world import INTERVAL, Recorder, World, check, down, virtual
+from tests.cache.world import INTERVAL, Recorder, World, check, down, settle, virtual
 
 
 @virtual
@@ -92,6 +93,19 @@ async def test_refreshes_that_fail_leave_no_alarms_behind(world: World) -> None:
             await cache.refresh("k")
     assert len(cache._schedule._alarms) <= 1100
     assert cache.peek("k") == "old"
+
+
+@virtual
+async def test_waking_up_leaves_no_timers_behind(world: World) -> None:
+    """The renewer is woken before its time by each value that is in doubt."""
+    cache = await world.warm()
+    world.backend.delay = 0.0
+    for _ in range(100):
+        cache.renew_soon("k")
+        await settle()
+    assert world.backend.calls_of("k") == 101
+    loop: Any = asyncio.get_running_loop()
+    assert len([timer for timer in loop._scheduled if not timer.cancelled()]) <= 1
 
 
 def test_a_thousand_failing_readers_leave_no_memory_behind(world: World) -> None:

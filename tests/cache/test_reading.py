@@ -332,3 +332,16 @@ async def test_a_flight_that_is_cancelled_is_joined_by_nobody(world: World, rene
     with pytest.raises(UnavailableError, match="cancelled"):
         await first
     assert world.backend.calls_of("k") == 2
+
+
+@virtual
+async def test_who_joins_while_nothing_is_vouched_for_is_counted_as_well(world: World) -> None:
+    """The flight that is under way is joined, and a second one of its key would be a second call."""
+    cache = await world.warm()
+    world.backend.values["slow"] = "new"
+    readers = [asyncio.ensure_future(cache.get("slow"))]
+    await settle()
+    cache._withdraw()
+    readers.append(asyncio.ensure_future(cache.get("slow")))
+    assert await asyncio.gather(*readers) == ["new", "new"]
+    assert (cache.stats.joined, world.backend.calls_of("slow")) == (1, 1)

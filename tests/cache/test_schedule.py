@@ -251,3 +251,18 @@ def test_company_is_not_who_is_past_its_life() -> None:
     of.begin("old", 0.0)
     assert of.pop_company(2000.0, 5) == []
     assert drain(of, 2000.0) == [(Event.EXPIRE, "old")]
+
+
+def test_who_is_to_be_tried_again_is_not_swept_out() -> None:
+    """With the dead alarms of another entry, of which there may be thousands."""
+    of = schedule()
+    for key in "ab":
+        of.begin(key, 0.0)
+    drain(of, 1024.0)
+    of.failed("b", 1024.0)
+    for _ in range(3_000):
+        of.failed("a", 1024.0)
+    assert len(of._alarms) < 2_000
+    assert drain(of, 1025.0) == [(Event.RENEW, "b")]
+    assert drain(of, 1084.0) == [(Event.RENEW, "a")]
+    assert drain(of, 1124.0) == [(Event.EXPIRE, "a"), (Event.EXPIRE, "b")]

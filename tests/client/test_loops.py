@@ -23,6 +23,7 @@ from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.secret import Payload, Secret
 from asyncsecrets.testing.vault_server import VaultServer
 from tests.client.support import ONCE, Manager, client_of, settled, text_of, value
+from tests.client.test_batching import batches
 
 VAULT = {"key_management_system": "hashicorp_vault", "key_management_settings": {"access_mode": "read_and_write"}}
 
@@ -324,6 +325,47 @@ def test_a_read_that_stands_still_with_its_loop() -> None:
     first.run(client.aclose())
     first.end()
     second.end()
+
+
+def test_a_batch_that_stands_still_with_its_loop() -> None:
+    """It is ended when its loop goes on, and so is all else that was there; its names are asked for anew."""
+    manager = batches(3)
+    client = client_of(manager)
+    first, second = Thread(), Thread()
+
+    async def begin() -> list[asyncio.Task[Secret]]:
+        manager.gate = asyncio.Event()
+        reading = [asyncio.ensure_future(client.get(name)) for name in ("N0", "N1")]
+        await settled()
+        return reading
+
+    async def end(reading: list[asyncio.Task[Secret]]) -> list[str | None]:
+        found = [value(secret) for secret in await asyncio.gather(*reading)]
+        await settled()
+        ours = [name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("asyncsecrets")]
+        assert ours == ["asyncsecrets-renewer"]  # which came with them
+        return found
+
+    reading = first.run(begin())
+    manager.gate = None
+    assert value(second.run(client.get("N2"))) == "canary-N2"
+    assert first.run(end(reading)) == ["canary-N0", "canary-N1"]
+    first.run(client.aclose())
+    first.end()
+    second.end()
+
+
+async def test_nothing_of_the_parents_is_open_in_a_fork() -> None:
+    """What is open belongs to both then: the child lets go of it at once, and opens what it needs."""
+    manager = Manager({"NAME": "canary", "OTHER": "canary-o"})
+    async with client_of(manager) as client:
+        await client.get("NAME")
+        source = client._sources["default"]
+        source.cache.forget_loop()
+        source._forked()
+        assert (manager.opened, manager.abandoned) == (1, 1)
+        assert value(await client.get("OTHER")) == "canary-o"
+        assert manager.opened == 2
 
 
 def test_two_loops_that_take_turns_in_one_thread() -> None:

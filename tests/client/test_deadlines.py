@@ -417,6 +417,19 @@ async def test_the_providers_say_how_many_connections_they_have() -> None:
     assert AwsKmsProvider.from_settings(aws, {}).concurrency == 9
 
 
+def test_the_providers_say_how_long_a_request_may_still_arrive() -> None:
+    """For as long as an attempt lasts, after which a compare-and-set is decided."""
+    environ = {"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_TOKEN": "x"}
+    aws = {"attempt_timeout": "3", "aws_region_name": "eu-central-1"}
+    for provider in (
+        VaultProvider.from_settings({"attempt_timeout": "3"}, environ),
+        AwsSecretsManagerProvider.from_settings(aws, {}),
+    ):
+        source = client_of(provider)._sources["default"]
+        assert source.arrives_within(5.0) == 3.0
+    assert client_of(Manager())._sources["default"].arrives_within(5.0) == 5.0
+
+
 class OwnReader(Slow):
     """Reads its credentials through the client that it serves, and has room for few."""
 

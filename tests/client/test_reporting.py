@@ -600,6 +600,22 @@ def test_rotations_seen_together_are_one_line() -> None:
     played(story)
 
 
+def test_a_rotation_that_is_not_told_yet_is_told_when_the_client_is_closed() -> None:
+    """There are five seconds between two lines."""
+
+    async def story(client: SecretsClient, manager: Partly, log: Log) -> None:
+        for version in (1, 2):
+            await client.get("K0")
+            manager.set("K0", f"canary-{version + 1}")
+            await client.refresh("K0")
+            await settled()
+        assert log.take() == [("INFO", f"{HEAD}: a secret was rotated: K0 (version 1 -> 2)")]
+        await client.aclose()
+        assert log.take() == [("INFO", f"{HEAD}: a secret was rotated: K0 (version 2 -> 3)")]
+
+    played(story)
+
+
 def test_members_of_one_secret_are_rotated_once() -> None:
     """The line names the secret that the manager has, and none of its members."""
 

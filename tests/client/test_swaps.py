@@ -387,6 +387,22 @@ async def test_a_token_proves_it(script: str, expected: type[Exception] | None) 
         assert (await client.get("NAME")).equals(await manager.get("NAME"))
 
 
+class Forgetful(Tokens):
+    """One whose previous version is gone: it says which one it was, and no more."""
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        if version is None:
+            return await super().get(name)
+        raise SecretNotFoundError("tokens: gone", provider="memory", name=name, reason="deleted", version=self.ids[-2])
+
+
+async def test_a_token_of_a_version_that_is_gone_proves_nothing() -> None:
+    """What it held, and whose it was, nobody can see any more."""
+    async with client_of(Forgetful("t")) as client:
+        with pytest.raises(WriteOutcomeUnknownError):
+            await client.put("NAME", OURS, cas="1")
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_counting(seed: int) -> None:
     """Eight writers count, and a tenth of their requests is lost, applied without an answer, or applied late."""

@@ -90,6 +90,31 @@ def test_code(code, operation, kind, says, status):
     assert "canary" not in str(error)
 
 
+ALIKE = {
+    RateLimitedError: """
+        PriorRequestNotComplete ProvisionedThroughputExceededException RequestLimitExceeded RequestThrottled
+        RequestThrottledException SlowDown Throttling ThrottledException ThrottlingException TooManyRequestsException
+        429""",
+    UnavailableError: """
+        DependencyTimeoutException IDPCommunicationError InternalFailure InternalServerError InternalServerException
+        InternalServiceError InternalServiceErrorException KMSInternalException KeyUnavailableException RequestTimeout
+        RequestTimeoutException ServiceUnavailable ServiceUnavailableException""",
+    AuthenticationError: """
+        AuthFailure ExpiredToken ExpiredTokenException IDPRejectedClaim IncompleteSignature
+        IncompleteSignatureException InvalidAccessKeyId InvalidClientTokenId InvalidIdentityToken
+        InvalidSignatureException InvalidToken MissingAuthenticationToken MissingAuthenticationTokenException
+        RequestExpired RequestTimeTooSkewed SignatureDoesNotMatch TokenRefreshRequired UnrecognizedClientException
+        401""",
+}
+
+
+@pytest.mark.parametrize(("kind", "codes"), ALIKE.items())
+def test_codes_that_mean_the_same(kind, codes):
+    """All that the references of the three services name, and that other services of AWS give in their place."""
+    for code in codes.split():
+        assert type(translate(Call("aws_secret_manager", GET, "db"), client_error(code))) is kind, code
+
+
 def test_status_without_a_code():
     """What a load balancer answers has its status for a code."""
     for status, kind in [

@@ -251,3 +251,15 @@ async def test_denied_names_the_action(aws, kms, environ):
         await kms.get("KEY")
     with pytest.raises(AccessDeniedError, match="kms:Encrypt"):
         await kms.encrypt("canary")
+
+
+@pytest.mark.parametrize("size", [6144, 6145])
+async def test_the_largest_ciphertext(aws, environ, key, size):
+    """What is longer than KMS takes is not sent."""
+    environ = {**environ, "LARGE": base64.b64encode(b"c" * size).decode()}
+    provider = AwsKmsProvider.from_settings({"kms_key_id": key, "attempt_timeout": "10"}, environ)
+    await provider.open()
+    with pytest.raises((IntegrityError, DecodeError)):
+        await provider.get("LARGE")
+    assert aws.count("Decrypt") == (size == 6144)
+    await provider.aclose()

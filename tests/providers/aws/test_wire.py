@@ -354,3 +354,13 @@ def test_each_request_has_a_connection_of_its_own(monkeypatch):
     with pytest.raises(Exception, match="Could not connect"):
         Wire("here", (1.0, 1.0), None).send(request)
     assert len(closed) == 1
+
+
+@pytest.mark.parametrize(("url", "insecure"), [("https://localhost:1/x", False), ("http://localhost:1/x", True)])
+def test_what_goes_anywhere_goes_once(url, insecure):
+    """A name is resolved here, address by address, only where plain http must not leave the machine."""
+    request = AWSRequest("GET", url).prepare()
+    assert list(Wire("here", (1.0, 1.0), None, insecure=insecure)._attempts(request)) == [request]
+    addresses = list(Wire("here", (1.0, 1.0), None)._attempts(AWSRequest("GET", "http://localhost:1/x").prepare()))
+    assert addresses
+    assert all("localhost" not in attempt.url for attempt in addresses)

@@ -506,6 +506,21 @@ async def test_queue_for_a_connection(provider_at):
     assert most == [2]
 
 
+async def test_a_fault_of_ours_is_not_taken_for_a_close(provider_at, monkeypatch):
+    """aiohttp says RuntimeError when its session is closed; while it is open, that is something else."""
+    async with RawServer() as server, provider_at(server.url, token=TOKEN) as provider:
+        await provider.get("name")
+
+        def request(*_, **__):
+            raise RuntimeError("canary")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(provider._transport._session, "request", request)
+            with pytest.raises(RuntimeError):
+                await provider.get("name")
+        await provider.get("name")
+
+
 async def test_reopen(provider_at):
     """Closed is closed; open again works, as often as one likes."""
     async with RawServer() as server:

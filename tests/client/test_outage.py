@@ -264,8 +264,12 @@ class TestWhatIsTold:
             client.invalidate("K7")
             await begin(client)
             await outcome(client, "K1")
+            await settled()
             calls = len(manager.calls)
-            await outcome(client, "K7")
+            with listening() as log:
+                await outcome(client, "K7")
+                await settled()
+                assert log.levels() == ["ERROR"]
             assert len(manager.calls) == calls
             assert (client.health().state, client.health().missing) == ("down", ("K7",))
             manager.failure = None

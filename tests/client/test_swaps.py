@@ -301,6 +301,61 @@ async def test_without_an_order_of_versions_nobody_knows(cas: str, script: str) 
             await client.put("NAME", OURS, cas=cas)
 
 
+async def test_without_versions_nobody_knows_either() -> None:
+    """What is there now may be anybody's."""
+
+    class Plain(Contested):
+        async def get(self, name: str, version: str | None = None) -> Secret:
+            return Secret(self._secrets[name][-1].payload, name=name)
+
+    async with client_of(Plain("t", "-", "-")) as client:
+        with pytest.raises(WriteOutcomeUnknownError):
+            await client.put("NAME", OURS, cas="1")
+
+
+def test_a_conflict_with_nothing_is_not_waited_for() -> None:
+    """The manager has refused it though the version is unchanged: what follows from that, nobody knows."""
+
+    class Odd(Contested):
+        async def _try(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+            if self.tried_at:
+                raise ConflictError("memory: no", provider="memory", name=name)
+            return await super()._try(name, make)
+
+    async def main(clock: VirtualClock) -> None:
+        async with virtual_client(clock, Odd("-")) as client:
+            began = clock.monotonic()
+            with pytest.raises(WriteOutcomeUnknownError):
+                await client.put("NAME", OURS, cas="1")
+            assert clock.monotonic() - began < 1
+
+    in_virtual_time(main)
+
+
+def test_a_value_that_cannot_be_read_back_is_asked_for_soon() -> None:
+    """It is served meanwhile, as in any outage."""
+
+    async def main(clock: VirtualClock) -> None:
+        manager = Contested("a")
+        async with virtual_client(clock, manager) as client:
+            await client.get("NAME")
+
+            async def before(operation: str, name: str) -> None:
+                manager.calls.append((operation, name))
+                if operation == "get":
+                    raise denied(name)
+
+            manager.before = before
+            with pytest.raises(WriteOutcomeUnknownError):
+                await client.put("NAME", OURS, cas="1")
+            manager.before = manager._before
+            assert (await client.get("NAME")).reveal() == BEFORE
+            await asyncio.sleep(5)
+            assert (await client.get("NAME")).reveal() == OURS
+
+    in_virtual_time(main)
+
+
 async def test_a_cas_that_is_no_version_there_is_told_of_as_well() -> None:
     """It is not reckoned with; whether the manager took it for one, nobody knows."""
     async with client_of(Contested("t", "-", "-")) as client:

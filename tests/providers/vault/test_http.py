@@ -489,6 +489,20 @@ async def test_close_in_the_middle(provider_at):
             await asyncio.wait_for(call, 1)
 
 
+async def test_closed_while_waiting_for_a_connection(provider_at):
+    """What has its turn after the close is told so, and not what aiohttp says of its session then."""
+    async with RawServer() as server, provider_at(server.url, max_connections=1) as provider:
+        slots = provider._transport._slots
+        await slots.acquire()
+        call = asyncio.ensure_future(provider.get("name"))
+        while not slots._waiters:
+            await asyncio.sleep(0)
+        await provider._transport.aclose()
+        slots.release()
+        with pytest.raises(ClosedError):
+            await asyncio.wait_for(call, 1)
+
+
 async def test_queue_for_a_connection(provider_at):
     """Waiting for one of max_connections is not part of an attempt's time: nothing was sent yet."""
     at_once, most = [0], [0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from yarl import URL
 
@@ -32,8 +34,9 @@ async def test_one_node_alone_is_never_behind():
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_the_leader_is_asked_if_it_is_of_the_cluster(known):
-    """A token goes to no address that is not configured, whatever a node calls its leader."""
+async def test_the_leader_is_asked_if_it_is_of_the_cluster(known, caplog):
+    """A token goes to no address that is not configured, whatever a node calls its leader. That is no change of node."""
+    caplog.set_level(logging.INFO, logger="asyncsecrets")
     async with VaultServer() as leader, VaultServer(root_token=leader.root_token) as standby:
         await (writer := await opened(leader.url, leader.root_token)).put("name", "canary-new")
         await (other := await opened(standby.url, standby.root_token)).put("name", "canary-old")
@@ -43,6 +46,7 @@ async def test_the_leader_is_asked_if_it_is_of_the_cluster(known):
         assert (await reader.get("name")).field("key").equals("canary-old")
         assert (await reader.get_current("name")).field("key").equals("canary-new" if known else "canary-old")
         assert await reader.may_lag() is not known
+        assert [record for record in caplog.records if record.name == "asyncsecrets.node"] == []
         for provider in (writer, other, reader):
             await provider.aclose()
 

@@ -35,7 +35,7 @@ async def test_one_node_alone_is_never_behind():
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_the_leader_is_asked_if_it_is_of_the_cluster(known, caplog):
-    """A token goes to no address that is not configured, whatever a node calls its leader. That is no change of node."""
+    """A token goes to no address that is not configured, whatever a node calls its leader; and nothing is logged."""
     caplog.set_level(logging.INFO, logger="asyncsecrets")
     async with VaultServer() as leader, VaultServer(root_token=leader.root_token) as standby:
         await (writer := await opened(leader.url, leader.root_token)).put("name", "canary-new")

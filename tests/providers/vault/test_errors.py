@@ -16,6 +16,8 @@ from yarl import URL
 from asyncsecrets import errors
 from asyncsecrets.providers.vault.errors import Answer, Call, blames_token, errors_in, translate
 
+from .raw import RawServer, answer
+
 CANARY = "canary-body"
 KEY = ConnectionKey("h", 1, True, True, None, None, None)
 FAILED = "1 error occurred:\n\t* {}\n\n"
@@ -220,6 +222,18 @@ def test_policy_in_a_namespace(within, path):
     denied = call()
     denied.within = within
     assert str(translate(denied, Answer(403, texts(POLICY)))).endswith(f"on path {path}")
+
+
+async def test_policy_in_the_namespace_of_the_login(provider_at):
+    """Whatever is asked for, and in both engines: a policy cannot be written with the path as it is sent."""
+    async with RawServer(lambda request: answer(403, json.loads(texts(POLICY)))) as server:
+        for version in (1, 2):
+            async with provider_at(server.url, namespace="team", token="canary-token", kv_version=version) as provider:
+                provider._mount.verified = True
+                calls = [lambda: provider.get("name"), lambda: provider.put("name", "canary"), provider.list]
+                for call_it in calls:
+                    with pytest.raises(errors.AccessDeniedError, match=r"' of namespace 'team'$"):
+                        await call_it()
 
 
 def test_retry_after():

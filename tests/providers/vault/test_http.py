@@ -132,6 +132,20 @@ async def test_read_after_write_on_replicas(provider_at):
     assert sent == [(None, None)] * 2 + [("v1:canary-index", "forward-active-node")] * 5
 
 
+@pytest.mark.parametrize("status", [300, 307, 400, 412, 500])
+async def test_an_index_of_a_refusal_is_none(provider_at, status):
+    """Nothing was written that a read had to wait for."""
+
+    def respond(request):
+        return answer(status, {"errors": []}, X_Vault_Index="v1:canary-index")
+
+    async with RawServer(respond) as server, provider_at(server.url) as provider:
+        provider._mount.verified = True
+        with pytest.raises((ProviderError, ConfigError)):
+            await provider.put("name", "canary")
+        assert not provider._transport.has_index
+
+
 async def test_an_index_of_another_cluster_is_forgotten(provider_at):
     """An index that even the active node refuses is not sent for ever: a restored cluster starts anew."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import select
 from functools import partial
 from typing import Any, Final
@@ -25,9 +26,14 @@ __all__ = ["connector", "drop_idle", "unix_connector"]
 _POLL: Final[Any] = getattr(select, "poll", None)  # not everywhere; without it, what the loop has seen has to do
 
 
-def connector(**options: Any) -> aiohttp.TCPConnector:
-    """A connector for a session on the running loop: one that takes no answer for another's."""
-    return _Connector(**options)
+def connector(*, patience: float = math.inf, **options: Any) -> aiohttp.TCPConnector:
+    """A connector for a session on the running loop: one that takes no answer for another's.
+
+    ``patience``: for how many seconds a proxy is waited for at most, which should be less than a request may take.
+    """
+    made = _Connector(**options)
+    made.patience = patience
+    return made
 
 
 def unix_connector(path: str, **options: Any) -> aiohttp.UnixConnector:
@@ -72,10 +78,12 @@ class _Connector(_Attentive, aiohttp.TCPConnector):
     server that does by nothing. Here both happen while there is no connection: nothing was sent.
     """
 
+    patience: float
+
     async def _create_proxy_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's
-        limit = None if timeout.sock_connect is None else 2 * timeout.sock_connect  # to the proxy, and from there
         try:
-            async with asyncio.timeout(limit):
+            # Once to the proxy, and once from there.
+            async with asyncio.timeout(min(self.patience, 2 * (timeout.sock_connect or math.inf))):
                 return await super()._create_proxy_connection(req, traces, timeout)
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, TimeoutError):
             raise

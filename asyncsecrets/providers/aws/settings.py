@@ -36,6 +36,7 @@ class AwsSettings:
     ``force_delete`` deletes for good. ``description``, ``tags``, ``replica_regions`` and ``kms_key_id`` go to secrets
     that are created; at KMS ``kms_key_id`` is the key and ``encryption_context`` what the ciphertext is bound to.
 
+    Blanks around a text do not matter, nor do slashes at the end of an address and a dot at the end of its host.
     Credentials, and the environment, are given as they are and kept as ``Credential``. Raises ConfigError for what
     cannot work.
     """
@@ -66,6 +67,7 @@ class AwsSettings:
 
     def __post_init__(self) -> None:
         conceal(self, *_SECRET)
+        self._tidy_up()
         self._look_at_credentials()
         if not isinstance(self.environ, Credential):
             object.__setattr__(self, "environ", Credential(self.environ))
@@ -84,6 +86,12 @@ class AwsSettings:
         for where, address in (("aws_endpoint_url", self.endpoint), ("aws_sts_endpoint", self.sts_endpoint)):
             if address:
                 check_endpoint(address, where, insecure=self.allow_insecure_http)
+
+    def _tidy_up(self) -> None:
+        for name in ("profile", "region", "role", "session_name", "kms_key_id"):
+            object.__setattr__(self, name, getattr(self, name).strip())
+        for name in ("endpoint", "sts_endpoint"):
+            object.__setattr__(self, name, _tidy(getattr(self, name)))
 
     def variables(self) -> Mapping[str, str]:
         """The environment: ``environ``, which does not show it."""
@@ -168,7 +176,7 @@ def endpoint_of(service: str, configured: str, environ: Mapping[str, str]) -> st
     environ = Tidied(environ)
     if configured or environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         return configured or None
-    return environ.get(_endpoint_variable(service)) or environ.get("AWS_ENDPOINT_URL")
+    return _tidy(environ.get(_endpoint_variable(service)) or environ.get("AWS_ENDPOINT_URL") or "") or None
 
 
 def endpoint_is_from(service: str, configured: str, environ: Mapping[str, str]) -> str:
@@ -184,3 +192,14 @@ def _endpoint_variable(service: str) -> str:
     """botocore's variable for one service: the name is made of its id, and few are not as they are called."""
     name = {"secretsmanager": "secrets_manager"}.get(service, service)
     return f"AWS_ENDPOINT_URL_{name.upper().replace('-', '_')}"
+
+
+def _tidy(address: str) -> str:
+    """An address without what a file or a shell may have left around it, and without the dot behind a full host name.
+
+    A signature holds for the name as it is written, and aiohttp sends it without the dot.
+    """
+    return _DOT.sub(r"\1", address.strip().rstrip("/"))
+
+
+_DOT: Final = re.compile(r"(?<=//)([^/:]*[A-Za-z0-9])\.(?=(?::[0-9]+)?(?:/|$))")

@@ -77,7 +77,10 @@ class Transport:
         self._room = asyncio.Semaphore(settings.max_connections)
         self._session = aiohttp.ClientSession(
             connector=connector(
-                limit=settings.max_connections, keepalive_timeout=_KEEP_ALIVE, resolver=self._resolver()
+                patience=0.9 * settings.attempt_timeout,
+                limit=settings.max_connections,
+                keepalive_timeout=_KEEP_ALIVE,
+                resolver=self._resolver(),
             ),
             timeout=aiohttp.ClientTimeout(total=settings.attempt_timeout, sock_connect=settings.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),

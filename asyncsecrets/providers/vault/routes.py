@@ -84,7 +84,8 @@ class Routes:
         """What a session on the running loop connects with."""
         if self._socket:
             return unix_connector(self._socket, limit=0)
-        return connector(limit=0, resolver=LoopbackResolver() if self._origins.only_here else None)
+        resolver = LoopbackResolver() if self._origins.only_here else None
+        return connector(patience=0.9 * self._settings.attempt_timeout, limit=0, resolver=resolver)
 
     def options(self, node: str) -> Any:
         """What a request to ``node`` is sent with. A proxy's password is in it: for no local variable.

@@ -16,7 +16,7 @@ from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings, quiet
 from asyncsecrets.providers.aws.names import check_name, is_arn, may_be_same, usable_token, version_of
 from asyncsecrets.providers.aws.quiet import without_collections
-from asyncsecrets.providers.aws.settings import check_endpoint
+from asyncsecrets.providers.aws.settings import check_endpoint, endpoint_of
 from asyncsecrets.settings import SYSTEMS
 
 SOME = {
@@ -229,6 +229,24 @@ def test_collections_in_the_child_of_a_start():
             assert pipe.read() == b"[True, False, True]"
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (" https://aws.corp.test.// ", "https://aws.corp.test"),
+        ("https://aws.corp.test.:8443/", "https://aws.corp.test:8443"),
+        ("http://127.0.0.1:4566\n", "http://127.0.0.1:4566"),
+        ("https://aws.corp.test/a./", "https://aws.corp.test/a."),
+    ],
+)
+def test_what_is_left_around_settings(written, meant):
+    """Blanks of a file or a shell, slashes at the end, and the dot behind a host, for which nothing would be signed."""
+    given = {"aws_endpoint_url": written, "aws_sts_endpoint": written, "aws_region_name": " eu-central-1\n"}
+    settings = AwsSettings.from_mapping("aws_secret_manager", given, {})
+    assert (settings.endpoint, settings.sts_endpoint, settings.region) == (meant, meant, "eu-central-1")
+    for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS"):
+        assert endpoint_of("kms", "", {variable: written, "AWS_ENDPOINT_URL_SECRETS_MANAGER": "https://x"}) == meant
 
 
 def test_a_start_that_goes_on_in_a_child():

@@ -7,6 +7,7 @@ import pytest
 from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.base import Lister, Provider, VersionLister, Writer
 from asyncsecrets.providers.vault import VaultProvider, VaultSettings
+from asyncsecrets.providers.vault.paths import Paths
 
 ADDR = {"HCP_VAULT_ADDR": "https://vault.test:8200"}
 
@@ -64,6 +65,7 @@ LOGINS = {
     "cert": {"client_cert": "c", "client_key": "k"},
     "kubernetes": {"kubernetes_role": "app"},
     "jwt": {"jwt_file": "/jwt"},
+    "none": {"auth_method": "none"},
 }
 
 
@@ -160,6 +162,31 @@ def test_refused(settings, match):
         build(settings)
     error = caught.value
     assert "canary" not in repr((error.args, vars(error), error.__cause__, error.__context__))
+
+
+def test_what_is_left_around_settings():
+    """Blanks of a file or a shell, slashes and the dot behind a host do not matter; an empty text is none."""
+    given = {
+        "addr": " https://Vault.Corp.test.:8200/// ",
+        "namespace": " /admin/team/ ",
+        "mount_name": " kv/ ",
+        "path_prefix": "apps/\n",
+        "approle_mount_path": " /approle ",
+        "approle_role_id": "r",
+        "ca_cert": "/ca.pem\n",
+        "kv_version": " 2 ",
+        "revoke_on_close": " true ",
+        "attempt_timeout": " 7 ",
+    }
+    paths = Paths(build(given))
+    assert str(paths.secret("db", "data")) == "https://vault.corp.test.:8200/v1/admin/team/kv/data/apps/db"
+    assert paths.login(build(given).approle_mount_path).raw_path == "/v1/auth/approle/login"
+    settings = build(given)
+    assert (settings.ca_cert, settings.kv_version, settings.revoke_on_close) == ("/ca.pem", 2, True)
+    assert build({}, {"HCP_VAULT_NAMESPACE": " ", "VAULT_NAMESPACE": "ns\n", "VAULT_TOKEN": "canary"}).namespace == "ns"
+    agent = {"VAULT_ADDR": "https://a", "VAULT_AGENT_ADDR": "http://[::1]:8100 "}
+    assert build({}, agent).addr == ADDR["HCP_VAULT_ADDR"]
+    assert build({}, {"HCP_VAULT_ADDR": " ", **agent}).addr == "http://[::1]:8100"
 
 
 @pytest.mark.parametrize("method", ["approle", "cert", "kubernetes", "jwt"])

@@ -201,6 +201,13 @@ async def test_a_proxy_that_refuses(answered, kind, match):
     assert "addr" not in told.replace("address", "")
 
 
+async def test_a_mute_proxy_and_a_short_attempt():
+    """Also where an attempt is over before a connection has to be there, it is the proxy that was mute."""
+    async with Tunnel(answer="") as proxy:
+        settings = {"connect_timeout": "5", "attempt_timeout": "0.3"}
+        await refused(UnavailableError, {"HTTPS_PROXY": proxy.url}, "the proxy http.* gave no connection", **settings)
+
+
 async def test_a_proxy_that_wants_a_password(vault, trusted):
     """One that was given none says so; one that was given the right one lets through."""
     async with Tunnel(vault.port, user="me:canary-p") as proxy:

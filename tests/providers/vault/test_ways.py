@@ -176,6 +176,16 @@ async def test_plain_http_goes_through_none(resolving, monkeypatch):
     assert (len(proxy.heads), len(server.requests)) == (0, 1)
 
 
+async def test_plain_http_beside_https(resolving):
+    """A node in plain http goes through no proxy either where another one is https."""
+    async with Tunnel(answer=refusal(503)) as proxy, RawServer() as server:
+        resolving("127.0.0.1")
+        settings = {"allow_insecure_http": "true", "cluster_addrs": [f"https://{HOST}:8200"]}
+        async with reading({"HTTPS_PROXY": proxy.url}, f"http://{HOST}:{server.port}", **settings) as provider:
+            await provider.get("db")
+    assert (len(proxy.heads), len(server.requests)) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("answered", "kind", "match"),
     [
@@ -219,7 +229,9 @@ async def test_a_proxy_that_wants_a_password(vault, trusted):
 async def test_a_proxy_that_is_not_there():
     """Nobody listens, or its name means nothing: it is the proxy's name that is told, and waiting may help."""
     await refused(UnavailableError, {"HTTPS_PROXY": "http://127.0.0.1:1"}, "proxy http://127.0.0.1:1 .*was refused")
-    await refused(UnavailableError, {"HTTPS_PROXY": "proxy.invalid:3128"}, "proxy.invalid:3128 .*cannot be resolved")
+    await refused(
+        UnavailableError, {"HTTPS_PROXY": "proxy.invalid:3128"}, ": the proxy http://proxy.invalid:3128 .*: its name"
+    )
 
 
 @pytest.mark.parametrize("named", ["socks5://127.0.0.1:1080", "http://me:canary@pro xy"])

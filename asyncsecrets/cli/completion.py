@@ -7,7 +7,7 @@ ours, and so reads no configuration and no secret.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from asyncsecrets.cli.console import Console
@@ -41,8 +41,8 @@ def _shell(text: str) -> str:
 
 
 def _options(parser: argparse.ArgumentParser) -> Words:
-    actions = [action for action in parser._actions if action.option_strings]  # noqa: SLF001  # there is no other way
-    return {action.option_strings[-1]: (action.help or "").replace("%%", "%") for action in actions}
+    actions = parser._option_string_actions  # noqa: SLF001  # there is no other way
+    return {word: (one.help or "").replace("%%", "%") for word, one in actions.items() if word.startswith("--")}
 
 
 def _quoted(text: str) -> str:
@@ -103,14 +103,10 @@ def _fish(commands: Words, options: Mapping[str, Words]) -> str:
             *(
                 f"complete -c asyncsecrets -n '__fish_seen_subcommand_from {name}' -l {option[2:]} -d {_quoted(text)}"
                 for name in commands
-                for option, text in _long(options[name])
+                for option, text in options[name].items()
             ),
         ]
     )
-
-
-def _long(options: Words) -> Iterable[tuple[str, str]]:
-    return ((option, text) for option, text in options.items() if option.startswith("--"))
 
 
 _SCRIPTS: Final[Mapping[str, Callable[[Words, Mapping[str, Words]], str]]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}

@@ -471,7 +471,7 @@ async def test_key_behind_links(path, tmp_path):
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        (PUBLIC, "a public key"),
+        pytest.param(PUBLIC, "a public key", id="public"),
         ("-----BEGIN AGE ENCRYPTED FILE-----", "encrypted with a passphrase"),
         ("AGE-PLUGIN-CANARY-1QQ", "an age plugin"),
         ("ssh-ed25519 AAAA", "a key of ssh"),

@@ -36,7 +36,7 @@ from asyncsecrets.documents import references, replace_references
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.references import check_source
 from asyncsecrets.retry import RetryPolicy
-from asyncsecrets.settings import COMMON, SENT_FILES, SYSTEMS, Kind, Setting, nearest, variables, vocabulary
+from asyncsecrets.settings import COMMON, SENT_FILES, SYSTEMS, Kind, Setting, Tidied, nearest, variables, vocabulary
 from asyncsecrets.trust import FoundFile, check_found, is_personal
 from asyncsecrets.yaml import MAX_BYTES, load_strings
 
@@ -86,12 +86,13 @@ class Config:
         A ``config.yaml`` that was found like this is obeyed only if nobody else could have written it, and takes from
         ``environ`` only what belongs to the manager. Raises ConfigError.
         """
-        if path := environ.get("ASYNCSECRETS_CONFIG"):
+        named = Tidied(environ)
+        if path := named.get("ASYNCSECRETS_CONFIG"):
             return _load_file(cwd / path, environ)
         if _is_ours(nearby := cwd / "config.yaml"):
             return _load_found(nearby, environ)
         reader = _Reader("ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM", environ)
-        system = environ.get("ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM") or "env"
+        system = named.get("ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM", "env")
         return Config(sources={DEFAULT_SOURCE: reader.source(DEFAULT_SOURCE, system, {}, "")})
 
 

@@ -569,6 +569,20 @@ def test_the_variable_that_names_a_manager(tmp_path: Path):
         Config.from_environment({"ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM": "hashicorp_vaults"}, tmp_path)
 
 
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+def test_variables_that_are_blank_are_unset(tmp_path: Path, value: str):
+    """docker compose and Helm pass on as empty what is not set; blanks around what is set are none of it."""
+    names = ["ASYNCSECRETS_CONFIG", "ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM", "SECRET_MANAGER_REFRESH_INTERVAL"]
+    blank = dict.fromkeys(names, value)
+    assert Config.from_environment(blank, tmp_path).sources == {"default": SourceConfig(name="default", system="env")}
+    named = {
+        "ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM": f"hashicorp_vault{value}",
+        "HCP_VAULT_REFRESH_INTERVAL": f"60{value}",
+    }
+    source = Config.from_environment({**blank, **named}, tmp_path).sources["default"]
+    assert (source.system, source.freshness.refresh_interval) == ("hashicorp_vault", 60)
+
+
 # The vocabulary
 
 

@@ -49,6 +49,7 @@ from asyncsecrets.providers.local_recipients import (
 )
 from asyncsecrets.providers.local_store import Entry, Recipient, Store, check_name, check_storable, render_within
 from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.settings import Tidied
 from asyncsecrets.trust import FoundFile
 
 __all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
@@ -137,6 +138,7 @@ class LocalProvider:
         key in the settings, of either kind, wins over any in the environment. Where none is named, the key is in the
         file that ``asyncsecrets init`` makes, if that is there.
         """
+        environ = Tidied(environ)
         path = settings.get("local_file") or environ.get("ASYNCSECRETS_FILE") or _FOUND
         if not (settings.get("local_key") or settings.get("local_key_file")):
             key, key_file = environ.get("ASYNCSECRETS_KEY"), environ.get("ASYNCSECRETS_KEY_FILE")

@@ -591,6 +591,7 @@ async def test_from_settings(path, tmp_path):
         ({"local_file": str(path), "local_key": SECRET}, wrong),
         ({"local_file": str(path), "local_key_file": str(tmp_path / "key")}, wrong),
         ({"local_file": str(path)}, {"ASYNCSECRETS_KEY_FILE": str(tmp_path / "key"), "ASYNCSECRETS_KEY": ""}),
+        ({"local_file": str(path)}, {"ASYNCSECRETS_KEY_FILE": f"{tmp_path / 'key'}\r\n", "ASYNCSECRETS_KEY": "\n"}),
     ]:
         local = LocalProvider.from_settings(settings, variables)
         await local.open()

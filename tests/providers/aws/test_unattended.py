@@ -377,9 +377,7 @@ print("left:", sys.stdin.read())
 GREEDY = """
 import json, os, sys
 assert sys.stdin.read() == ""
-try:
-    os.open("/dev/tty", os.O_RDWR)
-except OSError:
+if os.getsid(0) == os.getpid():  # a session of its own, which has no terminal
     print(json.dumps({"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "canary"}))
 """
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 import time
 from typing import Any
 
@@ -128,6 +131,117 @@ def test_what_is_not_plain_data_is_refused_with_its_place(text: str | bytes, pla
     assert kind in message
 
 
+OWN = {"ours": None, "shared": {"mine": None}}
+
+
+def load_partly(text: str) -> Any:
+    return load_strings(text, origin="some.yaml", own=OWN)
+
+
+FOREIGN = [
+    "x: &a {k: v, l: w}\nb: {<<: *a, l: z}",
+    "x: &a {k: v}\ny: &b {k: w, l: z}\nb: {<<: [*a, *b], m: 1}",
+    "x: &a [{k: v}]\nb: {<<: *a}",
+    "b: {<<: {k: v}, <<: {k: w}, k: x}",
+    "b: {l: 1, <<: {l: 2, m: {n: o}}}",
+    "x: &a {k: v}\ny: &b {<<: *a, l: w}\nz: {<<: *b, m: z}",
+    "a: {k: one, l: v, k: two}",
+    "a: one\na: two",
+    "a: !!str 4\nb: [!!str x, !!map {c: d}]",
+    "a: {!!str k: v}",
+    "&x a: b\nc: *x",
+    "a: &x y\n*x : z",
+    "a: {'<<': quoted}",
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_somebody_elses_part_is_read_as_pyyaml_does(text: str):
+    """Merge keys, duplicate keys, tags and anchors wherever they stand; and the strict reader refuses them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            pyyaml.SafeLoader, "yaml_implicit_resolvers", {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}
+        )
+        expected = pyyaml.load(text, Loader=pyyaml.SafeLoader)  # texts stay texts
+    assert load_partly(text) == {key: value for key, value in expected.items()}
+    assert load_partly(f"other: {{deep: 1}}\nshared: {{theirs: [{json.dumps(expected)}]}}")
+    if "quoted" not in text:
+        refused(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: !secret x\nb: !!binary eA==\nc: !!timestamp 2001-01-01", {"a": "x", "b": "eA==", "c": "2001-01-01"}),
+        ("a: &x 1\nb: &x 2\nc: *x", {"a": "1", "b": "2", "c": "2"}),
+        ("a: &x {b: &x 1, c: 2}\nd: *x", {"a": {"b": "1", "c": "2"}, "d": {"b": "1", "c": "2"}}),
+        ("b: {<<: [], k: v}", {"b": {"k": "v"}}),
+    ],
+)
+def test_what_only_others_understand_means_nothing(text: str, expected: Any):
+    """A tag of another program, and an anchor that is used again."""
+    assert load_partly(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("ours: {a: !!str x}", "line 1, column 11: a tag"),
+        ("ours: !x {a: x}", "a tag"),
+        ("ours: [[{a: 1, a: 2}]]", "line 1, column 16: a key that this mapping has already"),
+        ("x: &a {k: v}\nours: {<<: *a}", "line 2, column 8: a merge key"),
+        ("x: &a {k: !y v}\nours: *a", "line 1, column 11: a tag"),
+        ("x: &a {k: [{k: 1, k: 2}]}\nours: {b: [*a]}", "line 1, column 19: a key that"),
+        ("x: &a {ours: !y v}\n<<: *a", "line 1, column 14: a tag"),
+        ("x: &a {mine: {k: !y v}}\nshared: {<<: *a, theirs: 1}", "line 1, column 18: a tag"),
+        ("x: &a {mine: 1, mine: 2}\nshared: {<<: [*a]}", "a key that this mapping has already"),
+        ("ours: 1\ntheirs: {}\nours: 2", "line 3, column 1: a key that"),
+        ("shared: {mine: 1, theirs: 2, mine: 3}", "line 1, column 30: a key that"),
+        ("shared: {}\nshared: {mine: 1}", "line 2, column 1: a key that"),
+        ("shared: {theirs: 1, theirs: 2, mine: !x {}}", "a tag"),
+        ("ours: {a: &x 1, b: &x 2}", "an anchor that is used twice"),
+    ],
+)
+def test_an_own_part_is_strict_by_whatever_way_it_comes(text: str, kind: str):
+    """Written there, by an alias, or merged into what it is a part of; the place is where it is written."""
+    with pytest.raises(ConfigError, match=r"^some\.yaml, line") as caught:
+        load_partly(text)
+    assert kind in str(caught.value)
+    assert caught.value.__context__ is None
+    with pytest.raises(ConfigError):
+        load(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("a: &x {<<: *x}", "an alias to a structure that contains it"),
+        ("a: &x {b: {<<: [*x]}}", "an alias to a structure that contains it"),
+        ("a: {<<: 1}", "a merge key that merges something else"),
+        ("a: {<<: [{b: 1}, 1]}", "a merge key that merges something else"),
+        ("a: {<<: [[{b: 1}]]}", "a merge key that merges something else"),
+        ("? [a]\n: b", "a key that is not text"),
+        ("a: &x [b]\n*x : z", "a key that is not text"),
+        ("a: *x", "an alias without its anchor"),
+        ("a: 1\n---\nb: 2", "a second document"),
+    ],
+)
+def test_what_nobody_can_read_is_refused_everywhere(text: str, kind: str):
+    """PyYAML would refuse it too, or go round in it for ever."""
+    with pytest.raises(ConfigError, match=kind):
+        load_partly(text)
+
+
+def test_somebody_elses_part_is_bounded():
+    """Merging grows no faster than aliases do, and what is merged in a circle ends."""
+    lines = ["a0: &a0 {k: v}"]
+    lines += [f"a{i}: &a{i} {{<<: *a{i - 1}, k{i}: v, l{i}: *a{i - 1}}}" for i in range(1, 40)]
+    with pytest.raises(ConfigError, match="aliases that grow|levels deep"):
+        load_partly("\n".join(lines))
+    many = "d: &d {a: 1, b: [2, 3]}\nm:\n" + "- {<<: *d, n: x}\n" * 900
+    assert load_partly(many)["m"][-1] == {"a": "1", "b": ["2", "3"], "n": "x"}
+
+
 LEAKY = [
     "key: canary-7 : x",
     "key: @canary-7",
@@ -164,6 +278,9 @@ def nested(depth: int) -> str:
 def test_depth_is_capped_with_aliases_followed():
     """The deepest permitted nesting is read; one more is refused, also when an alias adds it."""
     assert load(nested(MAX_DEPTH)) is not None
+    assert "levels deep" in refused(nested(MAX_DEPTH + 1))
+    with pytest.raises(ConfigError, match="levels deep"):
+        load_partly(f"x: {nested(MAX_DEPTH)}")
     assert "levels deep" in refused(nested(MAX_DEPTH + 1))
     half = MAX_DEPTH // 2
     assert load(f"[&x {nested(half)}, {'[' * (half - 1)}*x{']' * (half - 1)}]") is not None
@@ -237,6 +354,23 @@ DOCUMENTS = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=12,
 )
+
+
+@settings(max_examples=400, deadline=2000)
+@given(text=st.text(alphabet=st.sampled_from(list("ab: ,[]{}&*!<\n-'")), max_size=60) | SYNTAX)
+def test_fuzz_partly_ours(text: str):
+    """Only ConfigErrors leave; what the strict reader takes is the same to the other; and where PyYAML takes it, so
+    does that, unless it is about numbers, keys that are no texts, or circles."""
+    try:
+        document = load_partly(text)
+    except ConfigError as error:
+        assert error.__context__ is None  # noqa: PT017 - being read is fine too
+        with pytest.raises(ConfigError):
+            load(text)
+        return
+    assert_strings_only(document)
+    with contextlib.suppress(ConfigError):
+        assert load(text) == document
 
 
 @settings(max_examples=200, deadline=2000)

@@ -23,6 +23,8 @@ from asyncsecrets.references import parse
 
 __all__ = [
     "COMMON",
+    "FILES",
+    "LITELLM",
     "SENT_FILES",
     "SYSTEMS",
     "Kind",
@@ -344,6 +346,21 @@ SENT_FILES: Final = frozenset(
     {"approle_secret_id_file", "aws_web_identity_token", "jwt_file", "kubernetes_token_file", "token_file"}
 )
 """Settings that name a file whose content is sent to the manager. (A private key signs, and stays here.)"""
+
+FILES: Final = SENT_FILES - {"aws_web_identity_token"} | {
+    *("ca_cert", "ca_path", "client_cert", "client_key"),
+    *("google_application_credentials", "local_file", "local_key_file"),
+}
+"""Settings that name a file, and nothing else."""
+
+LITELLM: Final = frozenset(
+    {
+        *("aws_external_id", "aws_profile_name", "aws_region_name", "aws_role_name", "aws_session_name"),
+        *("aws_sts_endpoint", "aws_web_identity_token", "custom_secret_manager", "description", "kms_key_id"),
+        *("replica_regions", "tags"),
+    }
+)
+"""Settings that LiteLLM takes under every manager, beside those that every manager has here (``COMMON``)."""
 
 _TAKEN: Final = frozenset({key.upper() for words in SYSTEMS.values() for key in words}) | {
     variable for words in SYSTEMS.values() for setting in words.values() for variable in setting.environ

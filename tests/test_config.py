@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from asyncsecrets.config import AccessMode, Config, Freshness, SourceConfig, loa
 from asyncsecrets.credential import Credential
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.vault.settings import AuthMethod, VaultSettings
-from asyncsecrets.settings import COMMON, SYSTEMS, Kind, vocabulary
+from asyncsecrets.settings import COMMON, LITELLM, SYSTEMS, Kind, vocabulary
 
 SEED_CONFIGS = Path(__file__).parent / "data" / "seed-configs"
 
@@ -111,7 +112,7 @@ def test_every_documented_configuration_is_looked_at():
 @pytest.mark.parametrize(
     "text",
     [
-        "",
+        "{}",
         "general_settings:\n",
         "general_settings: {master_key: sk-canary, key_management_system: }",
         "model_list: [{model_name: x}]\nlitellm_settings: {cache: no}\nasyncsecrets:\n",
@@ -161,7 +162,7 @@ async def test_the_values_of_a_memory_source_are_in_the_file():
         ("aws_secret_manager", {"hosted_key": ["x"]}, "did you mean 'hosted_keys'?"),
         ("aws_secret_manager", {"acces_mode": "read_only"}, "did you mean 'access_mode'?"),
         ("hashicorp_vault", {"adress": "canary"}, "did you mean 'addr'?"),
-        ("hashicorp_vault", {"aws_region_name": "canary"}, "it is one of aws_kms, aws_secret_manager"),
+        ("hashicorp_vault", {"aws_endpoint_url": "canary"}, "it is one of aws_kms, aws_secret_manager"),
         ("env", {"zzz": "canary"}, "'zzz', which is not a setting of env; there are: access_mode, always_read_"),
         (
             "local",
@@ -420,8 +421,24 @@ def test_a_wrong_variable_of_the_environment_is_named(variable: str, expected: s
             "did you mean 'key_management_settings'?",
         ),
         ("asyncsecrets: {env_file: [canary]}", "asyncsecrets.env_file must be a text"),
-        ("general_settings: {a: 1, a: 2}", "line 1, column 26: a key that this mapping has already"),
-        ("general_settings: !!python/name:os.system {}", "a tag"),
+        (
+            "general_settings: {key_management_system: env, key_management_system: env}",
+            "column 48: a key that this mapping has already",
+        ),
+        ("asyncsecrets: !!python/name:os.system {}", "a tag"),
+        ("", "the document is empty; write a section into it"),
+        ("# all of it is a comment\n", "the document is empty"),
+        ("general_settings:\nkey_management_system: local", "'key_management_system' at the top; it belongs under"),
+        ("General-Settings: {key_management_system: local}", "did you mean 'general_settings'?"),
+        ("includes: [a.yaml]", "did you mean 'include'?"),
+        ("include: a.yaml", "include must be a list of files"),
+        ("include:", "include must be a list of files"),
+        ("include: [{a: b}]", "include must be a list of files"),
+        ("environment_variables: [canary]", "environment_variables must be a mapping"),
+        (
+            "environment_variables: {A: os.environ/B, B: secret:///C, C: os.environ/A}",
+            "'A' is named by a reference that leads back to it",
+        ),
         (f"asyncsecrets: {'[' * 40}{']' * 40}", "nested more than"),
     ],
 )
@@ -534,22 +551,55 @@ def test_a_config_yaml_of_ours_in_the_working_directory_is_used(write: Callable[
         "general_settings: {master_key: canary}",
         "password: !secret canary",
         "a: 1\na: 2",
-        "- canary",
-        "",
-        b"\xff\xfe",
-        b"x" * 2_000_000,
+        "x: &a {b: c}\ny: {<<: *a, d: 2001-01-01}",
+        "{}",
     ],
 )
-def test_a_config_yaml_of_another_program_is_left_alone(write: Callable[..., Path], text: str | bytes):
-    """It may be anything, also what we would not read."""
+def test_a_config_yaml_of_another_program_is_left_alone(write: Callable[..., Path], text: str):
+    """What it has for others is theirs; the variable that names a manager holds all the same."""
     folder = write(text).parent
     assert Config.from_environment({}, folder).sources["default"].system == "env"
+    environ = {"ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM": "aws_kms"}
+    assert Config.from_environment(environ, folder).sources["default"].system == "aws_kms"
 
 
-def test_a_config_yaml_that_is_a_folder_is_left_alone(tmp_path: Path):
-    """Only a file can be a configuration."""
-    (tmp_path / "config.yaml").mkdir()
-    assert Config.from_environment({}, tmp_path).sources["default"].system == "env"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- canary",
+        "",
+        "# general_settings: {key_management_system: local}",
+        b"\xff\xfe",
+        b"x" * 2_000_000,
+        "a: 1\n---\nb: 2",
+        "general_setings: {key_management_system: local}",
+        "general_settings: {key_managment_system: local}",
+        "general_settings: {key_management_settings: {hosted_keys: [A]}}",
+        "general_settings: [key_management_system]",
+        "general_settings:\nkey_management_system: local",
+        "asyncsecret: {}",
+        "asyncsecrets: [canary]",
+        "include: canary",
+        "include: [missing.yaml]",
+        Path.mkdir,
+        os.mkfifo,
+        lambda path: path.symlink_to("missing.yaml"),
+    ],
+)
+def test_a_file_that_is_found_is_checked_like_one_that_is_named(tmp_path: Path, text: Any):
+    """Nothing that is wrong in it has the environment, or the manager that a variable names, answer instead."""
+    path = tmp_path / "config.yaml"
+    text(path) if callable(text) else path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    for environ in ({}, {"ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM": "env"}):
+        with pytest.raises(ConfigError, match=r"config\.yaml") as caught:
+            Config.from_environment(environ, tmp_path)
+        assert "canary" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert caught.value.__context__ is None
+    if not path.is_fifo():
+        with pytest.raises(ConfigError) as named:
+            load_config(path, {})
+        assert str(caught.value).startswith(str(named.value))
 
 
 def test_a_config_yaml_of_ours_that_is_broken_is_an_error(write: Callable[..., Path]):
@@ -630,6 +680,55 @@ def test_the_vocabulary_of_vault_is_that_of_its_provider():
     known = {field.name for field in dataclasses.fields(VaultSettings)} - {"environ"}
     assert set(vocabulary("hashicorp_vault")) - set(COMMON) == known
     assert set(SYSTEMS["hashicorp_vault"]["auth_method"].choices) == set(get_args(AuthMethod))
+
+
+# LiteLLM's keys
+
+
+LITELLMS = {
+    "hosted_keys": ["A"],
+    "store_virtual_keys": True,
+    "prefix_for_stored_virtual_keys": "p/",
+    "access_mode": "read_only",
+    "primary_secret_name": "all",
+    "description": "canary",
+    "tags": {"a": "canary"},
+    "kms_key_id": "canary",
+    "custom_secret_manager": "m.C",
+    "aws_region_name": "canary",
+    "aws_role_name": "os.environ/NOT_SET",
+    "aws_session_name": "canary",
+    "aws_external_id": "canary",
+    "aws_profile_name": "canary",
+    "aws_web_identity_token": "canary",
+    "aws_sts_endpoint": "canary",
+    "replica_regions": ["canary"],
+}
+
+
+@pytest.mark.parametrize("system", sorted(set(SYSTEMS) - {"custom"}))
+def test_every_key_of_litellm_under_every_manager(system: str, caplog: pytest.LogCaptureFixture):
+    """LiteLLM takes them all: whoever changes the manager keeps the rest, and is told of what has no effect."""
+    unused = set(LITELLMS) - set(vocabulary(system))
+    source = config(system, {"NOT_SET": "x"}, **LITELLMS)
+    assert not unused & set(source.settings)
+    assert sorted(caplog.messages) == sorted(
+        f"configuration: general_settings.key_management_settings.{key} has no effect on {system}" for key in unused
+    )
+    assert set(LITELLMS) - set(COMMON) == LITELLM
+    caplog.clear()
+    config(system, **dict.fromkeys(unused))
+    assert caplog.messages == []
+
+
+def test_what_has_no_effect_is_not_looked_at(tmp_path: Path):
+    """Neither a variable that is not there nor one that a found file may not have stands in the way."""
+    (tmp_path / "config.yaml").write_text(
+        "general_settings:\n  key_management_system: hashicorp_vault\n"
+        "  key_management_settings: {aws_external_id: os.environ/AWS_SECRET_ACCESS_KEY, tags: }"
+    )
+    environ = {"AWS_SECRET_ACCESS_KEY": "canary"}
+    assert Config.from_environment(environ, tmp_path).sources["default"].settings == {}
 
 
 # Fuzz

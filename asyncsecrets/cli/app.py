@@ -220,7 +220,8 @@ def _add_common(
         "--config",
         metavar="PATH",
         default=config,
-        help="the configuration (default: $ASYNCSECRETS_CONFIG, else ./config.yaml, else the environment)",
+        help="the configuration (default: $ASYNCSECRETS_CONFIG, else config.yaml here or above, up to the repository's "
+        "folder, else the environment)",
     )
     group.add_argument(
         "--source",

@@ -89,10 +89,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     document = {
         "ok": code == 0,
         "exit_code": code,
+        "configuration": config.origin or None,
         "secrets": [_row(finding) for finding in findings],
         "faults": [_fault_document(group) for group in _faults(findings)],
     }
     console.result(document, _report(findings, console))
+    if config.origin and not args.config:
+        console.note(f"asyncsecrets: the configuration is {printable(config.origin)}")
     return code
 
 

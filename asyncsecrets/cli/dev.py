@@ -101,9 +101,10 @@ def _announce(server: VaultServer, args: argparse.Namespace, count: int, console
 def _read_all(origin: Path) -> dict[str, Secret]:
     """The secrets of a store, or those that a configuration uses by name; all, or an error that lists what failed."""
     from asyncsecrets.config import load_config
+    from asyncsecrets.included import OWN
     from asyncsecrets.yaml import load_strings
 
-    document = load_strings(read_file(origin), origin=str(origin))
+    document = load_strings(read_file(origin), origin=str(origin), own=OWN)
     if isinstance(document, dict) and "recipients" in document:
         return using(load_config(_config_of_store(origin), os.environ), _everything)
     config = load_config(origin, os.environ)

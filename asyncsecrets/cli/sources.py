@@ -140,7 +140,7 @@ def _written(config: Config) -> list[tuple[str, str]]:
     """What the file behind ``config`` refers to and hosts, with the places."""
     from asyncsecrets import documents
 
-    document = _document(config)
+    document = config.document.reveal()
     found = documents.references(document)
     return [*((text, _place(document, path, text)) for path, text in found), *_hosted(config)]
 
@@ -149,18 +149,9 @@ def composed(config: Config) -> dict[str, str]:
     """The variables that the file gives a text with references in it: ``postgres://app:${secret://db}@…``."""
     from asyncsecrets.templates import is_template
 
-    document = _document(config)
-    given = document.get(_VARIABLES.rstrip(".")) if isinstance(document, dict) else None
+    given = config.document.reveal().get(_VARIABLES.rstrip("."))
     texts = given.items() if isinstance(given, dict) else ()
     return {variable: text for variable, text in texts if isinstance(text, str) and is_template(text)}
-
-
-def _document(config: Config) -> Any:
-    from asyncsecrets.yaml import load_strings
-
-    if not config.origin:
-        return {}
-    return load_strings(read_file(Path(config.origin)), origin=config.origin)
 
 
 def _place(document: Any, path: DocumentPath, text: str) -> str:

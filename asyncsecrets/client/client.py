@@ -16,6 +16,7 @@ from asyncsecrets.client.connection import CLOSE_WITHIN
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.looking import Looking
 from asyncsecrets.client.options import Options, ProviderOptions
+from asyncsecrets.client.routing import Router
 from asyncsecrets.client.sources import build_sources, only_source
 from asyncsecrets.client.watching import Watchers
 from asyncsecrets.client.writing import Writing
@@ -70,14 +71,15 @@ class SecretsClient(Writing, Looking):
             cache_options={"jitter": jitter, **(cache_options or {})},
             wall=wall_clock,
         )
-        super().__init__(sources, hot, watchers)
+        super().__init__(Router(sources, config.aliases, config.origin), hot, watchers)
 
     @classmethod
     @afresh
     def from_config(cls, config: str | os.PathLike[str] | Mapping[str, Any], **options: Unpack[Options]) -> Self:
         """Build a client from a ``config.yaml`` (a path) or a mapping of the same shape (SPEC §2).
 
-        Reads the one file, synchronously. ``options`` are those of the constructor. Raises ConfigError.
+        Reads the file and those that it includes, synchronously. ``options`` are those of the constructor. Raises
+        ConfigError.
         """
         environ = options.get("environ")
         return cls(load_config(config, os.environ if environ is None else environ), **options)

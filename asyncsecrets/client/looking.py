@@ -88,7 +88,7 @@ class Looking(Reading):
     @afresh
     def explain(self, name: str) -> Explanation:
         """Say where ``name`` is read, by which rule, and what is cached of it. No I/O."""
-        return explain(name, self._route(name, None))
+        return explain(name, self._route(name, None), self._router.origin)
 
 
 async def _ask(source: Source, name: str | None, ask: Callable[[Provider], Awaitable[T]], *, paged: bool = False) -> T:

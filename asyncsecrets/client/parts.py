@@ -22,11 +22,11 @@ class Parts(LoopBound):
     _closed = False
     _sources: dict[str, Source] = {}  # noqa: RUF012  # none, where the constructor did not get that far
 
-    def __init__(self, sources: dict[str, Source], hot: Hot, watchers: Watchers) -> None:
+    def __init__(self, router: Router, hot: Hot, watchers: Watchers) -> None:
         self._hot = hot
         self._watchers = watchers
-        self._sources = sources
-        self._router = Router(sources)
+        self._sources = dict(router.sources)
+        self._router = router
 
     def _unique(self) -> list[Source]:
         return list(dict.fromkeys(self._sources.values()))  # the environment may have two names

@@ -5,7 +5,8 @@
 3. The manager says *absent* and the name is not in ``hosted_keys``: the real environment stands in.
 4. The manager could not be asked: that error, never silently the environment.
 
-A reference that names a source is asked of that source and of nothing else.
+A reference that names a source is asked of that source and of nothing else. A name that the configuration says is
+another one (``environment_variables``) is that, unless it is among hosted_keys.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from asyncsecrets import references
@@ -21,6 +23,7 @@ from asyncsecrets.client.source import Source
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode
 from asyncsecrets.errors import AccessModeError, ConfigError, UnsupportedOperationError
 from asyncsecrets.settings import nearest
+from asyncsecrets.templates import is_template
 
 __all__ = ["Router"]
 
@@ -28,10 +31,15 @@ _ROUTES: Final = 1_024
 
 
 class Router:
-    """The sources by name, and the way to them."""
+    """The sources by name, and the way to them. ``aliases``: names and the references that they stand for; ``origin``:
+    the file that says so."""
 
-    def __init__(self, sources: Mapping[str, Source]) -> None:
+    def __init__(
+        self, sources: Mapping[str, Source], aliases: Mapping[str, str] = MappingProxyType({}), origin: str = ""
+    ) -> None:
         self.sources = sources
+        self.origin = origin
+        self._aliases = aliases
         # Where a text is asked never changes. Ten thousand readers of one cold name ask where ten thousand times.
         self._known = lru_cache(_ROUTES)(self._route_text)
 
@@ -84,6 +92,10 @@ class Router:
                 f"source {found.name!r} is read_only; to write to it, set access_mode: read_and_write (or write_only) "
                 f"in its key_management_settings",
             )
+        if reference.source is None and self._is_alias(name, found):
+            raise UnsupportedOperationError(
+                f"{name!r} is read as {self._aliases[name]} (environment_variables in {self.origin}); write that"
+            )
         if found.is_member(name):
             primary = found.primary_secret_name
             raise UnsupportedOperationError(
@@ -117,7 +129,12 @@ class Router:
             route = _to_manager(text, reference.name, source, environment=False, rule=rule)
         else:
             route = self._default_route(text, reference.name)
-        route.field = reference.field
+        if (reference.field and route.field) or (reference.version and isinstance(route.key, tuple)):
+            raise ConfigError(
+                f"{reference.name!r} is read as {self._aliases[reference.name]} (environment_variables), which is a "
+                f"field or a version already; say it there"
+            )
+        route.field = route.field or reference.field
         if reference.version is not None:
             route.key, route.environment = (route.entry, reference.version), False  # the environment has no versions
         return route
@@ -125,6 +142,8 @@ class Router:
     def _default_route(self, text: str, name: str) -> Route[Source]:
         source = self.source(None)
         hosted = source.hosted_keys
+        if self._is_alias(name, source):
+            return self._aliased(text, name)
         if source.access_mode is AccessMode.WRITE_ONLY:
             return self._to_environment(text, name, "access_mode is write_only, so the environment is asked")
         if hosted is None and source.is_environment:
@@ -136,6 +155,20 @@ class Router:
             return self._to_environment(text, name, "not among hosted_keys, so the environment is asked")
         rule = f"among hosted_keys, so source {source.name!r} is asked and nothing else"
         return _to_manager(text, name, source, environment=False, rule=rule)
+
+    def _is_alias(self, name: str, source: Source) -> bool:
+        return name in self._aliases and name not in (source.hosted_keys or ())
+
+    def _aliased(self, text: str, name: str) -> Route[Source]:
+        target = self._aliases[name]
+        if is_template(target):
+            raise ConfigError(
+                f"{name!r} is a text with references in it (environment_variables of {self.origin}): "
+                "`asyncsecrets run` sets it, and client.resolve() fills in such a text"
+            )
+        route = self._route(text, references.parse(target))
+        route.rule = f"environment_variables says that it is {target}: {route.rule}"
+        return route
 
     def _to_environment(self, text: str, name: str, rule: str) -> Route[Source]:
         return _to_manager(text, name, self.sources[ENVIRONMENT], environment=False, rule=rule)

@@ -14,6 +14,7 @@ from asyncsecrets.client.places import ENVIRONMENT
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.views import Changed
 from asyncsecrets.config import DEFAULT_SOURCE, AccessMode, Config, Freshness, SourceConfig
+from asyncsecrets.credential import revealed
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.additions import Additions
 from asyncsecrets.providers.base import Provider
@@ -43,7 +44,8 @@ def build_sources(
     ConfigError.
     """
     dotenv = config.env_file if config.env_file is not None or environ is not None else FOUND_DOTENV
-    additions = Additions(dotenv, environ=environ)  # shared: a pipe can be read once
+    # Shared by all: a pipe can be read once.
+    additions = Additions(dotenv, given=revealed(dict(config.given)), environ=environ)
     environment = partial(EnvironmentProvider, environ, dotenv=additions)
     build = partial(registry.build, environ=os.environ if environ is None else environ, dotenv=additions)
     source = partial(Source, hot=hot, retry=retry, changed=changed, cache_options=cache_options, wall=wall)

@@ -83,7 +83,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Which rule decides where a reference is read, and what is known of it now."""
+    """Which rule decides where a reference is read, and what is known of it now.
+
+    ``configuration``: the file that the sources are from; empty where there is none.
+    """
 
     reference: str
     source: str
@@ -95,6 +98,7 @@ class Explanation:
     answered_by: str | None
     version: str | None
     age: float | None
+    configuration: str = ""
 
 
 def status_of(source: Source) -> SourceStatus:
@@ -144,7 +148,7 @@ def health_of(sources: Iterable[Source]) -> Health:
     )
 
 
-def explain(reference: str, route: Route[Source]) -> Explanation:
+def explain(reference: str, route: Route[Source], configuration: str = "") -> Explanation:
     """Say where ``route`` leads and what is known there. No I/O."""
     entry = route.source.cache.peek(route.key)
     field = route.source.default_field if route.member is None and route.field is None else route.field
@@ -160,6 +164,7 @@ def explain(reference: str, route: Route[Source]) -> Explanation:
         answered_by=view.source if view is not None else None,
         version=view.version if view is not None else None,
         age=view.age if view is not None else None,
+        configuration=configuration,
     )
 
 

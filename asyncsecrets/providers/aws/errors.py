@@ -121,7 +121,7 @@ def translate(call: Call, failure: BaseException, proxy: Proxy | None = None) ->
     if isinstance(failure, AsyncSecretsError):
         return failure
     if isinstance(failure, botocore.ClientError):
-        return _refused(call, failure)
+        return _passed_on(call, failure) or _refused(call, failure)
     fault = fault_of(failure, proxy, "AWS") if proxy is not None else None
     if fault is not None:
         return fault.error(call.says(fault.text), provider=call.system, name=call.name)
@@ -165,6 +165,8 @@ _WRITES: Final = frozenset(
 _STS: Final = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity"})
 
 _ACTION: Final = re.compile(r"perform: ((?:secretsmanager|kms|sts):[A-Za-z]{1,60})\b", re.ASCII)
+# LocalStack before version 4 breaks at what moto, of which it is made, says: that is quoted in its message.
+_QUOTED: Final = re.compile(r'"__type": ?"(ResourceNotFoundException|InvalidRequestException)"', re.ASCII)
 _SHOWABLE: Final = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
 
 
@@ -195,6 +197,13 @@ def _refused(call: Call, failure: botocore.ClientError) -> AsyncSecretsError:
 # What a server that stands in for AWS has, if it has anything: where that fails as if it had not, something is wrong.
 _EVERYWHERE: Final = frozenset({"GetSecretValue", "Decrypt", "credentials"})
 _STAND_IN: Final = "stand-ins for AWS (LocalStack, moto) have more in newer versions"
+
+
+def _passed_on(call: Call, failure: botocore.ClientError) -> AsyncSecretsError | None:
+    """What a stand-in means that breaks at an error which it should have passed on."""
+    message = str(failure.response.get("Error", {}).get("Message", ""))
+    meant = _QUOTED.search(message) if code_of(failure) == "InternalError" else None
+    return None if meant is None else _about_the_secret(call, meant[1], message)
 
 
 def _about_the_secret(call: Call, code: str, message: str) -> AsyncSecretsError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -266,6 +267,22 @@ async def test_other_operations_that_a_stand_in_lacks(aws, build):
         await provider.rotate("a")
     with pytest.raises(UnsupportedOperationError, match="does not have ListSecrets"):
         await provider.list()
+
+
+async def test_absent_at_a_stand_in_that_breaks_at_it(aws, build):
+    """Old versions of LocalStack say 500 of a version that is not there, and what they mean in a message."""
+    provider = await build()
+    said = (
+        'exception while calling secretsmanager.GetSecretValue: 404 Not Found: {"__type": "ResourceNotFoundException"}'
+    )
+    aws.pages = {"GetSecretValue": (500, json.dumps({"__type": "InternalError", "message": said}))}
+    with pytest.raises(SecretNotFoundError):
+        await provider.get("a", "AWSPENDING")
+    aws.pages = {
+        "GetSecretValue": (500, json.dumps({"__type": "InternalError", "message": "string index out of range"}))
+    }
+    with pytest.raises(UnavailableError):
+        await provider.get("a")
 
 
 async def test_batch_that_makes_no_sense(aws, build):

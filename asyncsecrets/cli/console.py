@@ -25,6 +25,8 @@ from asyncsecrets.errors import AsyncSecretsError, ProviderError, ResolveError
 __all__ = ["Console", "printable"]
 
 _PROGRAM: Final = "asyncsecrets"
+_WHAT_TO_DO: Final = "what to do:"
+_LINES, _NAMES = 2, 3  # the most of a message
 
 
 class Console:
@@ -156,8 +158,19 @@ def printable(text: str) -> str:
 def message_of(error: BaseException) -> str:
     """What to say of an error. Of a foreign one its class only: its text may hold anything."""
     if isinstance(error, AsyncSecretsError):
-        return "\n".join(printable(line) for line in error.message.split("\n"))
+        lines = [printable(line) for line in error.message.split("\n")]
+        return _in_short(error, lines) if isinstance(error, ResolveError) and len(lines) > _LINES else "\n".join(lines)
     return f"internal error: {type(error).__name__} (a bug; --debug says where)"
+
+
+def _in_short(error: ResolveError, lines: Sequence[str]) -> str:
+    """Which secrets could not be read, and why the first of them; then what to do. ``--json`` has it of each."""
+    names = [printable(name) for name in error.failures]
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    several = f"{len(names)} secrets could not be read: {', '.join(names[:_NAMES])}{more}; " if len(names) > 1 else ""
+    first = f"{names[0]}: {message_of(next(iter(error.failures.values())))}".replace("\n", " ")
+    is_remedy = lines[-1].startswith(_WHAT_TO_DO)
+    return f"{several}{first}\n{lines[-1] if is_remedy else f'{_WHAT_TO_DO} asyncsecrets check NAME says it of each'}"
 
 
 def describe(error: BaseException) -> dict[str, Any]:

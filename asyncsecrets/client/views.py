@@ -216,7 +216,8 @@ def _value(secret: Secret, default: str) -> Secret:
     except DecodeError as error:
         failure = str(error)
     if not secret.has_field(default):  # raises for what is no JSON object
-        failure += f"; where none is named it is {default!r} (secret_field)"
+        absent = f"has no field {default!r}"
+        failure = failure.replace(absent, f"{absent}, which is read where none is named (secret_field)", 1)
     raise DecodeError(failure)
 
 

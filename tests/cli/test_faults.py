@@ -14,7 +14,7 @@ from asyncsecrets.testing.vault_server import VaultServer
 from tests.canaries import CANARY
 from tests.cli.conftest import VALUE, Run
 
-OWN: Final = frozenset({"demo", "dev", "init"})  # they ask no manager
+OWN: Final = frozenset({"completion", "demo", "dev", "init"})  # they ask no manager
 
 COMMAND_LINES: Final[Mapping[str, tuple[list[str], bytes]]] = {
     "get": (["get", "DB_PASSWORD"], b""),
@@ -31,7 +31,8 @@ COMMAND_LINES: Final[Mapping[str, tuple[list[str], bytes]]] = {
     "encrypt": (["encrypt", "DB_PASSWORD"], VALUE.encode()),
     "check": (["check"], b""),
     "resolve": (["resolve", "config.yaml"], b""),
-    "run": (["run", "--secret", "DB_PASSWORD", "--", "true"], b""),
+    "run": (["run", "--secret", "DB_PASSWORD", "--secret", "OTHER", "--", "true"], b""),
+    "export": (["export", "--secret", "DB_PASSWORD", "--secret", "OTHER"], b""),
 }
 
 FAULTS: Final[Mapping[str, Callable[[VaultServer], Any]]] = {
@@ -61,3 +62,16 @@ def test_a_command_that_fails_shows_nothing(command: str, fault: str, cli: Run, 
     outcome = cli("--debug", *argv, stdin=stdin)
     assert outcome.code not in {0, 1}
     assert CANARY not in outcome.out + outcome.err
+
+
+@pytest.mark.parametrize("command", COMMAND_LINES)
+@pytest.mark.usefixtures("config")
+def test_a_message_is_two_lines_at_most(command: str, cli: Run, vault: VaultServer) -> None:
+    """However many secrets could not be read; what to do stands last."""
+    vault.faults.status(403, "permission denied")
+    argv, stdin = COMMAND_LINES[command]
+    outcome = cli(*argv, stdin=stdin)
+    assert outcome.err.count("\n") <= 2
+    if command in {"run", "export"}:
+        assert outcome.err.startswith("asyncsecrets: 2 secrets could not be read: DB_PASSWORD, OTHER; DB_PASSWORD: ")
+        assert outcome.err.splitlines()[-1].startswith("what to do: ")

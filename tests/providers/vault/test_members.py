@@ -170,8 +170,8 @@ async def test_an_object_of_somebody_elses(place):
         with pytest.raises(DecodeError) as caught:
             await client.get("real")
         assert str(caught.value) == (
-            "'real' has no field 'key'; it has 'deep', 'port', 'user' (name one by field=, --field or ?field=); "
-            "where none is named it is 'key' (secret_field)"
+            "'real' has no field 'key', which is read where none is named (secret_field); "
+            "it has 'deep', 'port', 'user' (name one by field=, --field or ?field=)"
         )
         assert (await client.get("secret:///real?field=port")).equals("5432")
         assert (await client.get("real", field="json:/deep/x")).equals("[null]")

@@ -20,7 +20,7 @@ from asyncsecrets.providers.aws.errors import EncodedError, RedirectedError, Too
 from asyncsecrets.providers.aws.mocked import answer_of, is_active
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
-from asyncsecrets.providers.aws.wire import bundle_of, proxy_of, trusting
+from asyncsecrets.providers.aws.wire import bundle_of, is_encoded, proxy_of, trusting
 from asyncsecrets.providers.connections import connector
 from asyncsecrets.providers.loopback import LoopbackResolver
 from asyncsecrets.providers.proxies import Proxy
@@ -121,7 +121,7 @@ class Transport:
                 raise RedirectedError
             body = await _read(response)
             headers = {key.lower(): value for key, value in response.headers.items()}
-            if headers.get("content-encoding", "identity") not in {"", "identity"} and response.status < 500:
+            if is_encoded(headers.get("content-encoding", ""), body) and response.status < 500:
                 raise EncodedError
             return AioAWSResponse(request.url, response.status, headers, _Body(body))
 

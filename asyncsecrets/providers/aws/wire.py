@@ -34,7 +34,7 @@ from asyncsecrets.providers.tls import client_context, trust
 from asyncsecrets.providers.tunnels import broken, unconnected
 from asyncsecrets.settings import Tidied
 
-__all__ = ["Container", "Wire", "bundle_of", "proxy_of", "trusting"]
+__all__ = ["Container", "Wire", "bundle_of", "is_encoded", "proxy_of", "trusting"]
 
 _METADATA: Final = frozenset({"fd00:ec2::254", "fd00:ec2::23"})
 """AWS's services beside a machine and a pod, which have link-local addresses in IPv4 only."""
@@ -64,6 +64,11 @@ def proxy_of(address: str, environ: Mapping[str, str]) -> Proxy | None:
 def bundle_of(configured: str | None, environ: Mapping[str, str]) -> str | None:
     """The file or directory of CAs: botocore's ``ca_bundle`` (AWS_CA_BUNDLE, the profile), or REQUESTS_CA_BUNDLE."""
     return configured or Tidied(environ, os.environ).get("REQUESTS_CA_BUNDLE")
+
+
+def is_encoded(coding: str, body: bytes) -> bool:
+    """Whether somebody has compressed a body: it says so, and begins as neither JSON nor XML does."""
+    return bool(body) and body[:1] not in b"{<" and coding.strip().lower() not in {"", "identity"}
 
 
 def trusting(bundle: str | None) -> ssl.SSLContext:
@@ -123,7 +128,7 @@ class Wire:
                 problem = _of_proxy(error, proxy, request.url)
         if problem is not None:
             raise problem
-        if answer.headers.get("Content-Encoding", "identity") not in {"", "identity"}:
+        if is_encoded(answer.headers.get("Content-Encoding", ""), answer.content):
             raise EncodedError
         return answer
 

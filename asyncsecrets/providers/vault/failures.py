@@ -63,6 +63,8 @@ def _connection_fault(error: BaseException) -> str:
         return "nobody answered in time (connect_timeout); check addr, firewalls and the network"
     if getattr(error, "errno", None) == errno.ECONNREFUSED:
         return "it was refused; check that the server runs there, and the port of addr"
+    if getattr(error, "errno", None) == errno.ECONNRESET:
+        return "it was ended before TLS was agreed on; check addr, and what stands before the server"
     return "the network does not lead there; check addr, routes and the network"
 
 

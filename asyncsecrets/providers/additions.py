@@ -136,7 +136,7 @@ class Additions:
                 return entries, ""
             problem = f"{self.path}, {_listed(faults)}"
             if self.is_usual:
-                return entries, f"{problem}; the rest is used"
+                return entries, f"{problem}; {'the rest is used' if entries else 'nothing of it is used'}"
         if self.is_usual:
             return {}, f"{problem}; it is not used"
         raise ConfigError(problem)

@@ -78,5 +78,6 @@ async def test_who_misses_a_name_is_told(odd: str):
             assert isinstance(caught.value, SecretNotFoundError) is (
                 odd != "of everybody" or client._sources["default"].primary_secret_name == "all"
             )
+            assert ("the rest is used" in str(caught.value)) is (odd == "bare name")
             if odd == "bare name":
                 assert (await client.get("FILE")).equals("canary-file")

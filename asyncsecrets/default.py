@@ -66,10 +66,10 @@ async def get_secret(name: str, default: object = _MISSING) -> object:
 
     ``name`` is a name, or a reference: ``os.environ/NAME``, ``secret://SOURCE/NAME?version=V&field=F``. It is read
     through the client that was opened last with ``async with``; when none is open, one is opened from
-    ``ASYNCSECRETS_CONFIG``, ``config.yaml`` or the environment (SPEC §2) and lives as long as the event loop: under
-    the next one, configuration and environment are read anew. Once a
-    program has closed its own client, that is over for the event loop it was closed on: ``ClosedError``, because a
-    reader that is late must not be answered from another place, such as the environment, without anybody knowing.
+    ``ASYNCSECRETS_CONFIG``, else ``config.yaml`` in the working directory, else the environment, and lives as long as
+    the event loop: under the next one, configuration and environment are read anew. Once a program has closed its own
+    client, that is over for the event loop it was closed on: ``ClosedError``, because a reader that is late must not be
+    answered from another place, such as the environment, without anybody knowing.
 
     ``default`` is returned if, and only if, the secret is absent. Everything else raises
     ``AsyncSecretsError``: a manager that is down or says no is not an absent secret.

@@ -6,7 +6,7 @@ A reference is a text that is one from its first character to its last, or stand
 
 So are the sections of a configuration file that lead to managers (``key_management_settings`` and
 ``asyncsecrets``): their references are settings that a manager needs for itself, and those come from the real
-environment only (SPEC §2).
+environment only: a manager cannot be asked for what leads to it.
 """
 
 from __future__ import annotations

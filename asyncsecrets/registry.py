@@ -88,11 +88,11 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
         "aws-aiobotocore",
         (Restorer, Destroyer, Rotator),
     ),
-    "azure_key_vault": Entry(None, "azure"),
+    "azure_key_vault": Entry(None),
     "custom": Entry(None),
     "env": Entry("asyncsecrets.providers.environment:EnvironmentProvider"),
-    "google_kms": Entry(None, "google"),
-    "google_secret_manager": Entry(None, "google"),
+    "google_kms": Entry(None),
+    "google_secret_manager": Entry(None),
     "hashicorp_vault": Entry(
         "asyncsecrets.providers.vault:VaultProvider",
         can=(VersionDeleter, Restorer, Destroyer, Patcher, MetadataKeeper),
@@ -107,9 +107,8 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
 def check(system: str, where: str = "key_management_system") -> None:
     """Raise ConfigError, with ``where`` and the nearest known name, unless ``system`` is a manager. Imports nothing."""
     if system not in BUILT_IN and not _entry_point(system):
-        known = sorted({*BUILT_IN, *entry_points(group=ENTRY_POINTS).names})
-        hint = nearest(system, known)
-        raise ConfigError(f"{where}: no secret manager is called {system[:80]!a}{hint} (known: {', '.join(known)})")
+        hint = nearest(system, sorted({*BUILT_IN, *_there()}))
+        raise ConfigError(f"{where}: no secret manager is called {system[:80]!a}{hint} (known: {', '.join(_there())})")
 
 
 @configuring
@@ -127,7 +126,8 @@ def load(system: str, custom: str | None = None) -> ProviderFactory:
     entry = BUILT_IN[system]
     if entry.target is None:
         raise UnsupportedOperationError(
-            f"this version of asyncsecrets cannot talk to {system} yet; its settings are understood and were checked"
+            f"{system} is not there yet: this version checks its settings and cannot talk to it\n"
+            f"what to do: choose a manager that is there ({', '.join(_there())}), or write a class for it (custom)"
         )
     return _load_built_in(entry.target, system, entry)
 
@@ -166,6 +166,12 @@ def entry_points(*, group: str, name: str | None = None) -> EntryPoints:
 
     found = metadata.entry_points(group=group)
     return found if name is None else found.select(name=name)
+
+
+def _there() -> list[str]:
+    """The managers that can be talked to, sorted; ``custom`` is whatever somebody writes."""
+    own = [system for system, entry in BUILT_IN.items() if entry.target is not None or system == "custom"]
+    return sorted({*own, *entry_points(group=ENTRY_POINTS).names})
 
 
 def _entry_point(system: str) -> str | None:

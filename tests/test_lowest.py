@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from asyncsecrets.registry import BUILT_IN
 from tests.lowest import lowest
 
 ROOT = Path(__file__).parents[1]
@@ -49,3 +51,14 @@ def test_as_make_runs_it():
     [line] = re.findall(r"bin/python (-m tests\.lowest .*) >", (ROOT / "Makefile").read_text(encoding="utf-8"))
     done = subprocess.run([sys.executable, *line.split()], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "aioboto3==15.0" in done.stdout.splitlines()
+
+
+def test_extras_are_for_what_is_there():
+    """Every package that an extra brings is imported by something of ours; what a message names is an extra."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    source = "\n".join(path.read_text() for path in (ROOT / "asyncsecrets").rglob("*.py"))
+    brought = {re.split(r"[\[>]", line)[0] for lines in extras.values() for line in lines} - {"asyncsecrets"}
+    assert len(brought) >= 6
+    assert sorted(name for name in brought if not re.search(rf'(import |["\']){name}\b', source)) == []
+    assert set(re.findall(r"asyncsecrets\[([a-z,-]+)\]", source)) <= extras.keys()
+    assert {entry.extra for entry in BUILT_IN.values() if entry.extra} <= extras.keys()

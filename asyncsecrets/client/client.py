@@ -76,7 +76,7 @@ class SecretsClient(Writing, Looking):
     @classmethod
     @afresh
     def from_config(cls, config: str | os.PathLike[str] | Mapping[str, Any], **options: Unpack[Options]) -> Self:
-        """Build a client from a ``config.yaml`` (a path) or a mapping of the same shape (SPEC §2).
+        """Build a client from a ``config.yaml`` (a path) or a mapping of the same shape.
 
         Reads the file and those that it includes, synchronously. ``options`` are those of the constructor. Raises
         ConfigError.
@@ -102,8 +102,7 @@ class SecretsClient(Writing, Looking):
         """Build a client with ``provider`` as its only source.
 
         Durations in seconds. The environment stands in for what is absent there, unless ``hosted_keys`` lists the
-        names that the provider alone is asked for (SPEC §2). ``options`` are those of the constructor. Raises
-        ConfigError.
+        names that the provider alone is asked for. ``options`` are those of the constructor. Raises ConfigError.
         """
         freshness = Freshness(
             refresh_interval=refresh_interval,

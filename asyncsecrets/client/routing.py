@@ -1,4 +1,4 @@
-"""Which source a name is asked of: the rules of SPEC §2, as one function without I/O.
+"""Which source a name is asked of: four rules, as one function without I/O.
 
 1. ``access_mode: write_only``, or ``hosted_keys`` given and the name not among them: the real environment.
 2. Otherwise the manager is asked; what it has is the answer.

@@ -20,7 +20,7 @@ __all__ = ["checked", "foreign", "policy_of", "verdict_of"]
 
 
 def verdict_of(error: BaseException) -> Verdict:
-    """What a failure says about a secret (DESIGN §3): the errors' own classes, for the cache."""
+    """What a failure says about a secret: the errors' own classes, in the cache's four words."""
     if isinstance(error, SecretNotFoundError):
         return Verdict.ABSENT
     if isinstance(error, AccessDeniedError | AuthenticationError):

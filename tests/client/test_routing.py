@@ -1,4 +1,4 @@
-"""Where a name is asked: the rules of SPEC §2 as one table, references, keywords, primary secrets, several sources."""
+"""Where a name is asked: the four rules as one table, references, keywords, primary secrets, several sources."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STATES = ["found", "absent", "down", "denied"]
 
 
 def promised(mode: str, hosted: str, state: str, in_env: bool) -> str | type[Exception]:
-    """SPEC §2, rules 1 to 4, said once more and in another way."""
+    """The rules 1 to 4 of ``asyncsecrets.client.routing``, said once more and in another way."""
     environment: str | type[Exception] = "canary-env" if in_env else SecretNotFoundError
     asks_manager = mode != "write_only" and hosted != "others"
     if not asks_manager:

@@ -56,7 +56,7 @@ test-lowest: $(LOWEST)/.test
 
 test-litellm: $(LITELLM)/.test
 	@$(LITELLM)/bin/python -m pip check
-	@$(LITELLM)/bin/python -c 'import sys, litellm; assert not sys.modules.get("aioboto3")'
+	@LITELLM_LOCAL_MODEL_COST_MAP=True $(LITELLM)/bin/python -c 'import sys, litellm; assert not sys.modules.get("aioboto3")'
 	@PYTHONASYNCIODEBUG=1 $(LITELLM)/bin/python -m pytest -n 2 --dist worksteal tests/providers/aws $(ARGS)
 
 check: $(VENV)/.check

@@ -47,9 +47,8 @@ def test_json_shows_values_only_when_asked(config: Path, cli: Run) -> None:
 
 
 def test_a_terminal_sees_masks(config: Path) -> None:
-    """Unless --reveal is given."""
+    """With the way to see more."""
     code, seen = on_terminal(["export"], b"")
     assert (code, VALUE.encode() in seen) == (0, False)
     assert b"DB_PASSWORD='**********'" in seen
     assert b"--reveal shows the values" in seen
-    assert VALUE.encode() in on_terminal(["export", "--reveal"], b"")[1]

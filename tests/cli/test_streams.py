@@ -63,7 +63,7 @@ def test_nowhere_to_write_to_or_read_from(line: str, code: int, said: str) -> No
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(("line", "code"), [("get NAME", 0), ("get MISSING", 3), ("set NAME </dev/null", 2)])
+@pytest.mark.parametrize(("line", "code"), [("get NAME", 0), ("get MISSING", 3)])
 @pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full"])
 def test_nobody_to_tell(line: str, code: int, closed: str) -> None:
     """Where stderr takes nothing the exit code says it, and stdout has what it would have had."""
@@ -79,3 +79,10 @@ def test_a_reader_that_goes_away_ends_help_quietly() -> None:
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=30, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_no_file_of_ours_becomes_a_standard_stream() -> None:
+    """What is opened while they are closed would be written to by whoever writes to standard output."""
+    code = "import os; from asyncsecrets.cli.streams import fill_closed; fill_closed(); os._exit(os.open('.', 0))"
+    done = subprocess.run(["sh", "-c", f'{sys.executable} -c "{code}" <&- >&- 2>&-'], timeout=30, check=False)
+    assert done.returncode > 2

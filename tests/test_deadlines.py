@@ -93,6 +93,19 @@ async def test_what_is_done_does_not_pile_up():
     assert len(deadline._queue) <= 2
 
 
+async def test_what_was_done_at_once_goes_with_what_follows():
+    """A storm leaves its limits in the queue, until the timer fires or so many more have come."""
+    deadline = Deadline(60)
+    with contextlib.ExitStack() as storm:
+        for _ in range(1_000):
+            storm.enter_context(deadline.limit())
+    assert len(deadline._queue) == 1_000
+    for _ in range(1_000):
+        with deadline.limit():
+            pass
+    assert len(deadline._queue) <= 2
+
+
 class TestOnce:
     """A limit of one operation alone."""
 

@@ -167,6 +167,16 @@ def test_a_folder_on_the_way_is_a_link(folder: Path, disk: Disk):
     assert f"{open_to_all} of " in disk.refuses(path)
 
 
+def test_a_chain_of_links(folder: Path, disk: Disk):
+    """As long as the system follows it, and no longer."""
+    (folder / "0").touch()
+    for number in range(1, 42):
+        (folder / str(number)).symlink_to(str(number - 1))
+    assert disk.refuses(folder / "40") == ""
+    with pytest.raises(OSError, match="symbolic links"):
+        disk.refuses(folder / "41")
+
+
 def test_links_in_a_circle(folder: Path, disk: Disk):
     """They end."""
     (folder / "a").symlink_to("b")

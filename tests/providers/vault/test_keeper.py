@@ -169,6 +169,16 @@ async def test_useless_logins_seldom_asked_for(bench, pause, most):
     assert bench.method.count <= most
 
 
+async def test_logins_that_fail_after_useless_ones(bench):
+    """From the second useless token on, whoever gives them is asked every five minutes, also when it gives none."""
+    while bench.keeper._useless < 2:
+        with contextlib.suppress(AuthenticationError):
+            await bench.keeper.replace(await bench.keeper.obtain())
+        bench.now += 5
+    bench.method.failure = REFUSED
+    assert await attempts(bench, 3_000.0, step=5) <= 3_000 / 300 + 9
+
+
 async def test_a_token_that_served_forgets_the_useless_ones(bench):
     """Once a call succeeded with a token its refusal is one login again, at once."""
     for _ in range(6):

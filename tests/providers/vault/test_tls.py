@@ -415,6 +415,7 @@ async def test_certificate_login(provider_at, tmp_path):
             await provider.get("name")
             await provider.tokens._upkeep.join()
             assert (provider.tokens.logins, provider.tokens.renewals) == (1, 1)
+            assert server.count("POST", "/v1/auth/token/renew-self") == 1
             shutil.copy(second.cert_file, cert)
             shutil.copy(second.key_file, key)
             await provider.tokens._upkeep.join()

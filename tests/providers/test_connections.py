@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
+import selectors
 import socket
 import ssl
 
@@ -14,6 +16,7 @@ import trustme
 
 from asyncsecrets.providers import connections
 from asyncsecrets.providers.connections import connector
+from asyncsecrets.providers.sessions import forget_session, send_once
 from tests.providers.vault.raw import RawServer, answer
 
 OWN = b"canary-own-answer"
@@ -293,3 +296,22 @@ async def test_over_tls(proxied, seen):
             await asyncio.sleep(0.05)
         assert await ask(**options) == (200, OWN + b"/next")
         assert (len(server.wires), len(server.requests)) == (2, 4)
+
+
+async def test_a_session_that_is_dropped_while_it_sends():
+    """Its loop may go on: the descriptor is not polled for any more, neither to be read nor to be written."""
+    polled = asyncio.get_running_loop()._selector.get_map
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        session = aiohttp.ClientSession(connector=connector(limit=0))
+        send_once(session)
+        body = io.BytesIO(b"canary" * 5_000_000)
+        sending = asyncio.create_task(session.post(f"http://127.0.0.1:{deaf.getsockname()[1]}", data=body))
+        async with asyncio.timeout(10):
+            while not session.connector._acquired:  # it connects
+                await asyncio.sleep(0.001)
+            while not (descriptors := {key.fd for key in polled().values() if key.events & selectors.EVENT_WRITE}):
+                await asyncio.sleep(0.001)
+        forget_session(session)
+        assert not descriptors & set(polled())
+        sending.cancel()
+        await asyncio.wait({sending})

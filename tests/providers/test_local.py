@@ -596,7 +596,7 @@ async def test_from_settings(path, tmp_path):
         local = LocalProvider.from_settings(settings, variables)
         await local.open()
         assert (await local.get("NAME")).equals("canary")
-    assert LocalProvider.from_settings({}, {}).path == Path("secrets.yaml")
+    assert LocalProvider.from_settings({}, {}).path == LocalProvider().path == Path("secrets.yaml")
 
 
 # Tampering and damage

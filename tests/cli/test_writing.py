@@ -27,6 +27,7 @@ def test_stdin_is_stored_exactly(value: bytes, config: Path, vault: VaultServer,
 @pytest.mark.parametrize(
     ("piped", "stored"),
     [(b"canary\n", "canary"), (b"canary\r\n", "canary"), (b"canary\n\n", "canary\n"), (b"canary", "canary")],
+    ids=["LF", "CRLF", "two", "none"],
 )
 def test_stdin_line(piped: bytes, stored: str, config: Path, vault: VaultServer, cli: Run) -> None:
     """--stdin-line takes off one line break, and no more."""

@@ -1,7 +1,8 @@
 """Every code block of the README and the docs is executed: it runs as it stands, or the tests fail.
 
 ``python`` blocks run, those of one page one after another in one namespace. ``yaml`` blocks are read as
-configuration files. ``console`` blocks run in a shell, line by line, in a new home folder per page; what they
+configuration files. One of either that begins with a comment which is a file's name (``# app.py``) is saved as that
+file, too, as its reader does. ``console`` blocks run in a shell, line by line, in a new home folder per page; what they
 print must match, where ``...`` stands for anything. ``text``, ``hcl`` and ``ini`` blocks are shown, not run.
 """
 
@@ -19,8 +20,9 @@ from typing import Any
 
 import pytest
 from sybil import Example, Sybil
+from sybil.evaluators.python import PythonEvaluator
 from sybil.integration.pytest import SybilItem
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 from asyncsecrets.config import load_config
 from asyncsecrets.yaml import load_strings
@@ -33,7 +35,23 @@ _SHOWN = {"text", "hcl", "ini", "dockerfile", "json", ""}
 _NEEDED = ("VAULT_ADDR", "VAULT_TOKEN", "HCP_VAULT_TOKEN", "HCP_VAULT_APPROLE_SECRET_ID")
 
 
+_FILE = re.compile(r"# ([a-z][a-z_-]*\.(?:py|yaml))\n")
+
+
+def _save(example: Example) -> None:
+    """Save a block as the file that its first line names."""
+    text = str(example.parsed).lstrip("\n")
+    if named := _FILE.match(text):
+        Path(example.namespace["home"], named[1]).write_text(text)
+
+
+def _evaluate_python(example: Example) -> None:
+    _save(example)
+    PythonEvaluator()(example)
+
+
 def _evaluate_yaml(example: Example) -> None:
+    _save(example)
     document = load_strings(str(example.parsed), origin=str(example.path))
     if isinstance(document, dict) and ("general_settings" in document or "asyncsecrets" in document):
         load_config(document, dict.fromkeys(_NEEDED, "canary"))
@@ -97,7 +115,7 @@ def _leave_home(namespace: dict[str, Any]) -> None:
 
 _sybil = Sybil(
     parsers=[
-        PythonCodeBlockParser(),
+        CodeBlockParser(language="python", evaluator=_evaluate_python),
         CodeBlockParser(language="yaml", evaluator=_evaluate_yaml),
         CodeBlockParser(language="console", evaluator=_evaluate_console),
         SkipParser(),

@@ -48,6 +48,9 @@ COMMANDS: Final = (
 )
 """Every command, in the order of ``--help``: the modules of this package with these names."""
 
+_STARTERS: Final = frozenset({"dev", "run"})
+"""Those that start a command of the user's, behind ``--``."""
+
 _QUIET: Final = logging.NullHandler()
 
 _EPILOG: Final = """\
@@ -156,12 +159,12 @@ def _needed(words: Sequence[str]) -> Sequence[str]:
 
 
 def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
-    """Parse. What stands behind ``--`` is for ``run`` a command line that no parser of ours looks into."""
+    """Parse. What stands behind ``--`` is for some a command line that no parser of ours looks into."""
     if "--" in words:
         at = words.index("--")
-        if "run" in words[:at]:
+        if not _STARTERS.isdisjoint(words[:at]):
             args = parser.parse_args(words[:at])
-            if args.command == "run":
+            if args.command in _STARTERS:
                 args.command_line = words[at + 1 :]
                 return args
     return parser.parse_args(words)
@@ -260,6 +263,6 @@ def _unexpected(rest: Sequence[str], command: str, options: Sequence[str]) -> st
             f"{command} takes a NAME only; a value on the command line is seen by every process of this machine and "
             f"kept in the shell's history. Pipe it to stdin, or leave it out to be asked"
         )
-    if command == "run":
-        return "write -- before the command: asyncsecrets run -- COMMAND"
+    if command in _STARTERS:
+        return f"write -- before the command: asyncsecrets {command} -- COMMAND"
     return f"{command} was given too many arguments (see: asyncsecrets {command} --help)"

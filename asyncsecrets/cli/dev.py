@@ -1,4 +1,4 @@
-"""``asyncsecrets dev``: the Vault-compatible fake in the foreground, for development."""
+"""``asyncsecrets dev``: the Vault-compatible fake in the foreground, or for as long as a command runs."""
 
 from __future__ import annotations
 
@@ -7,30 +7,35 @@ import os
 import re
 import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncsecrets.cli.console import Console
-from asyncsecrets.cli.sources import read_file, uses, using
+from asyncsecrets.cli.sources import read_file
 from asyncsecrets.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asyncsecrets.client import SecretsClient
-    from asyncsecrets.secret import Secret
     from asyncsecrets.testing.vault_server import VaultServer
 
-HELP = "run a Vault-compatible server for development: a fake, in memory, on loopback"
+HELP = "run a Vault-compatible server for development, alone or for a command: a fake, in memory, on loopback"
 
 _BANNER: Final = (
     "a fake for development: everything in memory and in clear, on loopback only. No place for real secrets."
 )
+_PORT: Final = 8200
+_LEADING: Final = ("VAULT_", "HCP_VAULT_", "BAO_")
+"""How the variables begin that lead to a Vault: a command gets none but those of this server."""
+
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{8,512}")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--port", type=_port, default=8200, help="default: 8200; 0 takes a free one")
+    parser.usage = "asyncsecrets dev [options] [-- COMMAND [ARGUMENT ...]]"
+    parser.add_argument(
+        "--port", type=_port, help=f"default: {_PORT}, or for a command one that is free; 0 takes a free one"
+    )
     parser.add_argument("--token-file", metavar="PATH", type=Path, help="the root token (default: a random one)")
     parser.add_argument(
         "--hostname",
@@ -44,23 +49,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         dest="origin",
         type=Path,
-        help="fill it from a secrets.yaml or the names of a config.yaml",
+        help="start with its secrets: a .env, NAME: VALUE in YAML or JSON, a secrets.yaml, or what a config.yaml uses",
     )
+    parser.set_defaults(command_line=None)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM, or until the command ends, and end as it does."""
     import asyncio
 
+    from asyncsecrets.cli.seeds import read_seed
     from asyncsecrets.testing.vault_server import VaultServer
 
+    if args.command_line == []:
+        raise ConfigError("there is no command behind --: asyncsecrets dev [options] -- COMMAND [ARGUMENT ...]")
     token = _token(args.token_file) if args.token_file else None
-    secrets = _read_all(args.origin) if args.origin else {}
-    server = VaultServer(port=args.port, root_token=token, hostnames=map(_hostname, args.hostname))
-    for name, secret in secrets.items():
-        server.write_secret(name, {"key": secret.reveal()})
-    asyncio.run(_serve(server, lambda: _announce(server, args, len(secrets), console)))
-    return 0
+    secrets = read_seed(args.origin) if args.origin else {}
+    server = VaultServer(port=_port_of(args), root_token=token, hostnames=map(_hostname, args.hostname))
+    for name, members in secrets.items():
+        _write(server, name, members)
+    if args.command_line is None:
+        asyncio.run(_serve(server, lambda: _announce(server, args, len(secrets), console)))
+        return 0
+    console.note(f"{_BANNER}  {_counted(len(secrets))} in secret/")
+    return asyncio.run(_serve_command(server, args.command_line, console))
+
+
+def _port_of(args: argparse.Namespace) -> int:
+    if args.port is not None:
+        return int(args.port)
+    return _PORT if args.command_line is None else 0
+
+
+def _write(server: VaultServer, name: str, members: Mapping[str, Any]) -> None:
+    try:
+        server.write_secret(name, dict(members))
+    except ValueError:
+        pass
+    else:
+        return
+    raise ConfigError(f"--from: Vault has no secret of the name {name[:80]!a}; take it out of the file, or rename it")
 
 
 async def _serve(server: VaultServer, announce: Callable[[], None]) -> None:
@@ -78,6 +106,28 @@ async def _serve(server: VaultServer, announce: Callable[[], None]) -> None:
         await server.aclose()
 
 
+async def _serve_command(server: VaultServer, command_line: Sequence[str], console: Console) -> int:
+    """Serve for as long as the command runs, and return its exit code."""
+    from asyncsecrets.cli.beside import run_beside
+    from asyncsecrets.cli.starting import not_started
+
+    await _start(server)
+    environment = _leading_to(server)
+    try:
+        return await run_beside(command_line, environment)
+    except (OSError, ValueError) as error:
+        refused = not_started(command_line[0], error, environment)
+    finally:
+        await server.aclose()
+    return console.error(*refused)
+
+
+def _leading_to(server: VaultServer) -> dict[str, str]:
+    """Our environment with this server in the place of any other."""
+    rest = {name: value for name, value in os.environ.items() if not name.startswith(_LEADING)}
+    return {**rest, "VAULT_ADDR": server.url, "VAULT_TOKEN": server.root_token}
+
+
 async def _start(server: VaultServer) -> None:
     try:
         await server.start()
@@ -88,38 +138,18 @@ async def _start(server: VaultServer) -> None:
     raise ConfigError(f"port {server.port}: {problem}; --port 0 takes a free one")
 
 
+def _counted(count: int) -> str:
+    return "1 secret" if count == 1 else f"{count} secrets"
+
+
 def _announce(server: VaultServer, args: argparse.Namespace, count: int, console: Console) -> None:
     """The lines that a shell needs go to stdout, the rest to stderr."""
     console.note(_BANNER)
-    console.note(f"ready  {server.url}  {count} secrets in secret/  (Ctrl-C ends it)")
+    console.note(f"ready  {server.url}  {_counted(count)} in secret/  (Ctrl-C ends it)")
     token = f'"$(cat {shlex.quote(str(args.token_file))})"' if args.token_file else server.root_token
     document: dict[str, Any] = {"fake": True, "url": server.url, "secrets": count, "pid": os.getpid()}
     document["token"] = None if args.token_file else server.root_token
     console.result(document, f"export VAULT_ADDR={server.url}\nexport VAULT_TOKEN={token}")
-
-
-def _read_all(origin: Path) -> dict[str, Secret]:
-    """The secrets of a store, or those that a configuration uses by name; all, or an error that lists what failed."""
-    from asyncsecrets.config import load_config
-    from asyncsecrets.included import OWN
-    from asyncsecrets.yaml import load_strings
-
-    document = load_strings(read_file(origin), origin=str(origin), own=OWN)
-    if isinstance(document, dict) and "recipients" in document:
-        return using(load_config(_config_of_store(origin), os.environ), _everything)
-    config = load_config(origin, os.environ)
-    names = [use.reference.name for use in uses(config) if use.reference is not None and use.reference.is_plain]
-    return using(config, lambda client: client.get_many(names))
-
-
-async def _everything(client: SecretsClient) -> dict[str, Secret]:
-    return await client.get_many(await client.list())
-
-
-def _config_of_store(path: Path) -> dict[str, Any]:
-    return {
-        "general_settings": {"key_management_system": "local", "key_management_settings": {"local_file": str(path)}}
-    }
 
 
 def _token(path: Path) -> str:

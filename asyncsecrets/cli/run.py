@@ -11,7 +11,6 @@ no reason: whoever may add one would choose the command's variables, ``GIT_CONFI
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import signal
 import sys
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from asyncsecrets.cli import chosen
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.sources import read_config
-from asyncsecrets.cli.starting import problem_of, warning_of
+from asyncsecrets.cli.starting import not_started, warning_of
 from asyncsecrets.cli.variables import check_value, credentials_in, listed, misfit, without_bootstrap
 from asyncsecrets.errors import ConfigError, UnsupportedOperationError
 
@@ -103,16 +102,10 @@ def _become(command_line: Sequence[str], environment: Mapping[str, str | bytes],
         console.note(f"asyncsecrets: note: {warning}")
     try:
         _exec(command_line, environment)
-    except OSError as error:
-        code = error.errno
-    except ValueError:  # a NUL in an argument
-        code = errno.EINVAL
-    return _not_started(command_line[0], *problem_of(command_line[0], code, environment), console)
+    except (OSError, ValueError) as error:
+        refused = not_started(command_line[0], error, environment)
+    return console.error(*refused)
 
 
 def _exec(command_line: Sequence[str], environment: Mapping[str, str | bytes]) -> NoReturn:
     os.execvpe(command_line[0], list(command_line), environment)  # noqa: S606  # no shell is the point
-
-
-def _not_started(command: str, problem: str, exit_code: int, console: Console) -> int:
-    return console.error(ConfigError(f"{command[:200]!a} cannot be executed: {problem}"), exit_code)

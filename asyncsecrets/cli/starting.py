@@ -15,14 +15,24 @@ from pathlib import Path
 from typing import Final
 
 from asyncsecrets.cli.exits import NO_COMMAND, NOT_EXECUTABLE
+from asyncsecrets.errors import ConfigError
 
-__all__ = ["problem_of", "warning_of"]
+__all__ = ["not_started", "problem_of", "warning_of"]
 
 _SHEBANG: Final = b"#!"
 _BOM: Final = b"\xef\xbb\xbf"
 _CONVERT: Final = (
     "the file has the line ends of Windows; save it with those of Unix (dos2unix, or .gitattributes: eol=lf)"
 )
+
+
+def not_started(
+    command: str, error: OSError | ValueError, environ: Mapping[str, str | bytes]
+) -> tuple[ConfigError, int]:
+    """What to say of a ``command`` that exec raised ``error`` for, and the exit code."""
+    code = error.errno if isinstance(error, OSError) else errno.EINVAL  # ValueError: a NUL in an argument
+    problem, exit_code = problem_of(command, code, environ)
+    return ConfigError(f"{command[:200]!a} cannot be executed: {problem}"), exit_code
 
 
 def problem_of(command: str, code: int | None, environ: Mapping[str, str | bytes]) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""`dev`: the fake in the foreground."""
+"""`dev`: the fake in the foreground, and for as long as a command runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from asyncsecrets.cli.seeds import read_seed
 from asyncsecrets.testing.vault_server import VaultServer
-from tests.cli.conftest import VALUE, Run, spawn
+from tests.cli.conftest import VALUE, Run, on_terminal, spawn, write_config
 
 
 def quiet() -> dict[str, str]:
@@ -139,3 +140,137 @@ def test_hostnames(cli: Run) -> None:
     outcome = cli("dev", "--hostname", "http://vault.test")
     assert outcome.code == 2
     assert "--hostname" in outcome.err
+
+
+ASKING = {"ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM": "hashicorp_vault"}
+WAIT = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1 & wait $!; done"
+ASK = f"{sys.executable} -m asyncsecrets get"
+
+
+def test_a_command_finds_the_server_and_its_end_is_ours(workdir: Path) -> None:
+    """It reads what was in the .env, by nothing but the two variables; what it prints and ends with is all there is."""
+    (workdir / "dev.env").write_text("DB_PASSWORD=canary-local\n")
+    done = spawn("dev", "--from", "dev.env", "--", "sh", "-c", f"{ASK} DB_PASSWORD; exit 7", env=ASKING)
+    assert (done.returncode, done.stdout) == (7, b"canary-local")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_command_gets_no_way_to_another_vault(cli: Run, workdir: Path) -> None:
+    """Variables that would lead past the server, or change what it is asked, are not handed on. Others are."""
+    given = {"VAULT_ADDR": "https://vault.example.com", "VAULT_TOKEN": "canary-real", "VAULT_NAMESPACE": "team"}
+    other = {"HCP_VAULT_ADDR": "https://vault.example.com", "HCP_VAULT_TOKEN": "canary-real", "BAO_ADDR": "https://b"}
+    done = spawn("dev", "--", "env", env={**given, **other, "MY_OWN": "canary-own"})
+    seen = dict(line.partition("=")[::2] for line in done.stdout.decode().splitlines())
+    assert sorted(name for name in seen if "VAULT" in name or "BAO" in name) == ["VAULT_ADDR", "VAULT_TOKEN"]
+    assert seen["VAULT_ADDR"].startswith("http://127.0.0.1:")
+    assert "canary-real" not in done.stdout.decode()
+    assert seen["MY_OWN"] == "canary-own"
+
+
+def test_the_server_ends_with_the_command() -> None:
+    """Nothing is left that listens."""
+    done = spawn("dev", "--", "sh", "-c", "echo $VAULT_ADDR")
+    host, _, port = done.stdout.decode().strip().removeprefix("http://").partition(":")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
+
+
+@pytest.mark.parametrize(("name", "code"), [("TERM", 3), ("USR1", 3), ("HUP", 137)])
+def test_signals_are_handed_on(name: str, code: int) -> None:
+    """The command decides what they mean. One that ends it ends us with the code that a shell gives it."""
+    script = f"trap 'exit 3' TERM USR1; trap 'kill -9 $$' HUP; echo ready; {WAIT}"
+    command = [sys.executable, "-m", "asyncsecrets", "dev", "--", "sh", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=quiet()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(getattr(signal, f"SIG{name}"))
+        assert process.wait(timeout=20) == code
+
+
+def test_ctrl_c_reaches_the_command_once() -> None:
+    """The terminal sends it to both of us: handed on as well, the command would take it for a second one."""
+    counting = "n=0; trap 'n=$((n+1))' INT; echo ready; sleep 0.4; sleep 0.2; echo \"interrupted $n times\"; exit $n"
+    code, seen = on_terminal(["dev", "--", "sh", "-c", counting], b"\x03", after=b"ready")
+    assert b"interrupted 1 times" in seen
+    assert code == 1
+
+
+def test_ctrl_c_from_elsewhere_is_handed_on() -> None:
+    """As `kill -INT` of a supervisor: no terminal has sent it to the command."""
+    command = [sys.executable, "-m", "asyncsecrets", "dev", "--", "sh", "-c", f"trap 'exit 5' INT; echo ready; {WAIT}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=quiet(), start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--"], 2, "there is no command behind --"),
+        (["--", "asyncsecrets-no-such"], 127, "no such command"),
+        (["--", "."], 126, "may it be executed"),
+        (["true"], 2, "write -- before the command: asyncsecrets dev -- COMMAND"),
+        (["--from", "nothing.env", "--", "true"], 2, "nothing.env: cannot be read"),
+    ],
+)
+def test_commands_that_cannot_be_started(words: list[str], code: int, said: str, cli: Run) -> None:
+    """They end as `run` does."""
+    outcome = cli("dev", *words)
+    assert outcome.code == code
+    assert said in outcome.err
+
+
+SEEDS = {
+    ".env": "A=canary-1\nexport B='canary 2'\n",
+    "plain": 'A=canary-1\nB="canary 2"\n',
+    "seed.yaml": "A: canary-1\nB: canary 2\n",
+    "seed.json": '{"A": "canary-1", "B": {"key": "canary 2"}}',
+}
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_what_a_seed_holds(name: str, workdir: Path) -> None:
+    """Names and values, or members; a value is the member that is read where none is named."""
+    (workdir / name).write_text(SEEDS[name])
+    assert read_seed(workdir / name) == {"A": {"key": "canary-1"}, "B": {"key": "canary 2"}}
+
+
+def test_members_of_a_seed(workdir: Path) -> None:
+    """They are fields of the secret, as at a Vault of one's own. Numbers are texts, as they are written."""
+    (workdir / "seed.yaml").write_text("team/db: {user: app, password: canary-db}\nPIN: 0123\n")
+    asking = f"{ASK} team/db --field password; {ASK} PIN"
+    done = spawn("dev", "--from", "seed.yaml", "--", "sh", "-c", asking, env=ASKING)
+    assert done.stdout == b"canary-db0123"
+
+
+def test_a_configuration_that_uses_members(workdir: Path, vault: VaultServer, config: Path) -> None:
+    """A secret of which it uses a member is taken as the object that it is."""
+    vault.write_secret("team/db", {"user": "app", "password": "canary-db"})
+    document = json.loads(config.read_text())
+    document["url"] = "postgres://${secret:///team/db?field=user}:${secret:///team/db?field=password}@db"
+    write_config(workdir, document)
+    assert read_seed(config) == {"DB_PASSWORD": {"key": VALUE}, "team/db": {"user": "app", "password": "canary-db"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A: [canary]\n", "'A' is neither a text nor members that are texts"),
+        ("A: {b: {c: canary}}\n", "'A' is neither a text nor members that are texts"),
+        ("A: {}\n", "'A' is neither a text nor members that are texts"),
+        ("A: canary\nA: canary-2\n", "line 2"),
+        ("general_setings: {a: canary}\n", "seed.yaml: the document has 'general_setings'; did you mean"),
+        ("- canary\n", "must be a mapping"),
+        ("team/: canary\n", "Vault has no secret of the name 'team/'"),
+    ],
+)
+def test_seeds_that_are_none(text: str, said: str, workdir: Path, cli: Run) -> None:
+    """What is wrong is said with the name, and never a value; nothing is started."""
+    (workdir / "seed.yaml").write_text(text)
+    outcome = cli("dev", "--from", "seed.yaml", "--", "touch", "started")
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert "canary" not in outcome.err
+    assert not (workdir / "started").exists()

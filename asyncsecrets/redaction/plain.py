@@ -26,10 +26,10 @@ _MASKS: Final = bytes(0 if code == 0x25 else 0xFF for code in range(256))
 _KEPT: Final = bytes.maketrans(b"\0", b"\\")
 
 _PIECE: Final = 1 << 13
-_NEAR: Final = 128
-# More characters than any escape has, none of which begins one, nor escapes what does; or more backslashes than any
-# number of layers puts before an escape.
-_CALM: Final = re.compile(rb"(?:[^%\\&]|\\++[^uUx\\%&]|%(?!25|26|5[cC])[0-9a-fA-F]{2}){32}|\\{64}(?=\\)")
+_NEAR: Final = 256
+# More characters than any escape has in all its layers (after `&`: `#0000000092;`, seven `amp;`, `#x00000041;`), and
+# none that begins one, or escapes what does; or more backslashes than any number of layers puts before an escape.
+_CALM: Final = re.compile(rb"(?:[^%\\&]|\\++[^uUx\\%&]|%(?!25|26|5[cC])[0-9a-fA-F]{2}){64}|\\{64}(?=\\)")
 
 # What a backslash escapes by a letter is that letter in the plain form; a plus is a blank in forms and queries.
 _SAME: Final = bytes.maketrans(b"+\n\r\t\b\f", b" nrtbf")
@@ -89,7 +89,7 @@ class Plain:
 def _cuts(data: bytes) -> list[int]:
     """Where to cut: no escape reaches over that."""
     calm = (_CALM.search(data, at, at + _NEAR) for at in range(_PIECE, len(data), _PIECE))
-    return [0, *(match.end() for match in calm if match), len(data)]
+    return [0, *sorted({match.end() for match in calm if match}), len(data)]
 
 
 def plains(value: str | bytes) -> set[bytes]:

@@ -96,6 +96,9 @@ ESCAPES = st.sampled_from(
 
 
 @given(st.lists(ESCAPES, max_size=60).map("".join))
+@example("&" + "amp;" * 7 + "#x00000041;")  # seven layers over a number
+@example("U0001F600U0001F600&&#0000000092;" + "amp;" * 7 + "#x00000041;")
+@example(r"\&#000000092;%&#37;41\%" + "a" * 40)  # from further on, a place before the last one is found
 def test_no_escape_is_cut(text: str) -> None:
     """Piece by piece the plain form is what it is at once."""
     with pytest.MonkeyPatch.context() as patch:

@@ -64,17 +64,19 @@ async def get_secret(name: str, default: T) -> str | T: ...
 async def get_secret(name: str, default: object = _MISSING) -> object:
     """Return the value of a secret as text, exactly as stored.
 
-    ``name`` is a name, or a reference: ``os.environ/NAME``, ``secret://SOURCE/NAME?version=V&field=F``. It is read
-    through the client that was opened last with ``async with``; when none is open, one is opened from
-    ``ASYNCSECRETS_CONFIG``, else ``config.yaml`` in the working directory, else the environment, and lives as long as
-    the event loop: under the next one, configuration and environment are read anew. Once a program has closed its own
-    client, that is over for the event loop it was closed on: ``ClosedError``, because a reader that is late must not be
-    answered from another place, such as the environment, without anybody knowing.
+    ``name`` is a name, or a reference: ``os.environ/NAME``, ``secret://SOURCE/NAME?version=V&field=F``.
 
-    ``default`` is returned if, and only if, the secret is absent. Everything else raises
-    ``AsyncSecretsError``: a manager that is down or says no is not an absent secret.
+    ``default`` is returned if, and only if, the secret does not exist. Everything else raises
+    ``AsyncSecretsError``: a manager that is down or says no is not a secret that does not exist.
 
-    A warm secret costs one dict lookup. Safe to call from any number of tasks.
+    It is read through the client that was opened last with ``async with``. When none is open, one is opened: from the
+    file that ``ASYNCSECRETS_CONFIG`` names, else from the ``config.yaml`` that is found, else from the environment. It
+    lives as long as the event loop. Under the next loop, configuration and environment are read anew.
+
+    Once the program has closed its own client, calls on the same event loop raise ``ClosedError``. A reader that is
+    late must not be answered from another place, such as the environment, without anybody knowing.
+
+    A secret that is cached costs one dict lookup. Safe to call from any number of tasks.
     """
     try:
         return _texts[name]
@@ -128,10 +130,9 @@ async def get_secret_bool(name: str, default: T) -> bool | T: ...
 
 @afresh
 async def get_secret_bool(name: str, default: object = _MISSING) -> object:
-    """Return a secret that says true/yes/on/1 or false/no/off/0, in any case, as a bool.
+    """Return a secret that says true/yes/on/1 or false/no/off/0 as a bool; otherwise like ``get_secret``.
 
-    Blanks around the word do not matter. Raises ``DecodeError`` for any other text, without
-    showing it; otherwise like ``get_secret``.
+    Capitals and blanks around the word do not matter. Raises ``DecodeError`` for any other text, without showing it.
     """
     try:
         meaning = _WORDS.get((await get_secret(name)).strip().lower())
@@ -184,11 +185,12 @@ def remove(client: DefaultClient) -> None:
 
 @afresh
 async def reset_default() -> None:
-    """Close the client that ``get_secret`` opened by itself, if it did: the next call opens another one, from the
-    configuration, the environment and the working directory as they are then.
+    """Close the client that ``get_secret`` opened by itself, if it did.
 
-    For tests that share an event loop; a new event loop begins anew by itself. That a client of the program's own was
-    closed is forgotten too; one that is open stays the default.
+    The next call of ``get_secret`` opens another one, from the configuration, the environment and the working directory
+    as they are then. For tests that share an event loop; a new event loop begins anew by itself.
+
+    A client that the program has opened itself stays open, and the default. That it has closed one is forgotten.
     """
     global _closed_on  # noqa: PLW0603
     client = _take_implicit(lambda _: True)

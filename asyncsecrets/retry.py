@@ -42,12 +42,16 @@ class Outage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """``attempts`` in all, the first one included; ``deadline`` for the whole operation, logins, bodies and the
-    reading back of an undecided write included (six times that for a list of names, which may have many pages);
-    ``backoff``: the ceiling of the first wait and of the longest. Seconds. Raises ValueError.
+    """How often an operation is tried, and for how long. Durations are in seconds.
 
-    A compare-and-set that was not answered may still arrive for as long as the manager's ``attempt_timeout``. It is
-    decided where that fits into the rest of ``deadline``; with a short one its outcome is unknown at once.
+    * ``attempts``: how many in all, the first one included.
+    * ``deadline``: for the whole operation, with logins and with the reading back of a write that was not answered. A
+      list of names, which may have many pages, has six times that.
+    * ``backoff``: the longest that the first wait between attempts may be, and the longest that any may be.
+
+    A compare-and-set that was not answered may still arrive for as long as the manager's ``attempt_timeout``. What
+    became of it is found out where that fits into the rest of ``deadline``. With a short one its outcome is unknown at
+    once. Raises ValueError for what is no policy.
     """
 
     attempts: int = 3

@@ -39,9 +39,7 @@ def on_member(listener: Callable[[Payload], None]) -> None:
 class Secret:
     """One version of one secret, without showing it. Immutable: everybody who asks may be given the same one.
 
-    ``name`` is the manager's own identifier; ``version`` its id of this immutable value, as text, or None where the
-    manager has none; ``created`` when that version was made, where known; ``source`` the configured source it came from
-    (``environment`` where the environment answered). ``age`` is the time since it was fetched, in seconds.
+    ``repr``, ``str``, ``format`` and logs show a mask. Call ``reveal`` or ``reveal_bytes`` where the value is used.
     """
 
     __slots__ = (
@@ -153,21 +151,22 @@ class Secret:
     def field(self, field: str) -> Secret:
         """Return one member of a JSON object payload as a Secret of its own.
 
-        ``field`` is the member's name; or a path to a nested one, ``/db/port`` (RFC 6901); or ``json:`` and one of
-        these, for the JSON text of what is there, ``json:`` alone for the whole. See ``asyncsecrets.members``.
+        * ``password``: the member of that name.
+        * ``/db/port``: a nested member, by its path (RFC 6901).
+        * ``json:db``, ``json:/db/port``: the JSON text of what is there. ``json:`` alone: that of the whole.
 
         A number or a boolean is its JSON text, exactly as it stands in the payload: ``1.10``, ``true``. Null, lists and
-        objects have no text but the one that ``json:`` asks for. Raises ``DecodeError``, naming the members that there
+        objects have only the text that ``json:`` asks for. Raises ``DecodeError``, naming the members that there
         are, if there is no such member or text, or the payload is not a JSON object.
         """
         return self._member(self._document().read(field))
 
     def nested(self, field: str) -> Secret:
-        """Return a member whose own members are to be asked for: as ``field``, what has no text as its JSON text."""
+        """Return a member as ``field`` does; where that has no text, such as an object, as its JSON text."""
         return self._member(self._document().read_any(field))
 
     def has_field(self, field: str) -> bool:
-        """Whether there is a member where ``field`` leads, of whatever type: see ``field``.
+        """Whether there is such a member, of whatever type. ``field`` is as for the method ``field``.
 
         Raises ``DecodeError`` if the payload is not a JSON object.
         """
@@ -181,11 +180,11 @@ class Secret:
             return []
 
     def json(self) -> Any:
-        """Return what a JSON payload stands for: plain Python, made anew by each call, which shows itself everywhere.
+        """Return a JSON payload as plain Python objects, made anew by each call. They do not mask themselves.
 
-        Integers are ``int``, of any size that Python reads; other numbers are ``float``, with its precision: the digits
-        are what ``field`` has. Raises ``DecodeError`` for what is not JSON; names a member twice; holds ``NaN``, or a
-        number that ``int`` or ``float`` cannot hold; is nested too deep; or has more than 50,000 values.
+        Integers are ``int``, other numbers ``float`` with its precision; ``field`` has the digits as they were written.
+        Raises ``DecodeError`` for a payload that is not JSON; names a member twice; holds ``NaN``, or a number that
+        ``int`` or ``float`` cannot hold; is nested too deep; or has more than 50,000 values.
         """
         found = exact.plain(self.reveal())
         if isinstance(found, exact.Flaw):
@@ -229,7 +228,7 @@ class Secret:
         return other
 
     def equals(self, other: Secret | Payload) -> bool:
-        """Compare values in constant time. Use this in assertions: ``==`` on revealed text prints it on failure."""
+        """Compare values in constant time. Use this in assertions: there, ``==`` on revealed text prints it."""
         payload = other.__payload if isinstance(other, Secret) else other  # noqa: SLF001  # the same class
         return hmac.compare_digest(_comparable(self.__payload), _comparable(payload))
 

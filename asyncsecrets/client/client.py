@@ -31,21 +31,28 @@ __all__ = ["SecretsClient"]
 class SecretsClient(Writing, Looking):
     """Reads and writes secrets of one or several sources, and keeps what it has read fresh.
 
-    Build one with ``from_config``, ``from_provider`` or ``from_environment``: no I/O is done and no event loop bound
-    before ``async with`` or ``start``. Within ``async with`` it is the process's default client, the one that
-    ``asyncsecrets.get_secret`` reads through.
+        async with SecretsClient.from_config("config.yaml") as secrets:
+            secret = await secrets.get("DB_PASSWORD")
 
-    A client works on one event loop at a time; asked from another thread's loop, it answers from memory or has its own
-    loop fetch. When its loop is gone it goes on, with its values, on the next one that uses it; of a loop in another
-    thread that was stopped and not closed, that is known after a quarter of a second. Every method raises
-    ``AsyncSecretsError`` and nothing else of ours, ``ClosedError`` after ``aclose``.
+    Build one with ``from_config``, ``from_provider`` or ``from_environment``. Nothing is read or sent before
+    ``async with`` or ``start``, but for the configuration file. Within ``async with`` it is the process's default
+    client: the one that ``asyncsecrets.get_secret`` reads through.
 
-    ``environ`` is the environment (default: the process's, with the ``.env`` file in the working directory);
-    ``providers`` are made already, by source; ``retry`` is the retry policy of every source (default: that of the
-    configuration); ``jitter`` a source of randomness from 0 to 1; ``cache_options`` go to every ``SingleFlightCache``
-    (clocks, for tests); ``wall_clock`` tells the Unix time that people read in logs and in ``status()``.
+    Every method raises ``AsyncSecretsError`` and no other exception of this package; ``ClosedError`` after ``aclose``.
 
-    One that the program drops without closing it stops refreshing, with a ResourceWarning.
+    What can be given to each way of building one, by name:
+
+    * ``environ``: the environment. Default: the process's, with the ``.env`` file in the working directory.
+    * ``retry``: the ``RetryPolicy`` of every source. Default: that of the configuration.
+    * ``providers``: providers that are made already, by the name of their source. Not for ``from_provider``.
+    * ``jitter``: returns random numbers from 0 to 1. ``wall_clock``: returns the Unix time that logs and ``status()``
+      tell. ``cache_options``: arguments of every ``SingleFlightCache``. For tests.
+
+    A client works on one event loop at a time. Asked from another thread's loop, it answers from memory or has its own
+    loop fetch. When its loop has ended, it goes on with its values on the next loop that uses it. For a loop of
+    another thread that was stopped and not closed, that takes a quarter of a second.
+
+    A client that the program drops without closing it stops refreshing, with a ResourceWarning.
     """
 
     @configuring
@@ -78,7 +85,7 @@ class SecretsClient(Writing, Looking):
     def from_config(cls, config: str | os.PathLike[str] | Mapping[str, Any], **options: Unpack[Options]) -> Self:
         """Build a client from a ``config.yaml`` (a path) or a mapping of the same shape.
 
-        Reads the file and those that it includes, synchronously. ``options`` are those of the constructor. Raises
+        Reads the file and those that it includes, synchronously. ``options`` are those of the class. Raises
         ConfigError.
         """
         environ = options.get("environ")
@@ -101,8 +108,9 @@ class SecretsClient(Writing, Looking):
     ) -> Self:
         """Build a client with ``provider`` as its only source.
 
-        Durations in seconds. The environment stands in for what is absent there, unless ``hosted_keys`` lists the
-        names that the provider alone is asked for. ``options`` are those of the constructor. Raises ConfigError.
+        Durations are in seconds. The environment is asked for what the provider does not have. With ``hosted_keys``,
+        the names that are listed there are asked of the provider alone. ``options`` are those of the class. Raises
+        ConfigError.
         """
         freshness = Freshness(
             refresh_interval=refresh_interval,
@@ -117,8 +125,8 @@ class SecretsClient(Writing, Looking):
     @classmethod
     @afresh
     def from_environment(cls, **options: Unpack[Options]) -> Self:
-        """Build the client of a program that was given none: see
-        ``asyncsecrets.config.Config.from_environment``."""
+        """Build a client as ``get_secret`` does: from the file that ``ASYNCSECRETS_CONFIG`` names, or the
+        ``config.yaml`` that is found, or the environment. ``options`` are those of the class. Raises ConfigError."""
         environ = options.get("environ")
         return cls(Config.from_environment(os.environ if environ is None else environ, Path.cwd()), **options)
 
@@ -134,10 +142,10 @@ class SecretsClient(Writing, Looking):
 
     @afresh
     async def start(self) -> None:
-        """Open every source and start refreshing on the running loop. Raises what is wrong with the configuration,
-        and closes the client.
+        """Open every source and start refreshing on the running loop. ``async with`` does so by itself.
 
-        No secret is read: a manager that is down does not keep a program from starting. To insist, ``warm_up``.
+        No secret is read, so a manager that is down does not keep a program from starting. To insist, ``warm_up``.
+        Raises what is wrong with the configuration, and closes the client.
         """
         self._check_open()
         running_loop()
@@ -149,11 +157,10 @@ class SecretsClient(Writing, Looking):
 
     @ending(CLOSE_WITHIN + 0.5, "asyncsecrets-close")
     def aclose(self) -> Coroutine[Any, Any, None]:
-        """Close everything this client opened, within two seconds; whoever waits gets ClosedError. Harmless when
-        closed.
+        """Close everything this client opened, within two seconds. Harmless when closed.
 
-        It is begun by the call. Whoever is cancelled while it waits, as by a time limit, hears of that when everything
-        has ended.
+        Whoever waits for a secret gets ClosedError. Closing begins with the call and is not cut off: a task that is
+        cancelled while it waits for this is told so when everything has ended.
         """
         self._closed = True
         return self._close()

@@ -40,7 +40,7 @@ class Looking(Reading):
 
     @afresh
     async def versions(self, name: str, *, source: str | None = None) -> builtins.list[VersionInfo]:
-        """Return what a source knows of each version of a secret, oldest first."""
+        """Return what the manager knows of each version of a secret, oldest first."""
         self._check_open()
         target, entry = self._router.versions_of(name, source)
 
@@ -55,8 +55,11 @@ class Looking(Reading):
     def watch(self, name: str) -> AsyncIterator[Secret]:
         """Follow a secret: yields it now, and again whenever it has another version or value.
 
+            async for secret in secrets.watch("DB_PASSWORD"):
+                await pool.reconnect(secret.reveal())
+
         A consumer that is slower than the rotations sees the newest value, not every one. A manager that cannot be
-        reached for a while does not end it; a secret that is gone does, with the error that says so.
+        reached for a while does not end it. A secret that is gone does, with the error that says so.
         """
         freshness = self._route(name, None).source.config.freshness
         return self._watchers.follow(name, partial(self.get, name), freshness.refresh_interval)
@@ -65,23 +68,21 @@ class Looking(Reading):
     def on_change(self, callback: OnChange) -> Callable[[], None]:
         """Call ``callback(reference, secret)`` whenever a secret that was read has another version or value.
 
-        It is called for what is kept warm, on the event loop that this client lives on, and must not block. Returns a
-        function that ends it.
+        It is called on the event loop of this client, and must not block. Returns a function that ends it.
         """
         return self._watchers.on_change(callback, self._hot.secrets)
 
     @afresh
     def status(self) -> builtins.list[SourceStatus]:
-        """Describe every source, what is cached of it, and what is wrong with it. Never a value; from any thread."""
+        """Describe every source, what is cached of it, and what is wrong with it. Never a value. From any thread."""
         return [status_of(source) for source in self._unique()]
 
     @afresh
     def health(self) -> Health:
-        """Say whether everything that is served is fresh, and can be served. No I/O; O(what is wrong); from any
-        thread.
+        """Say whether everything that is served is fresh, and can be served. No I/O. From any thread.
 
-        It tells what the last answers told. A client that is ``down`` and that nobody asks stays so: let a readiness
-        probe ask, with ``warm_up``.
+        It goes by the last answers. A client that is ``down`` and that nobody asks stays so: let a readiness probe
+        ask, with ``warm_up``.
         """
         return health_of(self._unique())
 

@@ -32,10 +32,13 @@ class Reading(Parts):
         field: str | None = None,
         source: str | None = None,
     ) -> Secret:
-        """Return a secret. ``name`` is a name or a reference; the keywords say what it leaves open.
+        """Return a secret. ``name`` is a name or a reference.
 
-        ``version``: this one instead of the current one; ``field``: this member of a JSON object; ``source``: ask
-        this one source and nothing else. A warm secret asked for without keywords costs one dict lookup.
+        * ``version``: this one instead of the current one.
+        * ``field``: this member of a JSON object.
+        * ``source``: ask this one source and nothing else.
+
+        A secret that is cached costs one dict lookup, without keywords.
         """
         if version is None and field is None and source is None:
             try:
@@ -76,30 +79,31 @@ class Reading(Parts):
     async def get_many(self, names: Iterable[str]) -> dict[str, Secret]:
         """Return several secrets by name, fetched at once. Raises ResolveError listing every name that failed.
 
-        The deadline of the retry policy holds for each of them, from its turn: no more are asked for at once than the
-        manager has connections for. All together have that once more for each time that all connections are taken.
+        No more are asked for at once than there are connections. Each has the deadline of the retry policy from its
+        turn; all together have that deadline once, and once more for each time that all connections are taken.
         """
         return await self._all(names, self.get)
 
     @afresh
     async def warm_up(self, names: Iterable[str]) -> None:
-        """Fetch ``names`` now, so that the first reader does not wait; ``health()`` is down if one cannot be had.
+        """Fetch ``names`` now, so that the first reader does not wait. Raises ResolveError listing all that failed.
 
-        Raises ResolveError listing every one that failed.
+        They are required from then on: ``health()`` is ``down`` while one of them cannot be had.
         """
         await self._all(names, self._get_required)
 
     @afresh
     async def resolve(self, document: Any) -> Any:
-        """Return a copy of ``document`` with every reference replaced by its value: all, or ResolveError naming each
-        that failed. Values stay text, and are not looked at for references again."""
+        """Return a copy of ``document`` with every reference replaced by its value. Raises ResolveError listing all
+        that failed, if one did. Values stay text, and are not looked at for references again."""
         found = await self._all((text for _, text in references(document)), self._readable_text)
         return replace_references(document, {text: secret.reveal() for text, secret in found.items()})
 
     def peek(self, name: str) -> Secret | None:
-        """Return a secret if it is warm, else None. Synchronous, never I/O, from any thread.
+        """Return a secret if it is cached, else None. Synchronous, never I/O, from any thread.
 
-        Only what was read under this very name or reference, and is vouched for by a running event loop, is warm.
+        It has to have been read under this very name or reference. It is cached while the event loop runs that renews
+        it.
         """
         try:  # 15 % less than dict.get, which is a method call
             return self._hot.secrets[name]
@@ -108,13 +112,14 @@ class Reading(Parts):
 
     @property
     def texts(self) -> dict[str, str]:
-        """What is warm, as text by reference. Read only; a new dict whenever vouching ends."""
+        """What is cached, as text by name or reference. Read only. Do not keep it: it is replaced by an empty dict when
+        the event loop ends that renews the values."""
         return self._hot.texts
 
     @afresh
     async def refresh(self, name: str, *, source: str | None = None) -> Secret:
         """Ask the manager now, whatever is cached, and return what it says. A failure leaves the old value in place,
-        unless it is that the secret is gone."""
+        unless the manager says that the secret is gone."""
         route = self._route(name, source)
         return await route.source.home.run(partial(route.source.refresh, route))
 

@@ -21,8 +21,13 @@ __all__ = ["Explanation", "Health", "SecretStatus", "SourceStatus", "explain", "
 
 @dataclass(frozen=True, slots=True)
 class SecretStatus:
-    """One cached secret. ``age``, ``next_renewal`` and ``ends`` (when it is served no longer, unless it is renewed) in
-    seconds; ``failures``: renewals failed since it was fetched."""
+    """One cached secret. Durations are in seconds.
+
+    * ``answered_by``: the source that the value came from, ``environment`` where the environment answered.
+    * ``age``: since it was fetched. ``next_renewal``: until it is fetched anew.
+    * ``ends``: until it is served no longer, unless it is renewed.
+    * ``failures``: how many renewals have failed since it was fetched.
+    """
 
     name: str
     version: str | None
@@ -42,10 +47,16 @@ class SecretStatus:
 class SourceStatus:
     """One source: its secrets, what it was asked so far, and what is wrong with it.
 
-    ``state`` as in ``Health``, or ``unknown`` where nobody has asked it yet. While it is not well, ``last_error`` and
-    ``last_error_message`` are the class and the message of the last error, ``failing_since`` says since when,
-    ``values_end`` when the first of the stale values will be served no longer, and ``missing`` which secrets cannot be
-    served. Moments are in UTC, by the wall clock.
+    * ``state``: as in ``Health``, or ``unknown`` where nobody has asked it yet.
+    * ``secrets``: what is cached. ``calls``: fetches so far. ``joined``: readers who waited for the fetch of another.
+    * ``renewals``, ``failures``: how many there were.
+
+    While it is not well (moments are in UTC, by the wall clock):
+
+    * ``last_error``, ``last_error_message``: the class and the message of the last error.
+    * ``failing_since``: when it began.
+    * ``values_end``: when the first of the stale values is served no longer.
+    * ``missing``: which secrets cannot be served.
     """
 
     name: str
@@ -65,14 +76,16 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Of all sources together, the worst.
+    """How all sources are, by the worst of them. ``fresh`` and ``degraded`` are able to serve.
 
-    ``fresh``; ``degraded``: everything that was served can be served, but some values are ``stale``, or a source's last
-    call failed; ``down``: secrets that were served, or are required, are ``missing``, or a source has never answered.
-    Required are ``hosted_keys`` and what was given to ``warm_up``. For probes: degraded is still able to serve.
+    * ``fresh``: nothing is known to be wrong.
+    * ``degraded``: everything that was served can be served. But some values are ``stale``, or a source's last call
+      failed.
+    * ``down``: secrets that were served, or are required, are ``missing``; or a source has never answered.
 
-    A source that nobody has asked is no worse than fresh. What is wrong with a question (no such secret, no such name,
-    a conflict) says nothing of a source; a secret that is required and not there is missing all the same.
+    Required are ``hosted_keys`` and what was given to ``warm_up``. A source that nobody has asked is fresh. What is
+    wrong with a question (no such secret, no such name, a conflict) says nothing of a source. But a secret that is
+    required and not there is missing.
     """
 
     state: Literal["fresh", "degraded", "down"]
@@ -83,9 +96,12 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Which rule decides where a reference is read, and what is known of it now.
+    """Where a reference is read, by which rule, and what is cached of it now.
 
-    ``configuration``: the file that the sources are from; empty where there is none.
+    * ``source``, ``system``: where it is asked. ``entry``: the secret's name there. ``field``: the member of it.
+    * ``rule``: why there.
+    * ``warm``: whether it is cached. ``answered_by``, ``version`` and ``age`` (seconds) are of what is cached.
+    * ``configuration``: the file that the sources are from; empty where there is none.
     """
 
     reference: str

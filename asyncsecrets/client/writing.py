@@ -54,9 +54,11 @@ class Writing(Parts):
     async def put(self, name: str, value: Payload, *, cas: str | None = None, source: str | None = None) -> Secret:
         """Create or update a secret, and return it. The next read, anywhere in this process, sees the new value.
 
-        ``name`` is a name, or a reference to a secret as a whole. ``cas``: write only if this version is current
-        (``"0"``: only if there is none), where the store can. Raises AccessModeError before anything is sent,
-        DecodeError for what is neither text nor bytes, ConflictError, WriteOutcomeUnknownError, ….
+        ``name`` is a name, or a reference to a secret as a whole. With ``cas``, it is written only if this version is
+        current (``"0"``: only if there is none), where the manager can do that.
+
+        Raises AccessModeError before anything is sent; DecodeError for what is neither text nor bytes; ConflictError if
+        another version is current; WriteOutcomeUnknownError if it was not answered and may have been applied.
         """
         sealed = puts.sealed(name, value)
         del value  # what raises from here on has it in no local variable
@@ -73,10 +75,10 @@ class Writing(Parts):
 
     @afresh
     async def delete(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
-        """Delete a secret, or these versions of it, recoverably where the store can: ``restore`` brings it back.
+        """Delete a secret, or these versions of it. Where the manager keeps it, ``restore`` brings it back.
 
-        Deleting what is absent is not an error. Raises UnsupportedOperationError for ``versions`` where the store has
-        no such thing, ConfigError for no versions at all.
+        Deleting what does not exist is not an error. Raises UnsupportedOperationError for ``versions`` where the
+        manager cannot delete single ones; ConfigError for an empty list.
         """
         listed = _listed(versions)
         if listed is not None:
@@ -92,8 +94,8 @@ class Writing(Parts):
     async def restore(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
         """Bring back the given versions, or what the last ``delete`` took. Nothing to bring back is not an error.
 
-        Raises SecretNotFoundError where the secret is gone for good or never was, UnsupportedOperationError for
-        ``versions`` where deleting is a matter of the secret as a whole, ConfigError for no versions at all.
+        Raises SecretNotFoundError where the secret is gone for good or never was; UnsupportedOperationError for
+        ``versions`` where only whole secrets are deleted; ConfigError for an empty list.
         """
         await self._change(name, source, partial(_restore, versions=_listed(versions)))
 
@@ -101,17 +103,17 @@ class Writing(Parts):
     async def destroy(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
         """Remove for good: the values of the given versions, or the secret with everything that is known of it.
 
-        Nothing can bring it back. Destroying what is absent is not an error. Raises UnsupportedOperationError for
-        ``versions`` where they cannot be removed one by one, ConfigError for no versions at all.
+        Nothing can bring it back. Destroying what does not exist is not an error. Raises UnsupportedOperationError for
+        ``versions`` where they cannot be removed one by one; ConfigError for an empty list.
         """
         await self._change(name, source, partial(_destroy, versions=_listed(versions)))
 
     @afresh
     async def rotate(self, name: str, *, source: str | None = None) -> str:
-        """Have the manager rotate a secret by its own means, beginning now; return the version that it will make.
+        """Have the manager rotate a secret by its own means, beginning now. Return the version that it will make.
 
-        The manager takes its time: readers have the old value until the new one is read, which is tried at once, after
-        1, 2, 4, … seconds for some minutes, and then at the refresh interval. Raises SecretNotFoundError.
+        The manager takes its time, and readers have the old value until the new one is there. It is looked for at once,
+        after 1, 2, 4, … seconds for some minutes, and then at the refresh interval. Raises SecretNotFoundError.
         """
         return await self._change(name, source, _rotate, repeatable=False)
 
@@ -121,10 +123,11 @@ class Writing(Parts):
     ) -> Secret:
         """Merge ``members`` into a secret that is a JSON object, and return the whole object as it then is.
 
-        As RFC 7396 has it: a member that is None is removed, an object is merged, anything else is put in its place;
-        members that are not named stay, and are not sent. ``cas`` as for ``put``. The secret is read back, so the
-        source needs ``access_mode: read_and_write``. Raises SecretNotFoundError, ConflictError, and DecodeError for
-        ``members`` that are no mapping, or an empty one.
+        It is a merge as in RFC 7396: a member that is None is removed, an object is merged, anything else is replaced.
+        Members that are not named stay, and are not sent. ``cas`` is as for ``put``. The secret is read back, so the
+        source needs ``access_mode: read_and_write``.
+
+        Raises SecretNotFoundError, ConflictError, and DecodeError for ``members`` that are no mapping, or an empty one.
         """
         sealed = patches.sealed_changes(name, members)
         del members  # as in put()
@@ -154,9 +157,12 @@ class Writing(Parts):
     ) -> None:
         """Change a secret's metadata; what is None stays as it is.
 
-        ``custom`` takes the place of the custom metadata as a whole; it is not secret. ``delete_version_after`` is a
-        duration as the manager spells it, such as ``720h`` (``0s``: never); ``max_versions`` is how many are kept (0:
-        as the mount says). Raises ConfigError when nothing is given.
+        * ``custom``: replaces the custom metadata as a whole. It is not secret.
+        * ``delete_version_after``: a duration as the manager spells it, such as ``720h``. ``0s``: never.
+        * ``max_versions``: how many versions are kept. 0: as the mount says.
+        * ``cas_required``: whether a write must name the version that it replaces.
+
+        Raises ConfigError when nothing is given.
         """
         given = {
             "custom": custom,

@@ -52,14 +52,15 @@ __all__ = [
 class Provider(Protocol):
     """Reads secrets of one manager.
 
-    One that sends only so many requests at once says so with an ``int`` attribute ``concurrency``, read once it is
-    open (without it: 100): no more operations are begun than that, for the time of one that waits for a connection
-    would run. Each may make one request after another.
+    Two attributes are optional:
 
-    One that tells when a write is really sent says so with a true ``tells_sending``. In the task that calls it, it
-    calls ``asyncsecrets.sending.is_out()`` right before a request that may change something, and ``is_settled()``
-    once an answer says that nothing was. A write that is given up before the first is not of unknown outcome. Without
-    it a write is taken to be sent when it is called.
+    * ``concurrency``, an ``int`` that is read once the provider is open: how many operations are begun at once (100
+      without it). Give it where there are fewer connections, because the time of an operation that waits for one runs.
+      Each operation may make one request after another.
+    * ``tells_sending``, a ``bool``: the provider tells when a write is really sent. In the task that calls it, it calls
+      ``asyncsecrets.sending.is_out()`` right before a request that may change something, and ``is_settled()`` once an
+      answer says that nothing was changed. A write that is given up before ``is_out()`` is known not to be applied.
+      Without this, a write is taken to be sent when it is called.
     """
 
     system: ClassVar[str]
@@ -85,32 +86,36 @@ class Provider(Protocol):
 class Writer(Provider, Protocol):
     """A provider that writes.
 
-    One at which a secret has several names (such as a name and an ARN) offers ``same_secret(name, other) -> bool``,
-    whether two of them may be the same secret, cheap and without I/O: a write is then seen under each of them. It also
-    offers ``spellings(name) -> Collection[str]``: two names that may be the same secret have one of these in common.
+    Where a secret has several names, such as a name and an ARN, these let a write be seen under each of them:
 
-    One whose manager may apply a request long after it was given up, and has no idempotency tokens, but compare-and-set
-    for nothing, sets ``guards_writes = True``: then ``put`` is given the version that a write replaces, where it is
-    known, although nobody asked for a compare-and-set. One whose manager knows a write again by its token sets
-    ``idempotent_writes = True``: then a ``put`` without ``cas`` whose outcome is unknown is made again as it is.
+    * ``same_secret(name, other) -> bool``: whether two names may be the same secret. Cheap and without I/O.
+    * ``spellings(name) -> Collection[str]``: two names that may be the same secret have one of these in common.
 
-    A ``put`` with ``cas`` that was not answered is decided by the version that followed: where versions are no numbers,
-    ``previous_version`` names the label of the one that was current before, and a version that is the write's token
-    is ours. ``attempt_timeout`` is how many seconds after it was begun a request may still arrive. One whose manager
-    keeps another text than it was given, such as the members of an object in their order, offers
-    ``as_kept(text) -> str``: what is read then. Raises DecodeError for what it would not keep.
+    A ``put`` may be sent and not answered. These help to find out what became of it:
+
+    * ``idempotent_writes = True``: the manager knows a write again by its token. A ``put`` without ``cas`` is then made
+      again as it is.
+    * ``guards_writes = True``: the manager may apply a request long after it was given up. ``put`` is then given the
+      version that it replaces, where that is known, although nobody asked for a compare-and-set. For a manager that has
+      no tokens, and compare-and-set at no cost.
+    * ``previous_version``: the label of the version that was current before, where versions are no numbers. There, a
+      version that is the write's token is the write's own.
+    * ``attempt_timeout``: for how many seconds after it was begun a request may still arrive.
+    * ``as_kept(text) -> str``: what will be read, where the manager keeps another text than it was given, such as the
+      members of an object in another order. Raises DecodeError for what it would not keep.
     """
 
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:
         """Create the secret or add a version; return it with its new version.
 
-        ``cas``: write only if this is the current version (``"0"``: only if there is none); raises ConflictError, or
-        UnsupportedOperationError where the store has no compare-and-set. ``token`` identifies one logical write: it
-        is the same on every retry, for stores that have idempotency tokens.
+        * ``cas``: write only if this is the current version (``"0"``: only if there is none). Raises ConflictError, or
+          UnsupportedOperationError where the manager has no compare-and-set.
+        * ``token``: of this write, and the same on every retry. For managers that have idempotency tokens.
         """
 
     async def delete(self, name: str) -> None:
-        """Delete the secret's current value, recoverably where the store can. Absent is not an error."""
+        """Delete the secret's current value, so that it can be restored where the manager can do that. Absent is not
+        an error."""
 
 
 @runtime_checkable
@@ -225,7 +230,7 @@ class MetadataKeeper(Provider, Protocol):
 
 @runtime_checkable
 class Encrypter(Protocol):
-    """A key service's other half: it makes what its provider reads."""
+    """A provider of a key service: it makes the ciphertext that it also reads."""
 
     system: ClassVar[str]
 
@@ -249,12 +254,12 @@ class BatchReader(Provider, Protocol):
 
 @runtime_checkable
 class CurrentReader(Provider, Protocol):
-    """A provider whose manager can be asked for more than what any of its nodes happens to know."""
+    """A provider of a manager with several nodes, of which one knows better than the others what is current."""
 
     async def get_current(self, name: str, version: str | None = None) -> Secret:
-        """Fetch one secret from where writes are made, or in the state that they left: one attempt.
+        """Fetch one secret from the node that takes the writes, or in the state that they left: one attempt.
 
-        As ``Provider.get``, and nothing more than that where the manager cannot be told so.
+        Where the manager cannot be asked for that, it is the same as ``Provider.get``.
         """
 
     async def may_lag(self) -> bool:

@@ -90,9 +90,12 @@ _leashes = _Leashes()
 def contain(*names: str) -> Iterator[None]:
     """Keep the loggers ``names``, and those below them, from saying what is below INFO while the context lasts.
 
+        with contain("botocore"):
+            ...
+
     Some SDKs log requests and answers at DEBUG, secrets and credentials included. It holds however logging is
-    configured meanwhile; for loggers that are made meanwhile see ``contain_new``. None is made to say more than before.
-    Contexts may overlap; after the last, each logger has its old level again, unless somebody set another one.
+    configured meanwhile. For loggers that are made meanwhile, call ``contain_new``. No logger says more than before.
+    Contexts may overlap. After the last, each logger has its old level again, unless somebody set another one.
     """
     for name in names:
         _leashes.take(name)

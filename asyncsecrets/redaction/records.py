@@ -19,10 +19,12 @@ _OURS: Final = frozenset(logging.makeLogRecord({}).__dict__) - {"exc_text", "sta
 
 
 class RedactionFilter(logging.Filter):
-    """Masks every value handed out, also those that are warm when it is made. It drops no record and never raises.
+    """Masks every value handed out, also those that are cached when it is made. It drops no record and never raises.
 
-    What a formatter reads stays what it was: ``args`` a tuple of as many or a mapping of the same keys, ``msg`` the
-    event dict of structlog, ``exc_info`` an exception of the same class with the same traceback.
+        handler.addFilter(RedactionFilter())
+
+    What a formatter reads keeps its shape. ``args`` stays a tuple of the same length or a mapping of the same keys,
+    ``msg`` the event dict of structlog, ``exc_info`` an exception of the same class with the same traceback.
     """
 
     def __init__(self) -> None:

@@ -61,3 +61,14 @@ def test_endpoints_of_ones_own(tmp_path, monkeypatch):
     document, path = loader.load_data_with_path("endpoints")
     assert document["partitions"] == []
     assert path.startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("eu-central-1", "aws"), ("eu-central-99", "aws"), ("cn-south-99", "aws-cn"), ("us-gov-west-99", "aws-us-gov")],
+)
+def test_a_region_that_is_new(region, partition):
+    """AWS opens regions more often than botocore is updated: by its name one is known to be of its partition."""
+    session = botocore.session.Session()
+    session.register_component("data_loader", PartitionLoader(session.get_component("data_loader")))
+    assert session.get_partition_for_region(region) == partition

@@ -256,6 +256,10 @@ async def test_role_is_refused(aws, provider_at):
     aws.fault = "unavailable"
     with pytest.raises(UnavailableError):
         await provider.get("db")
+    # No stand-in is without it: something is wrong for the moment.
+    aws.pages["AssumeRole"] = 501, "<ErrorResponse><Error><Code>NotImplemented</Code></Error></ErrorResponse>"
+    with pytest.raises(UnavailableError):
+        await provider.get("db")
 
 
 async def test_none(aws, provider_at):

@@ -8,6 +8,7 @@ import gc
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from asyncsecrets.errors import (
     UnavailableError,
 )
 from asyncsecrets.retry import Retry, RetryPolicy
+from asyncsecrets.sending import Sending
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.support import in_virtual_time
 
@@ -210,8 +212,10 @@ def test_a_list_may_take_longer() -> None:
     in_virtual_time(main)
 
 
-def test_a_timeout_of_somebody_elses_is_not_our_deadline() -> None:
-    """Inside an attempt, or around the whole."""
+@pytest.mark.parametrize("decide", [False, True])
+def test_a_timeout_of_somebody_elses_is_not_our_deadline(decide: bool) -> None:
+    """Inside an attempt, or around the whole; also of a write that leaves time to find out what became of it."""
+    options: dict[str, Any] = {"provider": "memory", "decide": decide, "sending": Sending()}
 
     async def main(clock: VirtualClock) -> None:
         async def inner() -> str:
@@ -220,7 +224,7 @@ def test_a_timeout_of_somebody_elses_is_not_our_deadline() -> None:
             raise AssertionError
 
         with pytest.raises(TimeoutError) as caught:
-            await Retry().run(inner, provider="memory")
+            await Retry().run(inner, **options)
         assert not isinstance(caught.value, ProviderError)
 
         async def slow() -> str:
@@ -229,7 +233,7 @@ def test_a_timeout_of_somebody_elses_is_not_our_deadline() -> None:
 
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(1):
-                await Retry().run(slow, provider="memory")
+                await Retry().run(slow, **options)
         assert not isinstance(caught.value, ProviderError)
 
     in_virtual_time(main)

@@ -102,6 +102,12 @@ def test_a_sticky_folder_like_tmp(folder: Path, disk: Disk):
     assert str(OTHER) in disk.refuses(folder / "file")
 
 
+def test_a_sticky_file_is_as_good_as_any(folder: Path, disk: Disk):
+    """What the bit says of a folder it does not say of a file."""
+    disk.modes[folder / "file"] = 0o1666
+    assert "can be written by everybody" in disk.refuses(folder / "file")
+
+
 def test_the_owner_has_a_name(folder: Path, disk: Disk):
     """People are better known by name."""
     disk.owners[folder / "file"] = pwd.getpwall()[-1].pw_uid or OTHER

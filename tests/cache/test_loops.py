@@ -233,6 +233,22 @@ def test_a_frozen_loop_does_not_serve_what_expired(world: World, guard: VirtualG
     world.run(main)
 
 
+def test_what_is_vouched_for_again_is_promised_in_the_same_step(world: World, guard: VirtualGuard) -> None:
+    """The loop may freeze again before the renewer has its turn."""
+
+    async def main() -> None:
+        cache = await world.warm(guarded=True)
+        await settle()
+        guard.promises.clear()
+        cache._withdraw()
+        cache.start()
+        assert cache.peek("k") == "old"
+        world.clock.advance(INTERVAL + MAX_STALE)
+        assert cache.peek("k") is None
+
+    world.run(main)
+
+
 def test_a_value_put_and_frozen_in_the_same_step(world: World, guard: VirtualGuard) -> None:
     """The promise is given with the value, not when the renewer next has its turn."""
 

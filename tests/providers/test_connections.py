@@ -315,3 +315,21 @@ async def test_a_session_that_is_dropped_while_it_sends():
         assert not descriptors & set(polled())
         sending.cancel()
         await asyncio.wait({sending})
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_a_session_that_is_dropped_closes_its_sockets(secure):
+    """Also below TLS, whose transport has none of its own."""
+    authority, own, theirs = trustme.CA(), ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    authority.configure_trust(own)
+    async with RawServer(ssl=theirs if secure else None) as server:
+        session = aiohttp.ClientSession(connector=connector(limit=0))
+        send_once(session)
+        async with session.get(server.url, ssl=own) as response:
+            await response.read()
+        ((kept, _),) = next(iter(session.connector._conns.values()))
+        used = kept.transport.get_extra_info("socket")
+        assert used.fileno() >= 0
+        forget_session(session)
+        assert used.fileno() == -1

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from asyncsecrets import errors
+from asyncsecrets.cli.app import COMMANDS
 from asyncsecrets.settings import COMMON, SYSTEMS
 from tests.canaries import CANARY
+from tests.test_layering import FLOORS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -59,6 +61,33 @@ def test_every_test_that_the_threat_model_names_is_there():
     for section in page.split("\n## ")[1:]:
         assert "**Not held" in section
         assert "::test_" in section
+
+
+def test_every_room_is_on_the_plan_of_the_house():
+    """Each module of the package is on the architecture page, on its floor; and none that is not there."""
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    plan, *packages = re.split(r"^### (?=client|providers|cli$)", page.partition("## Rooms")[2], flags=re.MULTILINE)
+    floor, found = "", {}
+    for number, rooms in re.findall(r"^\| (?:(\d) )?\| ([^|]+) \|", plan, flags=re.MULTILINE):
+        floor = number or floor
+        found.update({room: int(floor) for room in re.findall(r"`(\w+)`", rooms)})
+    assert found == {room: FLOORS[f"asyncsecrets.{room}"] for room in _rooms("") - {"__main__"}}
+    for section in packages:
+        package, text = section.partition("\n## ")[0].split("\n", 1)
+        named = {word for row in re.findall(r"^\|[^|]+\|(.+)\|$", text, flags=re.MULTILINE) for word in _words(row)}
+        commands = set(COMMANDS) if package == "cli" else set()
+        assert _rooms(package) <= named | commands
+        assert named <= _rooms(package) | commands
+    assert [section.split("\n")[0] for section in packages] == ["client", "providers", "cli"]
+
+
+def _rooms(package):
+    folder = ROOT / "asyncsecrets" / package
+    return {path.stem for path in folder.glob("[!_]*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+
+
+def _words(row):
+    return re.findall(r"`(\w+)`", row)
 
 
 def test_the_navigation_lists_every_page():

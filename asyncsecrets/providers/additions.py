@@ -106,6 +106,7 @@ class Additions:
         with self._lock:
             self._entries, told = Credential({}), ""
             try:
+                os.lstat(self.path)  # where there is no file, as in most folders, nothing is to be judged
                 self._check()
                 entries, told = self._content()
             except FileNotFoundError:

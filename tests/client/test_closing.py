@@ -161,6 +161,20 @@ def test_a_write_that_does_not_end_keeps_nothing_else() -> None:
     assert (manager.opened, manager.closed) == (1, 1)
 
 
+async def test_who_has_his_turn_after_the_connection_was_closed() -> None:
+    """It was closed because its loop seemed to end; it goes on, and the connection is opened again."""
+    manager = Manager({"NAME": "canary", "OTHER": "canary-o"})
+    manager.concurrency = 1  # type: ignore[attr-defined]
+    manager.gate = asyncio.Event()
+    async with client_of(manager) as client:
+        readers = [asyncio.create_task(client.get(name)) for name in ("NAME", "OTHER")]
+        await settled()
+        await client._sources["default"]._connection.close()
+        manager.gate.set()
+        assert [value(secret) for secret in await asyncio.gather(*readers)] == ["canary", "canary-o"]
+    assert (manager.opened, manager.closed) == (2, 2)
+
+
 async def test_a_provider_that_fails_to_close_is_left_behind() -> None:
     """Its exception may hold anything, and nobody could do anything about it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from itertools import pairwise
@@ -279,6 +280,25 @@ class TestWhatIsTold:
         told(story)
 
 
+async def test_what_a_call_has_told_holds_not_itself() -> None:
+    """By its traceback and the frame that raised it."""
+
+    async def fails() -> None:
+        raise down("NAME")
+
+    manager = Manager()
+    async with SecretsClient.from_provider(manager, environ={}) as client:
+        gc.disable()
+        try:
+            try:
+                await client._sources["default"].calls.told("NAME", fails())
+            except UnavailableError as error:
+                gone = weakref.ref(error)
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
 class TestWhoPasses:
     """Nobody is kept from what does not come again by itself."""
 
@@ -441,6 +461,22 @@ class TestWhatIsNone:
             assert len(manager.calls) == 3
 
         told(story)
+
+    def test_a_reader_who_gives_up_is_no_answer(self) -> None:
+        """He was told nothing."""
+
+        async def story(client: SecretsClient, manager: Manager, _: VirtualClock) -> None:
+            for _ in range(2):
+                await outcome(client)
+            manager.gate = asyncio.Event()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await client.get("K0")
+            manager.gate = None
+            await outcome(client)
+            assert client._sources["default"].calls.outage.lasts
+
+        told(story, **UNCACHED, retry=ONCE)
 
     def test_a_moment_in_which_everything_fails(self) -> None:
         """A hundred that fail together are tried again: it is known only when some have failed with all attempts."""

@@ -19,6 +19,7 @@ from asyncsecrets.errors import (
     AsyncSecretsError,
     AuthenticationError,
     ConflictError,
+    DeadlineExceededError,
     InsecureTransportError,
     MalformedResponseError,
     RateLimitedError,
@@ -383,6 +384,20 @@ async def test_write_that_never_answers(aws, client):
         aws.fault = "reset"
         with pytest.raises(WriteOutcomeUnknownError):
             await secrets.put("db", "canary new")
+
+
+async def test_write_that_waits_for_a_connection(aws, client):
+    """It was not sent, and is known not to be: whoever repeats it repeats nothing."""
+    retry = RetryPolicy(attempts=1, deadline=1.0)
+    async with client(config(), retry=retry) as secrets:
+        room = secrets._sources["default"]._connection.provider._connection._transport._room
+        while not room.locked():
+            await room.acquire()
+        with pytest.raises(DeadlineExceededError) as caught:
+            await secrets.put("db", "canary")
+        assert not caught.value.outcome_unknown
+        room.release()
+    assert aws.calls == []
 
 
 async def test_other_spellings_of_what_is_written(aws, client):

@@ -15,7 +15,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from asyncsecrets.errors import ConflictError, SecretNotFoundError, UnavailableError
 from asyncsecrets.providers.vault.calls import Answer
 from asyncsecrets.providers.vault.failures import hung_up
-from asyncsecrets.providers.vault.http import _did_nothing, _Failure, _reach
+from asyncsecrets.providers.vault.http import _did_nothing, _Failure, _reach, _was_connected
 from asyncsecrets.providers.vault.nodes import Nodes
 from asyncsecrets.testing.vault_server import VaultServer
 
@@ -128,6 +128,24 @@ def test_a_change_of_node_is_one_line(caplog):
 def test_how_far_a_request_came(error, reach, ended):
     """Only what nobody can have taken up may be sent elsewhere. What ``ended`` may be for a certificate's sake."""
     assert (_reach(error), hung_up(error)) == (reach, ended)
+
+
+@pytest.mark.parametrize(
+    ("error", "was"),
+    [
+        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError()), False),
+        (aiohttp.ConnectionTimeoutError(""), False),
+        (ValueError(""), False),
+        (aiohttp.ServerDisconnectedError(""), True),
+        (aiohttp.ClientOSError(104, ""), True),
+        (aiohttp.ClientPayloadError(""), True),
+        (aiohttp.SocketTimeoutError(""), True),
+        (TimeoutError(), True),
+    ],
+)
+def test_what_takes_the_idle_connections_with_it(error, was):
+    """One that broke or fell silent: the others are as old. Where there was none, they may be good still."""
+    assert _was_connected(error) is was
 
 
 LOST = UnavailableError("", provider="hashicorp_vault")

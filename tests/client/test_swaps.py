@@ -356,6 +356,25 @@ def test_a_value_that_cannot_be_read_back_is_asked_for_soon() -> None:
     in_virtual_time(main)
 
 
+def test_a_try_that_hangs_leaves_time_to_decide() -> None:
+    """It is given up before the deadline of the whole, made again, and done."""
+
+    class Mute(Contested):
+        async def _try(self, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
+            if not self.tried_at:
+                self.tried_at.append(0.0)
+                await asyncio.sleep(3_600)
+            return await super()._try(name, make)
+
+    async def main(clock: VirtualClock) -> None:
+        async with virtual_client(clock, Mute()) as client:
+            began = clock.monotonic()
+            assert (await client.put("NAME", OURS, cas="1")).version == "2"
+            assert clock.monotonic() - began < 10
+
+    in_virtual_time(main)
+
+
 async def test_a_cas_that_is_no_version_there_is_told_of_as_well() -> None:
     """It is not reckoned with; whether the manager took it for one, nobody knows."""
     async with client_of(Contested("t", "-", "-")) as client:

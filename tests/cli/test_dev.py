@@ -144,12 +144,14 @@ def test_hostnames(cli: Run) -> None:
 
 ASKING = {"ASYNCSECRETS_KEY_MANAGEMENT_SYSTEM": "hashicorp_vault"}
 COUNTING = """
-import signal
+import os, signal, sys
+if len(sys.argv) > 1:
+    os.setpgid(0, 0)
 interrupt = {signal.SIGINT}
 signal.pthread_sigmask(signal.SIG_BLOCK, interrupt)
 print("ready", flush=True)
 count = 0
-while signal.sigtimedwait(interrupt, 0.5 if count else 20):
+while signal.sigtimedwait(interrupt, 0.5 if count or len(sys.argv) > 1 else 20):
     count += 1
 print(f"interrupted {count} times")
 raise SystemExit(count)
@@ -203,6 +205,14 @@ def test_ctrl_c_reaches_the_command_once() -> None:
     code, seen = on_terminal(["dev", "--", sys.executable, "-c", COUNTING], b"\x03", after=b"ready")
     assert b"interrupted 1 times" in seen
     assert code == 1
+
+
+def test_what_a_terminal_sends_is_not_handed_on() -> None:
+    """Seen at a command that has left the foreground: the terminal sends nothing to it, and neither do we."""
+    command = ["dev", "--", sys.executable, "-c", COUNTING, "leave"]
+    code, seen = on_terminal(command, b"\x03", after=b"ready")
+    assert b"interrupted 0 times" in seen
+    assert code == 0
 
 
 def test_ctrl_c_from_elsewhere_is_handed_on() -> None:

@@ -13,7 +13,13 @@ it is first named.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 11):  # noqa: UP036  # no installer has seen to it in a copied folder, or by PYTHONPATH
+    raise ImportError(
+        f"asyncsecrets needs Python 3.11 or newer, and this is {sys.version.split()[0]}: run it with a newer one"
+    )
 
 from asyncsecrets.default import get_secret, get_secret_bool, reset_default, set_opener
 

@@ -107,7 +107,7 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
 def check(system: str, where: str = "key_management_system") -> None:
     """Raise ConfigError, with ``where`` and the nearest known name, unless ``system`` is a manager. Imports nothing."""
     if system not in BUILT_IN and not _entry_point(system):
-        hint = nearest(system, sorted({*BUILT_IN, *_there()}))
+        hint = _containing(system) or nearest(system, sorted({*BUILT_IN, *_there()}))
         raise ConfigError(f"{where}: no secret manager is called {system[:80]!a}{hint} (known: {', '.join(_there())})")
 
 
@@ -172,6 +172,12 @@ def _there() -> list[str]:
     """The managers that can be talked to, sorted; ``custom`` is whatever somebody writes."""
     own = [system for system, entry in BUILT_IN.items() if entry.target is not None or system == "custom"]
     return sorted({*own, *entry_points(group=ENTRY_POINTS).names})
+
+
+def _containing(word: str) -> str:
+    """The managers whose names ``word`` is a part of: ``vault``, ``aws``."""
+    found = [repr(system) for system in _there() if len(word) > 2 and word.lower() in system]
+    return f", did you mean {' or '.join(found)}?" if found else ""
 
 
 def _entry_point(system: str) -> str | None:

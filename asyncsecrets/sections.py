@@ -140,7 +140,10 @@ class Sections:
         self._check_near_misses(general, _MANAGER, "general_settings")
         ours = {key: _plain(general.get(key), key) for key in _MANAGER}
         if ours["key_management_settings"] and not ours["key_management_system"]:
-            raise self._error("general_settings", "has key_management_settings without a key_management_system")
+            raise self._error(
+                "general_settings",
+                "has key_management_settings without a key_management_system; name the manager there",
+            )
         return self._declared_source(DEFAULT_SOURCE, ours, "general_settings") if any(ours.values()) else None
 
     def _named_source(self, name: str, declared: Any) -> SourceConfig:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.references import is_reference
+from asyncsecrets.secret import MASK
 
 __all__ = ["filled", "is_template", "mapped", "references_in"]
 
@@ -58,7 +59,7 @@ def mapped(text: str, change: Callable[[str], str]) -> str:
 
 
 def _written(place: re.Match[str], value: str) -> str:
-    return quote(value, safe="") if place["url"] else value
+    return quote(value, safe="") if place["url"] and value != MASK else value
 
 
 def _replaced(text: str, written: Callable[[re.Match[str]], str]) -> str:

@@ -49,6 +49,8 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _NO_CHARACTERS: Final = re.compile(r"[\ud800-\udfff\ufffe\uffff]")
 
+_TAB: Final = "a tab in the indentation (use spaces)"
+
 # The parsers' own words may quote the text (a character, a tag), so none of them is ever passed on.
 _KINDS: Final = (
     ("cannot start any token", "a character that cannot start a value (put the value in quotes)"),
@@ -56,12 +58,12 @@ _KINDS: Final = (
     ("values are not allowed", "a ':' where no key can be (indentation, or a value that needs quotes)"),
     ("entries are not allowed", "a list entry where none can be (indentation)"),
     ("keys are not allowed", "a key where none can be (indentation)"),
-    ("tab character", "a tab in the indentation (use spaces)"),
+    ("tab character", _TAB),
     ("unexpected end of stream", "a quoted text that does not end"),
     ("escape", "an unknown escape in a double-quoted text"),
     ("<document start>", "text after the end of the document"),
     ("<block end>", "indentation that fits no enclosing block"),
-    ("did not find expected key", "indentation that fits no enclosing block"),
+    ("did not find expected key", "indentation that fits no enclosing block, or no ':' after the key before it"),
     ("'-' indicator", "indentation that fits no enclosing list"),
     ("',' or '", "a ',' or a closing bracket is missing"),
     ("tag", "a tag (tags are not supported)"),
@@ -98,7 +100,8 @@ def load_strings(text: str | bytes, *, origin: str, own: Own | None = None) -> A
     except _RefusedError as error:
         problem = _place(error.mark) + str(error)
     except yaml.MarkedYAMLError as error:
-        problem = _place(error.problem_mark or error.context_mark) + _kind(error.problem)
+        mark = error.problem_mark or error.context_mark
+        problem = _place(mark) + (_TAB if _is_tab(text, mark) else _kind(error.problem))
     except yaml.YAMLError:
         problem = ": not valid YAML"
     raise ConfigError(f"{origin}{problem}")
@@ -106,6 +109,11 @@ def load_strings(text: str | bytes, *, origin: str, own: Own | None = None) -> A
 
 def _place(mark: _Mark | None) -> str:
     return f", line {mark.line + 1}, column {mark.column + 1}: " if mark else ": "
+
+
+def _is_tab(text: str | bytes, mark: _Mark | None) -> bool:
+    lines = _decode(text).splitlines() if mark else []
+    return mark is not None and "".join(lines[mark.line : mark.line + 1])[mark.column :].startswith("\t")
 
 
 def _kind(problem: object) -> str:

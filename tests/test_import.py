@@ -157,3 +157,10 @@ def test_the_front_door() -> None:
 def test_the_package_is_typed() -> None:
     """py.typed is where type checkers look for it."""
     assert (Path(asyncsecrets.__file__).parent / "py.typed").exists()
+
+
+def test_an_old_python_is_told_as_that():
+    """Where no installer has seen to it, the version is said to be wrong, not a name of the standard library."""
+    code = "import sys; sys.version_info = (3, 10, 13); import asyncsecrets"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ImportError: asyncsecrets needs Python 3.11 or newer" in done.stderr

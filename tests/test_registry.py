@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -99,6 +100,16 @@ def test_a_typo_is_answered_with_the_nearest_name(typo: str, meant: str):
         load(typo)
     listed = str(caught.value).partition("(known: ")[2].rstrip(")").split(", ")
     assert listed == [system for system in MANAGERS if system not in NOT_YET]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("vault", "'hashicorp_vault'"), ("aws", "'aws_kms' or 'aws_secret_manager'"), ("KMS", "'aws_kms'")],
+)
+def test_a_part_of_a_name_is_answered_with_the_whole(word: str, meant: str):
+    """People call managers by what they are called elsewhere."""
+    with pytest.raises(ConfigError, match=f"did you mean {re.escape(meant)}\\?"):
+        check(word)
 
 
 @pytest.mark.parametrize("system", ["", "x" * 10_000, "a\nb", "\ud800", "os", "asyncsecrets.providers.memory"])

@@ -113,7 +113,7 @@ def test_aliases_repeat_what_was_anchored():
         ("a: 'x", "line 1, column 6", "a quoted text that does not end"),
         ('a: "\\q"', "line 1, column ", "an unknown escape"),
         ("a: @x", "line 1, column 4", "a character that cannot start a value"),
-        ("a:\n\t- x", "line 2, column 1", "a character that cannot start a value"),
+        ("a:\n\t- x", "line 2, column 1", "a tab in the indentation"),
         ("a: [1, 2", "line ", "a ',' or a closing bracket is missing"),
         ("a: - b", "line 1, column 4", "a list entry where none can be"),
         ("a: 1\nb", "line ", "a ':' is missing after a key"),

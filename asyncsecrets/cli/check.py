@@ -225,10 +225,14 @@ def _fault(finding: Finding, error: AsyncSecretsError) -> tuple[str, ...]:
 
 def _fault_text(group: list[Finding]) -> str:
     first = group[0]
-    where = f"  ({', '.join(first.use.places)})" if len(group) == 1 else f"  (source {first.source})"
+    where = f"  ({', '.join(first.use.places)})" if len(group) == 1 else _of_source(first)
     names = ", ".join(printable(finding.name) for finding in group)
     told = "\n".join(_messages(group)[:_TOLD]).replace("\n", "\n  ")
     return f"\n{_LABELS[first.family]}  {names}{where}\n  {told}"
+
+
+def _of_source(finding: Finding) -> str:
+    return f"  (source {finding.source})" if finding.source else ""
 
 
 def _fault_document(group: list[Finding]) -> dict[str, Any]:

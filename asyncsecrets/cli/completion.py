@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _shell(text: str) -> str:
     if text in _SCRIPTS:
         return text
-    raise argparse.ArgumentTypeError(" or ".join(_SCRIPTS))
+    raise argparse.ArgumentTypeError("there is no script for this shell; choose bash, zsh or fish")
 
 
 def _options(parser: argparse.ArgumentParser) -> Words:

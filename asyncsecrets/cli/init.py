@@ -80,19 +80,25 @@ def run(args: argparse.Namespace, console: Console) -> int:
     else:
         asyncio.run(_encrypt(chosen, key_file, steps))
     written = _config(config_path, list(chosen), steps)
+    config = load_config(config_path, os.environ)
     _ignore(args.env_file, steps)
     if args.env_file.exists():
-        end = f"delete {args.env_file} when you no longer need it" if written else "it is still what programs read"
-        steps.add("kept", args.env_file, f"unchanged; {end}")
-    read = (
-        using(load_config(config_path, os.environ), lambda client: _read_back(client, list(chosen))) if written else []
-    )
-    config = load_config(config_path, os.environ)
+        steps.add("kept", args.env_file, f"unchanged{_use_of(args.env_file, config, is_ours=written)}")
+    read = using(config, lambda client: _read_back(client, list(chosen))) if written else []
     options = f" --config {shlex.quote(args.config)}" if args.config else ""
     change = f"next    change {config_path} as said above   then   asyncsecrets check{options}"
     ending = _ending(read, config, options) if written else change
     console.result({"steps": steps.taken, "secrets": read}, ending)
     return 0
+
+
+def _use_of(env_file: Path, config: Config, *, is_ours: bool) -> str:
+    """What becomes of the ``.env`` file, where that can be said: programs may read another manager."""
+    from asyncsecrets.config import DEFAULT_SOURCE
+
+    if is_ours:
+        return f"; delete {env_file} when you no longer need it"
+    return "; it is still what programs read" if config.sources[DEFAULT_SOURCE].system == "env" else ""
 
 
 def _check_found(args: argparse.Namespace) -> None:

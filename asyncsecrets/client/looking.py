@@ -31,7 +31,9 @@ class Looking(Reading):
 
         async def ask(provider: Provider) -> builtins.list[str]:
             if not isinstance(provider, Lister):
-                raise UnsupportedOperationError(f"{provider.system} cannot list its secrets")
+                raise UnsupportedOperationError(
+                    f"{provider.system} cannot list its secrets; ask for one by its name, or another source"
+                )
             return await provider.list(prefix)
 
         self._check_open()

@@ -136,3 +136,14 @@ def test_bootstrap_settings_are_not_asked_of_the_manager(
     write_config(workdir, {"general_settings": {"x": "os.environ/DB_PASSWORD", **settings}})
     rows = cli("check", "--json", "--config", "config.yaml").json["secrets"]  # named: it may have any variable
     assert [row["name"] for row in rows] == ["DB_PASSWORD"]
+
+
+def test_a_manager_that_is_not_configured_is_no_source_without_a_name(workdir: Path, cli: Run) -> None:
+    """Nothing is said of the source where it could not be made."""
+    write_config(
+        workdir,
+        {"general_settings": {"key_management_system": "hashicorp_vault"}, "a": "os.environ/A", "b": "os.environ/B"},
+    )
+    outcome = cli("check")
+    assert outcome.code == 2
+    assert "\nCONFIG  A, B\n  no Vault address: set " in outcome.out

@@ -56,4 +56,4 @@ def test_bash_completes(line: list[str], found: list[str], workdir: Path, cli: R
 
 def test_another_shell(cli: Run) -> None:
     """Those that there are are named."""
-    assert "bash or zsh or fish" in cli("completion", "canary").err
+    assert "choose bash, zsh or fish" in cli("completion", "canary").err

@@ -372,3 +372,12 @@ def test_what_comes_next_names_the_configuration(cli: Run) -> None:
     """Where it is another than the one that is found."""
     assert "next    asyncsecrets set NAME --config my own.yaml" not in cli("init", "--config", "my own.yaml").out
     assert "--config 'my own.yaml'" in cli("init", "--config", "my own.yaml").out
+
+
+def test_an_env_file_beside_another_manager(workdir: Path, cli: Run) -> None:
+    """Programs read that manager: nothing is said of what they read from the .env."""
+    (workdir / "config.yaml").write_text("general_settings: {key_management_system: hashicorp_vault}\n")
+    (workdir / ".env").write_text("DB_PASSWORD=canary-value\n")
+    outcome = cli("init")
+    assert outcome.code == 0
+    assert "kept    .env                         unchanged\n" in outcome.out

@@ -93,3 +93,9 @@ def test_references_within_a_text(workdir: Path, config: Path, cli: Run) -> None
     outcome = cli("resolve", "bad.yaml", "--reveal")
     assert (outcome.code, outcome.out) == (2, "")
     assert "a.b: a reference within a text is not written as one" in outcome.err
+
+
+def test_a_mask_within_a_url_is_one(workdir: Path, config: Path, cli: Run) -> None:
+    """What stands for a value is not percent-encoded as the value is."""
+    (workdir / "app.yaml").write_text("url: pg://app:${url:secret:///DB_PASSWORD}@h\n")
+    assert cli("resolve", "app.yaml").out == 'url: "pg://app:**********@h"\n'

@@ -25,6 +25,7 @@ __all__ = [
     "document_of",
     "errors_in",
     "make",
+    "wanted_for",
 ]
 
 MAX_BODY: Final = 8 * 1024 * 1024
@@ -165,3 +166,9 @@ def make(
     if issubclass(kind, ProviderError):
         return kind(text, provider=SYSTEM, name=call.name, outcome_unknown=outcome_unknown)
     return kind(text)
+
+
+def wanted_for(message: str, name: str) -> str:
+    """``message``, of what a read of ``name`` needs, with the name: in its first line, the remedy is last."""
+    problem, line_break, remedy = message.partition("\n")
+    return f"{problem} (wanted for {name!r}){line_break}{remedy}"

@@ -9,7 +9,7 @@ from typing import Any, Final
 from asyncsecrets.errors import ProviderError, UnavailableError
 from asyncsecrets.providers.vault.auth.keeper import TokenKeeper
 from asyncsecrets.providers.vault.auth.tokens import Token
-from asyncsecrets.providers.vault.calls import make
+from asyncsecrets.providers.vault.calls import make, wanted_for
 from asyncsecrets.providers.vault.errors import Answer, Call, blames_token, errors_in
 from asyncsecrets.providers.vault.http import Transport
 from asyncsecrets.providers.vault.leader import Leader
@@ -86,5 +86,5 @@ async def _for(call: Call, getting: Coroutine[Any, Any, Token]) -> Token:
     except ProviderError as error:
         if error.name is None and call.name is not None:
             error.name = call.name
-            error.message += f" (wanted for {call.name!r})"
+            error.message = wanted_for(error.message, call.name)
         raise

@@ -30,6 +30,7 @@ from asyncsecrets.errors import (
     TransientError,
     UnsupportedOperationError,
 )
+from asyncsecrets.providers.vault.calls import wanted_for
 from asyncsecrets.providers.vault.client import VaultClient
 from asyncsecrets.providers.vault.documents import data_of, malformed
 from asyncsecrets.providers.vault.errors import Answer, Call, document_of, errors_in, translate
@@ -69,7 +70,7 @@ class _Verdict:
         error = copy.copy(self.outcome)
         if isinstance(error, ProviderError) and error.name is None and name is not None:
             error.name = name
-            error.message += f" (wanted for {name!r})"
+            error.message = wanted_for(error.message, name)
         raise error
 
 

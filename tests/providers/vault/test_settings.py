@@ -116,6 +116,8 @@ async def test_nothing_is_set(server, tmp_path):
             await provider.get("name")
         await provider.aclose()
         assert all(way in str(caught.value) for way in ways) == told
+        assert "(wanted for 'name')" in str(caught.value).splitlines()[0]
+        assert str(caught.value).count("\n") == told
 
 
 async def test_home_token_file_is_used(server, tmp_path):

@@ -20,10 +20,8 @@ from asyncsecrets.providers.vault.settings import VaultSettings
 __all__ = ["LoginMethod", "login_method", "read_credential"]
 
 _WAYS = (
-    ". It is the last place where a login is looked for; the others are VAULT_TOKEN, HCP_VAULT_TOKEN or "
-    "HCP_VAULT_TOKEN_FILE, HCP_VAULT_APPROLE_ROLE_ID with HCP_VAULT_APPROLE_SECRET_ID, HCP_VAULT_KUBERNETES_ROLE, "
-    "HCP_VAULT_JWT_FILE, HCP_VAULT_CLIENT_CERT with HCP_VAULT_CLIENT_KEY, and the same names in "
-    "key_management_settings; beside a Vault Agent that adds its own token, HCP_VAULT_AUTH_METHOD=none"
+    "what to do: set VAULT_TOKEN, or another login's settings: HCP_VAULT_APPROLE_ROLE_ID, HCP_VAULT_KUBERNETES_ROLE, "
+    "HCP_VAULT_JWT_FILE, HCP_VAULT_CLIENT_CERT, or beside a Vault Agent HCP_VAULT_AUTH_METHOD=none"
 )
 
 
@@ -55,7 +53,8 @@ class GivenToken:
     async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - asks nobody
         if self._token == refused:
             raise _refused(
-                "the configured token is not valid any more (expired or revoked), or belongs to another server"
+                "the configured token is not valid: it expired, was revoked or mistyped, or belongs to another server; "
+                "set another one (VAULT_TOKEN; vault login makes one)"
             )
         return Lease(revealed(self._token))
 
@@ -218,7 +217,9 @@ async def read_credential(path: str, setting: str, parse: Callable[[str, str], s
         return await in_thread(lambda: parse(read_credential_file(path, where), where))
     except ConfigError as error:
         problem = str(error)
-    raise _refused(problem + (_WAYS if Path(path).name == ".vault-token" else ""))
+    if Path(path).name == ".vault-token":  # where nothing else is configured: who has no such file never meant to
+        problem = f"no login is configured, and {problem}\n{_WAYS}"
+    raise _refused(problem)
 
 
 def _refused(message: str) -> AsyncSecretsError:

@@ -78,11 +78,20 @@ def remedy(config: Config, source: str, name: str, path: str | None = None) -> s
     if found is None or found.system == "env":
         return "set it in the environment or in .env"
     quoted = shlex.quote(printable(name))
+    if found.system == "hashicorp_vault" and (bare := _within_mount(found, name)):
+        return f"leave the mount out, it is a setting (mount_name): {printable(bare)}"
     if found.system in _KEY_SERVICES:
         return f"encrypt it for the environment: asyncsecrets encrypt {quoted}"
     options = [("--source", source if source != DEFAULT_SOURCE else None), ("--config", path)]
     words = "".join(f" {option} {shlex.quote(value)}" for option, value in options if value)
     return _how_to_write(found, quoted, words)
+
+
+def _within_mount(source: SourceConfig, name: str) -> str:
+    """What is left of ``name`` without its beginning, where that is the mount as in a path of the API or the CLI."""
+    mount = source.settings.get("mount_name") or "secret"
+    begins = (f"{mount}/data/", f"{mount}/")
+    return next((name.removeprefix(start) for start in begins if name.startswith(start)), "")
 
 
 def _how_to_write(source: SourceConfig, quoted: str, words: str) -> str:

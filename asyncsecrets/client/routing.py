@@ -59,7 +59,8 @@ class Router:
         if wanted in self.sources:
             return self.sources[wanted]
         known = ", ".join(sorted(self.sources))
-        raise ConfigError(f"there is no source {wanted[:80]!a} (configured: {known}){nearest(wanted, self.sources)}")
+        hint = nearest(wanted, self.sources) or "; a name of the default source is written secret:///NAME"
+        raise ConfigError(f"there is no source {wanted[:80]!a} (configured: {known}){hint}")
 
     def _route_text(self, text: str) -> Route[Source]:
         if isinstance(text, str) and not references.is_reference(text):

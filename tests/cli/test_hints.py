@@ -228,3 +228,20 @@ def test_another_source_for_what_names_none(workdir: Path, vault: VaultServer, c
     (workdir / "app.yaml").write_text("a: os.environ/DB_PASSWORD\n")
     assert cli("resolve", "app.yaml", "--source", "here").code == 3
     assert cli("resolve", "app.yaml", "--source", "new").code == 0
+
+
+@pytest.mark.parametrize("path", ["secret/data/team/db", "secret/team/db"])
+def test_a_path_with_the_mount_in_it(path: str, config: Path, vault: VaultServer, cli: Run) -> None:
+    """As the API and the CLI of Vault write it: the mount is a setting."""
+    vault.write_secret("team/db", {"key": "canary-value"})
+    outcome = cli("get", path)
+    assert outcome.code == 3
+    assert outcome.err.endswith("; leave the mount out, it is a setting (mount_name): team/db\n")
+    assert cli("get", "team/db").code == 0
+
+
+def test_a_name_in_the_place_of_a_source(config: Path, cli: Run) -> None:
+    """`secret://team/db` names a source; the way to write a name of the default one is said."""
+    error = cli("get", "secret://team/db").err
+    assert "there is no source 'team' (configured: default, environment); a name of the default source" in error
+    assert error.endswith("secret:///NAME\n")

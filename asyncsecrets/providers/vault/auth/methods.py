@@ -53,8 +53,8 @@ class GivenToken:
     async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - asks nobody
         if self._token == refused:
             raise _refused(
-                "the configured token is not valid: it expired, was revoked or mistyped, or belongs to another server; "
-                "set another one (VAULT_TOKEN; vault login makes one)"
+                "the configured token is not valid: it expired, was revoked or mistyped, or belongs to another server\n"
+                "what to do: set another one (VAULT_TOKEN, HCP_VAULT_TOKEN or token; vault login makes one)"
             )
         return Lease(revealed(self._token))
 

@@ -113,7 +113,17 @@ class Flights(Generic[K, V]):
     def _land(self, flight: Flight[K, V], value: V) -> None:
         if self._leave_record(flight):
             self._store(flight.key, value)
+        elif self._is_overtaken(flight):
+            flight.hand_over(self._in_the_air(flight.key) or self._launch(flight.key, flight.task.get_loop()))
         flight.resolve(value)
+
+    def _is_overtaken(self, flight: Flight[K, V]) -> bool:
+        """Whether whoever asks after those who wait for ``flight``, which is off the record, could get something older
+        than it brings: what is cached, or on its way, began later and may have been read earlier. Whoever is on an
+        errand is given what it brings all the same: who waits for whom was settled when it joined.
+        """
+        others = flight.key in self._entries or flight.key in self._flights
+        return others and flight in self._running and bool(flight.waiters) and not flight.serves_errands
 
     def _land_failure(self, flight: Flight[K, V], error: BaseException) -> None:
         key = flight.key

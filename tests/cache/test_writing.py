@@ -91,11 +91,81 @@ async def test_a_stale_completion_does_not_discard_its_successor(world: World) -
     cache.invalidate("k")
     world.backend.values["k"] = "second"
     second = asyncio.create_task(cache.get("k"))
-    assert await first == "first"
+    await asyncio.sleep(DELAY * 0.75)  # the first one has ended
     third = asyncio.create_task(cache.get("k"))
-    assert (await second, await third) == ("second", "second")
+    assert (await first, await second, await third) == ("second", "second", "second")
     assert len(world.backend.calls) == 2
     assert cache.peek("k") == "second"
+
+
+@virtual
+@pytest.mark.parametrize("renewed", [False, True])
+async def test_whoever_waits_for_an_invalidated_load_sees_nothing_that_others_do_not(world: World, renewed: bool) -> None:
+    """The manager answered the first load after the second, with something newer: who reads next would go back."""
+    answers: list[asyncio.Future[str]] = []
+
+    async def fetch(_: str) -> str:
+        answers.append(asyncio.get_running_loop().create_future())
+        return await answers[-1]
+
+    cache = world.cache()
+    cache._fetch = fetch
+    if renewed:
+        cache.put("k", "old")
+    first = asyncio.create_task(cache.refresh("k"))
+    await settle()
+    if renewed:
+        cache.renew_soon("k")
+    else:
+        cache.invalidate("k")
+        second = asyncio.create_task(cache.get("k"))
+        await settle()
+        answers[1].set_result("old")
+        assert await second == "old"
+    answers[0].set_result("new")
+    await settle()
+    assert not first.done()
+    assert cache.peek("k") == "old"
+    answers[-1].set_result("newest")
+    assert await first == cache.peek("k") == "newest"
+    assert len(answers) == (2 if renewed else 3)
+
+
+@virtual
+async def test_whoever_waits_for_an_invalidated_load_is_answered_where_there_is_nothing_else(world: World) -> None:
+    """Nobody asked since, and nothing is cached: who reads next asks after this answer, and gets nothing older."""
+    world.backend.values["k"] = "value"
+    cache = world.cache()
+    first = asyncio.create_task(cache.get("k"))
+    await settle()
+    cache.invalidate("k")
+    assert await first == "value"
+    assert cache.peek("k") is None
+    assert len(world.backend.calls) == 1
+
+
+@virtual
+async def test_a_load_that_other_loads_wait_for_is_handed_on_to_nobody(world: World) -> None:
+    """Who waits for whom was settled when they joined: an answer is better than two that wait for each other."""
+    answers: dict[str, list[asyncio.Future[str]]] = {"k": [], "other": []}
+
+    async def fetch(key: str) -> str:
+        if key == "other":
+            return await cache.get("k")
+        answers[key].append(asyncio.get_running_loop().create_future())
+        return await answers[key][-1]
+
+    cache = world.cache()
+    cache._fetch = fetch
+    first = asyncio.create_task(cache.get("other"))
+    await settle()
+    cache.invalidate("k")
+    second = asyncio.create_task(cache.get("k"))
+    await settle()
+    answers["k"][0].set_result("first")
+    assert await first == "first"
+    answers["k"][1].set_result("second")
+    assert await second == "second"
 
 
 @virtual

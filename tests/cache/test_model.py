@@ -170,8 +170,8 @@ class CacheMachine(RuleBasedStateMachine):
     def put(self, key: str) -> None:
         async def put() -> None:
             version = self.model.write(key)
-            self.model.record.disown(key)
             self.cache.put(key, Value(version, self.clock.boot_time()))
+            self.model.record.disown(key)  # also what put launches itself, as it wakes the renewer
             self.model.acknowledge(key, version)
 
         self.run(put())

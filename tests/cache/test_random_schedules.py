@@ -82,8 +82,8 @@ class Program:
             self.cache.invalidate(key)
         else:
             version = int(self.world.backend.values[key])
-            self.record.disown(key)
             self.cache.put(key, str(version))
+            self.record.disown(key)
             self.floor[key] = max(self.floor[key], version)
 
     async def canceller(self, tasks: list[asyncio.Task[None]]) -> None:

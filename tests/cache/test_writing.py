@@ -100,7 +100,9 @@ async def test_a_stale_completion_does_not_discard_its_successor(world: World) -
 
 @virtual
 @pytest.mark.parametrize("renewed", [False, True])
-async def test_whoever_waits_for_an_invalidated_load_sees_nothing_that_others_do_not(world: World, renewed: bool) -> None:
+async def test_whoever_waits_for_an_invalidated_load_sees_nothing_that_others_do_not(
+    world: World, renewed: bool
+) -> None:
     """The manager answered the first load after the second, with something newer: who reads next would go back."""
     answers: list[asyncio.Future[str]] = []
 

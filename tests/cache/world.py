@@ -173,7 +173,7 @@ class Record:
             self.running = [flight for flight in self.running if flight not in mine]
 
     def disown(self, key: str) -> None:
-        """Just before a put or an invalidation."""
+        """Just before an invalidation, just after a put."""
         self.disowned += [flight for flight in self.cache._running if flight.key == key]
 
 

@@ -18,8 +18,8 @@ class Flight(Errand, Generic[K, V]):
     """The one fetch of ``key`` that is running.
 
     Callers wait on futures of their own, so a cancelled caller harms only itself. A flight is *on record* while the
-    cache lists it; once it is off the record (a put, a delete, an invalidation), what it brings is not stored. Those who
-    already waited are given it, unless something else of the key is cached or on its way by then (``hand_over``).
+    cache lists it; once it is off the record (a put, a delete, an invalidation), what it brings is not stored. Whoever
+    already waited is given it, unless something else of the key is cached or on its way by then (``hand_over``).
     """
 
     __slots__ = ("serves_errands", "waiters")

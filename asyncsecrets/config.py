@@ -7,7 +7,6 @@ and is left alone. One more section is ours::
     asyncsecrets:
       env_file: .env            # adds to the environment what it does not have
       retry: {attempts: 5, deadline: 20, backoff: [0.2, 5]}
-      retry: {attempts: 5, deadline: 20, backoff: [0.2, 5]}
       sources:
         team-vault:             # referred to as secret://team-vault/NAME
           key_management_system: hashicorp_vault
@@ -187,6 +186,8 @@ def _read_found(path: Path) -> Merged:
         return read_merged(path, partial(_check_found, remedy=NAME_IT), pipe=False)
     except ConfigError as error:
         problem = error.message
+    if problem.endswith(NAME_IT):
+        raise ConfigError(problem)
     raise ConfigError(f"{problem}; if it is another program's file, name your own: --config or ASYNCSECRETS_CONFIG")
 
 

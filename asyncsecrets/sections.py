@@ -89,7 +89,7 @@ class Sections:
         self._check_near_misses(root, _TOP, "the document")
         for key in _MANAGER:
             if key in root:
-                raise self._error("the document", f"has {key!r} at the top; it belongs under general_settings")
+                raise self._error("the document", f"has {key!r} at the top; it belongs under general_settings", key)
         return root
 
     def env_file(self, root: Mapping[str, Any]) -> Path | None:
@@ -250,7 +250,7 @@ class Sections:
         for key in section:
             word = None if key in known else _near(key, known)
             if word is not None and word not in section:
-                raise self._error(where, f"has {str(key)[:80]!a}; did you mean {word!r}?")
+                raise self._error(where, f"has {str(key)[:80]!a}; did you mean {word!r}?", str(key) if known is _TOP else "")
 
     def _expand(self, value: Any, where: str, known: AbstractSet[str]) -> Any:
         """``value`` with variables for the references in it: in a file that was found, only ``known`` ones."""
@@ -281,12 +281,12 @@ class Sections:
             raise self._error(where, "must be a text")
         return value or ""
 
-    def _error(self, where: str, problem: str) -> ConfigError:
-        return ConfigError(f"{self._at(where)} {problem}")
+    def _error(self, where: str, problem: str, section: str = "") -> ConfigError:
+        return ConfigError(f"{self._at(where, section)} {problem}")
 
-    def _at(self, where: str) -> str:
-        """The file and the place in it."""
-        return f"{self._origins.get(where.split('.', 1)[0], self._origin)}: {where}"
+    def _at(self, where: str, section: str = "") -> str:
+        """The file and the place in it; ``section``: the one that it is about, where ``where`` does not begin so."""
+        return f"{self._origins.get(section or where.split('.', 1)[0], self._origin)}: {where}"
 
 
 def _foreign(known: AbstractSet[str]) -> str:

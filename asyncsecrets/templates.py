@@ -23,7 +23,8 @@ from asyncsecrets.secret import MASK
 
 __all__ = ["filled", "is_template", "mapped", "references_in"]
 
-_BEGINNING: Final = re.compile(r"\$\{\s*+(?:url\s*+:\s*+)?+(?:os\.environ|secret\s*+:)", re.IGNORECASE)
+# Not ${SECRET:-text}, ${SECRET:?text} and ${URL:0:4}, which are a shell's and Docker Compose's.
+_BEGINNING: Final = re.compile(r"\$\{\s*+(?:os\.environ|(?:secrets?|url)\s*+:\s*+(?![-+?=0-9]))", re.IGNORECASE)
 _PLACE: Final = re.compile(
     r"\$\{(?P<url>url:)?(?P<reference>(?:os\.environ/|secret://)[A-Za-z0-9._~/@:=+,!%?&-]++)\}", re.ASCII
 )

@@ -294,3 +294,17 @@ def test_own_parts_are_what_the_sections_read():
     """What is strict is what is obeyed."""
     text = "general_settings: {a: 1, a: 2, key_management_system: local}\nx: {<<: {b: c}}"
     assert load_strings(text, origin="x", own=OWN)["general_settings"]["a"] == "2"
+
+
+@pytest.mark.parametrize("section", ["genral_settings: {master_key: x}", "key_management_system: env"])
+def test_a_section_is_told_of_the_file_that_it_is_in(write: Write, section: str):
+    """Not of the one that includes that."""
+    path = write(config_yaml="include: [more.yaml]", more_yaml=section)
+    assert refused(path).startswith(f"{path.parent / 'more.yaml'}: the document has ")
+
+
+def test_an_included_file_of_another_has_one_remedy(write: Write):
+    """To name the file that includes it, said once."""
+    path = write(config_yaml="include: [more.yaml]", more_yaml=VAULT)
+    (path.parent / "more.yaml").chmod(0o666)
+    assert refused(path, found=True).count("--config") == 1

@@ -31,7 +31,12 @@ def test_values_are_not_looked_at_again() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "plain", "${HOME}", "$secret:///x", "${secrets.TOKEN}", "${env:SECRET}", "a secret:///x", "{secret:///x}"],
+    [
+        *("", "plain", "${HOME}", "$secret:///x", "${secrets.TOKEN}", "${env:SECRET}", "a secret:///x", "{secret:///x}"),
+        # of Docker Compose and of shells, where SECRET and url are variables
+        *("${SECRET:-text}", "${SECRET:?must be set}", "${secret:+text}", "${Secret:=text}", "${url:-http://x}"),
+        "${URL:0:4}",
+    ],
 )
 def test_what_is_somebody_elses(text: str) -> None:
     """Is left alone."""
@@ -56,6 +61,11 @@ def test_what_is_somebody_elses(text: str) -> None:
         "${os.environ/\u00e4}",
         "${url: secret:///x}",
         "${url:os.environ}",
+        "${url:NAME}",
+        "${url:url:secret:///x}",
+        "${URL:secret:///x}",
+        "${url:}",
+        "${secrets://team/x}",
         "${secret:///${secret:///x}}",
         "${secret:///x\n}",
         "fine ${secret:///x} and ${secret:///y",

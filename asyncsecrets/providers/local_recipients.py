@@ -53,7 +53,7 @@ class RecipientList:
 @configuring
 def new_recipient(key: str, name: str = "") -> Recipient:
     """Check what somebody typed. Raises ConfigError, which repeats neither."""
-    key, name = key.strip(), name.strip()
+    key, name = _typed(key), name.strip()
     if key.upper().startswith("AGE-SECRET-KEY-"):
         raise ConfigError(
             "local: this is a secret key, which nobody else may see; a recipient is its public half (age1…)"
@@ -62,6 +62,12 @@ def new_recipient(key: str, name: str = "") -> Recipient:
     if name and not is_recipient_name(name):
         raise ConfigError("local: a recipient's name is up to 64 letters (A to Z), digits, blanks and _ . @ + / -")
     return Recipient(key, name)
+
+
+def _typed(text: str) -> str:
+    """A key as the file has it: what is all capitals is the same key (Bech32)."""
+    text = text.strip()
+    return text.lower() if text.isupper() and text.startswith("AGE1") else text
 
 
 def list_of(store: Store, keys: Keys) -> RecipientList:
@@ -98,7 +104,7 @@ def removed(store: Store, who: str, keys: Keys) -> tuple[Recipient, ...]:
     Raises SecretNotFoundError, ConflictError for a name of several, UnsupportedOperationError for the one whose key is
     in use: then nobody could see that the store is still whole.
     """
-    who = who.strip()
+    who = _typed(who)
     found = {one.key for one in store.recipients if who and who in {one.key, one.name}}
     if not found:
         message = "local: no recipient has this key or name; asyncsecrets recipients lists them"

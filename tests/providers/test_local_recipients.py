@@ -71,6 +71,18 @@ def tampered(path, change):
 # In and out
 
 
+async def test_a_public_key_in_capitals_is_the_same_key(local, path):
+    """As it is in a QR code; the file has it in small letters, and stays one that can be read."""
+    await local.put("NAME", "canary")
+    found = await local.add_recipient(OTHER_PUBLIC.upper(), "other")
+    assert [one.key for one in found.recipients] == [PUBLIC, OTHER_PUBLIC]
+    assert (await (await opened(path, key=OTHER_SECRET)).get("NAME")).equals("canary")
+    with pytest.raises(ConfigError):
+        await local.add_recipient(THIRD_PUBLIC[:9] + THIRD_PUBLIC[9:].upper())
+    found = await local.remove_recipient(OTHER_PUBLIC.upper())
+    assert [one.key for one in found.recipients] == [PUBLIC]
+
+
 async def test_who_is_let_in_reads_everything(local, path):
     """Old versions and deleted ones too; nothing else about them changes; and what is written later as well."""
     await filled(local)

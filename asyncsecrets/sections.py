@@ -250,7 +250,8 @@ class Sections:
         for key in section:
             word = None if key in known else _near(key, known)
             if word is not None and word not in section:
-                raise self._error(where, f"has {str(key)[:80]!a}; did you mean {word!r}?", str(key) if known is _TOP else "")
+                at = str(key) if known is _TOP else where
+                raise self._error(where, f"has {str(key)[:80]!a}; did you mean {word!r}?", at)
 
     def _expand(self, value: Any, where: str, known: AbstractSet[str]) -> Any:
         """``value`` with variables for the references in it: in a file that was found, only ``known`` ones."""

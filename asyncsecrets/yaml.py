@@ -7,7 +7,8 @@ so is whatever is too large, too deep or grows too much through aliases.
 
 A file may have parts that are somebody else's. Whoever says which ones are his ``own`` has the others read as PyYAML
 does: a merge key is followed, of a duplicate key the last one holds, an anchor may be used twice, and a tag means
-nothing. By whatever way something of that comes into an own part, it is refused there.
+nothing. By whatever way something of that comes into an own part, it is refused there. In such a file a plain ``null``
+or ``~`` is a value that is left out, the empty text, as it is to every program that shares the file.
 
 The text may hold credentials, so an error names the place and the kind of problem and never quotes the text.
 """
@@ -44,6 +45,8 @@ MAX_ALIAS_NODES: Final = 50_000
 # libyaml reads 1 MiB in tenths of a second, the pure Python parser in many seconds. Both are driven through their
 # events, so the result is the same; the pure one serves where PyYAML was built without libyaml.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_NULLS: Final = frozenset({"~", "null", "Null", "NULL"})
 
 # What YAML calls not printable, in two: a set of more than two ranges beyond Latin-1 takes 8 ms to compile.
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
@@ -268,6 +271,8 @@ class _Builder:
     def _scalar(self, event: Any) -> None:
         node = _Node(event.value, event.anchor, flaw=self._look(event))
         if not (self._open and self._open[-1].wants_key):
+            if event.implicit[0] and event.value in _NULLS and not self._strict:
+                node.value = ""
             self._finish(node)
         elif event.value == "<<" and not event.style:  # plain: None or "", depending on the parser
             self._open[-1].flaw = self._open[-1].flaw or self._flaw("a merge key (merge keys are not supported)", event)

@@ -27,6 +27,22 @@ async def read(config: Any, *names: str, environ: dict[str, str] | None = None) 
         return [(await client.get(name)).reveal() for name in names]
 
 
+@pytest.mark.parametrize("null", ["", "null", "~"])
+async def test_what_a_file_leaves_out(tmp_path: Path, null: str):
+    """null means none to every program that shares the file, also where a section or a manager would be."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"environment_variables: {{EMPTY: {null}}}\nasyncsecrets: {null}\n"
+        f"general_settings: {{key_management_system: {null}, key_management_settings: {null}}}\n"
+    )
+    assert await read(path, "EMPTY", environ={"EMPTY": "canary-real"}) == ["canary-real"]
+    path.write_text(
+        "general_settings: {key_management_system: hashicorp_vault,\n"
+        f"  key_management_settings: {{addr: 'https://v', namespace: {null}}}}}\nenvironment_variables: {null}\n"
+    )
+    assert "namespace" not in load_config(path, {}).sources["default"].settings
+
+
 async def test_values():
     """They win over what the process has, as in LiteLLM; a number is its text, and an empty one is none."""
     config = configured({"HOST": "canary-host", "PORT": 6379, "TLS": True, "EMPTY": None})

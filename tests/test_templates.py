@@ -32,7 +32,16 @@ def test_values_are_not_looked_at_again() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "plain", "${HOME}", "$secret:///x", "${secrets.TOKEN}", "${env:SECRET}", "a secret:///x", "{secret:///x}"),
+        *(
+            "",
+            "plain",
+            "${HOME}",
+            "$secret:///x",
+            "${secrets.TOKEN}",
+            "${env:SECRET}",
+            "a secret:///x",
+            "{secret:///x}",
+        ),
         # of Docker Compose and of shells, where SECRET and url are variables
         *("${SECRET:-text}", "${SECRET:?must be set}", "${secret:+text}", "${Secret:=text}", "${url:-http://x}"),
         "${URL:0:4}",

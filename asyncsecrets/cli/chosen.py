@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncsecrets.cli.console import Console, printable
-from asyncsecrets.cli.sources import STORED, Use, at_source, composed, nearest_name, read_file, uses, using
+from asyncsecrets.cli.sources import STORED, Use, at_source, composed, nearest_name, read_file, uses, using, whole
 from asyncsecrets.cli.variables import check_names, decides, is_possible, listed
 from asyncsecrets.errors import ConfigError, ResolveError, SecretNotFoundError
 
@@ -100,9 +100,9 @@ def wanted_by(
 ) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     """Variables and the references they are read by: those that the command line asks for, and the configuration's; and
     variables that are no secret. Raises ConfigError."""
-    asked, plain = _from_file(args.env_from, args.source) if args.env_from else ({}, {})
+    asked, plain = _from_file(args.env_from, config, args.source) if args.env_from else ({}, {})
     check_names({**asked, **plain}, str(args.env_from), args.allow)
-    by_hand = _by_hand(args)
+    by_hand = _by_hand(args, config)
     check_names(by_hand, "--secret", args.allow)
     asked |= by_hand
     configured: dict[str, str] = {}
@@ -119,7 +119,7 @@ def wanted_by(
     return asked, configured, plain
 
 
-def _by_hand(args: argparse.Namespace) -> dict[str, str]:
+def _by_hand(args: argparse.Namespace, config: Config) -> dict[str, str]:
     """What ``--secret`` asks for."""
     from asyncsecrets.templates import references_in
 
@@ -132,16 +132,16 @@ def _by_hand(args: argparse.Namespace) -> dict[str, str]:
                 "--secret VARIABLE=REFERENCE needs os.environ/NAME or secret://SOURCE/NAME after the =, or a text with "
                 "${secret://SOURCE/NAME} in it"
             )
-        wanted[variable] = _asked(reference or variable, args.source)
+        wanted[variable] = _asked(whole(config, reference or variable), args.source)
     return wanted
 
 
-def _from_file(path: Path, source: str | None) -> tuple[dict[str, str], dict[str, str]]:
+def _from_file(path: Path, config: Config, source: str | None) -> tuple[dict[str, str], dict[str, str]]:
     from asyncsecrets.providers.dotenv import parse_dotenv
     from asyncsecrets.templates import references_in
 
     variables = parse_dotenv(read_file(path), origin=str(path), environ=os.environ)
-    secret = {name: _asked(value, source) for name, value in variables.items() if references_in(value)}
+    secret = {name: _asked(whole(config, value), source) for name, value in variables.items() if references_in(value)}
     return secret, {name: value for name, value in variables.items() if name not in secret}
 
 

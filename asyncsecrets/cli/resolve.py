@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncsecrets.cli.console import Console
-from asyncsecrets.cli.sources import at_source, read_file, with_client
+from asyncsecrets.cli.sources import at_source, read_config, read_file, using, whole
 from asyncsecrets.secret import MASK
 
 if TYPE_CHECKING:
@@ -28,13 +28,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Read every secret that the document refers to, and print it with them in place, or masked."""
-    document = _read(args.file, console)
-    texts = list(dict.fromkeys(text for _, text in document.references))
-    asked = {text: at_source(text, args.source) for text in texts}
-    found = with_client(args, lambda client: client.get_many(asked.values()))
+    from asyncsecrets.templates import filled, references_in
+
+    document, config = _read(args.file, console), read_config(args)
+    texts = {text: text if args.source else whole(config, text) for _, text in document.references}
+    asked = {one: at_source(one, args.source) for text in texts.values() for one in references_in(text)}
+    found = using(config, lambda client: client.get_many(asked.values()))
     secrets = {text: found[reference] for text, reference in asked.items()}
     # Revealed also when it is not printed: what is no text cannot stand in a document.
-    values = {text: secret.reveal() for text, secret in secrets.items()}
+    revealed = {text: secret.reveal() for text, secret in secrets.items()}
+    values = {text: filled(of, revealed) for text, of in texts.items()}
     shown = values if args.reveal else dict.fromkeys(values, MASK)
     if console.as_json:
         used = {text: {"source": secret.source, "version": secret.version} for text, secret in secrets.items()}

@@ -32,6 +32,7 @@ __all__ = [
     "read_file",
     "uses",
     "using",
+    "whole",
     "with_client",
     "writing",
 ]
@@ -137,21 +138,53 @@ def uses(config: Config) -> list[Use]:
 
 
 def _written(config: Config) -> list[tuple[str, str]]:
-    """What the file behind ``config`` refers to and hosts, with the places."""
+    """What the file behind ``config`` refers to and hosts, with the places.
+
+    Of what is a text with references in it, these are listed where that text stands.
+    """
     from asyncsecrets import documents
+    from asyncsecrets.templates import is_template
 
     document = config.document.reveal()
-    found = documents.references(document)
-    return [*((text, _place(document, path, text)) for path, text in found), *_hosted(config)]
+    found = [(text, _place(document, path, text)) for path, text in documents.references(document)]
+    written = [(text, at) for text, at in found if at.endswith(_WITHIN) or not is_template(whole(config, text))]
+    return [*written, *_hosted(config)]
 
 
 def composed(config: Config) -> dict[str, str]:
     """The variables that the file gives a text with references in it: ``postgres://app:${secret://db}@…``."""
     from asyncsecrets.templates import is_template
 
-    given = config.document.reveal().get(_VARIABLES.rstrip("."))
-    texts = given.items() if isinstance(given, dict) else ()
-    return {variable: text for variable, text in texts if isinstance(text, str) and is_template(text)}
+    texts = {variable: whole(config, text) for variable, text in config.aliases.items()}
+    return {variable: text for variable, text in texts.items() if is_template(text)}
+
+
+def whole(config: Config, text: str) -> str:
+    """The text with references in it that ``environment_variables`` gives the name in ``text``; else ``text``."""
+    from asyncsecrets.templates import is_template
+
+    followed = text
+    while (name := _name_in(followed)) in config.aliases and not _is_hosted(config, name):
+        followed = config.aliases[name]
+    return followed if is_template(followed) else text
+
+
+def _name_in(text: str) -> str:
+    """The name that is asked of the default source, and nothing else said of it; else nothing."""
+    from asyncsecrets.references import parse
+    from asyncsecrets.templates import is_template
+
+    try:
+        reference = None if is_template(text) else parse(text)
+    except (ConfigError, InvalidNameError):
+        return ""
+    return reference.name if reference is not None and reference.is_plain else ""
+
+
+def _is_hosted(config: Config, name: str) -> bool:
+    from asyncsecrets.config import DEFAULT_SOURCE
+
+    return name in (config.sources[DEFAULT_SOURCE].hosted_keys or ())
 
 
 def _place(document: Any, path: DocumentPath, text: str) -> str:

@@ -165,7 +165,8 @@ class Router:
         if is_template(target):
             raise ConfigError(
                 f"{name!r} is a text with references in it (environment_variables of {self.origin}): "
-                "`asyncsecrets run` sets it, and client.resolve() fills in such a text"
+                "`asyncsecrets run` sets it, and client.resolve() fills in such a text; within another one, write it "
+                "out"
             )
         route = self._route(text, references.parse(target))
         route.rule = f"environment_variables says that it is {target}: {route.rule}"

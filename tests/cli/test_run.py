@@ -393,3 +393,31 @@ def test_nothing_is_started_for_a_text_that_cannot_be_filled(
 ) -> None:
     """What cannot be read or is not well-formed is never handed on as it stands."""
     assert refused("--secret", f"URL={text}").code == code
+
+
+@pytest.mark.shows_values("the environment of a child, `resolve --reveal`, `export`")
+def test_a_variable_of_several_secrets_can_be_referred_to(cli: Run, workdir: Path, vault: VaultServer) -> None:
+    """LiteLLM's settings refer to the variable; whoever reads the file has the whole text, and check each secret."""
+    vault.write_secret("db", {"key": '{"password": "canary@1"}'})
+    url = "pg://app:${url:secret:///db?field=password}@h"
+    given = {"DATABASE_URL": url, "ALSO": "os.environ/DATABASE_URL"}
+    general = {"database_url": "os.environ/DATABASE_URL", **vault_settings(vault)}
+    write_config(workdir, {"environment_variables": given, "general_settings": general})
+    (workdir / "app.yaml").write_text("a: os.environ/ALSO\n")
+    (workdir / "app.env").write_text("URL=os.environ/DATABASE_URL\n")
+    expected = "pg://app:canary%401@h"
+    assert cli("resolve", "app.yaml", "--reveal").out == f'a: "{expected}"\n'
+    environ = child_environ()
+    assert (environ["DATABASE_URL"], environ["ALSO"]) == (expected, expected)
+    assert child_environ("--secret", "DATABASE_URL")["DATABASE_URL"] == expected
+    assert child_environ("--env-from", "app.env")["URL"] == expected
+    report = cli("check", "--json")
+    assert (report.code, [one["name"] for one in report.json["secrets"]]) == (0, ["db"])
+
+
+def test_a_text_with_itself_in_it_is_refused(cli: Run, workdir: Path) -> None:
+    """As one within another is: which of them would be filled in first?"""
+    write_config(workdir, {"environment_variables": {"PATHS": "/opt:${os.environ/PATHS}"}})
+    outcome = cli("run", "--", "true")
+    assert (outcome.code, "within another one, write it out" in outcome.err) == (2, True)
+    assert cli("check").code == 2

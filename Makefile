@@ -73,7 +73,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.test
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "soak or not soak" $(ARGS)
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or not soak" $(ARGS)
 
 docs: $(VENV)/.docs
 	$(BIN)/zensical build --strict

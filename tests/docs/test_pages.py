@@ -27,6 +27,17 @@ def test_every_code_block_is_of_a_kind_that_is_executed_or_said_not_to_be(page):
     assert set(languages) <= EXECUTED | SHOWN
 
 
+def test_code_is_not_clipped():
+    """A line of up to this length is seen whole in a window of 1,280 px; a longer one has to be scrolled."""
+    blocks = [
+        (page, block)
+        for page in PAGES
+        for block in re.findall(r"^```.*?\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    ]
+    assert len(blocks) > 100
+    assert [(page.name, line) for page, block in blocks for line in block.splitlines() if len(line) > 112] == []
+
+
 def test_values_look_like_those_of_a_user():
     """The tests' own word for a value says nothing to a reader. Those of the pages are watched all the same."""
     assert [str(page.relative_to(ROOT)) for page in PAGES if CANARY in page.read_text()] == []

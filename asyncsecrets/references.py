@@ -159,7 +159,7 @@ def _parse_uri(text: str) -> Reference:
     location, has_query, query = text.removeprefix(_SCHEME).partition("?")
     source, has_name, name = location.partition("/")
     if not has_name:
-        raise _error(text, "it has no name")
+        raise _error(text, "it has a source and no name (the default source is left out: secret:///NAME)")
     if not name:
         raise _unnamed(text, "it has no name")
     if not _ENCODED_NAME.fullmatch(name):

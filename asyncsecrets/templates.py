@@ -6,8 +6,9 @@
 ======================  ===========================================================================================
 
 Within ``${…}`` a reference has ASCII letters, digits and ``-._~/@:=+,!%?&`` only; a name with anything else in it is
-written as ``secret:///NAME``, percent-encoded. What begins like one of these and is none is an error, and never handed
-on as it stands. Any other ``${…}`` is somebody else's, and left alone.
+written as ``secret:///NAME``, percent-encoded. What begins like one of these and is none, or has a reference behind
+another word (``${quote:os.environ/NAME}``), is an error, and never handed on as it stands. Any other ``${…}`` is
+somebody else's, and left alone.
 """
 
 from __future__ import annotations
@@ -24,11 +25,17 @@ from asyncsecrets.secret import MASK
 __all__ = ["filled", "is_template", "mapped", "references_in"]
 
 # Not ${SECRET:-text}, ${SECRET:?text} and ${URL:0:4}, which are a shell's and Docker Compose's.
-_BEGINNING: Final = re.compile(r"\$\{\s*+(?:os\.environ|(?:secrets?|url)\s*+:\s*+(?![-+?=0-9]))", re.IGNORECASE)
+_BEGINNING: Final = re.compile(
+    r"\$\{(?:\s*+(?:os\.environ|(?:secrets?|url)\s*+:\s*+(?![-+?=0-9]))|[^{}]{1,80}?(?:os\.environ/|secret://))",
+    re.IGNORECASE,
+)
 _PLACE: Final = re.compile(
     r"\$\{(?P<url>url:)?(?P<reference>(?:os\.environ/|secret://)[A-Za-z0-9._~/@:=+,!%?&-]++)\}", re.ASCII
 )
-_HOW: Final = "write ${os.environ/NAME} or ${secret://SOURCE/NAME?version=V&field=F}, its name percent-encoded"
+_HOW: Final = (
+    "write ${os.environ/NAME} or ${secret://SOURCE/NAME?version=V&field=F}, its name percent-encoded, "
+    "and within a URL ${url:os.environ/NAME}"
+)
 
 
 def is_template(text: str) -> bool:

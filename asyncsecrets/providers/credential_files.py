@@ -27,10 +27,10 @@ def read_credential_file(path: str, where: str) -> str:
     if len(content) > _LONGEST:
         raise ConfigError(f"{where} is longer than {_LONGEST} bytes, so it holds no credential")
     if not content.isascii():
-        raise ConfigError(f"{where} holds bytes that are not ASCII, so it holds no credential")
+        raise ConfigError(f"{where} holds bytes that are not ASCII, so it holds no credential: write it as plain text")
     text = content.decode("ascii").strip(BLANKS)
     if not text:
-        raise ConfigError(f"{where} is empty, so it holds no credential")
+        raise ConfigError(f"{where} is empty, so it holds no credential: write one into it")
     return text
 
 

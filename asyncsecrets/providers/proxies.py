@@ -74,7 +74,7 @@ def proxy_at(address: str, source: str) -> Proxy:
     if found is None or int(found["port"] or 1) not in range(1, 65536):
         raise ConfigError(
             f"{source} is not the address of a proxy: write http://host:port, or http://user:password@host:port with "
-            f"%40 for @ and %2F for / in the password"
+            f"%40 for @, %2F for / and %5C for \\ in user and password"
         )
     scheme = (found["scheme"] or "http").lower()
     if scheme not in {"http", "https"}:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-__all__ = ["certificate_fault", "client_context", "files_in", "tls_error_in", "trust"]
+__all__ = ["certificate_fault", "client_context", "doubts_issuer", "files_in", "tls_error_in", "trust"]
 
 
 def client_context() -> ssl.SSLContext:
@@ -25,12 +25,12 @@ def client_context() -> ssl.SSLContext:
 
 
 def trust(context: ssl.SSLContext, path: str) -> bool:
-    """Trust the CAs of a PEM file, or of all files of a directory, which needs no hashed links. Blocks.
+    """Trust the CAs of a PEM file, or of the files of a directory, which needs no hashed links. Blocks.
 
-    Returns False where there is none, or a file that is none.
+    In a directory, files that are none (a README, revocations, keys) do not matter. Returns False where there is none.
     """
     files = files_in(path) if Path(path).is_dir() else [path]
-    return bool(files) and all(_trusts(context, file) for file in files)
+    return sum(_trusts(context, file) for file in files) > 0
 
 
 def _trusts(context: ssl.SSLContext, file: str) -> bool:
@@ -50,12 +50,13 @@ def files_in(path: str) -> list[str]:
 
 
 _UNKNOWN_ISSUER: Final = "its CA is not trusted"
+_SELF_SIGNED: Final = "the certificate is self-signed"
 _CERTIFICATE_FAULTS: Final = {
     2: _UNKNOWN_ISSUER,
     7: "the certificate's signature is not its CA's",
-    9: "the certificate is not valid yet",
-    10: "the certificate has expired",
-    18: "the certificate is self-signed",
+    9: "the certificate is not valid yet, by this machine's clock",
+    10: "the certificate has expired, by this machine's clock",
+    18: _SELF_SIGNED,
     19: f"{_UNKNOWN_ISSUER}: its chain ends with a root of somebody's own",
     20: _UNKNOWN_ISSUER,
     21: f"{_UNKNOWN_ISSUER}, or the server does not send the certificate between",
@@ -93,6 +94,11 @@ def certificate_fault(error: BaseException) -> str:
         return ""
     code = getattr(cause, "verify_code", 0)
     return _CERTIFICATE_FAULTS.get(code) or _TLS_FAULTS.get(getattr(cause, "reason", None) or "", "")
+
+
+def doubts_issuer(fault: str) -> bool:
+    """Whether other CAs may be the remedy for ``fault``, of ``certificate_fault``."""
+    return not fault or fault.startswith((_UNKNOWN_ISSUER, _SELF_SIGNED))
 
 
 def tls_error_in(error: BaseException) -> ssl.SSLError | None:

@@ -65,10 +65,12 @@ class _Session(botocore.session.Session):  # type: ignore[misc]  # botocore has 
         settings, environ = self._settings, environment_of(self._settings)
         _check_nested(options)
         own = settings.sts_endpoint if service_name == "sts" else ""
-        options["endpoint_url"] = endpoint_of(service_name, own, environ)
-        client = super().create_client(service_name, *args, **options)
         source = endpoint_is_from(service_name, "aws_sts_endpoint" if own else "", environ)
         where = f"{source}: the endpoint of {service_name.upper()}"
+        options["endpoint_url"] = given = endpoint_of(service_name, own, environ)
+        if given:  # of what is no address, botocore says only that
+            check_endpoint(given, where, insecure=settings.allow_insecure_http)
+        client = super().create_client(service_name, *args, **options)
         check_endpoint(client.meta.endpoint_url, where, insecure=settings.allow_insecure_http)
         return client
 

@@ -45,7 +45,7 @@ from asyncsecrets.providers.aws.codes import (
 )
 from asyncsecrets.providers.loopback import ElsewhereError, is_elsewhere
 from asyncsecrets.providers.proxies import Proxy
-from asyncsecrets.providers.tls import certificate_fault
+from asyncsecrets.providers.tls import certificate_fault, doubts_issuer
 from asyncsecrets.providers.tunnels import fault_of
 
 __all__ = [
@@ -177,7 +177,7 @@ def _refused(call: Call, failure: botocore.ClientError) -> AsyncSecretsError:
     if code in THROTTLED:
         return _rate_limited(call, failure)
     if code in DENIED:
-        return _denied(call, failure.operation_name, message)
+        return _denied(call, failure, message)
     if code in AUTHENTICATION:
         return call.error(AuthenticationError, AUTHENTICATION[code])
     if code in KEY:
@@ -277,10 +277,18 @@ def _replicated(call: Call, *, is_replica: bool) -> AsyncSecretsError:
     )
 
 
-def _denied(call: Call, operation: str, message: str) -> ProviderError:
+_BARRED: Final = (
+    "a 403 without AWS's reason: something between us and AWS refuses, or the endpoint is not AWS; check the endpoint, "
+    "proxies and firewalls"
+)
+
+
+def _denied(call: Call, failure: botocore.ClientError, message: str) -> ProviderError:
     found = _ACTION.search(message)
-    if operation in _STS:
-        action = f"sts:{operation}"
+    if code_of(failure) == "403":
+        return call.error(AccessDeniedError, _BARRED)
+    if failure.operation_name in _STS:
+        action = f"sts:{failure.operation_name}"
         return call.error(AccessDeniedError, f"the role cannot be assumed: allow {action}, in its trust policy too")
     if found is None and "KMS" in message:
         return call.error(
@@ -380,6 +388,8 @@ def _tls_failed(failure: BaseException, proxy: Proxy | None) -> str:
     fault = certificate_fault(failure)
     shown = f" ({fault})" if fault else ""
     opener = "somebody" if proxy is None else str(proxy)
+    if not doubts_issuer(fault):
+        return f"TLS to AWS failed{shown}: check the endpoint and this machine's clock, or does {opener} open TLS?"
     return f"TLS to AWS failed{shown}: is AWS_CA_BUNDLE right, or does {opener} open TLS? Then name its CA there"
 
 

@@ -63,7 +63,7 @@ def refusal_of(name: str) -> InvalidNameError | None:
         return None
     if not isinstance(name, str):
         return InvalidNameError(f"{SYSTEM}: {fault_of(name)}", provider=SYSTEM)
-    remedy = _ecs_remedy(name) or "use 1 to 512 letters, digits and / _ + = . @ - ! or an ARN"
+    remedy = _ecs_remedy(name) or "use 1 to 512 letters, digits and / _ + = . @ - (and !, not first) or an ARN"
     return InvalidNameError(f"{SYSTEM}: {name[:600]!a} cannot name a secret: {remedy}", provider=SYSTEM, name=name)
 
 

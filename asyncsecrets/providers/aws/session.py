@@ -24,8 +24,9 @@ from asyncsecrets.providers.aws.errors import NO_REGION, Call, code_of, translat
 from asyncsecrets.providers.aws.mocked import detach
 from asyncsecrets.providers.aws.quiet import without_collections
 from asyncsecrets.providers.aws.renewal import SigningCredentials, terse_renewals
-from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_of
+from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_is_from, endpoint_of
 from asyncsecrets.providers.aws.transport import Transport
+from asyncsecrets.providers.aws.unattended import environment_of
 from asyncsecrets.redaction import contain, contain_new
 from asyncsecrets.sending import is_settled
 
@@ -145,9 +146,16 @@ class Connection:
         with without_collections(), asyncio.Runner(debug=False) as runner:
             self._client = runner.run(self._new_client())
         meta = self._client.meta
-        check_endpoint(meta.endpoint_url, "the endpoint", insecure=self._settings.allow_insecure_http)
+        self._check(meta.endpoint_url)
         meta.events.register(f"before-send.{meta.service_model.service_id.hyphenize()}", self._transport.send)
         self.region = meta.region_name
+
+    def _check(self, endpoint: str) -> None:
+        """Look at an endpoint, and name what it is from."""
+        settings = self._settings
+        own = "aws_endpoint_url" if settings.endpoint else ""
+        where = endpoint_is_from(self._service, own, environment_of(settings))
+        check_endpoint(endpoint, where, insecure=settings.allow_insecure_http)
 
     async def _new_client(self) -> Any:
         settings = self._settings
@@ -158,6 +166,9 @@ class Connection:
         region = settings.region or session.get_config_variable("region")
         if not region:
             raise ConfigError(f"{self._system}: {NO_REGION}")
+        endpoint = endpoint_of(self._service, settings.endpoint, settings.variables())
+        if endpoint:  # of what is no address, botocore says only that
+            self._check(endpoint)
         config = AioConfig(
             retries={"mode": "standard", "total_max_attempts": 1},
             connect_timeout=settings.connect_timeout,
@@ -168,7 +179,7 @@ class Connection:
             self._service,
             region_name=region,
             config=config,
-            endpoint_url=endpoint_of(self._service, settings.endpoint, settings.variables()),
+            endpoint_url=endpoint,
         ).__aenter__()
         self._transport.prepare(client.meta.endpoint_url, session.get_config_variable("ca_bundle"))
         return client

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from asyncsecrets.boundary import configured, configuring
 from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed, usable
@@ -156,16 +156,25 @@ def _typed(kind: Kind, value: Any, *, whole: bool) -> Any:
 
 def check_endpoint(address: str, where: str, *, insecure: bool) -> None:
     """Raise ConfigError unless secrets may be sent to ``address``: https, or http to this machine."""
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+    parts = _parts(address)
+    if parts is None or parts.scheme not in {"http", "https"} or parts.username or parts.password:
         raise ConfigError(
             f"{where} must be an address such as https://vpce-0123.secretsmanager.eu-central-1.amazonaws.com"
         )
-    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname):
+    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname or ""):
         raise ConfigError(
             f"{where} is plain http to another machine: every secret would cross the network readable. Use https, or "
             f"set allow_insecure_http: true if the network itself is encrypted (or there is nothing to protect)"
         )
+
+
+def _parts(address: str) -> SplitResult | None:
+    """The parts of an address with a host and a possible port, or None."""
+    try:
+        parts = urlsplit(address)
+        return parts if parts.hostname and parts.port != 0 and not _GAP.search(address) else None
+    except ValueError:  # which quotes it
+        return None
 
 
 def endpoint_of(service: str, configured: str, environ: Mapping[str, str]) -> str | None:
@@ -202,4 +211,5 @@ def _tidy(address: str) -> str:
     return _DOT.sub(r"\1", address.strip().rstrip("/"))
 
 
+_GAP: Final = re.compile(r"[^\x21-\x7e]")
 _DOT: Final = re.compile(r"(?<=//)([^/:]*[A-Za-z0-9])\.(?=(?::[0-9]+)?(?:/|$))")

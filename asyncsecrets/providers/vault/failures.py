@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ssl
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -17,7 +18,7 @@ from asyncsecrets.errors import (
     UnavailableError,
 )
 from asyncsecrets.providers.loopback import is_elsewhere
-from asyncsecrets.providers.tls import certificate_fault, tls_error_in
+from asyncsecrets.providers.tls import certificate_fault, doubts_issuer, tls_error_in
 from asyncsecrets.providers.tunnels import fault_of
 from asyncsecrets.providers.vault.calls import Call, EncodedError, TooLargeError, make
 from asyncsecrets.providers.vault.routes import Route
@@ -63,13 +64,16 @@ def _connection_fault(error: BaseException) -> str:
         return "nobody answered in time (connect_timeout); check addr, firewalls and the network"
     if getattr(error, "errno", None) == errno.ECONNREFUSED:
         return "it was refused; check that the server runs there, and the port of addr"
-    if getattr(error, "errno", None) == errno.ECONNRESET:
+    if isinstance(getattr(error, "os_error", None), ConnectionResetError):  # asyncio's own has no number
         return "it was ended before TLS was agreed on; check addr, and what stands before the server"
     return "the network does not lead there; check addr, routes and the network"
 
 
 def _socket_fault(error: UnixClientConnectorError) -> str:
-    return _SOCKET_FAULTS.get(error.os_error.errno or 0, "cannot be connected to; is its path right, and not too long?")
+    number = error.os_error.errno or 0
+    if number == errno.ECONNREFUSED and not Path(error.path).is_socket():
+        number = errno.ENOTSOCK  # which the system calls the same
+    return _SOCKET_FAULTS.get(number, "cannot be connected to; is its path right, and not too long?")
 
 
 _SOCKET_FAULTS: Final = {
@@ -108,6 +112,8 @@ def _tls_failure(call: Call, error: BaseException, route: Route) -> AsyncSecrets
         text = f"{route.server} refuses the client certificate: {refusal}; check client_cert and client_key"
         return make(AuthenticationError, text, call)
     fault = certificate_fault(error)
+    if route.passed_over and doubts_issuer(fault):
+        fault = f"{fault or 'its CA is not known'}, and {route.passed_over} names no readable CA certificates"
     shown = f" ({fault})" if fault else ""
     remedy = _TLS_REMEDY if route.proxy is None else f"{_TLS_REMEDY}. Or does {route.proxy} open TLS? Then trust its CA"
     return make(InsecureTransportError, f"TLS to {route.server} failed{shown}: {remedy}", call)

@@ -31,10 +31,14 @@ _NONE: Final = "none"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What errors say of the way to a node: ``server`` is its host and port, or socket; ``proxy`` is on the way."""
+    """What errors say of the way to a node: ``server`` is its host and port, or socket; ``proxy`` is on the way.
+
+    ``passed_over``: a variable that should name CAs, and names none.
+    """
 
     server: str
     proxy: Proxy | None = None
+    passed_over: str = ""
 
 
 class _Options(TypedDict):
@@ -108,7 +112,9 @@ class Routes:
         default = 443 if parts.scheme == "https" else 80
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         proxy = self._proxies.get(node)
-        return Route(f"{host}:{parts.port or default}", proxy if isinstance(proxy, Proxy) else None)
+        return Route(
+            f"{host}:{parts.port or default}", proxy if isinstance(proxy, Proxy) else None, self._files.passed_over
+        )
 
     def _proxy(self, node: str) -> Proxy | ConfigError | None:
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from asyncsecrets.boundary import configured, configuring
-from asyncsecrets.credential import Credential, conceal, concealed, revealed, usable
+from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed, usable
 from asyncsecrets.errors import ConfigError
 
 __all__ = ["AuthMethod", "VaultSettings"]
@@ -227,7 +227,7 @@ def _login_in(values: Mapping[str, Any]) -> Any:
 def _look_at(values: dict[str, Any], settings: Mapping[str, Any], environ: Mapping[str, str]) -> None:
     """Have the credentials of variables looked at under the names of those; of settings, they are as they are made."""
     for name in values.keys() & set(_CREDENTIALS):
-        variable = next((one for one in _variables(name) if environ.get(one, "").strip()), None)
+        variable = next((one for one in _variables(name) if environ.get(one, "").strip(BLANKS)), None)
         if not settings.get(name) and variable:
             values[name] = usable(values[name], variable) if name in _SENT else values[name].rstrip("\r\n")
 
@@ -244,7 +244,7 @@ def _add(values: dict[str, Any], weaker: Mapping[str, str | None]) -> None:
     """Add what a weaker source has, except the other half of an either-or that a stronger one has decided."""
     decided = {name for pair in _EITHER if values.keys() & set(pair) for name in pair}
     for name, text in weaker.items():
-        if text and text.strip() and name not in decided:
+        if text and text.strip(BLANKS) and name not in decided:
             values.setdefault(name, text)
 
 

@@ -12,6 +12,7 @@ from asyncsecrets.credential import Credential, revealed
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.tls import client_context, files_in, trust
 from asyncsecrets.providers.vault.settings import VaultSettings
+from asyncsecrets.settings import Tidied
 
 __all__ = ["TlsFiles"]
 
@@ -27,6 +28,8 @@ class TlsFiles:
     def __init__(self, settings: VaultSettings) -> None:
         self._settings = settings
         self._signature: Signature = ()
+        self.passed_over = ""
+        """The variable of OpenSSL's that names no CAs, if there is one: OpenSSL does not complain."""
 
     def load(self) -> ssl.SSLContext:
         """Build a context, as strict as all of ours. Raises ConfigError."""
@@ -59,8 +62,12 @@ class TlsFiles:
     def _trust(self, context: ssl.SSLContext) -> None:
         if not self._given:
             context.load_default_certs()  # of the system, or of the process's SSL_CERT_FILE and SSL_CERT_DIR
+        self.passed_over = ""
         for source, path, needed in self._trusted():
-            if not trust(context, path) and needed:
+            if trust(context, path):
+                continue
+            self.passed_over = source
+            if needed:
                 raise ConfigError(
                     f"{source}: {path!r} is not a readable PEM file of CA certificates, nor a directory with such files"
                 )
@@ -75,10 +82,10 @@ class TlsFiles:
         """Each path with CAs, what named it, and whether it must be readable. (OpenSSL passes over its own two.)"""
         if self._given:
             return [(name, path, True) for name, path in self._given]
-        ways = self._settings.ways()
-        bundle = next((name for name in _BUNDLES if ways.get(name)), None)
+        ways = Tidied(self._settings.ways())
+        bundle = next((name for name in _BUNDLES if name in ways), None)
         named = [(bundle, ways[bundle], True)] if bundle else []
-        return [*named, *((name, ways[name], False) for name in _OF_OPENSSL if ways.get(name))]
+        return [*named, *((name, ways[name], False) for name in _OF_OPENSSL if name in ways)]
 
     def _identify(self, context: ssl.SSLContext) -> None:
         settings = self._settings

@@ -125,7 +125,10 @@ def test_status_without_a_code():
     ]:
         assert type(translate(Call("s", GET), client_error(str(status), status=status))) is kind
     assert type(translate(Call("s", GET), client_error("429", status=429))) is RateLimitedError
-    assert type(translate(Call("s", GET), client_error("403", status=403))) is AccessDeniedError
+    barred = translate(Call("s", GET), client_error("403", status=403))
+    assert type(barred) is AccessDeniedError
+    assert "something between us and AWS" in str(barred)
+    assert "IAM" not in str(barred)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,10 @@ def test_endpoints_that_are_safe(address):
         "localhost:4566",
         "https://",
         "file:///x",
+        "http://127.0.0.1:4566:1",
+        "http://127.0.0.1:0",
+        "https://local host",
+        "https://[::1",
     ],
 )
 def test_endpoints_that_are_not(address):

@@ -427,6 +427,7 @@ async def test_the_standard_input_is_the_programs(aws, no_keys, tmp_path):
             "endpoint_url=http://192.0.2.1\n",
             "the profile's endpoint_url: .* is plain http",
         ),
+        ({}, {"AWS_ENDPOINT_URL_STS": "sts.corp.test"}, "", "AWS_ENDPOINT_URL_STS: .* must be an address"),
     ],
 )
 async def test_sts_in_plain_text_names_what_said_so(

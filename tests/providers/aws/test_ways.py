@@ -239,6 +239,37 @@ async def test_which_ca_bundle_comes_first(aws, pem, tmp_path):
                 pass
 
 
+@pytest.mark.parametrize(
+    ("setting", "variable", "address"),
+    [
+        ("aws_endpoint_url", "", "http://192.0.2.1"),
+        ("", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://192.0.2.1"),
+        ("", "AWS_ENDPOINT_URL", "localhost:4566"),
+        ("", "AWS_ENDPOINT_URL", "http://127.0.0.1:4566:1"),
+        ("", "AWS_ENDPOINT_URL", "https://me:canary@aws.corp.test"),
+    ],
+)
+async def test_an_endpoint_that_cannot_be(setting, variable, address):
+    """It is found before anything is sent, with the name of what said so."""
+    given = {setting: address} if setting else {}
+    with pytest.raises(ConfigError, match=f"^{setting or variable} ") as caught:
+        await AwsSecretsManagerProvider.from_settings(given, {**ENVIRON, variable: address}).open()
+    assert "canary" not in str(caught.value)
+
+
+async def test_a_certificate_that_no_ca_mends(aws, pem, authority):
+    """One for another name, as one that has expired: whose CA is trusted is not what to change."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("other.test").configure_cert(context)
+    async with RawServer(ssl=context) as server:
+        url = f"https://localhost:{server.port}"
+        told = await refused(
+            InsecureTransportError, {"AWS_CA_BUNDLE": str(pem)}, "another host", aws_endpoint_url=url
+        )
+    assert "check the endpoint" in told
+    assert "AWS_CA_BUNDLE" not in told
+
+
 async def test_compressed(aws, pem):
     """A proxy that compresses unasked is named as that, also where AWS refused; a write may have been applied."""
     for status in (200, 400):

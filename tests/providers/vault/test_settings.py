@@ -106,10 +106,21 @@ def test_last_resort_is_the_token_file_of_the_tools(tmp_path):
     assert build(home=tmp_path).token_file == str(tmp_path / ".vault-token")
 
 
+def test_an_odd_blank_is_no_blank():
+    """A variable that holds what only looks like one is not taken for an empty one: it is named."""
+    for variable in ("VAULT_TOKEN", "HCP_VAULT_TOKEN", "HCP_VAULT_APPROLE_SECRET_ID"):
+        environ = {"HCP_VAULT_APPROLE_ROLE_ID": "r"} if "ROLE" in variable else {}
+        with pytest.raises(ConfigError, match=f"^{variable} has a character"):
+            build(environ={**environ, variable: "\u00a0"})
+
+
 async def test_nothing_is_set(server, tmp_path):
     """Who has set no credential at all is told each way to log in; who named a file is told about the file only."""
     ways = ("VAULT_TOKEN", ".vault-token", "HCP_VAULT_APPROLE_ROLE_ID", "HCP_VAULT_KUBERNETES_ROLE", "settings")
-    for settings, told in (({}, True), ({"token_file": str(tmp_path / "own")}, False)):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".vault-token").touch()
+    faulty = {"token_file": str(tmp_path / "empty" / ".vault-token")}
+    for settings, told in (({}, True), ({"token_file": str(tmp_path / "own")}, False), (faulty, False)):
         provider = VaultProvider.from_settings({"addr": server.url, **settings}, {}, home=tmp_path)
         await provider.open()
         with pytest.raises(AuthenticationError) as caught:

@@ -72,6 +72,7 @@ async def test_ca_bundle(provider_at, authority, trusted):
 async def test_ca_directory(provider_at, authority, trusted):
     """A directory of CA files needs no hashed links; both settings take one."""
     context = serving(authority, "127.0.0.1")
+    (trusted.parent / "README").write_text("what else lies there does not matter")
     for setting in ("ca_path", "ca_cert"):
         trust = {setting: str(trusted.parent)}
         async with RawServer(ssl=context) as server, provider_at(server.url, **trust) as provider:
@@ -262,11 +263,27 @@ async def test_causes(provider_at, authority, trusted, tmp_path, cause, told):
     assert server.requests == []
 
 
+async def test_a_handshake_that_is_ended(provider_at, trusted):
+    """Who hangs up before TLS is agreed on, orderly too, is told as that, and a write was certainly not applied."""
+
+    async def hang_up(reader, writer):
+        await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, provider_at(url, ca_cert=str(trusted)) as provider:
+        with pytest.raises(UnavailableError, match="ended before TLS was agreed on") as told:
+            await provider.put("name", "canary")
+    assert not told.value.outcome_unknown
+
+
 @pytest.mark.parametrize("form", ["file", "directory"])
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
 async def test_bundles_of_the_environment(authority, trusted, variable, form):
     """A company's CA in the variables that hvac and Vault's own tools follow, where no setting says whom to trust."""
-    environ = {variable: str(trusted if form == "file" else trusted.parent), "VAULT_TOKEN": "canary"}
+    path = trusted if form == "file" else trusted.parent
+    environ = {variable: f" {path}\n", "VAULT_TOKEN": "canary", "VAULT_CACERT": ""}
     async with RawServer(ssl=serving(authority, "127.0.0.1")) as server:
         provider = VaultProvider.from_settings({"addr": server.url}, environ)
         await provider.open()
@@ -291,6 +308,22 @@ async def test_a_bundle_beside_a_setting(authority, trusted, tmp_path):
         missing = VaultProvider.from_settings({"addr": server.url}, environ | {"REQUESTS_CA_BUNDLE": "/no/such.pem"})
         with pytest.raises(ConfigError, match=r"^REQUESTS_CA_BUNDLE: '/no/such.pem'"):
             await missing.open()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_a_bundle_of_nothing(authority, tmp_path, variable):
+    """A variable that is blank is none. Where OpenSSL passes over one of its own, the failure names it."""
+    (tmp_path / "none.pem").write_text("canary")
+    async with RawServer(ssl=serving(authority, "127.0.0.1")) as server:
+        for path in (" \n", str(tmp_path / "none.pem"), str(tmp_path / "missing"), str(tmp_path)):
+            environ = {variable: path, "VAULT_TOKEN": "canary"}
+            provider = VaultProvider.from_settings({"addr": server.url}, environ)
+            with pytest.raises(InsecureTransportError if path.isspace() or "SSL" in variable else ConfigError) as told:
+                await provider.open()
+                await provider.get("name")
+            await provider.aclose()
+            assert (variable in str(told.value)) is not path.isspace()
     assert server.requests == []
 
 

@@ -357,6 +357,9 @@ async def test_socket_faults(tmp_path, monkeypatch):
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.bind(str(path))
         await refused(UnavailableError, {}, "nobody listens", addr=addr)
+    (tmp_path / "file").touch()
+    for other in (tmp_path, tmp_path / "file"):
+        await refused(UnavailableError, {}, "is no socket", addr=f"unix://{other}")
     await refused(UnavailableError, {}, "too long", addr=f"unix://{tmp_path}/{'x' * 120}")
     refuse = AsyncMock(side_effect=PermissionError(errno.EACCES, "canary"))  # root may open everything
     monkeypatch.setattr(asyncio.get_running_loop(), "create_unix_connection", refuse)

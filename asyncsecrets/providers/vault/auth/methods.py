@@ -217,8 +217,10 @@ async def read_credential(path: str, setting: str, parse: Callable[[str, str], s
         return await in_thread(lambda: parse(read_credential_file(path, where), where))
     except ConfigError as error:
         problem = str(error)
-    if Path(path).name == ".vault-token":  # where nothing else is configured: who has no such file never meant to
-        problem = f"no login is configured, and {problem}\n{_WAYS}"
+    # Where nothing else is configured, who has no such file never meant to; of one that is there, only the file is told.
+    if Path(path).name == ".vault-token" and "cannot be read" in problem:
+        problem = f"no login is configured, and {problem}
+{_WAYS}"
     raise _refused(problem)
 
 

@@ -282,7 +282,7 @@ class AwsProxy:
         refusals = {
             "unavailable": RefusedError("InternalServiceError", FAULT_BODY, 500),
             "rate_limited": RefusedError("ThrottlingException", FAULT_BODY),
-            "rate_limited_retry_after": RefusedError("ThrottlingException", FAULT_BODY, headers={"Retry-After": "7"}),
+            "rate_limited_retry_after": RefusedError("ThrottlingException", FAULT_BODY, headers={"Retry-After": "70"}),
             "denied": RefusedError("AccessDeniedException", FAULT_BODY),
             "unauthenticated": RefusedError("UnrecognizedClientException", FAULT_BODY),
             "expired": RefusedError("ExpiredTokenException", FAULT_BODY),

@@ -168,11 +168,20 @@ async def test_reading_stops(aws, environ):
     await provider.aclose()
 
 
-async def test_waiting_for_a_connection(aws, environ):
+async def test_waiting_for_a_connection(aws, environ, monkeypatch):
     """Who waits for a connection to be free has not been waiting for AWS: the attempt's time starts afterwards."""
     await aws.store("db", "canary")
-    provider = await opened(environ, max_connections="1", attempt_timeout="1")
-    aws.delay = 0.3
+    provider = await opened(environ, max_connections="1")
+    begun = []
+    transport = provider._connection._transport
+    request = transport._session.request
+
+    def counted(*args, **options):
+        begun.append(len(aws.calls))
+        return request(*args, **options)
+
+    monkeypatch.setattr(transport._session, "request", counted)
     secrets = await asyncio.gather(*(provider.get("db") for _ in range(6)))
     assert all(secret.equals("canary") for secret in secrets)
+    assert begun == [0, 1, 2, 3, 4, 5]  # each, when the one before had arrived
     await provider.aclose()

@@ -219,8 +219,7 @@ async def read_credential(path: str, setting: str, parse: Callable[[str, str], s
         problem = str(error)
     # Where nothing else is configured, who has no such file never meant to; of one that is there, only the file is told.
     if Path(path).name == ".vault-token" and "cannot be read" in problem:
-        problem = f"no login is configured, and {problem}
-{_WAYS}"
+        problem = f"no login is configured, and {problem}\n{_WAYS}"
     raise _refused(problem)
 
 

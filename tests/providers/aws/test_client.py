@@ -278,7 +278,7 @@ READ_FAULTS = {
 def sent(aws, monkeypatch):
     """The operations that were sent. Where no answer comes, an attempt ends soon; where one does, it may take its time.
 
-    A busy machine may be so slow that an attempt ends before it arrives, so the server is not asked how many there were.
+    On a busy machine an attempt may end before it arrives, so the server is not asked how many there were.
     """
     operations, exchange = [], Transport._exchange
 

@@ -263,9 +263,7 @@ async def test_a_certificate_that_no_ca_mends(aws, pem, authority):
     authority.issue_cert("other.test").configure_cert(context)
     async with RawServer(ssl=context) as server:
         url = f"https://localhost:{server.port}"
-        told = await refused(
-            InsecureTransportError, {"AWS_CA_BUNDLE": str(pem)}, "another host", aws_endpoint_url=url
-        )
+        told = await refused(InsecureTransportError, {"AWS_CA_BUNDLE": str(pem)}, "another host", aws_endpoint_url=url)
     assert "check the endpoint" in told
     assert "AWS_CA_BUNDLE" not in told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import shutil
 import ssl
@@ -319,9 +320,12 @@ async def test_a_bundle_of_nothing(authority, tmp_path, variable):
         for path in (" \n", str(tmp_path / "none.pem"), str(tmp_path / "missing"), str(tmp_path)):
             environ = {variable: path, "VAULT_TOKEN": "canary"}
             provider = VaultProvider.from_settings({"addr": server.url}, environ)
-            with pytest.raises(InsecureTransportError if path.isspace() or "SSL" in variable else ConfigError) as told:
+            silent = path.isspace() or "SSL" in variable  # as long as nobody has to be trusted
+            with contextlib.nullcontext() if silent else pytest.raises(ConfigError) as told:
                 await provider.open()
-                await provider.get("name")
+            if silent:
+                with pytest.raises(InsecureTransportError) as told:
+                    await provider.get("name")
             await provider.aclose()
             assert (variable in str(told.value)) is not path.isspace()
     assert server.requests == []

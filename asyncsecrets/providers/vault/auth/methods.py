@@ -217,7 +217,7 @@ async def read_credential(path: str, setting: str, parse: Callable[[str, str], s
         return await in_thread(lambda: parse(read_credential_file(path, where), where))
     except ConfigError as error:
         problem = str(error)
-    # Where nothing else is configured, who has no such file never meant to; of one that is there, only the file is told.
+    # Where nothing else is configured, who has no such file never meant to. Of one that is there, only it is told.
     if Path(path).name == ".vault-token" and "cannot be read" in problem:
         problem = f"no login is configured, and {problem}\n{_WAYS}"
     raise _refused(problem)

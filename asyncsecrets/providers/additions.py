@@ -110,7 +110,7 @@ class Additions:
                 self._check()
                 entries, told = self._content()
             except FileNotFoundError:
-                pass
+                told = "" if self.is_usual else f"{self.path} is not there"
             except ConfigError as error:
                 self._told = error.message
                 raise

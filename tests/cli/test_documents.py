@@ -52,13 +52,64 @@ def test_ways_to_write_a_reference(text: str) -> None:
     """However a reference is written, the result reads as the document with its value."""
     document = read_yaml(text)
     replaced = document.as_text(VALUES)
-    expected = load_strings(text, origin="x")
-    found = load_strings(replaced, origin="x")
+    expected = load_strings(text, origin="x", own={})
+    found = load_strings(replaced, origin="x", own={})
     assert json.dumps(found) == json.dumps(expected).replace(
         '"os.environ/A"', json.dumps(VALUES["os.environ/A"])
     ).replace('"secret://s/n?field=f"', '"yes"').replace(
         json.dumps(VALUES["os.environ/A"]) + ': "b"', '"os.environ/A": "b"'
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "replaced", "data"),
+    [
+        (
+            "x: &x {p: os.environ/A, q: 1}\nb: {<<: *x, q: 2}\n",
+            'x: &x {p: "canary", q: 1}\nb: {<<: *x, q: 2}\n',
+            {"x": {"p": "canary", "q": 1}, "b": {"p": "canary", "q": 2}},
+        ),
+        (
+            "x: &x {p: os.environ/A}\ny: &y {p: z, r: s}\nb: {<<: [*x, *y]}\n",
+            'x: &x {p: "canary"}\ny: &y {p: z, r: s}\nb: {<<: [*x, *y]}\n',
+            {"x": {"p": "canary"}, "y": {"p": "z", "r": "s"}, "b": {"p": "canary", "r": "s"}},
+        ),
+        (
+            "b: {p: os.environ/A, <<: {p: 1, q: 2}}",
+            'b: {p: "canary", <<: {p: 1, q: 2}}',
+            {"b": {"p": "canary", "q": 2}},
+        ),
+        ("a: 1\na: os.environ/A\n", 'a: 1\na: "canary"\n', {"a": "canary"}),
+        ("a: os.environ/NONE\na: os.environ/A\n", 'a: os.environ/NONE\na: "canary"\n', {"a": "canary"}),
+        ("a: !env os.environ/A # why\n", 'a: !env "canary" # why\n', {"a": "canary"}),
+        ("a: &x !!str\n  os.environ/A\nb: *x\n", 'a: &x !!str\n  "canary"\nb: *x\n', {"a": "canary", "b": "canary"}),
+        ("a: [!!str 1.10, !x , 1.5, ~]\n", "a: [!!str 1.10, !x , 1.5, ~]\n", {"a": ["1.10", "", 1.5, None]}),
+        ("m: !map {'<<': 1, k: os.environ/A}\n", "m: !map {'<<': 1, k: \"canary\"}\n", {"m": {"<<": 1, "k": "canary"}}),
+    ],
+)
+def test_documents_of_other_programs(text: str, replaced: str, data: Any) -> None:
+    """Docker Compose's merge keys and a tag of somebody's loader stay as they are; as JSON they are followed."""
+    document = read_yaml(text)
+    assert document.as_text({"os.environ/A": "canary"}) == replaced
+    assert document.as_data({"os.environ/A": "canary"}) == data
+
+
+@pytest.mark.parametrize("text", ["a: &x canary\nb: &x 2\n", "a: &a [*a]\n", "a: {<<: canary}\n", "a: 1\n---\nb: 2\n"])
+def test_documents_that_nobody_reads(text: str) -> None:
+    """An error that quotes nothing."""
+    with pytest.raises(ConfigError) as error:
+        read_yaml(text)
+    assert "canary" not in str(error.value)
+    assert error.value.__context__ is None
+
+
+def test_what_is_also_a_manager_s_setting_is_not_replaced_in_place() -> None:
+    """An anchor leads from the section that is left alone to one that is not: the text cannot be both."""
+    text = "x: &x {token: os.environ/A}\nasyncsecrets: *x\n"
+    with pytest.raises(ConfigError, match="--format json"):
+        read_yaml(text).as_text({"os.environ/A": "canary"})
+    data = read_yaml(text).as_data({"os.environ/A": "canary"})
+    assert data == {"x": {"token": "canary"}, "asyncsecrets": {"token": "os.environ/A"}}
 
 
 def test_bootstrap_sections_are_left_alone() -> None:
@@ -126,11 +177,11 @@ def test_any_document_reads_back_with_the_values(document: Any, flow: bool, valu
     """Replacing in the text is the same as replacing in the data, for any document and any value."""
     text = yaml.safe_dump(document, default_flow_style=flow, allow_unicode=True, width=20)
     try:
-        loaded = load_strings(text, origin="x")
+        loaded = load_strings(text, origin="x", own={})
     except ConfigError:  # a control character, which our loader refuses
         return
     values = {"os.environ/A": value, "secret://s/n?field=f": "2"}
-    found = load_strings(read_yaml(text).as_text(values), origin="x")
+    found = load_strings(read_yaml(text).as_text(values), origin="x", own={})
     assert found == _replaced(loaded, values)
 
 

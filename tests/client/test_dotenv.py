@@ -81,3 +81,20 @@ async def test_who_misses_a_name_is_told(odd: str):
             assert ("the rest is used" in str(caught.value)) is (odd == "bare name")
             if odd == "bare name":
                 assert (await client.get("FILE")).equals("canary-file")
+
+
+async def test_who_misses_a_name_is_told_that_a_named_file_is_not_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """It need not be there, and where the name of it is misspelt nobody has to guess."""
+    (tmp_path / "config.yaml").write_text("asyncsecrets: {env_file: conf/its.env}\n")
+    async with SecretsClient.from_config(tmp_path / "config.yaml") as client:
+        assert (await client.get("IN_PROCESS")).equals("canary-process")
+        with pytest.raises(SecretNotFoundError, match=r"its\.env is not there"):
+            await client.get("FILE")
+        (tmp_path / "conf").mkdir()
+        (tmp_path / "conf" / "its.env").write_text("FILE=canary-file\n")
+        assert (await client.refresh("FILE")).equals("canary-file")
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncsecrets.config"] == [
+        f"{tmp_path / 'conf' / 'its.env'} is not there"
+    ]

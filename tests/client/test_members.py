@@ -63,7 +63,7 @@ async def test_an_error_names_the_members_of_whatever_was_read() -> None:
         with pytest.raises(DecodeError, match=r"has no field 'prt'; it has 'user', 'port', .*field=") as caught:
             await client.get("rds", field="prt")
         assert "secret_field" not in str(caught.value)
-        with pytest.raises(DecodeError, match=r"no field 'key'; it has 'user', 'port', .*it is 'key' \(secret_field\)"):
+        with pytest.raises(DecodeError, match=r"'key', .* \(secret_field\); it has 'user', 'port', "):
             await client.get("rds")
         with pytest.raises(DecodeError, match="an object; a member of it has a path, such as '/db/port'"):
             await client.get("rds", field="db")

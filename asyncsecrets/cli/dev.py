@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncsecrets.cli.console import Console
-from asyncsecrets.cli.sources import read_file
+from asyncsecrets.cli.sources import read_config, read_file
 from asyncsecrets.errors import ConfigError
 
 if TYPE_CHECKING:
+    from asyncsecrets.cli.seeds import Seed
     from asyncsecrets.testing.vault_server import VaultServer
 
 HELP = "run a Vault-compatible server for development, alone or for a command: a fake, in memory, on loopback"
@@ -24,6 +25,7 @@ _BANNER: Final = (
     "a fake for development: everything in memory and in clear, on loopback only. No place for real secrets."
 )
 _PORT: Final = 8200
+_CONFIG: Final = Path("config")
 _LEADING: Final = ("VAULT_", "HCP_VAULT_", "BAO_")
 """How the variables begin that lead to a Vault: a command gets none but those of this server."""
 
@@ -46,10 +48,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from",
-        metavar="FILE",
+        metavar="FILE|config",
         dest="origin",
         type=Path,
-        help="start with its secrets: a .env, NAME: VALUE in YAML or JSON, a secrets.yaml, or what a config.yaml uses",
+        help="start with its secrets: a .env, NAME: VALUE in YAML or JSON, a secrets.yaml, or what a config.yaml uses; "
+        "config is the one that is found",
     )
     parser.set_defaults(command_line=None)
 
@@ -58,13 +61,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Serve until SIGINT or SIGTERM, or until the command ends, and end as it does."""
     import asyncio
 
-    from asyncsecrets.cli.seeds import read_seed
     from asyncsecrets.testing.vault_server import VaultServer
 
     if args.command_line == []:
         raise ConfigError("there is no command behind --: asyncsecrets dev [options] -- COMMAND [ARGUMENT ...]")
     token = _token(args.token_file) if args.token_file else None
-    secrets = read_seed(args.origin) if args.origin else {}
+    secrets = _secrets(args)
     server = VaultServer(port=_port_of(args), root_token=token, hostnames=map(_hostname, args.hostname))
     for name, members in secrets.items():
         _write(server, name, members)
@@ -73,6 +75,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     console.note(f"{_BANNER}  {_counted(len(secrets))} in secret/")
     return asyncio.run(_serve_command(server, args.command_line, console))
+
+
+def _secrets(args: argparse.Namespace) -> Seed:
+    """What to start with: the word ``config`` is the configuration as other commands find it, if it is no file."""
+    from asyncsecrets.cli.seeds import read_seed, seed_of
+
+    if args.origin is None:
+        return {}
+    if args.origin == _CONFIG and not _CONFIG.exists():
+        return seed_of(read_config(args))
+    return read_seed(args.origin)
 
 
 def _port_of(args: argparse.Namespace) -> int:

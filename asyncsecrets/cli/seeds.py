@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from asyncsecrets.references import Reference
     from asyncsecrets.secret import Secret
 
-__all__ = ["Seed", "read_seed"]
+__all__ = ["Seed", "read_seed", "seed_of"]
 
 Seed = Mapping[str, Mapping[str, Any]]
 """Names, and the object of each."""
@@ -46,7 +46,7 @@ def read_seed(path: Path) -> Seed:
         return _of_texts(using(load_config(_config_of_store(path), os.environ), _everything))
     is_seed = isinstance(document, dict) and {*OWN, "include"}.isdisjoint(document)
     if not is_seed or any(references(document)):
-        return _of_config(load_config(path, os.environ))
+        return seed_of(load_config(path, os.environ))
     load_config(path, {})  # a section whose name is all but right is no secret
     return _of_names(load_strings(read_file(path), origin=str(path)), path)
 
@@ -86,7 +86,7 @@ def _config_of_store(path: Path) -> dict[str, Any]:
     }
 
 
-def _of_config(config: Config) -> Seed:
+def seed_of(config: Config) -> Seed:
     """The secrets that ``config`` uses of its default source. Where that keeps objects, one of which it uses members
     is taken as a whole."""
     from asyncsecrets.config import DEFAULT_SOURCE

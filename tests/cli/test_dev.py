@@ -294,3 +294,14 @@ def test_seeds_that_are_none(text: str, said: str, workdir: Path, cli: Run) -> N
     assert said in outcome.err
     assert "canary" not in outcome.err
     assert not (workdir / "started").exists()
+
+
+def test_the_configuration_that_is_found(workdir: Path, cli: Run) -> None:
+    """--from config is what every other command would take, the names of its local store included."""
+    pytest.importorskip("pyrage")
+    (workdir / ".env").write_text("DB_PASSWORD=canary-local\n")
+    assert cli("init").code == 0
+    (workdir / ".env").unlink()
+    done = spawn("dev", "--from", "config", "--", "sh", "-c", f"rm config.yaml; {ASK} DB_PASSWORD", env=ASKING)
+    assert done.stdout == b"canary-local"
+    assert "no configuration found" in cli("dev", "--from", "config", "--", "true").err

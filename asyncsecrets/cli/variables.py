@@ -42,6 +42,12 @@ _ALWAYS: Final = frozenset({"ASYNCSECRETS_KEY"})
 _OF_AWS: Final = ("AWS_SECURITY_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
 """Credentials of botocore beside those that are settings: a session token by its old name, and a container's."""
 
+_NO_WAY_IN: Final = frozenset({"proxy"})
+"""Settings that are kept as credentials, and let nobody into a manager: the command needs the same way out."""
+
+_BY_CHANCE: Final = frozenset({"HOSTNAME", "LOGNAME", "SUDO_USER", "USER", "USERNAME"})
+"""Variables whose value is no credential, although a token for development may be the same word (``root``)."""
+
 _SHORTEST: Final = 4
 _SHORTEST_OF_A_STRANGER: Final = 16
 """The fewest characters of a credential: below that a variable has the same value by chance, as a region has."""
@@ -152,16 +158,19 @@ def without_bootstrap(environ: Mapping[str, str], systems: Iterable[str]) -> dic
 
 
 def credentials_in(environ: Mapping[str, str], sources: Iterable[SourceConfig]) -> list[str]:
-    """The variables that let whoever has them into ``sources``: those that the managers read by themselves, and any
-    whose value a setting of theirs has (``token: os.environ/MY_TOKEN``). An empty one lets nobody in."""
+    """The variables that let whoever has them into ``sources``: those that the managers read by themselves, any whose
+    value a setting of theirs has (``token: os.environ/MY_TOKEN``), and copies of either. An empty one lets nobody in."""
     declared = [*sources]
     known = _ALWAYS | {name for source in declared for name in _credential_variables(source.system)}
     values = {value for source in declared for value in _credentials_of(source)}
-    return [name for name, value in environ.items() if value and (name in known or value in values)]
+    values |= {value for name in known if len(value := environ.get(name, "")) >= _SHORTEST_OF_A_STRANGER}
+    others = {name for name, value in environ.items() if value in values} - _BY_CHANCE
+    return [name for name, value in environ.items() if value and (name in known or name in others)]
 
 
 def _credential_variables(system: str) -> Iterable[str]:
-    own = [name for setting in vocabulary(system).values() if setting.credential for name in setting.environ]
+    words = vocabulary(system).items()
+    own = [name for key, word in words if word.credential and key not in _NO_WAY_IN for name in word.environ]
     return [*own, *(_OF_AWS if system in {"aws_kms", "aws_secret_manager"} else ())]
 
 
@@ -169,6 +178,7 @@ def _credentials_of(source: SourceConfig) -> Iterable[str]:
     """The credentials among the settings. What only somebody's own class knows counts as one, if it is long enough."""
     words = vocabulary(source.system)
     for key, value in source.settings.items():
-        text = revealed(value) if isinstance(value, Credential) and source.system != "memory" else None
+        counts = source.system != "memory" and key not in _NO_WAY_IN
+        text = revealed(value) if isinstance(value, Credential) and counts else None
         if isinstance(text, str) and len(text) >= (_SHORTEST if key in words else _SHORTEST_OF_A_STRANGER):
             yield text

@@ -130,6 +130,8 @@ def test_what_leads_to_managers() -> None:
     assert environ["VAULT_TOKEN"] == "canary"
 
 
+TOKEN = "hvs.canary-of-20-letters"
+PROXY = "http://user:canary@proxy.example:3128"
 AWS_KEYS = {
     "AWS_ACCESS_KEY_ID": "canary-id",
     "AWS_SECRET_ACCESS_KEY": "canary-key",
@@ -144,6 +146,9 @@ AWS_KEYS = {
         ("aws_kms", {}, {"AWS_REGION": "eu-west-1", "AWS_PROFILE": "x", "AWS_ACCESS_KEY_ID": ""}, []),
         ("hashicorp_vault", {}, {**AWS_KEYS, "VAULT_TOKEN": "canary", "VAULT_ADDR": "x"}, ["VAULT_TOKEN"]),
         ("hashicorp_vault", {"approle_secret_id": "canary-id"}, {"ROLE": "canary-id", "OTHER": "canary"}, ["ROLE"]),
+        ("hashicorp_vault", {}, {"VAULT_TOKEN": TOKEN, "MY_TOKEN": TOKEN, "OTHER": "x"}, ["VAULT_TOKEN", "MY_TOKEN"]),
+        ("hashicorp_vault", {"token": "root"}, {"USER": "root", "LOGNAME": "root", "T": "root"}, ["T"]),
+        ("hashicorp_vault", {"proxy": PROXY}, {"HTTPS_PROXY": PROXY, "HCP_VAULT_PROXY": PROXY}, []),
         ("env", {}, {**AWS_KEYS, "VAULT_TOKEN": "canary", "ASYNCSECRETS_KEY": "canary"}, ["ASYNCSECRETS_KEY"]),
         ("local", {}, {"ASYNCSECRETS_KEY": "canary", "ASYNCSECRETS_KEY_FILE": "/k"}, ["ASYNCSECRETS_KEY"]),
         ("custom", {"password": "canary-of-a-class", "region": "eu-central-1"}, {"P": "canary-of-a-class"}, ["P"]),

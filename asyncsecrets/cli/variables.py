@@ -159,7 +159,8 @@ def without_bootstrap(environ: Mapping[str, str], systems: Iterable[str]) -> dic
 
 def credentials_in(environ: Mapping[str, str], sources: Iterable[SourceConfig]) -> list[str]:
     """The variables that let whoever has them into ``sources``: those that the managers read by themselves, any whose
-    value a setting of theirs has (``token: os.environ/MY_TOKEN``), and copies of either. An empty one lets nobody in."""
+    value a setting of theirs has (``token: os.environ/MY_TOKEN``), and copies of either. An empty one lets nobody in.
+    """
     declared = [*sources]
     known = _ALWAYS | {name for source in declared for name in _credential_variables(source.system)}
     values = {value for source in declared for value in _credentials_of(source)}

@@ -502,3 +502,11 @@ async def test_own_role_is_not_assumed_again(aws, provider_at, tmp_path, monkeyp
     provider = await provider_at({"aws_role_name": ROLE}, **NO_KEYS, **own)
     await provider.get("db")
     assert (aws.count("AssumeRoleWithWebIdentity"), aws.count("AssumeRole")) == (1, 0)
+
+
+def test_a_session_token_by_its_name_of_old():
+    """AWS_SECURITY_TOKEN is what AWS_SESSION_TOKEN was called once; the newer name goes first."""
+    environ = {"AWS_ACCESS_KEY_ID": "AKIACANARY", "AWS_SECRET_ACCESS_KEY": "canary", "AWS_SECURITY_TOKEN": "canary-old"}
+    for more, token in (({}, "canary-old"), ({"AWS_SESSION_TOKEN": "canary-new"}, "canary-new")):
+        found = load_credentials(AwsSettings(environ=environ | more, region="eu-central-1"))
+        assert found.get_frozen_credentials().token == token

@@ -63,6 +63,23 @@ async def test_what_is_mocked_is_answered(left):
     assert left == []
 
 
+async def test_a_mock_carries_out_each_request_once(left, monkeypatch):
+    """And the proxy of the environment does not matter, not even one that is not spoken here."""
+    from moto.secretsmanager.models import SecretsManagerBackend
+
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    written, put = [], SecretsManagerBackend.put_secret_value
+    monkeypatch.setattr(
+        SecretsManagerBackend, "put_secret_value", lambda *args, **more: written.append(1) or put(*args, **more)
+    )
+    with mock_aws():
+        store("db")
+        async with client() as secrets:
+            await secrets.put("db", "canary two")
+            assert (await secrets.get("db")).equals("canary two")
+    assert (written, left) == ([1], [])
+
+
 async def test_a_role_under_a_mock(left):
     """The credentials of a role come from moto's STS, too."""
     with mock_aws():

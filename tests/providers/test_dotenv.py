@@ -172,6 +172,13 @@ def test_a_bare_name(text):
     assert read(f"GOOD=1\n{text}\nLAST=2\n") == ({"GOOD": "1", "LAST": "2"}, [2])
 
 
+@pytest.mark.parametrize("text", ["A", "A=${NONE}", "A='canary", "A='canary' b", "A=#canary", "export A=\0canary"])
+def test_an_earlier_line_is_not_the_last_word(text):
+    """Whose last line cannot be used is not there: the value before it is one that somebody has replaced."""
+    assert read(f"A=canary\n{text}\nLAST=2\n") == ({"LAST": "2"}, [2])
+    assert read(f"{text}\nA=canary\n") == ({"A": "canary"}, [1])
+
+
 @pytest.mark.parametrize("text", REFUSED)
 def test_the_rest_is_used(text):
     """A line that makes no sense takes no other with it, but for those that a quote keeps open."""

@@ -445,6 +445,7 @@ _PROBLEMS: Final = {
     "role_arn of a profile its source_profile or credential_source",
     "InfiniteLoopConfigError": "profiles lead in a circle: check role_arn and source_profile in ~/.aws/config",
     "InvalidConfigError": "a profile is incomplete or contradicts itself: check its role_arn, source_profile and "
-    "credential_source (or sso_…) in ~/.aws/config",
-    "ConfigParseError": "~/.aws/config or ~/.aws/credentials cannot be parsed",
+    "credential_source (or sso_…) in ~/.aws/config, and AWS_ROLE_ARN beside AWS_WEB_IDENTITY_TOKEN_FILE",
+    "ConfigParseError": "~/.aws/config or ~/.aws/credentials (see AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE) "
+    "cannot be parsed: it needs [sections] of key = value lines, and no byte order mark",
 }

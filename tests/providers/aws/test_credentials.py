@@ -510,3 +510,26 @@ def test_a_session_token_by_its_name_of_old():
     for more, token in (({}, "canary-old"), ({"AWS_SESSION_TOKEN": "canary-new"}, "canary-new")):
         found = load_credentials(AwsSettings(environ=environ | more, region="eu-central-1"))
         assert found.get_frozen_credentials().token == token
+
+
+async def _read(provider):
+    await provider.open()
+    await provider.get("db")
+
+
+@pytest.mark.parametrize(
+    ("variables", "content", "says"),
+    [
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}, "", "AWS_ROLE_ARN beside AWS_WEB_IDENTITY_TOKEN_FILE"),
+        ({}, "\ufeff[default]\nregion = canary\n", "AWS_CONFIG_FILE .*cannot be parsed.* byte order mark"),
+    ],
+)
+async def test_what_botocore_cannot_make_sense_of(tmp_path, variables, content, says):
+    """It is said with each place where that can be."""
+    (tmp_path / "config").write_text(content, encoding="utf-8")
+    variables = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_EC2_METADATA_DISABLED": "true", **variables}
+    provider = AwsSecretsManagerProvider.from_settings({"aws_region_name": "eu-central-1"}, variables)
+    with pytest.raises(ConfigError, match=says) as caught:
+        await _read(provider)
+    assert "canary" not in str(caught.value)
+    await provider.aclose()

@@ -521,7 +521,7 @@ async def _read(provider):
     ("variables", "content", "says"),
     [
         ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}, "", "AWS_ROLE_ARN beside AWS_WEB_IDENTITY_TOKEN_FILE"),
-        ({}, "\ufeff[default]\nregion = canary\n", "AWS_CONFIG_FILE .*cannot be parsed.* byte order mark"),
+        ({}, "\ufeff[default]\nregion = canary\n", "AWS_CONFIG_FILE, .*cannot be parsed.* byte order mark"),
     ],
 )
 async def test_what_botocore_cannot_make_sense_of(tmp_path, variables, content, says):

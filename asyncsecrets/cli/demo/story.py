@@ -18,6 +18,7 @@ from asyncsecrets.client import SecretsClient
 __all__ = ["Outcome", "tell"]
 
 _NAME: Final = "DB_PASSWORD"
+_OTHER: Final = "OTHER"
 _STAMPEDE: Final = 1_000
 _READERS: Final = 100
 _REFRESH: Final = 0.5  # s
@@ -56,7 +57,7 @@ async def tell(say: Say, backend: Backend | None = None) -> Outcome:
     say("asyncsecrets demo: nothing is written to disk, nothing leaves 127.0.0.1\n")
     async with backend or Backend() as server:
         await server.write(_NAME, secrets.token_hex(16))
-        await server.write("OTHER", secrets.token_hex(16))
+        await server.write(_OTHER, secrets.token_hex(16))
         ready = outcome.measured["ready_seconds"] = time.perf_counter() - outcome.started
         say(f"1  dev vault      ready on {server.url} in {ready:.2f} s (a fake: real HTTP, in memory, its own process)")
         await _many_readers(server, outcome, say)
@@ -73,12 +74,9 @@ async def tell(say: Say, backend: Backend | None = None) -> Outcome:
 
 
 def _client(server: Backend, **settings: Any) -> SecretsClient:
-    vault = {"addr": server.url, "token": server.token, **settings}
-    config = {
-        "general_settings": {"key_management_system": "hashicorp_vault", "key_management_settings": vault},
-        # Whatever .env lies in the working directory is not the demo's business.
-        "asyncsecrets": {"env_file": f".no-such-file-{secrets.token_hex(8)}"},
-    }
+    # Only the server is asked for the name: whatever .env lies in the working directory is not the demo's business.
+    vault = {"addr": server.url, "token": server.token, "hosted_keys": [_NAME, _OTHER], **settings}
+    config = {"general_settings": {"key_management_system": "hashicorp_vault", "key_management_settings": vault}}
     return SecretsClient.from_config(config, environ={})
 
 
@@ -88,7 +86,7 @@ async def _many_readers(server: Backend, outcome: Outcome, say: Say) -> None:
     for label, cached, wrap in (("no cache", False, _as_it_is), _plain_cache(), ("asyncsecrets", True, _as_it_is)):
         # Each has a client of its own that is connected already, so that nobody pays for who came before.
         async with _client(server, always_read_secret_manager=not cached) as client:
-            await client.get("OTHER")
+            await client.get(_OTHER)
             before = await server.count(_NAME)
             seconds = await stampede(wrap(client.get), _NAME, _STAMPEDE)
             calls = await server.count(_NAME) - before

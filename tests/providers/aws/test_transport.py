@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 
+import aiohttp
 import pytest
 import trustme
 
@@ -173,14 +174,13 @@ async def test_waiting_for_a_connection(aws, environ, monkeypatch):
     await aws.store("db", "canary")
     provider = await opened(environ, max_connections="1")
     begun = []
-    transport = provider._connection._transport
-    request = transport._session.request
+    request = aiohttp.ClientSession.request
 
     def counted(*args, **options):
         begun.append(len(aws.calls))
         return request(*args, **options)
 
-    monkeypatch.setattr(transport._session, "request", counted)
+    monkeypatch.setattr(aiohttp.ClientSession, "request", counted)
     secrets = await asyncio.gather(*(provider.get("db") for _ in range(6)))
     assert all(secret.equals("canary") for secret in secrets)
     assert begun == [0, 1, 2, 3, 4, 5]  # each, when the one before had arrived

@@ -10,6 +10,7 @@ import logging
 import traceback
 from datetime import UTC, datetime
 
+import aiohttp
 import pytest
 
 from asyncsecrets.errors import (
@@ -547,7 +548,7 @@ async def test_a_fault_of_ours_is_not_taken_for_a_close(provider_at, monkeypatch
             raise RuntimeError("canary")
 
         with monkeypatch.context() as patched:
-            patched.setattr(provider._transport._session, "request", request)
+            patched.setattr(aiohttp.ClientSession, "request", request)
             with pytest.raises(RuntimeError):
                 await provider.get("name")
         await provider.get("name")

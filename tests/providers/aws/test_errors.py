@@ -7,7 +7,7 @@ import ssl
 import aiohttp
 import pytest
 from botocore import exceptions as botocore
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncsecrets.errors import (
@@ -264,9 +264,10 @@ def test_unknown_outcome():
 
 
 @given(st.text(), st.text(), st.sampled_from([GET, PUT, CREATE, "Decrypt"]), st.integers(0, 599))
+@example("", "", PUT, 501)
 def test_anything(code, message, operation, status):
     """Whatever AWS says is one of our errors, and its message goes no further."""
     error = translate(Call("s", operation, "db"), client_error(code, operation, f"canary{message}", status))
     assert isinstance(error, AsyncSecretsError)
     assert "canary" not in str(error)
-    assert isinstance(error, ProviderError | ConfigError)
+    assert isinstance(error, ProviderError | ConfigError | UnsupportedOperationError)

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import contextlib
 
+import pytest
+
 READY = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
@@ -13,6 +15,18 @@ def refusal(status, *headers):
     """An answer that opens no tunnel."""
     lines = [f"HTTP/1.1 {status} X", "Content-Length: 0", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+async def told_of_no_way(provider, kind, match):
+    """The error of a read and of a write, which is certain not to have been applied."""
+    for call in (lambda: provider.get("db"), lambda: provider.put("db", "canary")):
+        with pytest.raises(kind, match=match) as caught:
+            await call()
+        told = str(caught.value)
+        assert "canary" not in told
+        assert told.count("\n") <= 1
+        assert not getattr(caught.value, "outcome_unknown", False)
+    return told
 
 
 class Tunnel:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 
 import pytest
+
+from tests.providers.listening import Listening
 
 READY = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -29,7 +30,7 @@ async def told_of_no_way(provider, kind, match):
     return told
 
 
-class Tunnel:
+class Tunnel(Listening):
     """`heads` are what it was asked, byte for byte. Whatever host is wanted, it connects to `port` of this machine.
 
     `answer` is sent instead of opening a tunnel (None: nothing, it hangs up; "": nothing, for ever); `user` is who may
@@ -45,36 +46,10 @@ class Tunnel:
         self.heads = []
         self.carried = b""
 
-    async def __aenter__(self):
-        self._tasks = set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.ssl)
-        self.own_port = self._server.sockets[0].getsockname()[1]
-        self.address = f"127.0.0.1:{self.own_port}"
-        self.url = f"{'https' if self.ssl else 'http'}://{self.address}"
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
     @property
     def targets(self):
         """The hosts and ports that were wanted."""
         return [head.split(b" ")[1].decode() for head in self.heads]
-
-    async def _serve(self, reader, writer):
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._talk(reader, writer)
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(Exception):
-                writer.transport.abort()
 
     async def _talk(self, reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")

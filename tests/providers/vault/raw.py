@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import inspect
 import json
 import re
+
+from tests.providers.listening import Listening
 
 OBJECT = {"key": "canary-value"}
 
@@ -45,7 +45,7 @@ class Request:
         self.body = body
 
 
-class RawServer:
+class RawServer(Listening):
     """`respond(request)` returns bytes to send, None to hang up, or a coroutine that gets the writer."""
 
     def __init__(self, respond=lambda request: answer(body=secret()), ssl=None):
@@ -54,39 +54,21 @@ class RawServer:
         self.requests = []
         self.received = b""
 
-    async def __aenter__(self):
-        self._tasks = set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.ssl)
-        self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if self.ssl else 'http'}://127.0.0.1:{self.port}"
-        return self
+    @property
+    def port(self):
+        """Where it listens."""
+        return self.own_port
 
-    async def __aexit__(self, *_):
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader, writer):
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        try:
-            while (request := await self._read(reader)) is not None:
-                self.requests.append(request)
-                reply = self.respond(request)
-                if inspect.iscoroutinefunction(reply):
-                    reply = await reply(writer)
-                if reply is None:
-                    break
-                writer.write(reply)
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(Exception):
-                writer.transport.abort()
+    async def _talk(self, reader, writer):
+        while (request := await self._read(reader)) is not None:
+            self.requests.append(request)
+            reply = self.respond(request)
+            if inspect.iscoroutinefunction(reply):
+                reply = await reply(writer)
+            if reply is None:
+                break
+            writer.write(reply)
+            await writer.drain()
 
     async def _read(self, reader):
         head = await reader.readuntil(b"\r\n\r\n")

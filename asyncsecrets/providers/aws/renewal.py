@@ -24,7 +24,8 @@ from asyncsecrets.errors import AsyncSecretsError, UnavailableError
 from asyncsecrets.journal import AUTH, Seldom, duration, one_line, say
 from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.aws.codes import STALE
-from asyncsecrets.providers.aws.errors import Call, code_of, translate_chain
+from asyncsecrets.providers.aws.errors import translate_chain
+from asyncsecrets.providers.aws.refusals import Call, code_of
 from asyncsecrets.providers.aws.unattended import checked_keys
 
 __all__ = ["SigningCredentials", "terse_renewals"]

@@ -28,7 +28,6 @@ from asyncsecrets.providers.aws.documents import (
     version_id,
     versions_of,
 )
-from asyncsecrets.providers.aws.errors import REPLICATED, SCHEDULED
 from asyncsecrets.providers.aws.names import (
     CURRENT,
     SYSTEM,
@@ -45,6 +44,7 @@ from asyncsecrets.providers.aws.names import (
     version_of,
 )
 from asyncsecrets.providers.aws.pages import READS, Pages
+from asyncsecrets.providers.aws.refusals import REPLICATED, SCHEDULED
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.base import VersionInfo

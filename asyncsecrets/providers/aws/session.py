@@ -20,9 +20,10 @@ from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, Pro
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.aws.codes import STALE
 from asyncsecrets.providers.aws.credentials import configure, load_credentials
-from asyncsecrets.providers.aws.errors import NO_REGION, Call, code_of, translate
+from asyncsecrets.providers.aws.errors import NO_REGION, translate
 from asyncsecrets.providers.aws.mocked import detach
 from asyncsecrets.providers.aws.quiet import without_collections
+from asyncsecrets.providers.aws.refusals import Call, code_of
 from asyncsecrets.providers.aws.renewal import SigningCredentials, terse_renewals
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_is_from, endpoint_of
 from asyncsecrets.providers.aws.transport import Transport

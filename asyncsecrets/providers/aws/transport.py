@@ -16,8 +16,9 @@ from aiobotocore.awsrequest import AioAWSResponse
 from yarl import URL
 
 from asyncsecrets.errors import ClosedError, ConfigError
-from asyncsecrets.providers.aws.errors import EncodedError, RedirectedError, TooLargeError, is_write
+from asyncsecrets.providers.aws.errors import EncodedError, RedirectedError, TooLargeError
 from asyncsecrets.providers.aws.mocked import answer_of, is_active
+from asyncsecrets.providers.aws.refusals import is_write
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.aws.turns import Turns
 from asyncsecrets.providers.aws.wire import bundle_of, is_encoded, proxy_of, trusting

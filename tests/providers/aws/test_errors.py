@@ -26,7 +26,8 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from asyncsecrets.providers.aws.errors import Call, RedirectedError, TooLargeError, translate
+from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError, translate
+from asyncsecrets.providers.aws.refusals import Call
 
 GET, PUT, CREATE = "GetSecretValue", "PutSecretValue", "CreateSecret"
 

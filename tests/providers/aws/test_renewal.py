@@ -12,7 +12,7 @@ import pytest
 from botocore.credentials import Credentials, DeferredRefreshableCredentials
 
 from asyncsecrets.errors import AuthenticationError, UnavailableError
-from asyncsecrets.providers.aws.errors import Call
+from asyncsecrets.providers.aws.refusals import Call
 from asyncsecrets.providers.aws.renewal import SigningCredentials
 from tests.operators import listening
 

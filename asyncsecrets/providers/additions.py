@@ -103,8 +103,9 @@ class Additions:
         """
         if not self.has_file:
             return
+        entries: dict[str, str] = {}
+        told = ""
         with self._lock:
-            self._entries, told = Credential({}), ""
             try:
                 os.lstat(self.path)  # where there is no file, as in most folders, nothing is to be judged
                 self._check()
@@ -114,8 +115,8 @@ class Additions:
             except ConfigError as error:
                 self._told = error.message
                 raise
-            else:
-                self._entries = Credential(entries)
+            finally:
+                self._entries = Credential(entries)  # in one step: whoever looks meanwhile sees the file as it was
             if told not in {"", self._told}:
                 say(CONFIG, logging.WARNING, "%s", one_line(told))
             self._told = told

@@ -411,3 +411,28 @@ async def test_given_values_win(dotenv):
     for name, value in (("A", "given"), ("B", "real"), ("C", "file")):
         assert (await env.get(name)).equals(f"canary-{value}")
     assert "canary" not in f"{vars(additions)!r} {vars(env)!r}"
+
+
+def test_the_file_is_there_while_it_is_read_anew(tmp_path):
+    """Whoever looks while a thread reads sees what was seen last, and not a file without variables."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("A=canary-1\n")
+    seen = []
+
+    class Watched(UsualFile):
+        """A file at which somebody looks while it is judged."""
+
+        __slots__ = ()
+
+        def check(self) -> None:
+            seen.append(additions.get("A", {}))
+
+    additions = Additions(Watched(dotenv, ""), environ={})
+    additions.read()
+    dotenv.write_text("A=canary-two\n")
+    additions.read()
+    assert seen == [None, "canary-1"]
+    assert additions.get("A", {}) == "canary-two"
+    dotenv.unlink()
+    additions.read()
+    assert additions.get("A", {}) is None

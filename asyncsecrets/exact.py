@@ -16,6 +16,7 @@ from typing import Any, Final
 
 __all__ = [
     "BOM",
+    "DEEPEST",
     "MOST_VALUES",
     "NO_JSON",
     "PRESENTABLE",
@@ -25,6 +26,7 @@ __all__ = [
     "Number",
     "double",
     "inside",
+    "is_deep",
     "is_double",
     "is_wide",
     "numbers_in",
@@ -38,6 +40,7 @@ PRESENTABLE: Final = re.compile(r"[\w.:/@+ -]{1,40}")
 
 BOM: Final = "\ufeff"
 
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
 _SINGLE: Final = re.compile(r'\{"([^"\\\x00-\x1f]*)": ?"([^"\\\x00-\x1f]*)"\}')
 """An object with one member, a text with nothing in it that JSON would have to escape."""
 
@@ -52,6 +55,10 @@ class Flaw:
 MOST_VALUES: Final = 50_000
 """The most values in a JSON text that are read one by one. AWS's limit of 64 KiB leaves room for fewer; OpenBao refuses
 objects of more than a thousand texts. Reading so many keeps the event loop for a tenth of a second."""
+
+DEEPEST: Final = 256
+"""The most levels of a JSON text. Python's own limit is another one in each version, and from 3.14 on the size of the
+stack; parsers elsewhere take 64 to 1,000."""
 
 TOO_DEEP: Final = Flaw("is JSON that is nested too deep")
 TOO_WIDE: Final = Flaw(f"is JSON of more than {MOST_VALUES:,} values")
@@ -136,10 +143,32 @@ def is_wide(text: str, most: int = MOST_VALUES) -> bool:
         return False
     if _marks(text) < most:
         return False
-    bare = text.replace("\\\\", "").replace('\\"', "")
+    bare = _unescaped(text)
     if bare.count('"') > 4 * most:  # a value has two texts at most, itself and its name, each between two signs
         return True
-    return _marks("".join(bare.split('"')[::2])) >= most
+    return _marks(_between(bare)) >= most
+
+
+def is_deep(text: str, most: int = DEEPEST) -> bool:
+    """Whether a JSON text, which is not wide, has more than ``most`` levels."""
+    if text.count("[") + text.count("{") <= most:
+        return False
+    level = 0
+    for mark in _BRACKETS.findall(_between(_unescaped(text))):
+        level += 1 if mark in "[{" else -1
+        if level > most:
+            return True
+    return False
+
+
+def _unescaped(text: str) -> str:
+    """A JSON text in which every quotation mark begins a text or ends one."""
+    return text.replace("\\\\", "").replace('\\"', "")
+
+
+def _between(unescaped: str) -> str:
+    """What is outside of its texts."""
+    return "".join(unescaped.split('"')[::2])
 
 
 def _marks(text: str) -> int:
@@ -149,11 +178,13 @@ def _marks(text: str) -> int:
 def _attempt(decode: Callable[[str], Any], text: str) -> Any:
     if is_wide(text):
         return TOO_WIDE
+    if is_deep(text):
+        return TOO_DEEP
     try:
         return decode(text.removeprefix(BOM))
     except _RefusedError as refusal:
         return Flaw(f"is not proper JSON: {refusal}")
-    except RecursionError:
+    except RecursionError:  # there was no more room on the caller's own stack
         return TOO_DEEP
     except ValueError:  # JSONDecodeError holds the document
         return NO_JSON

@@ -280,6 +280,7 @@ async def test_nothing_of_a_threads_work_shows(monkeypatch: pytest.MonkeyPatch, 
         assert caught.value is outcome
     else:
         assert await in_thread(Work(outcome)) is outcome
+    await asyncio.sleep(0)  # a future that was done before anybody waited calls back in the next turn
     assert len(shown) == 2
     assert "finished" in shown[1]
     assert "canary" not in "".join(shown)

@@ -58,3 +58,25 @@ def test_a_payload_of_too_many_members_says_so() -> None:
     with pytest.raises(DecodeError, match=r"'NAME' is JSON of more than 50,000 values") as caught:
         Secret(payload, name="NAME").field("canary-1")
     assert "canary" not in str(caught.value)
+
+
+def depth(value: Any) -> int:
+    """How many lists and objects are within one another."""
+    if not isinstance(value, list | dict):
+        return 0
+    return 1 + max(map(depth, value.values() if isinstance(value, dict) else value), default=0)
+
+
+@given(JSON, st.integers(0, 6), st.booleans())
+def test_levels_are_told_by_their_signs(value: Any, most: int, compact: bool) -> None:
+    """What texts hold does not count."""
+    text = json.dumps(value, ensure_ascii=compact, separators=(",", ":") if compact else None)
+    assert exact.is_deep(text, most) == (depth(value) > most)
+
+
+@pytest.mark.parametrize("levels", [exact.DEEPEST, exact.DEEPEST + 1, 5_000, 40_000])
+def test_the_limit_is_the_same_in_every_python(levels: int) -> None:
+    """It is not that of the interpreter's stack, which some versions let a text grow through."""
+    text = '{"a":' * levels + "1" + "}" * levels
+    for read in (exact.read, exact.plain):
+        assert (read(text) is exact.TOO_DEEP) == (levels > exact.DEEPEST)

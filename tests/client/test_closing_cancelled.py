@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -114,7 +115,8 @@ def test_aclose_is_what_frameworks_take_for_a_coroutine_function() -> None:
     """They ask before they call it, and do not await what is none; without a loop it is begun by the one that runs
     it."""
     client = client_of(Manager())
-    assert asyncio.iscoroutinefunction(client.aclose) or inspect.iscoroutinefunction(client.aclose)
+    asks = inspect.iscoroutinefunction if sys.version_info >= (3, 12) else asyncio.iscoroutinefunction
+    assert asks(client.aclose)
     asyncio.run(client.aclose())
     with pytest.raises(ClosedError):
         client.explain("NAME")

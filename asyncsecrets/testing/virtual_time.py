@@ -82,6 +82,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """The clock's monotonic reading, in seconds."""
         return self.clock.monotonic()
 
+    async def shutdown_default_executor(self, _: float | None = None) -> None:
+        """Wait for the executor's threads. They take real time, in which a limit in virtual time is over at once."""
+        await super().shutdown_default_executor()
+
 
 class _JumpingSelector(selectors.BaseSelector):
     """Where a loop waits for its next timer or for I/O. This one does not wait: it moves the clock."""

@@ -95,3 +95,18 @@ def test_another_thread_is_waited_for() -> None:
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         assert runner.run(main()) == "hello"
+
+
+def test_threads_are_waited_for_in_real_time() -> None:
+    """At the end of a loop: newer Pythons give them 300 seconds, which pass here before a thread has begun to end."""
+    go = threading.Event()
+
+    async def main() -> None:
+        asyncio.get_running_loop().run_in_executor(None, go.wait, 10.0)
+        threading.Timer(0.05, go.set).start()
+
+    before = (clock := VirtualClock()).monotonic()
+    with asyncio.Runner(loop_factory=clock.new_loop) as runner:
+        runner.run(main())
+    assert go.is_set()
+    assert clock.monotonic() < before + 300.0

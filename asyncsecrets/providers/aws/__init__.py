@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncsecrets.providers.aws.quiet import without_collections
+from asyncsecrets.providers.quiet import without_collections
 
 with without_collections():
     from asyncsecrets.providers.aws.kms import AwsKmsProvider

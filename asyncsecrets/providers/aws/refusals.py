@@ -28,6 +28,7 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
+from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.aws.codes import (
     AUTHENTICATION,
     CIPHERTEXT,
@@ -48,12 +49,9 @@ SCHEDULED: Final = "scheduled for deletion"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One call of an operation, spelled as AWS spells it (``GetSecretValue``), for what errors say about it."""
+class Call(calling.Call):
+    """One call of an operation of AWS, in ``region``."""
 
-    system: str
-    operation: str
-    name: str | None = None
     region: str = ""
 
     @property
@@ -70,16 +68,6 @@ class Call:
     def place(self) -> str:
         """Where it went, for the middle of a message."""
         return f" in {self.region}" if self.region else ""
-
-    def says(self, text: str) -> str:
-        """A message about this call."""
-        return f"{self.system}: {self.name!r}: {text}" if self.name is not None else f"{self.system}: {text}"
-
-    def error(self, kind: type[ProviderError], text: str, *, unknown: bool = False) -> ProviderError:
-        """An error of class ``kind`` about this call. ``unknown``: as a write it may have been applied."""
-        error = kind(self.says(text), provider=self.system, name=self.name)
-        error.outcome_unknown = unknown and self.writes
-        return error
 
 
 def is_write(operation: str) -> bool:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeVar
 
 from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import (
     ConflictError,
+    MalformedResponseError,
     ProviderError,
     SecretNotFoundError,
     UnsupportedOperationError,
@@ -22,6 +24,7 @@ from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.aws.batch import BatchPermission, read_batch
 from asyncsecrets.providers.aws.documents import (
     check_subject,
+    malformed,
     names_of,
     parameter_of,
     secret_of,
@@ -43,16 +46,19 @@ from asyncsecrets.providers.aws.names import (
     usable_token,
     version_of,
 )
-from asyncsecrets.providers.aws.pages import READS, Pages
-from asyncsecrets.providers.aws.refusals import REPLICATED, SCHEDULED
+from asyncsecrets.providers.aws.refusals import REPLICATED, SCHEDULED, is_write
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.guarded import guarded
+from asyncsecrets.providers.pages import MOST, Pages
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["AwsSecretsManagerProvider"]
 
+T = TypeVar("T")
+
+_OUTDATED: Final = frozenset({"InvalidNextTokenException"})
 _STAGED: Final = "ASYNCSECRETS_STAGED"
 _ABSENT: Final = frozenset({"ResourceNotFoundException"})
 _EXISTS: Final = frozenset({"ResourceExistsException"})
@@ -155,7 +161,7 @@ class AwsSecretsManagerProvider:
         wanted: dict[str, Any] = {"MaxResults": _PAGE}
         if prefix:
             wanted["Filters"] = [{"Key": "name", "Values": [prefix]}]
-        found = await self._pages.read(self._call, "ListSecrets", None, wanted, names_of)
+        found = await self._all("ListSecrets", None, wanted, names_of)
         return sorted({name for name in found if name.startswith(prefix)})
 
     async def versions(self, name: str) -> builtins.list[VersionInfo]:
@@ -165,7 +171,7 @@ class AwsSecretsManagerProvider:
         """
         check_name(name)
         wanted = {"SecretId": name, "IncludeDeprecated": True, "MaxResults": _PAGE}
-        found = await self._pages.read(self._call, "ListSecretVersionIds", name, wanted, partial(versions_of, name))
+        found = await self._all("ListSecretVersionIds", name, wanted, partial(versions_of, name))
         oldest = datetime.fromtimestamp(0, UTC)
         return sorted(found, key=lambda version: version.created or oldest)
 
@@ -311,6 +317,26 @@ class AwsSecretsManagerProvider:
 
     # -- inside
 
+    async def _all(
+        self,
+        operation: str,
+        name: str | None,
+        parameters: Mapping[str, Any],
+        take: Callable[[dict[str, Any]], builtins.list[T]],
+    ) -> builtins.list[T]:
+        """What ``take`` takes of each page that ``operation`` answers with."""
+
+        async def fetch(token: str) -> tuple[builtins.list[T], str] | None:
+            wanted = {**parameters, "NextToken": token} if token else parameters
+            page = await self._call(operation, name, wanted, _OUTDATED)
+            return None if page is None else (take(page), str(page.get("NextToken") or ""))
+
+        def endless() -> MalformedResponseError:
+            return malformed(name, f"the answer to {operation} goes on for more than {MOST:,} pages")
+
+        key = json.dumps([operation, name, parameters], sort_keys=True)
+        return await self._pages.read(key, fetch, endless=endless, narrow=name is None)
+
     def _check_whole(self, name: str, versions: Sequence[str] | None, does: str) -> None:
         check_name(name)
         if versions is not None:
@@ -327,10 +353,10 @@ class AwsSecretsManagerProvider:
             error.message += elsewhere(name or "", self._connection.region)
             raise
         finally:
-            if operation not in READS:
+            if is_write(operation):
                 self._pages.forget()
         if name is not None and answer is not None and operation != "GetSecretValue":  # which is looked at as a whole
-            check_subject(name, answer, written=operation not in READS)
+            check_subject(name, answer, written=is_write(operation))
         return answer
 
     def _absent(self, name: str, text: str) -> SecretNotFoundError:

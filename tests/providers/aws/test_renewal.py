@@ -13,7 +13,7 @@ from botocore.credentials import Credentials, DeferredRefreshableCredentials
 
 from asyncsecrets.errors import AuthenticationError, UnavailableError
 from asyncsecrets.providers.aws.refusals import Call
-from asyncsecrets.providers.aws.renewal import SigningCredentials
+from asyncsecrets.providers.aws.signing import SigningCredentials
 from tests.operators import listening
 
 
@@ -213,7 +213,7 @@ def test_the_process_ends_although_credentials_hang():
     try:
         asyncio.run(main())
         assert time.monotonic() - started < 5
-        thread = next(thread for thread in threading.enumerate() if thread.name == "asyncsecrets-aws")
+        thread = next(thread for thread in threading.enumerate() if thread.name == "asyncsecrets-credentials")
         assert thread.daemon
         assert held == [True]  # the leash of a thread that is still at work
     finally:

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from asyncsecrets import references, registry
 from asyncsecrets.errors import ConfigError, InvalidNameError
-from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings, quiet
+from asyncsecrets.providers import quiet
+from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider, AwsSettings
 from asyncsecrets.providers.aws.names import check_name, is_arn, may_be_same, usable_token, version_of
-from asyncsecrets.providers.aws.quiet import without_collections
 from asyncsecrets.providers.aws.settings import check_endpoint, endpoint_of
+from asyncsecrets.providers.quiet import without_collections
 from asyncsecrets.settings import SYSTEMS
 
 SOME = {

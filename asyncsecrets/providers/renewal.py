@@ -1,7 +1,7 @@
-"""Signing with credentials that are found and renewed in a thread, ahead of their expiry.
+"""Credentials that are found and renewed in a thread, ahead of their expiry.
 
-Whoever signs never waits while the credentials in hand are good for another minute: a renewal begins a quarter of an
-hour before they expire. One renewal serves all who wait for it, and those that lead to nothing keep apart.
+Whoever asks by them never waits while those in hand are good for another minute: a renewal begins a quarter of an hour
+before they expire. One renewal serves all who wait for it, and those that lead to nothing keep apart.
 """
 
 from __future__ import annotations
@@ -13,75 +13,51 @@ import copy
 import logging
 import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from typing import Any, Final
-
-from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
 from asyncsecrets.errors import AsyncSecretsError, UnavailableError
 from asyncsecrets.journal import AUTH, Seldom, duration, one_line, say
 from asyncsecrets.loops import retrieve, spawn
-from asyncsecrets.providers.aws.codes import STALE
-from asyncsecrets.providers.aws.errors import translate_chain
-from asyncsecrets.providers.aws.refusals import Call, code_of
-from asyncsecrets.providers.aws.unattended import checked_keys
+from asyncsecrets.providers.call import Call
 
-__all__ = ["SigningCredentials", "terse_renewals"]
+__all__ = ["Renewal"]
 
-_TWO_DAYS: Final = 2 * 86_400
 _AHEAD: Final = 15 * 60.0
 _AT_LEAST: Final = 60.0
 _APART: Final = 60.0
 _QUICK: Final = 3
 _LONGEST: Final = 60.0
-_PATIENCE: Final = 8.0
+PATIENCE: Final = 8.0
 """Less than the ten seconds that an operation has as a rule: who waits in vain is to be told what for."""
 
 _THREADS: Final = 5
 """At work at once, of which all but one hang."""
 
 
-class _Terse(logging.Filter):
-    """Takes the traceback from a record: that of a failed renewal ends with what somebody's server said."""
+class Renewal(ABC):
+    """What one source shows to its manager: found once, in a thread, and renewed there ahead of its expiry.
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = record.exc_text = None
-        return True
-
-
-@contextlib.contextmanager
-def terse_renewals() -> Iterator[None]:
-    """Let botocore say that a renewal failed, and not how: that is told to the caller who needs the credentials."""
-    terse, logger = _Terse(), logging.getLogger("botocore.credentials")
-    logger.addFilter(terse)
-    try:
-        yield
-    finally:
-        logger.removeFilter(terse)
-
-
-class SigningCredentials:
-    """What aiobotocore signs with: the credentials that ``load`` finds, in a thread, renewed ahead of their expiry.
-
-    ``call`` says who asks, for errors; ``clock`` is in monotonic seconds; ``held`` makes a context for the thread,
-    which may be at work longer than this is open; ``patience`` is for how many seconds of it callers wait. One instance
-    serves one event loop at a time.
+    A subclass knows the SDK: what *finds* credentials anew, and what is *shown* of them. ``call`` says who asks, for
+    errors; ``clock`` is in monotonic seconds; ``held`` makes a context for the thread, which may be at work longer than
+    this is open; ``patience`` is for how many seconds of it callers wait. One instance serves one event loop at a time.
     """
 
-    method = "asyncsecrets"
+    what: ClassVar[str]
+    """What they are called: ``AWS credentials``."""
+
+    may_hang: ClassVar[str]
+    """What they may be waiting for, to follow ``does`` in an error."""
 
     def __init__(
         self,
-        load: Callable[[], Credentials],
         call: Call,
         *,
         clock: Callable[[], float] = time.monotonic,
         held: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
-        patience: float = _PATIENCE,
+        patience: float = PATIENCE,
     ) -> None:
-        self._load = load
         self._held = held
         self._call = call
         self._clock = clock
@@ -97,23 +73,44 @@ class SigningCredentials:
         self._news = Seldom(60.0, clock, most=5)
         self._warnings = Seldom(300.0, clock)
 
-    def get_deferred_property(self, _: str) -> Callable[[], None]:
-        """None, when asked: what botocore puts into some services' endpoints, and not into ours."""
-        return lambda: None
+    # -- what an SDK's credentials are
 
-    async def get_account_id(self) -> None:
-        """None, for the same reason."""
+    @abstractmethod
+    def _find(self) -> Any:
+        """Find credentials anew. Blocks: it is called in a thread, as the next two are."""
 
-    async def get_frozen_credentials(self) -> Any:
-        """The credentials for one request. Raises AuthenticationError, AccessDeniedError, ConfigError, …"""
-        if self._found is None or self._frozen is None or self._expires_within(_AT_LEAST):
+    @abstractmethod
+    def _show(self, found: Any) -> Any:
+        """What to show of what was found, renewed if need be. It never changes, and does not show itself."""
+
+    @abstractmethod
+    def _has_ended(self, failure: Exception) -> bool:
+        """Whether a renewal failed as what it is made with has expired, so that credentials must be found anew."""
+
+    @abstractmethod
+    def _translate(self, failure: Exception) -> AsyncSecretsError:
+        """What a failure to find or renew credentials means."""
+
+    @abstractmethod
+    def _ends_within(self, found: Any, seconds: float) -> bool:
+        """Whether what was found expires so soon."""
+
+    @abstractmethod
+    def _left(self, found: Any) -> float | None:
+        """For how many seconds it is good; None where it has no end, or none to speak of."""
+
+    # -- asking for them
+
+    async def current(self) -> Any:
+        """What to show now. Raises AuthenticationError, AccessDeniedError, ConfigError, …"""
+        if self._found is None or self._frozen is None or self._ends_within(self._found, _AT_LEAST):
             await self._renewed()
-        elif self._expires_within(_AHEAD) and self._clock() - self._tried >= _APART:
+        elif self._ends_within(self._found, _AHEAD) and self._clock() - self._tried >= _APART:
             self._begin()
         return self._frozen
 
     async def renew(self, rejected: Any) -> bool:
-        """AWS refused ``rejected``: load anew, unless somebody has. Return whether there is something else to show.
+        """The manager refused ``rejected``: load anew, unless somebody has. Return whether there is another to show.
 
         Renewals that lead to nothing are made three at once, and then 1, 2, 4 … 60 seconds apart.
         """
@@ -124,12 +121,12 @@ class SigningCredentials:
         return bool(self._frozen != rejected)
 
     def accepted(self) -> None:
-        """AWS took what was shown: the next renewal need not wait."""
+        """The manager took what was shown: the next renewal need not wait."""
         self._in_vain = 0
         self._resume = 0.0
 
     def forget(self) -> None:
-        """Drop what belongs to a loop, or to the parent of a fork (botocore's credentials hold a lock)."""
+        """Drop what belongs to a loop, or to the parent of a fork (credentials may hold a lock)."""
         self._renewal = self._found = self._frozen = self._problem = None
         self._tried = self._clock() - _APART
         self._threads = 0
@@ -143,10 +140,6 @@ class SigningCredentials:
             await asyncio.wait({renewal})
         self.forget()
 
-    def _expires_within(self, seconds: float) -> bool:
-        needed = getattr(self._found, "refresh_needed", None)
-        return needed is not None and bool(needed(seconds))
-
     async def _renewed(self, *, because_rejected: bool = False) -> None:
         if self._renewal is None and self._problem is not None and self._clock() < self._resume:
             raise copy.copy(self._problem)
@@ -156,11 +149,10 @@ class SigningCredentials:
         if not renewal.done():
             raise self._call.error(
                 UnavailableError,
-                f"the AWS credentials were waited for, {self._patience:g} s: does the profile's credential_process, or "
-                "the service that gives them, hang?",
+                f"the {self.what} were waited for, {self._patience:g} s: does {self.may_hang} hang?",
             )
         if renewal.cancelled():
-            raise self._call.error(UnavailableError, "loading the AWS credentials was cut off; they are loaded anew")
+            raise self._call.error(UnavailableError, f"loading the {self.what} was cut off; they are loaded anew")
         error = renewal.exception()
         if error is not None:
             raise copy.copy(error)
@@ -172,7 +164,7 @@ class SigningCredentials:
         if self._renewal is None:
             self._tried = self._clock()
             work = self._renew(because_rejected=because_rejected)
-            self._renewal = spawn(work, name="asyncsecrets-aws-credentials", done=self._ended)
+            self._renewal = spawn(work, name="asyncsecrets-credentials", done=self._ended)
         return self._renewal
 
     def _ended(self, renewal: asyncio.Task[None]) -> None:
@@ -186,7 +178,7 @@ class SigningCredentials:
         try:
             await self._in_thread()
         except Exception as error:  # noqa: BLE001  # a chain of credentials may raise anything
-            problem = translate_chain(self._call, error)
+            problem = self._translate(error)
         self._problem = copy.copy(problem)
         self._tell(before, problem)
         if problem is not None or because_rejected:
@@ -196,20 +188,20 @@ class SigningCredentials:
 
     def _tell(self, before: Any, problem: AsyncSecretsError | None) -> None:
         """Say that there are other credentials than ``before``, or that there are none although the end is near."""
-        found, left = self._frozen, _seconds_left(self._found)
+        found, left = self._frozen, self._seconds_left()
         system, good = self._call.system, "" if left is None else f"; they are good for {duration(left)}"
         if problem is None and found != before:
             if (before is not None or good) and self._news.passes():
                 what = "found" if before is None else "renewed"
-                say(AUTH, logging.INFO, "%s: AWS credentials were %s%s", system, what, good)
+                say(AUTH, logging.INFO, "%s: %s were %s%s", system, self.what, what, good)
         elif left is not None and found is not None and self._warnings.passes():
             why = "" if problem is None else f": {type(problem).__name__}: {one_line(str(problem)).rstrip('.')}"
-            what = "the AWS credentials could not be renewed ahead of their end"
+            what = f"the {self.what} could not be renewed ahead of their end"
             then = f"They are good for another {duration(left)}; it is tried again every minute"
             say(AUTH, logging.WARNING, "%s: %s%s. %s", system, what, why, then)
 
     def _has_been_in_vain(self) -> None:
-        """Until AWS takes what was loaded, count: one renewal more has led to nothing."""
+        """Until the manager takes what was loaded, count: one renewal more has led to nothing."""
         self._in_vain += 1
         pause = min(_LONGEST, 2.0 ** min(self._in_vain - _QUICK, 9)) if self._in_vain >= _QUICK else 0.0
         self._resume = self._clock() + pause
@@ -241,7 +233,7 @@ class SigningCredentials:
         held.enter_context(self._held())
         context = contextvars.copy_context()
         try:
-            threading.Thread(target=context.run, args=(work,), name="asyncsecrets-aws", daemon=True).start()
+            threading.Thread(target=context.run, args=(work,), name="asyncsecrets-credentials", daemon=True).start()
         except RuntimeError:  # no more threads
             held.close()
             raise
@@ -253,30 +245,19 @@ class SigningCredentials:
     def _work(self, *, anew: bool) -> None:
         if not anew and self._found is not None and self._has_renewed(self._found):
             return
-        found = self._load()
-        self._frozen = _signing(found)
+        found = self._find()
+        self._frozen = self._show(found)
         self._found = found
 
     def _has_renewed(self, found: Any) -> bool:
         """Renew what was found before; False if what it renews itself with has expired and must be found anew."""
         try:
-            self._frozen = _signing(found)
-        except ClientError as failure:
-            if code_of(failure) not in STALE:
+            self._frozen = self._show(found)
+        except Exception as failure:
+            if not self._has_ended(failure):
                 raise
             return False
         return True
 
-
-def _signing(found: Any) -> Any:
-    """What to sign with now, renewed if need be, and looked at: a header is made of it."""
-    return checked_keys(found.get_frozen_credentials(), found.method)
-
-
-def _seconds_left(found: Any) -> float | None:
-    """For how long credentials are good, to the second; None where they have no end, or none within two days."""
-    ends_within = getattr(found, "refresh_needed", None)
-    if ends_within is None:
-        return None
-    left = bisect_left(range(_TWO_DAYS), True, key=ends_within)  # botocore tells no more than that
-    return None if left == _TWO_DAYS else float(max(0, left - 1))
+    def _seconds_left(self) -> float | None:
+        return None if self._found is None else self._left(self._found)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from asyncsecrets.errors import AccessDeniedError, MalformedResponseError, RateLimitedError
-from asyncsecrets.providers.aws.pages import Pages
+from asyncsecrets.providers.pages import Pages
 
 
 class Book:
@@ -21,20 +21,22 @@ class Book:
         self.now = 1000.0
         self.pages = Pages(lambda: self.now)
 
-    async def call(self, operation, name, parameters, unless):
-        place = int(parameters.get("NextToken", 0))
+    async def fetch(self, token):
+        place = int(token or 0)
         self.asked.append(place)
         await asyncio.sleep(0)
         if place in self.fails:
             raise self.fails.pop(place)
         if place and self.outdated:
             self.outdated = False
-            assert "InvalidNextTokenException" in unless
             return None
-        return {"Numbers": [place], **({"NextToken": str(place + 1)} if place + 1 < self.length else {})}
+        return [place], str(place + 1) if place + 1 < self.length else ""
 
     async def read(self, prefix=""):
-        return await self.pages.read(self.call, "ListNumbers", None, {"prefix": prefix}, lambda page: page["Numbers"])
+        def endless():
+            return MalformedResponseError("more than 10,000 pages", provider="s")
+
+        return await self.pages.read(prefix, self.fetch, endless=endless, narrow=True)
 
 
 def throttled():
@@ -96,7 +98,7 @@ async def test_two_readings_at_once():
 
 
 async def test_a_token_that_is_outdated():
-    """Where AWS has forgotten the place, all is read anew."""
+    """Where the manager has forgotten the place, all is read anew."""
     book = Book(3)
     book.fails = {2: throttled()}
     with pytest.raises(RateLimitedError):

@@ -1,0 +1,47 @@
+"""One call of a manager's operation, for what errors say about it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TypeVar
+
+from asyncsecrets.errors import AsyncSecretsError, ProviderError
+
+__all__ = ["Call", "named"]
+
+E = TypeVar("E", bound=ProviderError)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operation, as its manager spells it (``GetSecretValue``), of the provider ``system``, about ``name``."""
+
+    system: str
+    operation: str
+    name: str | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may have been applied although no answer came."""
+        return False
+
+    def says(self, text: str) -> str:
+        """A message about this call."""
+        return f"{self.system}: {self.name!r}: {text}" if self.name is not None else f"{self.system}: {text}"
+
+    def error(self, kind: type[E], text: str, *, unknown: bool = False) -> E:
+        """An error of class ``kind`` about this call. ``unknown``: as a write it may have been applied."""
+        error = kind(self.says(text), provider=self.system, name=self.name)
+        error.outcome_unknown = unknown and self.writes
+        return error
+
+
+def named(error: AsyncSecretsError, call: Call) -> AsyncSecretsError:
+    """``error``, saying which secret it is about where it does not yet: credentials know nothing of secrets."""
+    if not isinstance(error, ProviderError) or error.name == call.name:
+        return error
+    telling = copy.copy(error)
+    telling.message = call.says(error.message.removeprefix(f"{call.system}: "))
+    telling.provider, telling.name = call.system, call.name
+    return telling

@@ -1,0 +1,159 @@
+"""What a provider keeps of its SDK: a client made in a thread, quiet while it is open, shown credentials that are good.
+
+The client may outlive an event loop; what speaks over the network belongs to one. So a provider that is closed and
+opened again, on this loop or another, keeps its client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, ClassVar, NamedTuple
+
+from asyncsecrets.errors import AsyncSecretsError, ClosedError
+from asyncsecrets.loops import in_thread, running_loop
+from asyncsecrets.providers.call import Call, named
+from asyncsecrets.providers.quiet import without_collections
+from asyncsecrets.providers.renewal import Renewal
+from asyncsecrets.redaction import contain, contain_new
+
+__all__ = ["Outcome", "SdkConnection"]
+
+
+class Outcome(NamedTuple):
+    """What came of an attempt. The error is a value, so that no failure of an SDK's is its context when raised."""
+
+    answer: Any = None
+    error: AsyncSecretsError | None = None
+    stale: Any = None
+    """The credentials that were shown, where others might be accepted."""
+
+
+class SdkConnection(ABC):
+    """Speaks to one service by its SDK for the provider ``system``; a subclass knows which, and how."""
+
+    chatty: ClassVar[tuple[str, ...]]
+    """The SDK's loggers: at DEBUG they write down what is sent and answered."""
+
+    def __init__(self, system: str) -> None:
+        self._system = system
+        self._leash: contextlib.ExitStack | None = None
+        self._is_made = False
+
+    # -- what an SDK is
+
+    @property
+    @abstractmethod
+    def _credentials(self) -> Renewal:
+        """What is shown to the manager."""
+
+    @abstractmethod
+    def _make(self) -> None:
+        """Import the SDK and make the client: for a thread. Nothing is sent."""
+
+    @abstractmethod
+    def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
+        """What a failure to make the client means."""
+
+    @property
+    @abstractmethod
+    def is_open(self) -> bool:
+        """Whether there is what belongs to an event loop."""
+
+    @abstractmethod
+    def _bind(self) -> None:
+        """Make what belongs to the running loop, without waiting."""
+
+    @abstractmethod
+    async def _unbind(self) -> None:
+        """Close that."""
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """Forget it without touching its loop."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def discreet(cls) -> Iterator[None]:
+        """Keep the SDK from logging secrets and credentials."""
+        with contain(*cls.chatty):
+            yield
+
+    # -- life
+
+    async def open(self) -> None:
+        """Make the client, in a thread, and what belongs to the loop. Nothing is sent. Raises ConfigError."""
+        if self.is_open:
+            return
+        running_loop()
+        leash = contextlib.ExitStack()
+        leash.enter_context(self.discreet())
+        problem: AsyncSecretsError | None = None
+        try:
+            if not self._is_made:
+                await in_thread(self._make_quietly)
+                self._is_made = True
+            self._bind()
+        except Exception as error:  # noqa: BLE001  # an SDK raises ValueError and others for bad settings
+            self._is_made = False
+            problem = self._misconfigured(error)
+        finally:
+            if not self.is_open:
+                leash.close()
+        if problem is not None:
+            raise problem
+        self._leash = leash
+
+    async def aclose(self) -> None:
+        """Close what ``open`` made for the loop; the client stays for another ``open``."""
+        leash, self._leash = self._leash, None
+        await self._unbind()
+        await self._credentials.aclose()
+        if leash is not None:
+            leash.close()
+
+    def abandon(self) -> None:
+        """Forget what belongs to a loop that is gone, or to the parent of a fork."""
+        leash, self._leash = self._leash, None
+        self._drop()
+        self._credentials.forget()
+        if leash is not None:
+            leash.close()
+
+    def _make_quietly(self) -> None:
+        with without_collections():
+            self._make()
+
+    # -- calls
+
+    async def _ask(self, call: Call, attempt: Callable[[], Awaitable[Outcome]]) -> Any:
+        """The answer that an ``attempt`` brings.
+
+        Credentials that the manager does not know any more are loaded anew, and if they have changed they are shown
+        once more. Raises our errors, ClosedError.
+        """
+        if not self.is_open:
+            raise ClosedError(f"the {self._system} provider is not open")
+        contain_new()
+        outcome = await attempt()
+        if outcome.stale is not None and await self._has_others(call, outcome.stale):
+            outcome = await attempt()
+        if outcome.error is not None:
+            raise outcome.error
+        self._credentials.accepted()
+        return outcome.answer
+
+    def _failed(self, call: Call, error: AsyncSecretsError, stale: Any = None) -> Outcome:
+        """The outcome of an attempt that failed; ``stale`` is what was shown, where something else may be accepted."""
+        if not self.is_open:
+            return Outcome(error=ClosedError(f"{self._system} was closed meanwhile"))
+        return Outcome(error=named(error, call), stale=stale)
+
+    async def _has_others(self, call: Call, rejected: Any) -> bool:
+        problem: AsyncSecretsError
+        try:
+            return await self._credentials.renew(rejected)
+        except AsyncSecretsError as error:
+            problem = named(error, call)
+        raise problem

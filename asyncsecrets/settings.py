@@ -241,6 +241,21 @@ _AWS: Final = {
 }
 
 
+_GOOGLE: Final = {
+    **_variables("google_application_credentials"),
+    "allow_insecure_http": Setting(Kind.BOOL),
+    "attempt_timeout": Setting(Kind.SECONDS),
+    "auth_method": Setting(Kind.CHOICE, choices=("adc", "none")),
+    "connect_timeout": Setting(Kind.SECONDS),
+    "google_ca_cert": Setting(environ=("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",)),
+    "google_endpoint": Setting(),
+    "google_impersonate_service_account": Setting(),
+    "google_quota_project_id": Setting(environ=("GOOGLE_CLOUD_QUOTA_PROJECT",)),
+    "google_universe_domain": Setting(environ=("GOOGLE_CLOUD_UNIVERSE_DOMAIN",)),
+    "max_connections": Setting(Kind.COUNT),
+}
+
+
 def _vault(
     name: str, kind: Kind = Kind.TEXT, *, tools: str = "", choices: tuple[str, ...] = (), credential: bool = False
 ) -> Setting:
@@ -310,12 +325,22 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
     },
     "custom": {"custom_secret_manager": Setting()},
     "env": {},
-    "google_kms": _variables("google_application_credentials", "google_kms_resource_name"),
+    "google_kms": {
+        **_GOOGLE,
+        **_variables("google_kms_resource_name"),
+        "additional_authenticated_data": Setting(),
+    },
     "google_secret_manager": {
-        **_variables("google_application_credentials", "google_secret_manager_project_id"),
+        **_GOOGLE,
+        **_variables("google_secret_manager_location", "google_secret_manager_project_id"),
         "always_read_secret_manager": Setting(Kind.BOOL, ("GOOGLE_SECRET_MANAGER_ALWAYS_READ_SECRET_MANAGER",)),
+        "annotations": Setting(Kind.MAPPING),
+        "kms_key_id": Setting(),
         "refresh_interval": Setting(Kind.SECONDS, ("GOOGLE_SECRET_MANAGER_REFRESH_INTERVAL", _REFRESH)),
+        "replica_regions": Setting(Kind.LIST),
         "tags": Setting(Kind.MAPPING),
+        "ttl": Setting(Kind.SECONDS),
+        "version_destroy_ttl": Setting(Kind.SECONDS),
     },
     "hashicorp_vault": _VAULT,
     "local": {

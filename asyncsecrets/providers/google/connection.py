@@ -1,0 +1,109 @@
+"""Calls of Google's operations, by credentials that are renewed ahead, over channels of the running loop."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError
+from asyncsecrets.providers.google.channels import Channels
+from asyncsecrets.providers.google.credentials import BearerTokens
+from asyncsecrets.providers.google.errors import Call, status_of, translate
+from asyncsecrets.providers.google.services import Service
+from asyncsecrets.providers.google.settings import GoogleSettings
+from asyncsecrets.providers.sdk import Outcome, SdkConnection
+from asyncsecrets.sending import is_out, is_settled
+
+__all__ = ["Connection"]
+
+_WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class Connection(SdkConnection):
+    """Calls operations of ``service`` for the provider ``system``."""
+
+    chatty: ClassVar[tuple[str, ...]] = ("google", "grpc", "urllib3", "requests")
+
+    def __init__(self, service: Service, system: str, settings: GoogleSettings) -> None:
+        super().__init__(system)
+        self._service = service
+        self._settings = settings
+        self._tokens = BearerTokens(settings, Call(system, "credentials"), held=self.discreet)
+        self._channels: Channels | None = None
+
+    async def call(
+        self,
+        operation: str,
+        name: str | None,
+        request: Any,
+        *,
+        routing: str,
+        location: str = "",
+        unless: frozenset[str] = frozenset(),
+    ) -> Any:
+        """Call ``operation`` (``AccessSecretVersion``) about the secret ``name`` with ``request``: one attempt.
+
+        ``routing`` is the header that gRPC calls of Google carry (``name=projects/…``, https://google.aip.dev/4222).
+        None is the answer if Google's status is among ``unless``. Raises our errors, ClosedError.
+        """
+        call = Call(self._system, operation, name, self._service)
+        return await self._ask(call, lambda: self._attempt(call, request, routing, location, unless))
+
+    async def _attempt(self, call: Call, request: Any, routing: str, location: str, unless: frozenset[str]) -> Outcome:
+        error: AsyncSecretsError
+        status = shown = None
+        try:
+            shown = await self._tokens.current()
+            key, _, value = routing.partition("=")
+            metadata = [("x-goog-request-params", f"{key}={quote(value, safe='')}"), *shown.headers()]
+            if call.writes:
+                is_out()
+            stub = self._open_channels.stub(_WORD_START.sub("_", call.operation).lower(), location)
+            return Outcome(await stub(request, timeout=self._settings.attempt_timeout, metadata=metadata))
+        except Exception as failure:  # noqa: BLE001  # translated, whatever it is
+            status, error = status_of(failure), translate(call, failure)
+            if call.writes and status is not None and not getattr(error, "outcome_unknown", False):
+                is_settled()
+        if status in unless:
+            return Outcome()
+        return self._failed(call, error, shown if status == "UNAUTHENTICATED" else None)
+
+    @property
+    def _open_channels(self) -> Channels:
+        if self._channels is None:
+            raise ClosedError(f"{self._system} was closed meanwhile")
+        return self._channels
+
+    # -- what an SDK is (see SdkConnection)
+
+    @property
+    def _credentials(self) -> BearerTokens:
+        return self._tokens
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is bound to a loop."""
+        return self._channels is not None
+
+    def _make(self) -> None:
+        self._service.transport()
+
+    def _bind(self) -> None:
+        self._channels = Channels(self._service, self._settings)
+
+    async def _unbind(self) -> None:
+        channels, self._channels = self._channels, None
+        if channels is not None:
+            await channels.aclose()
+
+    def _drop(self) -> None:
+        channels, self._channels = self._channels, None
+        if channels is not None:
+            channels.drop()
+
+    def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
+        error = translate(Call(self._system, "open"), failure)
+        if isinstance(error, ConfigError):
+            return error
+        return ConfigError(f"{self._system}: the Google settings cannot be used ({type(failure).__name__})")

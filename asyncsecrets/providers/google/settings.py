@@ -1,0 +1,124 @@
+"""The settings of a source at Google, checked when they are made. Nothing is read but the arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from asyncsecrets.boundary import configured, configuring
+from asyncsecrets.credential import Credential, revealed
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.loopback import is_loopback
+from asyncsecrets.settings import SYSTEMS, Kind, Value
+
+__all__ = ["GoogleSettings"]
+
+
+@configured
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoogleSettings:
+    """Where Google is and who we are there; times in seconds.
+
+    Credentials are those of ``credentials_file``, else Application Default Credentials in ``environ`` (see
+    ``asyncsecrets.providers.google.credentials``), as ``impersonate`` where that is given; with ``auth_method`` "none"
+    none are shown, which suits a server that stands in for Google. ``endpoint`` replaces Google's own address:
+    ``HOST:PORT`` or ``https://HOST:PORT``; ``http://`` is for loopback, or with ``allow_insecure_http``.
+
+    At Secret Manager names are those of ``project``, and of ``location`` for regional secrets. ``replica_regions``,
+    ``kms_key_id``, ``tags`` (labels), ``annotations``, ``ttl`` and ``version_destroy_ttl`` go to secrets that are
+    created. At KMS ``kms_key`` is the key and ``aad`` what the ciphertext is bound to.
+
+    Raises ConfigError for what cannot work.
+    """
+
+    environ: Mapping[str, str] | Credential[Mapping[str, str]] = field(default_factory=dict, compare=False)
+    credentials_file: str = ""
+    auth_method: str = "adc"
+    impersonate: str = ""
+    quota_project: str = ""
+    universe_domain: str = "googleapis.com"
+    endpoint: str = ""
+    ca_cert: str = ""
+    allow_insecure_http: bool = False
+    connect_timeout: float = 2.0
+    attempt_timeout: float = 5.0
+    max_connections: int = 100
+    project: str = ""
+    location: str = ""
+    replica_regions: tuple[str, ...] = ()
+    kms_key_id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    ttl: float = 0.0
+    version_destroy_ttl: float = 0.0
+    kms_key: str = ""
+    aad: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.environ, Credential):
+            object.__setattr__(self, "environ", Credential(self.environ))
+        if self.endpoint:
+            _check_endpoint(self.endpoint, insecure=self.allow_insecure_http)
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment: ``environ``, which does not show it."""
+        variables: Mapping[str, str] = revealed(self.environ)
+        return variables
+
+    @classmethod
+    @configuring
+    def from_mapping(cls, system: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
+        """Build from checked ``key_management_settings`` of ``system`` and an environment. Raises ConfigError."""
+        values: dict[str, Any] = {}
+        for key, setting in SYSTEMS[system].items():
+            found: Value | None = settings.get(key)
+            found = found if found not in (None, "") else setting.from_environ(environ)
+            if found not in (None, "") and key not in _OF_ITS_SOURCE:
+                values[_NAMES.get(key, key)] = _typed(setting.kind, found, whole=key == "max_connections")
+        return cls(environ=environ, **values)
+
+
+_OF_ITS_SOURCE: Final = frozenset({"always_read_secret_manager", "refresh_interval"})
+_NAMES: Final = {
+    "additional_authenticated_data": "aad",
+    "google_application_credentials": "credentials_file",
+    "google_ca_cert": "ca_cert",
+    "google_endpoint": "endpoint",
+    "google_impersonate_service_account": "impersonate",
+    "google_kms_resource_name": "kms_key",
+    "google_quota_project_id": "quota_project",
+    "google_secret_manager_location": "location",
+    "google_secret_manager_project_id": "project",
+    "google_universe_domain": "universe_domain",
+}
+
+
+def _typed(kind: Kind, value: Any, *, whole: bool) -> Any:
+    """A checked setting is text; this is the value that it says."""
+    if kind is Kind.BOOL:
+        return value == "true"
+    if kind is Kind.LIST:
+        return tuple(value)
+    if kind is Kind.SECONDS or kind is Kind.COUNT:
+        return int(value) if whole else float(value)
+    return value
+
+
+_HOST_PORT: Final = re.compile(
+    r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?", re.ASCII
+)
+
+
+def _check_endpoint(endpoint: str, *, insecure: bool) -> None:
+    scheme, mark, rest = endpoint.partition("://")
+    if not _HOST_PORT.fullmatch(rest if mark else endpoint) or (mark and scheme not in {"http", "https"}):
+        raise ConfigError(
+            "google_endpoint must be HOST:PORT, such as secretmanager.europe-west3.rep.googleapis.com:443"
+        )
+    if mark and scheme == "http" and not insecure and not is_loopback(urlsplit(endpoint).hostname or ""):
+        raise ConfigError(
+            "google_endpoint is plain http to another machine: every secret would cross the network readable. Use https"
+        )

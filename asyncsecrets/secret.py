@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, NoReturn, final
 
 from asyncsecrets import exact, members
@@ -40,6 +40,8 @@ class Secret:
     """One version of one secret, without showing it. Immutable: everybody who asks may be given the same one.
 
     ``repr``, ``str``, ``format`` and logs show a mask. Call ``reveal`` or ``reveal_bytes`` where the value is used.
+
+    Raises ``TypeError`` for a payload that is neither text nor bytes, ``ValueError`` for an ``expires`` without a zone.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class Secret:
         "__weakref__",
         "_clock",
         "_created",
+        "_expires",
         "_fetched_at",
         "_name",
         "_source",
@@ -63,16 +66,19 @@ class Secret:
         name: str,
         version: str | None = None,
         created: datetime | None = None,
+        expires: datetime | None = None,
         source: str = "",
         clock: Callable[[], float] = time.monotonic,
         fetched_at: float | None = None,
     ) -> None:
-        if not isinstance(payload, str | bytes):
-            kind = type(payload).__name__
+        flaw = _flaw(payload, expires)
+        if flaw is not None:
             del payload
-            self._hold("", None, name, version, created, source, clock, 0.0)  # for its repr, in a traceback
-            raise TypeError(f"the payload of a Secret is str or bytes, not {kind}")
-        self._hold(payload, None, name, version, created, source, clock, clock() if fetched_at is None else fetched_at)
+            self._hold("", None, name, version, created, None, source, clock, 0.0)  # for its repr, in a traceback
+            error, problem = flaw
+            raise error(problem)
+        at = clock() if fetched_at is None else fetched_at
+        self._hold(payload, None, name, version, created, expires and _utc(expires), source, clock, at)
 
     def _hold(
         self,
@@ -81,6 +87,7 @@ class Secret:
         name: str,
         version: str | None,
         created: datetime | None,
+        expires: datetime | None,
         source: str,
         clock: Callable[[], float],
         fetched_at: float,
@@ -90,6 +97,7 @@ class Secret:
         self._name = name
         self._version = version
         self._created = created
+        self._expires = expires
         self._source = source
         self._clock = clock
         self._fetched_at = fetched_at
@@ -108,6 +116,14 @@ class Secret:
     def created(self) -> datetime | None:
         """When this version was made, or None where that is not known."""
         return self._created
+
+    @property
+    def expires(self) -> datetime | None:
+        """When this value ends, in UTC, or None where it has no end.
+
+        From then on its manager does not hand it out any more.
+        """
+        return self._expires
 
     @property
     def source(self) -> str:
@@ -210,7 +226,7 @@ class Secret:
         return self.__payload if isinstance(self.__payload, str) else _decoded(self.__payload)
 
     def replace(self, payload: Payload | None = None, *, source: str | None = None) -> Secret:
-        """Return this secret with another payload or source, and the same name, version and age."""
+        """Return this secret with another payload or source, and the same name, version, age and end."""
         if payload is not None:
             for listener in _listeners:
                 listener(payload)
@@ -221,6 +237,7 @@ class Secret:
             self._name,
             self._version,
             self._created,
+            self._expires,
             self._source if source is None else source,
             self._clock,
             self._fetched_at,
@@ -260,6 +277,21 @@ class Secret:
 
     __reduce__ = __reduce_ex__ = __getstate__ = __copy__ = __deepcopy__ = _refuse
     __iter__ = __len__ = __getitem__ = __bytes__ = _refuse
+
+
+def _flaw(payload: object, expires: datetime | None) -> tuple[type[Exception], str] | None:
+    if not isinstance(payload, str | bytes):
+        return TypeError, f"the payload of a Secret is str or bytes, not {type(payload).__name__}"
+    if expires is not None and expires.utcoffset() is None:
+        return ValueError, "the end of a Secret (expires) needs a time zone: nobody could tell when it is"
+    return None
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # in another zone there are hours that UTC has no year for
+        return datetime.max.replace(tzinfo=UTC) if moment.year > 1 else datetime.min.replace(tzinfo=UTC)
 
 
 def _decoded(payload: bytes) -> str | None:

@@ -17,7 +17,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +242,34 @@ def test_what_it_tells() -> None:
     assert moved.reveal() == "canary"
     assert s.replace("canary-2").reveal() == "canary-2"
     assert s.replace("").reveal() == ""
+
+
+def test_its_end_goes_along() -> None:
+    """In UTC, with whatever is made of the secret. It is no part of what it is compared by."""
+    ends = datetime(2030, 1, 2, 5, tzinfo=timezone(timedelta(hours=2)))
+    s = Secret('{"a": "canary-1", "b": {"c": "canary-2"}}', name="NAME", expires=ends)
+    made = [s, s.field("a"), s.nested("b"), s.field("/b/c"), s.replace("canary-3"), s.replace(source="other")]
+    assert [m.expires for m in made] == [datetime(2030, 1, 2, 3, tzinfo=UTC)] * 6
+    assert all(m.expires is not None and m.expires.tzinfo is UTC for m in made)
+    assert Secret("canary", name="NAME").expires is None
+    assert Secret("canary", name="NAME", expires=ends) == Secret("canary", name="NAME")
+    assert repr(s) == "Secret('NAME')"
+
+
+def test_an_end_at_the_end_of_time() -> None:
+    """Where UTC has no such year, the last or the first moment that it has."""
+    west, east = timezone(timedelta(hours=-5)), timezone(timedelta(hours=5))
+    last = Secret("canary", name="NAME", expires=datetime(9999, 12, 31, 23, tzinfo=west)).expires
+    first = Secret("canary", name="NAME", expires=datetime(1, 1, 1, tzinfo=east)).expires
+    assert (last, first) == (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
+
+
+def test_an_end_without_a_zone_is_refused() -> None:
+    """And no frame has the payload."""
+    with pytest.raises(ValueError, match="needs a time zone") as caught:
+        Secret("canary-payload", name="NAME", expires=datetime(2030, 1, 2))  # noqa: DTZ001
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "canary-payload" not in "".join(str(frame.locals) for frame in shown.stack[1:])
 
 
 @given(st.one_of(st.text(), st.binary()))

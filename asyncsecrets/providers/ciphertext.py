@@ -14,15 +14,17 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from asyncsecrets.errors import (
     DecodeError,
+    MalformedResponseError,
     SecretNotFoundError,
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.environment import EnvironmentProvider, check_variable
 from asyncsecrets.providers.guarded import guarded
+from asyncsecrets.providers.sdk import SdkConnection
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["CiphertextProvider", "parse_bytes_literal", "parse_ciphertext"]
@@ -86,14 +88,22 @@ def _code(escape: re.Match[str]) -> int:
     return int(escape["octal"], 8) if escape["octal"] else _LETTERS[escape["letter"]]
 
 
+class _Settings(Protocol):
+    @property
+    def max_connections(self) -> int: ...
+
+    def variables(self) -> Mapping[str, str]: ...
+
+
 @guarded
 class CiphertextProvider(ABC):
-    """Reads the variable NAME as ciphertext and decrypts it; a key service is a subclass with ``decrypt``.
+    """Reads the variable NAME as ciphertext and decrypts it; a key service is a subclass that is asked to.
 
-    The variable is one of ``environ``, or else of the file ``dotenv`` where it exists; both are live, as for
-    ``EnvironmentProvider``.
+    The variable is one of the environment of ``settings``, or else of the file ``dotenv`` where it exists; both are
+    live, as for ``EnvironmentProvider``. ``connection`` leads to the service.
     ``variable_prefixes``: NAME may stand there with one of these before it, and is looked for so first.
     ``value_prefix``: what the text may begin with, to mark it. ``largest``: the most bytes that a ciphertext has.
+    ``sizes``: how many bytes a plaintext may have.
 
     A variable that is not ciphertext is a DecodeError, never its plain value. Plaintext is never stripped; it is text
     where it is UTF-8, else bytes.
@@ -103,22 +113,59 @@ class CiphertextProvider(ABC):
     variable_prefixes: ClassVar[tuple[str, ...]] = ()
     value_prefix: ClassVar[str] = ""
     largest: ClassVar[int]
+    sizes: ClassVar[range]
 
-    def __init__(self, environ: Mapping[str, str], *, dotenv: str | os.PathLike[str] | None = None) -> None:
-        self._texts = EnvironmentProvider(environ, dotenv=dotenv)
+    def __init__(
+        self, settings: _Settings, connection: SdkConnection, *, dotenv: str | os.PathLike[str] | None = None
+    ) -> None:
+        self._texts = EnvironmentProvider(settings.variables(), dotenv=dotenv)
+        self._connection = connection
+        self.concurrency = settings.max_connections
         self.default_field: str | None = None
 
     async def open(self) -> None:
-        """Read the ``.env`` file. Raises ConfigError if it is there and cannot be understood or read."""
+        """Read the ``.env`` file and make the client, in threads. Nothing is sent.
+
+        Raises ConfigError for settings that cannot be, and for a file that is there and cannot be understood or read.
+        """
         await self._texts.open()
+        await self._connection.open()
+
+    async def aclose(self) -> None:
+        """Close what ``open`` made for the loop, and end what is under way."""
+        await self._connection.aclose()
 
     def abandon(self) -> None:
         """Forget what belongs to a loop that is gone or to the parent of a fork."""
         self._texts.abandon()
+        self._connection.abandon()
 
     @abstractmethod
     async def decrypt(self, ciphertext: bytes, name: str | None = None) -> bytes:
         """Decrypt ``ciphertext``: one attempt. ``name`` is for errors. Never raises SecretNotFoundError."""
+
+    @abstractmethod
+    async def _encrypt(self, plaintext: bytes) -> bytes:
+        """Encrypt what has one of the ``sizes``: one attempt."""
+
+    async def encrypt(self, plaintext: Payload) -> str:
+        """Encrypt; return base64 text that ``get`` decrypts.
+
+        Raises ConfigError without a key, DecodeError for a plaintext that has none of the ``sizes`` or is no text.
+        """
+        data = Secret(plaintext, name="plaintext").reveal_bytes()
+        if len(data) not in self.sizes:
+            raise DecodeError(
+                f"{self.system}: KMS encrypts {self.sizes[0]} to {self.sizes[-1]:,} bytes, and these are "
+                f"{len(data):,}; keep larger ones in a secret manager"
+            )
+        return base64.b64encode(await self._encrypt(data)).decode("ascii")
+
+    def _nonsense(self, name: str | None, problem: str) -> MalformedResponseError:
+        """The error of an answer that is none of the service's."""
+        about = self.system if name is None else f"{self.system}: {name!r}"
+        message = f"{about}: the answer {problem}; is the endpoint KMS?"
+        return MalformedResponseError(message, provider=self.system, name=name)
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Decrypt the variable. The environment has no versions."""

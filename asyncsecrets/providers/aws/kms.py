@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 
 from asyncsecrets.boundary import configuring
-from asyncsecrets.errors import ConfigError, DecodeError, MalformedResponseError
+from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.ciphertext import CiphertextProvider
 from asyncsecrets.providers.guarded import guarded
-from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["AwsKmsProvider"]
 
 _SYSTEM: Final = "aws_kms"
-_LARGEST: Final = 4096
 
 
 @guarded
@@ -35,13 +32,13 @@ class AwsKmsProvider(CiphertextProvider):
     variable_prefixes: ClassVar[tuple[str, ...]] = ("LITELLM_SECRET_AWS_KMS_", "litellm_secret_aws_kms_")
     value_prefix: ClassVar[str] = "aws_kms/"
     largest: ClassVar[int] = 6144
+    sizes: ClassVar[range] = range(1, 4096 + 1)
+    _connection: Connection
 
     @configuring
     def __init__(self, settings: AwsSettings, *, dotenv: str | os.PathLike[str] | None = None) -> None:
-        super().__init__(settings.variables(), dotenv=dotenv)
+        super().__init__(settings, Connection("kms", _SYSTEM, settings), dotenv=dotenv)
         self.settings = settings
-        self.concurrency = settings.max_connections
-        self._connection = Connection("kms", _SYSTEM, settings)
 
     @classmethod
     @configuring
@@ -51,59 +48,23 @@ class AwsKmsProvider(CiphertextProvider):
         """Build from ``key_management_settings`` and the environment that holds the ciphertext. Raises ConfigError."""
         return cls(AwsSettings.from_mapping(_SYSTEM, settings, environ), dotenv=dotenv)
 
-    async def open(self) -> None:
-        """Read the ``.env`` file and make the client, in threads. Nothing is sent. Raises ConfigError."""
-        await super().open()
-        await self._connection.open()
-
-    async def aclose(self) -> None:
-        """Close the session and end what is under way."""
-        await self._connection.aclose()
-
-    def abandon(self) -> None:
-        """Forget what belongs to a loop that is gone or to the parent of a fork."""
-        super().abandon()
-        self._connection.abandon()
-
     async def decrypt(self, ciphertext: bytes, name: str | None = None) -> bytes:
         """Decrypt one ciphertext. ``name`` is for errors."""
-        answer = await self._connection.call("Decrypt", name, {"CiphertextBlob": ciphertext, **self._bound()})
-        self._check_key(answer, name)
-        plaintext = (answer or {}).get("Plaintext")
-        if not isinstance(plaintext, bytes):
-            message = f"{_SYSTEM}: {name!r}: the answer has no plaintext; is the endpoint AWS KMS?"
-            raise MalformedResponseError(message, provider=_SYSTEM, name=name)
-        return plaintext
+        return await self._ask("Decrypt", name, "Plaintext", {"CiphertextBlob": ciphertext})
 
-    async def encrypt(self, plaintext: Payload) -> str:
-        """Encrypt 1 to 4,096 bytes under ``kms_key_id``; return base64 text that ``get`` decrypts.
-
-        Raises ConfigError without a key, DecodeError for a plaintext that KMS does not take.
-        """
+    async def _encrypt(self, plaintext: bytes) -> bytes:
         if not self.settings.kms_key_id:
             raise ConfigError(f"{_SYSTEM}: to encrypt, set kms_key_id: the id, ARN or alias/… of a KMS key")
-        data = Secret(plaintext, name="plaintext").reveal_bytes()
-        if not 0 < len(data) <= _LARGEST:
-            raise DecodeError(
-                f"{_SYSTEM}: KMS encrypts 1 to {_LARGEST:,} bytes, and these are {len(data):,}; keep larger ones in a "
-                f"secret manager"
-            )
-        answer = await self._connection.call("Encrypt", None, {"Plaintext": data, **self._bound()})
-        self._check_key(answer, None)
-        ciphertext = (answer or {}).get("CiphertextBlob")
-        if not isinstance(ciphertext, bytes):
-            raise MalformedResponseError(f"{_SYSTEM}: the answer has no ciphertext", provider=_SYSTEM)
-        return base64.b64encode(ciphertext).decode("ascii")
+        return await self._ask("Encrypt", None, "CiphertextBlob", {"Plaintext": plaintext})
 
-    def _check_key(self, answer: Mapping[str, Any] | None, name: str | None) -> None:
-        used, wanted = (answer or {}).get("KeyId"), self.settings.kms_key_id
-        if used is not None and wanted and not _may_be(wanted, str(used)):
-            about = _SYSTEM if name is None else f"{_SYSTEM}: {name!r}"
-            raise MalformedResponseError(
-                f"{about}: the answer is of another key than kms_key_id; is the endpoint AWS KMS?",
-                provider=_SYSTEM,
-                name=name,
-            )
+    async def _ask(self, operation: str, name: str | None, wanted: str, request: Mapping[str, Any]) -> bytes:
+        answer = await self._connection.call(operation, name, {**request, **self._bound()}) or {}
+        used, key, found = answer.get("KeyId"), self.settings.kms_key_id, answer.get(wanted)
+        if used is not None and key and not _may_be(key, str(used)):
+            raise self._nonsense(name, "is of another key than kms_key_id")
+        if not isinstance(found, bytes):
+            raise self._nonsense(name, f"has no {wanted}")
+        return found
 
     def _bound(self) -> dict[str, Any]:
         settings = self.settings

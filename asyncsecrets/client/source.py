@@ -160,6 +160,11 @@ class Source:
         """The label of the version that was current before, where the manager has one."""
         return getattr(self._connection.provider, "previous_version", None)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the provider says of itself that is no error. Does not build it."""
+        return tuple(getattr(self._connection.built, "remarks", ()))
+
     def kept(self, value: Secret) -> Secret:
         """``value`` in the form in which the manager keeps it."""
         kept = getattr(self._connection.provider, "as_kept", None)

@@ -50,6 +50,7 @@ class SourceStatus:
     * ``state``: as in ``Health``, or ``unknown`` where nobody has asked it yet.
     * ``secrets``: what is cached. ``calls``: fetches so far. ``joined``: readers who waited for the fetch of another.
     * ``renewals``, ``failures``: how many there were.
+    * ``remarks``: what the provider says of itself that is no error, such as answers that could not be checked.
 
     While it is not well (moments are in UTC, by the wall clock):
 
@@ -72,6 +73,7 @@ class SourceStatus:
     failing_since: datetime | None
     values_end: datetime | None
     missing: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ def status_of(source: Source) -> SourceStatus:
         failing_since=utc(trouble.wall) if trouble is not None else None,
         values_end=utc(reporter.wall_of(first)) if first is not None else None,
         missing=tuple(condition.missing()),
+        remarks=source.remarks,
     )
 
 

@@ -52,7 +52,7 @@ __all__ = [
 class Provider(Protocol):
     """Reads secrets of one manager.
 
-    Two attributes are optional:
+    Three attributes are optional:
 
     * ``concurrency``, an ``int`` that is read once the provider is open: how many operations are begun at once (100
       without it). Give it where there are fewer connections, because the time of an operation that waits for one runs.
@@ -61,6 +61,8 @@ class Provider(Protocol):
       ``asyncsecrets.sending.is_out()`` right before a request that may change something, and ``is_settled()`` once an
       answer says that nothing was changed. A write that is given up before ``is_out()`` is known not to be applied.
       Without this, a write is taken to be sent when it is called.
+    * ``remarks``, a tuple of sentences: what is served and yet not as it should be, such as answers without a checksum.
+      ``client.status()`` shows them. It is read at any time, from any thread; never a value is in it.
     """
 
     system: ClassVar[str]

@@ -431,6 +431,19 @@ async def test_nothing_that_a_client_says_of_itself_shows_a_value() -> None:
         assert rows["ENV"].answered_by == "environment"
 
 
+async def test_remarks_of_a_provider_stand_in_the_status() -> None:
+    """What it says of itself that is no error; nothing of one that says nothing, or is not built."""
+    manager: Any = Manager({"NAME": "canary"})
+    async with client_of(manager) as client:
+        (status,) = [status for status in client.status() if status.name == "default"]
+        assert status.remarks == ()
+        manager.remarks = ("1 answer could not be checked",)
+        (status,) = [status for status in client.status() if status.name == "default"]
+        assert (status.remarks, status.state) == (("1 answer could not be checked",), "unknown")
+    unbuilt = SecretsClient.from_config({"general_settings": {"key_management_system": "memory"}})
+    assert all(status.remarks == () for status in unbuilt.status())
+
+
 async def test_peek_is_what_was_read_under_this_very_reference() -> None:
     """And nothing for what was not, or is none."""
     async with client_of(Manager({"NAME": "canary"})) as client:

@@ -1,0 +1,105 @@
+"""The secrets of the fake, and what a replica that lags still shows of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+ENABLED, DISABLED, DESTROYED = 1, 2, 3  # SecretVersion.State
+
+
+@dataclass(slots=True)
+class Version:
+    """A version: its description as the service has it, and its data."""
+
+    about: Any = field(repr=False)
+    data: bytes = field(repr=False)
+
+    def settle(self, now: float) -> None:
+        """Destroy it if the time that was set for that has come."""
+        if self.about.HasField("scheduled_destroy_time") and seconds(self.about.scheduled_destroy_time) <= now:
+            self.destroy(seconds(self.about.scheduled_destroy_time))
+
+    def destroy(self, now: float) -> None:
+        """Lose the data."""
+        self.data, self.about.state = b"", DESTROYED
+        self.about.ClearField("scheduled_destroy_time")
+        set_time(self.about.destroy_time, now)
+
+
+@dataclass(slots=True)
+class Secret:
+    """A secret: its description as the service has it, and its versions by number, oldest first."""
+
+    about: Any = field(repr=False)
+    versions: dict[int, Version] = field(default_factory=dict)
+
+    def number_of(self, version: str) -> int:
+        """The number that ``latest``, an alias or a number stands for; 0 if it is none."""
+        if version == "latest":
+            return max(self.versions, default=0)
+        return int(version) if version.isdecimal() else int(dict(self.about.version_aliases).get(version, 0))
+
+
+class Store:
+    """Secrets by their full names, with the number of the project in them. `find` is strongly consistent, `seen` lags.
+
+    ``frozen`` is the change after which no other is seen; ``lag`` (s) is how long every change takes to be seen.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.secrets: dict[str, Secret] = {}
+        self.frozen: int | None = None
+        self.lag = 0.0
+        self.changes = 0
+        self._now = now
+        self._past: dict[str, list[tuple[int, float, Secret | None]]] = {}
+
+    def changed(self, name: str) -> None:
+        """Note that a secret was created, changed or deleted."""
+        self.changes += 1
+        past = self._past.setdefault(name, [])
+        if self.frozen is None and not self.lag:
+            past.clear()
+        past.append((self.changes, self._now(), copy.deepcopy(self.secrets.get(name))))
+
+    def etag(self) -> str:
+        """A new one."""
+        self.changes += 1
+        return f'"{self.changes:014x}"'
+
+    def find(self, name: str) -> Secret | None:
+        """The secret as it is."""
+        return self._settled(self.secrets.get(name))
+
+    def seen(self, name: str) -> Secret | None:
+        """The secret as readers of ``latest``, aliases and lists see it."""
+        limit, horizon = self.changes if self.frozen is None else self.frozen, self._now() - self.lag
+        shown = [secret for change, at, secret in self._past.get(name, []) if change <= limit and at <= horizon]
+        return self._settled(shown[-1] if shown else None)
+
+    def listed(self, parent: str) -> list[Secret]:
+        """What lists show below a parent, newest first."""
+        names = [name for name in self._past if name.rpartition("/secrets/")[0] == parent]
+        found = [secret for name in names if (secret := self.seen(name)) is not None]
+        return sorted(found, key=lambda secret: seconds(secret.about.create_time))[::-1]
+
+    def _settled(self, secret: Secret | None) -> Secret | None:
+        now = self._now()
+        if secret is None or (secret.about.HasField("expire_time") and seconds(secret.about.expire_time) <= now):
+            return None
+        for version in secret.versions.values():
+            version.settle(now)
+        return secret
+
+
+def seconds(timestamp: Any) -> float:
+    """A Timestamp or Duration in seconds."""
+    return float(timestamp.seconds) + float(timestamp.nanos) / 1e9
+
+
+def set_time(timestamp: Any, now: float) -> None:
+    """Set a Timestamp."""
+    timestamp.FromNanoseconds(int(now * 1e6) * 1000)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError
 from asyncsecrets.providers.google.channels import Channels
 from asyncsecrets.providers.google.credentials import BearerTokens
-from asyncsecrets.providers.google.errors import Call, status_of, translate
+from asyncsecrets.providers.google.errors import Call, status_of, text_of, translate
 from asyncsecrets.providers.google.services import Service
 from asyncsecrets.providers.google.settings import GoogleSettings
 from asyncsecrets.providers.sdk import Outcome, SdkConnection
 from asyncsecrets.sending import is_out, is_settled
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Meaning"]
+
+Meaning = Callable[[Call, str, str], AsyncSecretsError | None]
 
 _WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -41,16 +44,27 @@ class Connection(SdkConnection):
         routing: str,
         location: str = "",
         unless: frozenset[str] = frozenset(),
+        meaning: Meaning | None = None,
     ) -> Any:
         """Call ``operation`` (``AccessSecretVersion``) about the secret ``name`` with ``request``: one attempt.
 
         ``routing`` is the header that gRPC calls of Google carry (``name=projects/…``, https://google.aip.dev/4222).
-        None is the answer if Google's status is among ``unless``. Raises our errors, ClosedError.
+        None is the answer if Google's status is among ``unless``. ``meaning`` tells what a refusal means to this
+        operation, from the call, the status and Google's text, which must not be quoted; None: no more than the status.
+        Raises our errors, ClosedError.
         """
         call = Call(self._system, operation, name, self._service)
-        return await self._ask(call, lambda: self._attempt(call, request, routing, location, unless))
+        return await self._ask(call, lambda: self._attempt(call, request, routing, location, unless, meaning))
 
-    async def _attempt(self, call: Call, request: Any, routing: str, location: str, unless: frozenset[str]) -> Outcome:
+    async def _attempt(
+        self,
+        call: Call,
+        request: Any,
+        routing: str,
+        location: str,
+        unless: frozenset[str],
+        meaning: Meaning | None,
+    ) -> Outcome:
         error: AsyncSecretsError
         status = shown = None
         try:
@@ -62,7 +76,9 @@ class Connection(SdkConnection):
             stub = self._open_channels.stub(_WORD_START.sub("_", call.operation).lower(), location)
             return Outcome(await stub(request, timeout=self._settings.attempt_timeout, metadata=metadata))
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
-            status, error = status_of(failure), translate(call, failure)
+            status = status_of(failure)
+            meant = meaning(call, status, text_of(failure)) if meaning is not None and status is not None else None
+            error = meant or translate(call, failure)
             if call.writes and status is not None and not getattr(error, "outcome_unknown", False):
                 is_settled()
         if status in unless:

@@ -19,7 +19,7 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.google.services import Service
 
-__all__ = ["Call", "status_of", "translate"]
+__all__ = ["Call", "status_of", "text_of", "translate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,11 @@ class Call(calling.Call):
 def status_of(failure: BaseException) -> str | None:
     """Google's status of a failure (``NOT_FOUND``), or None where nobody answered."""
     return failure.code().name if isinstance(failure, grpc.aio.AioRpcError) else None
+
+
+def text_of(failure: BaseException) -> str:
+    """What Google said along with the status. It may name what no error of ours should."""
+    return (failure.details() or "") if isinstance(failure, grpc.aio.AioRpcError) else ""
 
 
 def translate(call: Call, failure: BaseException) -> AsyncSecretsError:

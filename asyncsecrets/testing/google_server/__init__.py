@@ -32,16 +32,17 @@ shows them nothing new until `lag()`. A version's number is always as it is.
 
 **Faults** (`Faults`): ``server.faults.status("UNAVAILABLE", method="AccessSecretVersion", times=2)``, `exhausted`,
 `hang`, `delay`, `drop`, `corrupt`; `clear` ends them. ``method="metadata"`` (``token``, ``exchange``,
-``impersonate``, ``subject``) is the HTTP side. `fall_silent()` loses every byte of gRPC with the connections kept;
-``False`` ends that.
+``impersonate``, ``subject``) is the HTTP side. `fall_silent()` keeps gRPC's connections and loses their bytes; new
+ones are as ever.
 
 **What came.** ``server.requests`` are `RequestRecord` of gRPC and HTTP, oldest first;
 ``server.count("AccessSecretVersion")``.
 
 Less than the real one: a method that is not here is UNIMPLEMENTED; there are no roles (everything is allowed that is
 not denied), one endpoint serves all locations, filters know ``name:``, ``state:`` and ``labels.``. google-auth asks
-Google itself for the tokens of an ``authorized_user``, whatever its file says:
-``credentials.with_token_uri(server.token_uri)``.
+Google itself for the tokens of an ``authorized_user`` and of an ``impersonated_service_account``, whatever the file
+says: ``credentials.with_token_uri(server.token_uri)`` leads the one to the fake, and
+``credentials._iam_endpoint_override = server.identity.impersonation_url(account)`` the other.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from asyncsecrets.testing.google_server.faults import GARBAGE, Faults
+from asyncsecrets.testing.google_server.faults import Faults
 from asyncsecrets.testing.google_server.identity import Identity
 from asyncsecrets.testing.google_server.log import Log
 from asyncsecrets.testing.google_server.refusals import Refused
@@ -68,7 +68,7 @@ class HttpSide:
                 return web.json_response(body, status=_STATUS.get(refused.code, 500), headers=_FLAVOR)
             record.code = "OK"
             if any(fault.kind == "corrupt" for fault in faults):
-                return web.Response(body=GARBAGE, headers=_FLAVOR)
+                return web.Response(text="<html>502 Bad Gateway</html>", headers=_FLAVOR)
             if isinstance(reply, str):
                 return web.Response(text=reply, headers=_FLAVOR)
             return web.json_response(reply, headers=_FLAVOR)

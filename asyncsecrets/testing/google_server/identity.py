@@ -16,6 +16,7 @@ from asyncsecrets.testing.google_server.refusals import Refused, absent, bad_cre
 
 STATIC: Final = "tester@example.com"
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+_AUDIENCE: Final = "https://oauth2.googleapis.com/token"  # what google-auth writes, whatever the file says
 _OAUTH: Final = "urn:ietf:params:oauth"
 
 
@@ -93,7 +94,7 @@ class Identity:
         if form.get("grant_type") != f"{_OAUTH}:grant-type:jwt-bearer":
             return self._answer(self._owner(form.get("refresh_token", "")))
         claims = self._claims(form.get("assertion", ""))
-        if claims["aud"] != f"{self.url}/token":
+        if claims.get("aud") not in {_AUDIENCE, f"{self.url}/token"}:
             raise _no_grant("Invalid JWT: its audience is not this endpoint.")
         return self._answer(claims["iss"])
 

@@ -96,18 +96,16 @@ class GoogleServer:
         """Listen, on the ports of before, with what was stored before."""
         if self._server is not None:
             return self
-        self._server = need("grpc.aio").server(options=_OPTIONS)
+        server = need("grpc.aio").server(options=_OPTIONS)
         dispatcher = Dispatcher(self.faults, self.identity, self.projects, self.requests)
-        self._server.add_generic_rpc_handlers([dispatcher.handler(each) for each in (self._secrets, self._kms)])
+        server.add_generic_rpc_handlers([dispatcher.handler(each) for each in (self._secrets, self._kms)])
         behind = f"{_HOST}:0"
-        port = (
-            self._server.add_secure_port(behind, self._credentials)
-            if self._credentials
-            else self._server.add_insecure_port(behind)
-        )
-        await self._server.start()
+        secure = self._credentials
+        port = server.add_secure_port(behind, secure) if secure else server.add_insecure_port(behind)
         await self._relay.open(port)
+        await server.start()
         await self._http.open(_HOST)
+        self._server = server
         return self
 
     async def stop(self) -> None:
@@ -230,6 +228,7 @@ class GoogleServer:
         """Show them every change so much later; 0 is at once."""
         self._store.lag, self._store.frozen = seconds, None
 
-    def fall_silent(self, silent: bool = True) -> None:
-        """Lose every byte of gRPC, both ways, with the connections kept."""
-        self._relay.silent = silent
+    def fall_silent(self) -> None:
+        """Lose every byte of gRPC's connections, both ways, and keep them: as a load balancer that forgot them does.
+        New ones are as ever."""
+        self._relay.forget()

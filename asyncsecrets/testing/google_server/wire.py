@@ -69,14 +69,15 @@ class Dispatcher:
 class Relay:
     """Bytes between clients and the server behind it. The port stays the same whenever it opens again.
 
-    ``silent`` loses every byte, with all connections kept: as a load balancer that has forgotten them.
+    ``silent`` are the connections that are kept and carry nothing any more.
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self.host, self.port, self.silent = host, port, False
+        self.host, self.port = host, port
         self._behind = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._silent: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, behind: int) -> None:
@@ -97,6 +98,10 @@ class Relay:
         for writer in self._writers:
             writer.transport.abort()
 
+    def forget(self) -> None:
+        """Lose every byte of the connections that there are."""
+        self._silent |= self._writers
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
@@ -114,13 +119,14 @@ class Relay:
             pass  # one side has gone: the other goes, too
         finally:
             self._writers -= writers
+            self._silent -= writers
             for each in writers:
                 each.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
-                if not self.silent:
+                if writer not in self._silent:
                     writer.write(data)
                     await writer.drain()
         writer.close()

@@ -31,8 +31,9 @@ def async_clients(channel: Any) -> Any:
 
 
 def channel_to(server: GoogleServer) -> Any:
-    """A channel that connects again at once after it has lost its connection."""
-    return grpc.aio.insecure_channel(server.endpoint, options=[("grpc.initial_reconnect_backoff_ms", 100)])
+    """A channel with a connection of its own, which connects again at once after it has lost that."""
+    options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.use_local_subchannel_pool", 1)]
+    return grpc.aio.insecure_channel(server.endpoint, options=options)
 
 
 async def refused(call: Any) -> GoogleAPICallError:

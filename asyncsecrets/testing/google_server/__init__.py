@@ -47,8 +47,7 @@ says: ``credentials.with_token_uri(server.token_uri)`` leads the one to the fake
 
 from __future__ import annotations
 
-from asyncsecrets.testing.google_server.faults import Fault, Faults
-from asyncsecrets.testing.google_server.log import RequestRecord
+from asyncsecrets.testing.google_server.calls import Fault, Faults, RequestRecord
 from asyncsecrets.testing.google_server.server import GoogleServer
 
 __all__ = ["Fault", "Faults", "GoogleServer", "RequestRecord"]

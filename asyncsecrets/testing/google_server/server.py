@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import tempfile
-import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Self
 
-from asyncsecrets.testing.google_server.faults import Faults
+from asyncsecrets.testing.google_server.calls import Faults, Log
 from asyncsecrets.testing.google_server.http import HttpSide
 from asyncsecrets.testing.google_server.identity import Identity
 from asyncsecrets.testing.google_server.kms import Key, KeyManagement
-from asyncsecrets.testing.google_server.log import Log
-from asyncsecrets.testing.google_server.projects import Denial, Projects
+from asyncsecrets.testing.google_server.projects import Projects
 from asyncsecrets.testing.google_server.refusals import need
 from asyncsecrets.testing.google_server.secret_manager import SecretManager
 from asyncsecrets.testing.google_server.store import Store
 from asyncsecrets.testing.google_server.wire import Dispatcher, Relay
+from asyncsecrets.testing.threads import served_in_thread
 
 _HOST: Final = "127.0.0.1"
-_START_TIMEOUT: Final = 10.0
 _OPTIONS: Final = (("grpc.so_reuseport", 0), ("grpc.http2.max_ping_strikes", 0))
 
 
 class GoogleServer:
-    """Secret Manager and KMS on loopback. It is a fake: everything is in memory and in clear.
-
-    ``tokens`` are the bearer tokens that are accepted for ever (None: nobody is asked who he is; an empty set: only
-    what `identity` issues). ``clock`` gives seconds since the epoch and rules every lifetime; `advance` moves it.
+    """Secret Manager and KMS on loopback; see the package for what it can do. ``clock`` gives seconds since the epoch.
 
     Raises:
         MissingDependencyError: without the extra ``google``, or ``tls`` without trustme.
@@ -50,27 +45,25 @@ class GoogleServer:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self.project, self.number = project, number
+        self.project, self.number, self.projects = project, number, Projects()
+        self.projects.numbers[project] = number
         self.folder = Path(tempfile.mkdtemp(prefix="asyncsecrets-google-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        self._clock, self._moved, self._relay = clock, 0.0, Relay(_HOST, port)
-        self._server: Any = None
-        self.projects = Projects()
-        self.projects.numbers[project] = number
-        self.requests = Log()
+        self.requests, self._relay = Log(), Relay(_HOST, port)
         self.faults = Faults(sleep, self._relay.cut)
+        self._clock, self._moved = clock, 0.0
         self.identity = Identity(tokens, self.now, self.folder, project)
+        self.tokens = self.identity.tokens
         self._http = HttpSide(self.identity, self.faults, self.requests)
         self._store = Store(self.now)
         self._secrets = SecretManager(self._store, self.projects, self.now)
         self._kms = KeyManagement(self.projects, self.now)
         self.ca_file: str | None = None
         self._credentials = self._certify() if tls else None
+        self._server: Any = None
 
     def __repr__(self) -> str:
         return f"<GoogleServer {self.endpoint}>"
-
-    # -- running ------------------------------------------------------------------------------------------------
 
     @property
     def endpoint(self) -> str:
@@ -85,27 +78,21 @@ class GoogleServer:
     @property
     def token_uri(self) -> str:
         """Where OAuth tokens are got."""
-        return f"{self.identity.url}/token"
-
-    @property
-    def tokens(self) -> set[str] | None:
-        """The bearer tokens that are accepted for ever; None if nobody is asked for one."""
-        return self.identity.tokens
+        return f"{self.url}/token"
 
     async def start(self) -> Self:
         """Listen, on the ports of before, with what was stored before."""
-        if self._server is not None:
-            return self
-        server = need("grpc.aio").server(options=_OPTIONS)
-        dispatcher = Dispatcher(self.faults, self.identity, self.projects, self.requests)
-        server.add_generic_rpc_handlers([dispatcher.handler(each) for each in (self._secrets, self._kms)])
-        behind = f"{_HOST}:0"
-        secure = self._credentials
-        port = server.add_secure_port(behind, secure) if secure else server.add_insecure_port(behind)
-        await self._relay.open(port)
-        await server.start()
-        await self._http.open(_HOST)
-        self._server = server
+        if self._server is None:
+            server, secure = need("grpc.aio").server(options=_OPTIONS), self._credentials
+            dispatcher = Dispatcher(self.faults, self.identity, self.projects, self.requests)
+            server.add_generic_rpc_handlers([dispatcher.handler(each) for each in (self._secrets, self._kms)])
+            behind = f"{_HOST}:0"
+            await self._relay.open(
+                server.add_secure_port(behind, secure) if secure else server.add_insecure_port(behind)
+            )
+            await server.start()
+            await self._http.open(_HOST)
+            self._server = server
         return self
 
     async def stop(self) -> None:
@@ -123,33 +110,10 @@ class GoogleServer:
         await self.stop()
 
     @classmethod
-    @contextlib.contextmanager
-    def in_thread(cls, **settings: Any) -> Iterator[Self]:
+    def in_thread(cls, **settings: Any) -> AbstractContextManager[Self]:
         """A server on an event loop in a thread of its own, for clients that block."""
-        server, ready, stop = cls(**settings), threading.Event(), asyncio.Event()
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=server._run, args=(loop, ready, stop), name="google-server", daemon=True)
-        thread.start()
-        try:
-            if not ready.wait(_START_TIMEOUT) or server._server is None:
-                raise OSError(f"the Google fake could not listen on {server.endpoint}")
-            yield server
-        finally:
-            with contextlib.suppress(RuntimeError):  # the loop has ended already
-                loop.call_soon_threadsafe(stop.set)
-            thread.join(_START_TIMEOUT)
-
-    def _run(self, loop: asyncio.AbstractEventLoop, ready: threading.Event, stop: asyncio.Event) -> None:
-        async def serve() -> None:
-            try:
-                async with self:
-                    ready.set()
-                    await stop.wait()
-            finally:
-                ready.set()
-
-        with contextlib.closing(loop), contextlib.suppress(OSError):
-            loop.run_until_complete(serve())
+        server = cls(**settings)
+        return served_in_thread(server, server.endpoint)
 
     def _certify(self) -> Any:
         authority = need("trustme").CA()
@@ -159,8 +123,6 @@ class GoogleServer:
         chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
         return need("grpc").ssl_server_credentials([(issued.private_key_pem.bytes(), chain)])
 
-    # -- time ---------------------------------------------------------------------------------------------------
-
     def now(self) -> float:
         """The server's time, in seconds since the epoch."""
         return self._clock() + self._moved
@@ -169,21 +131,18 @@ class GoogleServer:
         """Let time pass: tokens expire, lags end, what was scheduled happens."""
         self._moved += seconds
 
-    # -- what is there ------------------------------------------------------------------------------------------
-
     def add(self, name: str, value: str | bytes, *, location: str | None = None, project: str | None = None) -> str:
         """Add a version to a secret, which is made if it is absent; the version's resource name."""
-        pb = self._secrets.types
+        types = self._secrets.types
         parent = f"projects/{project or self.project}" + (f"/locations/{location}" if location else "")
         full = f"{parent}/secrets/{name}"
         if self._store.find(self.projects.canonical(full)) is None:
-            request = pb.CreateSecretRequest.pb()(parent=parent, secret_id=name)
-            if not location:
-                request.secret.replication.automatic.SetInParent()
-            self._secrets.create_secret(request)
-        request = pb.AddSecretVersionRequest.pb()(parent=full)
-        request.payload.data = value.encode() if isinstance(value, str) else value
-        return str(self._secrets.add_secret_version(request).name)
+            secret: Any = {} if location else {"replication": {"automatic": {}}}
+            self._secrets.create_secret(types.CreateSecretRequest.pb()(parent=parent, secret_id=name, secret=secret))
+        payload = {"data": value.encode() if isinstance(value, str) else value}
+        return str(
+            self._secrets.add_secret_version(types.AddSecretVersionRequest.pb()(parent=full, payload=payload)).name
+        )
 
     def value(self, name: str, version: str = "latest", *, project: str | None = None) -> bytes:
         """The data of a version."""
@@ -191,18 +150,13 @@ class GoogleServer:
         request = self._secrets.types.AccessSecretVersionRequest.pb()(name=full)
         return bytes(self._secrets.access_secret_version(request).payload.data)
 
-    def key(
-        self, name: str = "key", *, ring: str = "ring", location: str = "global", project: str | None = None
-    ) -> Key:
+    def key(self, name: str = "key", *, ring: str = "ring", location: str = "global") -> Key:
         """A symmetric key of KMS, made if it is absent."""
-        parent = f"projects/{project or self.project}/locations/{location}/keyRings/{ring}"
-        return self._kms.add(f"{parent}/cryptoKeys/{name}")
+        return self._kms.add(f"projects/{self.project}/locations/{location}/keyRings/{ring}/cryptoKeys/{name}")
 
     def count(self, method: str, name: str = "") -> int:
         """How many calls of that method there were, of names that hold ``name``."""
         return sum(record.method == method and name in record.name for record in self.requests)
-
-    # -- what is wrong ------------------------------------------------------------------------------------------
 
     def add_project(self, project: str, number: str) -> None:
         """Another project; what is in a project that is not known is denied."""
@@ -214,7 +168,7 @@ class GoogleServer:
 
     def deny(self, permission: str | None = None, *, principal: str | None = None, name: str = "") -> None:
         """Deny a permission (each) to a principal (everyone) for resources whose names hold ``name``."""
-        self.projects.denials.append(Denial(permission, principal, name))
+        self.projects.denials.append((permission, principal, name))
 
     def allow(self) -> None:
         """Lift every denial."""
@@ -229,6 +183,5 @@ class GoogleServer:
         self._store.lag, self._store.frozen = seconds, None
 
     def fall_silent(self) -> None:
-        """Lose every byte of gRPC's connections, both ways, and keep them: as a load balancer that forgot them does.
-        New ones are as ever."""
+        """Keep gRPC's connections and lose their bytes, as a load balancer does that forgot them. New ones work."""
         self._relay.forget()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-ENABLED, DISABLED, DESTROYED = 1, 2, 3  # SecretVersion.State
+ENABLED, DISABLED, DESTROYED = 1, 2, 3  # as the state of a SecretVersion and of a CryptoKeyVersion
 
 
 @dataclass(slots=True)
@@ -16,11 +16,6 @@ class Version:
 
     about: Any = field(repr=False)
     data: bytes = field(repr=False)
-
-    def settle(self, now: float) -> None:
-        """Destroy it if the time that was set for that has come."""
-        if self.about.HasField("scheduled_destroy_time") and seconds(self.about.scheduled_destroy_time) <= now:
-            self.destroy(seconds(self.about.scheduled_destroy_time))
 
     def destroy(self, now: float) -> None:
         """Lose the data."""
@@ -36,11 +31,11 @@ class Secret:
     about: Any = field(repr=False)
     versions: dict[int, Version] = field(default_factory=dict)
 
-    def number_of(self, version: str) -> int:
+    def number_of(self, word: str) -> int:
         """The number that ``latest``, an alias or a number stands for; 0 if it is none."""
-        if version == "latest":
+        if word == "latest":
             return max(self.versions, default=0)
-        return int(version) if version.isdecimal() else int(dict(self.about.version_aliases).get(version, 0))
+        return int(word) if word.isdecimal() else dict(self.about.version_aliases).get(word, 0)
 
 
 class Store:
@@ -52,9 +47,7 @@ class Store:
     def __init__(self, now: Callable[[], float]) -> None:
         self.secrets: dict[str, Secret] = {}
         self.frozen: int | None = None
-        self.lag = 0.0
-        self.changes = 0
-        self._now = now
+        self.lag, self.changes, self._now = 0.0, 0, now
         self._past: dict[str, list[tuple[int, float, Secret | None]]] = {}
 
     def changed(self, name: str) -> None:
@@ -87,11 +80,14 @@ class Store:
         return sorted(found, key=lambda secret: seconds(secret.about.create_time))[::-1]
 
     def _settled(self, secret: Secret | None) -> Secret | None:
+        """The secret at this time: it may have expired, and versions may have been due to be destroyed."""
         now = self._now()
         if secret is None or (secret.about.HasField("expire_time") and seconds(secret.about.expire_time) <= now):
             return None
         for version in secret.versions.values():
-            version.settle(now)
+            due = seconds(version.about.scheduled_destroy_time)
+            if 0 < due <= now:
+                version.destroy(due)
         return secret
 
 

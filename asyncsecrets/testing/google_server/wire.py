@@ -1,4 +1,4 @@
-"""How calls come in: a relay that can cut connections or fall silent, and behind it a ``grpc.aio`` server."""
+"""How gRPC calls come in: a relay that can cut connections or forget them, and behind it the services."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
-from asyncsecrets.testing.google_server.faults import Faults, damaged
+from asyncsecrets.testing.google_server.calls import Faults, Log, RequestRecord, damaged
 from asyncsecrets.testing.google_server.identity import Identity
-from asyncsecrets.testing.google_server.log import Log, RequestRecord
 from asyncsecrets.testing.google_server.projects import Projects
 from asyncsecrets.testing.google_server.refusals import Refused, need
 
@@ -18,11 +18,14 @@ _CHUNK: Final = 65_536
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
+@dataclass(slots=True)
 class Dispatcher:
     """Takes every call through log, faults, credentials and permissions to its service."""
 
-    def __init__(self, faults: Faults, identity: Identity, projects: Projects, log: Log) -> None:
-        self._faults, self._identity, self._projects, self._log = faults, identity, projects, log
+    faults: Faults
+    identity: Identity
+    projects: Projects
+    log: Log
 
     def handler(self, service: Any) -> Any:
         """grpc's handler of a whole service; a method that it does not have is UNIMPLEMENTED."""
@@ -40,7 +43,7 @@ class Dispatcher:
     def _answering(self, service: Any, method: str) -> Callable[[Any, Any], Any]:
         async def answer(request: Any, context: Any) -> Any:
             metadata = {key: text for key, text in context.invocation_metadata() if isinstance(text, str)}
-            record = self._log.note(method, _name_in(request), metadata)
+            record = self.log.note(method, _name_in(request), metadata)
             try:
                 reply = await self._answer(service, record, request, metadata.get("authorization", ""))
             except Refused as error:
@@ -49,35 +52,35 @@ class Dispatcher:
                 record.code = "OK"
                 return reply
             record.code = refused.code
-            return await context.abort(refused.status(), refused.message, refused.trailer())
+            return await context.abort(*refused.status())
 
         return answer
 
     async def _answer(self, service: Any, record: RequestRecord, request: Any, authorization: str) -> Any:
-        faults = self._faults.met(record.method, record.name)
-        record.fault = next((fault.kind for fault in faults if fault.kind != "delay"), None)
-        await self._faults.happen(faults, "before")
-        facts = {"service": service.HOST, "method": f"{service.NAME}.{record.method}"}
-        record.principal = self._identity.principal_of(authorization, facts)
-        self._projects.admit(record.principal, service.PERMISSIONS[record.method], record.name, service.HOST)
-        reply = getattr(service, _CAPITAL.sub("_", record.method).lower())(request)
-        await self._faults.happen(faults, "after")
+        faults, method = self.faults.met(record), record.method
+        await self.faults.happen(faults, "before")
+        facts = {"service": service.HOST, "method": f"{service.NAME}.{method}"}
+        record.principal = self.identity.principal_of(authorization, facts)
+        self.projects.admit(record.principal, service.PERMISSIONS[method], record.name, service.HOST)
+        reply = getattr(service, _CAPITAL.sub("_", method).lower())(request)
+        await self.faults.happen(faults, "after")
         damage = [fault.damage for fault in faults if fault.kind == "corrupt"]
-        return damaged(_copy(reply), damage[0]) if damage else reply
+        return damaged(reply, damage[0]) if damage else reply
+
+
+def _name_in(request: Any) -> str:
+    known = request.DESCRIPTOR.fields_by_name
+    return str(request.name if "name" in known else request.parent if "parent" in known else request.secret.name)
 
 
 class Relay:
-    """Bytes between clients and the server behind it. The port stays the same whenever it opens again.
-
-    ``silent`` are the connections that are kept and carry nothing any more.
-    """
+    """Bytes between clients and the server behind it. The port stays the same whenever it opens again."""
 
     def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
-        self._behind = 0
+        self.host, self.port, self._behind = host, port, 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self._silent: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, behind: int) -> None:
@@ -99,8 +102,8 @@ class Relay:
             writer.transport.abort()
 
     def forget(self) -> None:
-        """Lose every byte of the connections that there are."""
-        self._silent |= self._writers
+        """Keep the connections that there are, and lose their bytes."""
+        self._forgotten |= self._writers
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
@@ -119,27 +122,14 @@ class Relay:
             pass  # one side has gone: the other goes, too
         finally:
             self._writers -= writers
-            self._silent -= writers
+            self._forgotten -= writers
             for each in writers:
                 each.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK):
-                if writer not in self._silent:
+                if writer not in self._forgotten:
                     writer.write(data)
                     await writer.drain()
         writer.close()
-
-
-def _name_in(request: Any) -> str:
-    for field_name in ("name", "parent"):
-        if field_name in request.DESCRIPTOR.fields_by_name:
-            return str(getattr(request, field_name))
-    return str(request.secret.name)
-
-
-def _copy(message: Any) -> Any:
-    copied = type(message)()
-    copied.CopyFrom(message)
-    return copied

@@ -8,12 +8,13 @@ import ipaddress
 import json
 import secrets
 import ssl
-import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from asyncsecrets import exact
+from asyncsecrets.testing.threads import served_in_thread
 from asyncsecrets.testing.vault_server._crypto import Authority, ClientCertificate
 from asyncsecrets.testing.vault_server._model import Call, Clock, Operation, Pending, Reply
 from asyncsecrets.testing.vault_server.core import Core
@@ -22,8 +23,6 @@ from asyncsecrets.testing.vault_server.guard import Guard
 from asyncsecrets.testing.vault_server.http import Front, Listener, Sleep
 from asyncsecrets.testing.vault_server.requests import RequestRecord
 from asyncsecrets.testing.vault_server.state import TokenReview
-
-_START_TIMEOUT = 10.0
 
 
 class VaultServer:
@@ -160,33 +159,9 @@ class VaultServer:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    @contextlib.contextmanager
-    def run_in_thread(self) -> Iterator[Self]:
+    def run_in_thread(self) -> AbstractContextManager[Self]:
         """Run on an event loop in a thread of its own, for clients that block."""
-        ready, stop = threading.Event(), asyncio.Event()
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=self._serve, args=(loop, ready, stop), name="vault-server", daemon=True)
-        thread.start()
-        try:
-            if not ready.wait(_START_TIMEOUT) or not self.running:
-                raise OSError(f"the dev server could not listen on {self.host}:{self.port}")
-            yield self
-        finally:
-            with contextlib.suppress(RuntimeError):  # the loop has ended already
-                loop.call_soon_threadsafe(stop.set)
-            thread.join(_START_TIMEOUT)
-
-    def _serve(self, loop: asyncio.AbstractEventLoop, ready: threading.Event, stop: asyncio.Event) -> None:
-        async def serve() -> None:
-            try:
-                async with self:
-                    ready.set()
-                    await stop.wait()
-            finally:
-                ready.set()
-
-        with contextlib.closing(loop), contextlib.suppress(OSError):
-            loop.run_until_complete(serve())
+        return served_in_thread(self, f"{self.host}:{self.port}")
 
     # -- what tests look at -------------------------------------------------------------------------------------
 

@@ -1,16 +1,45 @@
-"""Faults on command: what the fake does wrong, to which calls, and how often."""
+"""The calls that come: the log of them, for assertions, and the faults that they meet on command."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+import copy
+import re
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
-from asyncsecrets.testing.google_server.refusals import Refused, exhausted
+from asyncsecrets.testing.google_server.refusals import Refused
 
 Damage = Literal["payload", "checksum", "no_checksum", "name", "garbage", "unverified"]
-GARBAGE = b"\xff\xff\xff<html>502 Bad Gateway</html>"
+_KEPT: Final = 20_000
+
+
+@dataclass(slots=True, eq=False)
+class RequestRecord:
+    """One call as it came: ``name`` is the resource, or its parent where it is made or listed; ``metadata`` is without
+    the token. ``code`` is None until it is answered; ``fault`` is what it met."""
+
+    method: str
+    name: str
+    metadata: dict[str, str] = field(repr=False)
+    principal: str = ""
+    code: str | None = None
+    fault: str | None = None
+
+
+class Log(deque[RequestRecord]):
+    """The latest calls, oldest first."""
+
+    def note(self, method: str, name: str, metadata: Mapping[str, str]) -> RequestRecord:
+        """Append one."""
+        shown = {key.lower(): text for key, text in metadata.items()}
+        shown |= {"authorization": "Bearer"} if "authorization" in shown else {}
+        self.append(RequestRecord(method, name, shown))
+        if len(self) > _KEPT:
+            self.popleft()
+        return self[-1]
 
 
 @dataclass(slots=True, eq=False)
@@ -18,9 +47,9 @@ class Fault:
     """One fault: which calls it meets, how many of them, and what happens to those.
 
     ``method`` (of gRPC, such as ``AccessSecretVersion``; or ``token``, ``exchange``, ``impersonate``, ``subject``,
-    ``metadata`` for the HTTP side) and ``name`` (a part of the resource's name) select. Without a method every gRPC
-    call is met, and none of HTTP. ``skip`` lets the first so many pass, ``times`` is how many are met then (None: all).
-    ``when`` is ``after`` if the call is to be carried out before it fails.
+    ``metadata`` of the HTTP side) and ``name`` (a part of the resource's name) select. Without a method every gRPC
+    call is met, and none of HTTP. ``skip`` lets the first so many pass, ``times`` is how many are met then (None:
+    all). ``when`` is ``after`` if the call is to be carried out before it fails.
     """
 
     kind: Literal["status", "hang", "delay", "drop", "corrupt"]
@@ -34,9 +63,9 @@ class Fault:
     damage: Damage = "payload"
     hits: int = 0
 
-    def meets(self, method: str, name: str, *, named_only: bool) -> bool:
+    def meets(self, method: str, name: str) -> bool:
         """Whether this call is met; counts it."""
-        fits = self.method == method or (self.method is None and not named_only)
+        fits = self.method == method or (self.method is None and method[:1].isupper())
         if not fits or self.name not in name or self.times == 0:
             return False
         if self.skip > 0:
@@ -55,8 +84,7 @@ class Faults:
 
     def __init__(self, sleep: Callable[[float], Awaitable[object]], cut: Callable[[], None]) -> None:
         self.active: list[Fault] = []
-        self._sleep = sleep
-        self._cut = cut
+        self._sleep, self._cut = sleep, cut
 
     def add(self, fault: Fault) -> Fault:
         """Put a fault in force."""
@@ -72,15 +100,19 @@ class Faults:
         self.active = []
 
     def status(
-        self, code: str, message: str = "The service is currently unavailable.", *, reason: str = "", **where: Any
+        self, code: str, message: str = "The service is unavailable.", *, reason: str = "", **where: Any
     ) -> Fault:
         """Refuse with a status, by its gRPC name; with ``retry_after`` (s) there is a RetryInfo."""
-        refusal = Refused(code, message, reason=reason, retry_after=where.pop("retry_after", None))
-        return self.add(Fault("status", refusal=refusal, **where))
+        return self.add(
+            Fault("status", refusal=Refused(code, message, reason, where.pop("retry_after", None)), **where)
+        )
 
     def exhausted(self, retry_after: float | None = None, **where: Any) -> Fault:
         """RESOURCE_EXHAUSTED as of a used-up quota, with a RetryInfo if there is ``retry_after`` (s)."""
-        return self.add(Fault("status", refusal=exhausted(retry_after), **where))
+        message = "Quota exceeded for quota metric 'Access requests' and limit 'Access requests per minute'."
+        return self.status(
+            "RESOURCE_EXHAUSTED", message, reason="RATE_LIMIT_EXCEEDED", retry_after=retry_after, **where
+        )
 
     def hang(self, **where: Any) -> Fault:
         """Accept and never answer."""
@@ -99,12 +131,13 @@ class Faults:
         bytes that are no message, or (KMS) what was sent not verified."""
         return self.add(Fault("corrupt", damage=damage, **where))
 
-    def met(self, method: str, name: str, *, named_only: bool = False) -> list[Fault]:
+    def met(self, record: RequestRecord) -> list[Fault]:
         """What happens to this call."""
         found: list[Fault] = []
         for fault in self.active:
-            if fault.kind == "delay" or all(other.kind == "delay" for other in found):
-                found += [fault] * fault.meets(method, name, named_only=named_only)
+            if (fault.kind == "delay" or record.fault is None) and fault.meets(record.method, record.name):
+                found.append(fault)
+                record.fault = record.fault if fault.kind == "delay" else fault.kind
         return found
 
     async def happen(self, faults: list[Fault], when: str, connection: asyncio.Transport | None = None) -> None:
@@ -112,54 +145,34 @@ class Faults:
         for fault in faults:
             if fault.when != when or fault.kind == "corrupt":
                 continue
+            if fault.refusal is not None:
+                raise fault.refusal
             if fault.kind == "delay":
                 await self._sleep(fault.seconds)
                 continue
-            if fault.refusal is not None:
-                raise fault.refusal
             if fault.kind == "drop":
                 connection.abort() if connection else self._cut()
             await asyncio.Event().wait()  # for ever: the call ends with its client, or with its connection
 
 
 def damaged(reply: Any, damage: Damage) -> Any:
-    """The answer with that damage; what it has no field for is left out."""
+    """A copy of the answer with that damage."""
     if damage == "garbage":
-        return GARBAGE
-    held = reply.payload if _has(reply, "payload") else reply
-    if damage == "name":
-        reply.name = _another(reply.name)
-    for field in ("data", "plaintext", "ciphertext"):
-        if not _has(held, field):
-            continue
-        if damage == "payload":
-            setattr(held, field, _flipped(getattr(held, field)))
-        _damage_checksum(held, f"{field}_crc32c", damage)
-    if damage == "unverified" and _has(reply, "verified_plaintext_crc32c"):
+        return b"\xff\xff\xff<html>502 Bad Gateway</html>"
+    reply = copy.deepcopy(reply)
+    held = reply.payload if "payload" in reply.DESCRIPTOR.fields_by_name else reply
+    if damage == "name" and hasattr(reply, "name"):
+        reply.name = re.sub("(secrets|cryptoKeys)/[^/]+", r"\1/another", reply.name)
+    elif damage == "unverified" and hasattr(reply, "verified_plaintext_crc32c"):
         reply.verified_plaintext_crc32c = False
+    for data in {"data", "plaintext", "ciphertext"} & set(held.DESCRIPTOR.fields_by_name):
+        checksum = getattr(held, f"{data}_crc32c")
+        if damage == "payload":
+            setattr(held, data, bytes(byte ^ (place == 0) for place, byte in enumerate(getattr(held, data))))
+        elif damage == "no_checksum":
+            held.ClearField(f"{data}_crc32c")
+        elif damage == "checksum" and isinstance(checksum, int):
+            setattr(held, f"{data}_crc32c", checksum ^ 1)
+        elif damage == "checksum":  # in KMS it is a message of its own
+            checksum.value ^= 1
     return reply
-
-
-def _damage_checksum(held: Any, field: str, damage: Damage) -> None:
-    if damage == "no_checksum":
-        held.ClearField(field)
-    elif damage == "checksum":
-        old = getattr(held, field)
-        if isinstance(old, int):
-            setattr(held, field, old ^ 1)
-        else:  # a wrapper, in KMS
-            old.value ^= 1
-
-
-def _flipped(data: bytes) -> bytes:
-    return bytes([data[0] ^ 1]) + data[1:] if data else b"\x01"
-
-
-def _another(name: str) -> str:
-    parts = name.split("/")
-    place = next((i for i, part in enumerate(parts) if part in {"secrets", "cryptoKeys"}), 0) + 1
-    return "/".join([*parts[:place], "another", *parts[place + 1 :]])
-
-
-def _has(message: Any, field: str) -> bool:
-    return field in message.DESCRIPTOR.fields_by_name

@@ -91,7 +91,7 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
     "azure_key_vault": Entry(None),
     "custom": Entry(None),
     "env": Entry("asyncsecrets.providers.environment:EnvironmentProvider"),
-    "google_kms": Entry(None),
+    "google_kms": Entry("asyncsecrets.providers.google:GoogleKmsProvider", "google", can=(Encrypter,)),
     "google_secret_manager": Entry(None),
     "hashicorp_vault": Entry(
         "asyncsecrets.providers.vault:VaultProvider",

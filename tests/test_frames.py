@@ -25,6 +25,7 @@ from tests.client.support import Manager
 from tests.hostile import PROVIDERS, HostileHarness
 from tests.providers.aws.conftest import moto, no_aws_of_this_machine  # noqa: F401  # fixtures
 from tests.providers.aws.test_conformance import KmsHarness, SecretsManagerHarness
+from tests.providers.google.test_kms import KmsHarness as GoogleKmsHarness
 from tests.providers.local_support import OTHER_PUBLIC
 from tests.providers.test_environment import DotenvHarness, EnvironmentHarness
 from tests.providers.test_local import LocalHarness
@@ -38,6 +39,7 @@ HARNESSES: Final[Mapping[str, Callable[[Path, str], list[ProviderHarness]]]] = {
     "aws_kms": lambda _, aws: [KmsHarness(aws)],
     "aws_secret_manager": lambda _, aws: [SecretsManagerHarness(aws)],
     "env": lambda path, _: [EnvironmentHarness(), DotenvHarness(path / ".env")],
+    "google_kms": lambda *_: [GoogleKmsHarness()],
     "hashicorp_vault": lambda *_: [FakeHarness()],
     "local": lambda path, _: [LocalHarness(path / "secrets.yaml")],
     "memory": lambda *_: [MemoryHarness()],

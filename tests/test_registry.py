@@ -104,7 +104,11 @@ def test_a_typo_is_answered_with_the_nearest_name(typo: str, meant: str):
 
 @pytest.mark.parametrize(
     ("word", "meant"),
-    [("vault", "'hashicorp_vault'"), ("aws", "'aws_kms' or 'aws_secret_manager'"), ("KMS", "'aws_kms'")],
+    [
+        ("vault", "'hashicorp_vault'"),
+        ("aws", "'aws_kms' or 'aws_secret_manager'"),
+        ("KMS", "'aws_kms' or 'google_kms'"),
+    ],
 )
 def test_a_part_of_a_name_is_answered_with_the_whole(word: str, meant: str):
     """People call managers by what they are called elsewhere."""

@@ -34,8 +34,13 @@ _BREAKS: Final = str.maketrans("", "", "\r\n")
 _ESCAPE: Final = re.compile(
     r"""\\(?:x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>[0-7]{1,3})|(?P<letter>[abfnrtv\\'"]))""", re.ASCII
 )
+_FOREIGN: Final = re.compile(r"[^\x20-\x7e]", re.ASCII)
 _PLAIN: Final = re.compile(r"[\x20-\x5b\x5d-\x7e]+", re.ASCII)
 _LETTERS: Final = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, "'": 39, '"': 34}
+
+_CARRIED_OUT: Final = (
+    """did $'…' of a shell, or "…" of a .env file, carry out its escapes? Put it in single quotes, or write base64"""
+)
 
 
 def parse_ciphertext(text: str) -> bytes:
@@ -45,11 +50,14 @@ def parse_ciphertext(text: str) -> bytes:
     packed = text.strip(" ").translate(_BREAKS)
     if _BASE64.fullmatch(packed) and len(packed) % 4 == 0:
         return base64.b64decode(packed)
-    raise DecodeError("it is not ciphertext: neither base64 nor a Python bytes literal")
+    hint = f": {_CARRIED_OUT}" if _FOREIGN.search(text.rstrip("\r\n ")) else ""
+    raise DecodeError(f"it is not ciphertext: neither base64 nor a Python bytes literal{hint}")
 
 
 def parse_bytes_literal(text: str) -> bytes:
     """Return the value of a Python bytes literal, with its quotes or without. Raises DecodeError."""
+    if _FOREIGN.search(text):
+        raise DecodeError(f"it is a Python bytes literal with a character that none can have: {_CARRIED_OUT}")
     quote = text[1:2]
     body = text[1:]
     if quote and quote in "'\"":
@@ -74,7 +82,7 @@ def _take(body: str, position: int, quote: str, value: bytearray) -> int:
         return plain.end()
     escape = _ESCAPE.match(body, position)
     if escape is None:
-        raise DecodeError("it is a Python bytes literal with a character or escape that none can have")
+        raise DecodeError("it is a Python bytes literal with an escape that none can have")
     code = _code(escape)
     if code > 255:
         raise DecodeError("it is a Python bytes literal with an octal escape above \\377")

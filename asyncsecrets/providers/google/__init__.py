@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncsecrets.providers.quiet import without_collections
 
 with without_collections():
+    from asyncsecrets.providers.google.kms import GoogleKmsProvider
     from asyncsecrets.providers.google.settings import GoogleSettings
 
-__all__ = ["GoogleSettings"]
+__all__ = ["GoogleKmsProvider", "GoogleSettings"]

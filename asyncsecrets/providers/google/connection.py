@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, MalformedResponseError
 from asyncsecrets.providers.google.channels import Channels
 from asyncsecrets.providers.google.credentials import BearerTokens
 from asyncsecrets.providers.google.errors import Call, status_of, text_of, translate
@@ -74,7 +74,8 @@ class Connection(SdkConnection):
             if call.writes:
                 is_out()
             stub = self._open_channels.stub(_WORD_START.sub("_", call.operation).lower(), location)
-            return Outcome(await stub(request, timeout=self._settings.attempt_timeout, metadata=metadata))
+            answer = await stub(request, timeout=self._settings.attempt_timeout, metadata=metadata)
+            return Outcome(_understood(call, answer))
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
             status = status_of(failure)
             meant = meaning(call, status, text_of(failure)) if meaning is not None and status is not None else None
@@ -123,3 +124,9 @@ class Connection(SdkConnection):
         if isinstance(error, ConfigError):
             return error
         return ConfigError(f"{self._system}: the Google settings cannot be used ({type(failure).__name__})")
+
+
+def _understood(call: Call, answer: Any) -> Any:
+    if answer is None:  # gRPC has logged that it could not parse it, and goes on
+        raise call.error(MalformedResponseError, "the answer is no message of Google's", unknown=True)
+    return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
@@ -44,6 +44,9 @@ def text_of(failure: BaseException) -> str:
     return (failure.details() or "") if isinstance(failure, grpc.aio.AioRpcError) else ""
 
 
+_TOO_LARGE: Final = "larger than max"  # as gRPC itself says of what it does not take in
+
+
 def translate(call: Call, failure: BaseException) -> AsyncSecretsError:
     """Return what ``failure`` means. Raise it outside the ``except`` block: the failure may hold secrets."""
     if isinstance(failure, AsyncSecretsError):
@@ -55,6 +58,8 @@ def translate(call: Call, failure: BaseException) -> AsyncSecretsError:
         return call.error(AccessDeniedError, "the IAM policy does not allow it, or there is no such project")
     if status == "UNAUTHENTICATED":
         return call.error(AuthenticationError, "Google does not accept the credentials")
+    if status == "RESOURCE_EXHAUSTED" and _TOO_LARGE in text_of(failure):
+        return call.error(MalformedResponseError, "the answer is too large to be one of Google", unknown=True)
     if status == "RESOURCE_EXHAUSTED":
         return call.error(RateLimitedError, "a quota is used up")
     if status in {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "CANCELLED", "ABORTED"}:

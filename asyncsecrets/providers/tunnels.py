@@ -54,7 +54,10 @@ def unconnected(proxy: Proxy, server: str, status: int | None, error: BaseExcept
         return _refusal(status, proxy, server)
     why = certificate_fault(error)
     if why:
-        return ProxyFault(InsecureTransportError, f"TLS to {proxy} failed: {why}; check its address, and AWS_CA_BUNDLE")
+        text = (
+            f"TLS to {proxy} failed: {why}; check its address, and the CAs that are trusted (the server's hold for it)"
+        )
+        return ProxyFault(InsecureTransportError, text)
     return ProxyFault(UnavailableError, f"{proxy} cannot be reached; {_CHECK}")
 
 

@@ -20,12 +20,13 @@ from asyncsecrets.providers.aws.errors import EncodedError, RedirectedError, Too
 from asyncsecrets.providers.aws.mocked import answer_of, is_active
 from asyncsecrets.providers.aws.refusals import is_write
 from asyncsecrets.providers.aws.settings import AwsSettings
-from asyncsecrets.providers.aws.wire import bundle_of, is_encoded, proxy_of, trusting
+from asyncsecrets.providers.aws.wire import bundle_of, trusting
 from asyncsecrets.providers.connections import connector
 from asyncsecrets.providers.loopback import LoopbackResolver
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.turns import Turns
+from asyncsecrets.providers.ways import is_encoded, proxy_of
 from asyncsecrets.sending import is_out
 
 __all__ = ["Transport"]

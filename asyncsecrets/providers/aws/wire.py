@@ -12,7 +12,6 @@ import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,42 +22,20 @@ from botocore.exceptions import (
     ProxyConnectionError,
 )
 from botocore.httpsession import URLLib3Session, get_cert_path
-from botocore.utils import ContainerMetadataFetcher, get_environ_proxies
+from botocore.utils import ContainerMetadataFetcher
 
-from asyncsecrets.errors import AsyncSecretsError, ConfigError
+from asyncsecrets.errors import AsyncSecretsError
+from asyncsecrets.providers import ways
 from asyncsecrets.providers.aws.errors import EncodedError
 from asyncsecrets.providers.aws.mocked import answer_of
-from asyncsecrets.providers.loopback import ElsewhereError, is_local_name, is_loopback, resolve
-from asyncsecrets.providers.proxies import Proxy, is_exempt, proxy_at, proxy_in, variable_in
-from asyncsecrets.providers.tls import client_context, trust
+from asyncsecrets.providers.loopback import ElsewhereError
+from asyncsecrets.providers.proxies import Proxy
+from asyncsecrets.providers.tls import client_context
 from asyncsecrets.providers.tunnels import broken, unconnected
+from asyncsecrets.providers.ways import attempts, check_way, is_encoded, proxy_of
 from asyncsecrets.settings import Tidied
 
-__all__ = ["Container", "Wire", "bundle_of", "is_encoded", "proxy_of", "trusting"]
-
-_METADATA: Final = frozenset({"fd00:ec2::254", "fd00:ec2::23"})
-"""AWS's services beside a machine and a pod, which have link-local addresses in IPv4 only."""
-
-
-_HTTPS_PROXY: Final = "HTTPS_PROXY"
-_OF_SYSTEM: Final = "the system's settings"
-
-
-def proxy_of(address: str, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy for ``address``, if that is https and not near. Of plain http a proxy would see all.
-
-    It is that of ``HTTPS_PROXY`` in ``environ`` or, as botocore has it, in the process's environment, or the system's
-    (macOS, Windows). Raises ConfigError for one that is not spoken here.
-    """
-    parts = urlsplit(address)
-    host, port = parts.hostname or "", parts.port or 443
-    if parts.scheme != "https" or _is_near(host):
-        return None
-    given = environ if variable_in(environ, _HTTPS_PROXY) else os.environ
-    if variable_in(given, _HTTPS_PROXY):
-        return proxy_in(given, host, port, _HTTPS_PROXY)
-    found = get_environ_proxies(address).get("https")
-    return proxy_at(found, _OF_SYSTEM) if found and not is_exempt(host, port, given) else None
+__all__ = ["Container", "Wire", "bundle_of", "trusting"]
 
 
 def bundle_of(configured: str | None, environ: Mapping[str, str]) -> str | None:
@@ -66,20 +43,11 @@ def bundle_of(configured: str | None, environ: Mapping[str, str]) -> str | None:
     return configured or Tidied(environ, os.environ).get("REQUESTS_CA_BUNDLE")
 
 
-def is_encoded(coding: str, body: bytes) -> bool:
-    """Whether somebody has compressed a body: it says so, and begins as neither JSON nor XML does."""
-    return bool(body) and body[:1] not in b"{<" and coding.strip().lower() not in {"", "identity"}
-
-
 def trusting(bundle: str | None) -> ssl.SSLContext:
     """A context that trusts ``bundle``, or whom botocore trusts. Blocks. Raises ConfigError."""
-    context = client_context()
-    if not trust(context, bundle or get_cert_path(True)):
-        raise ConfigError(
-            f"{bundle!r} is not a readable PEM file of CA certificates: check AWS_CA_BUNDLE, ca_bundle of the profile "
-            "and REQUESTS_CA_BUNDLE"
-        )
-    return context
+    return ways.trusting(
+        bundle or get_cert_path(True), "AWS_CA_BUNDLE, ca_bundle of the profile and REQUESTS_CA_BUNDLE"
+    )
 
 
 class Wire:
@@ -134,14 +102,7 @@ class Wire:
 
     def check(self, url: str) -> None:
         """Raise ConfigError where a request must not go."""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError(f"{self._where} is not an address such as http://169.254.170.23/v1/credentials")
-        if parts.scheme == "http" and not self._insecure and not _is_near(parts.hostname):
-            raise ConfigError(
-                f"{self._where} is plain http to another machine: the credentials would cross the network readable. "
-                "Use https, or a loopback or link-local address"
-            )
+        check_way(url, self._where, "http://169.254.170.23/v1/credentials", insecure=self._insecure)
 
     def _send(self, session: URLLib3Session, request: Any) -> Any:
         failure = EndpointConnectionError(endpoint_url=request.url)
@@ -153,17 +114,20 @@ class Wire:
         raise failure
 
     def _attempts(self, request: Any) -> Iterator[Any]:
-        """The request to each address that a local name has, or as it is: what was checked is what is asked."""
-        parts = urlsplit(request.url)
-        if self._insecure or parts.scheme != "http" or not is_local_name(parts.hostname or ""):
-            yield request
-            return
-        for address in _addresses(parts.hostname or "", parts.port or 80, request.url):
-            host = f"[{address}]" if ":" in address else address
-            attempt = copy.copy(request)
-            attempt.headers["Host"] = parts.netloc
-            attempt.url = parts._replace(netloc=f"{host}:{parts.port or 80}").geturl()
+        """The request to each address that a local name has, or as it is."""
+        for url, host in self._urls(request.url):
+            attempt = copy.copy(request) if host else request
+            if host:
+                attempt.headers["Host"], attempt.url = host, url
             yield attempt
+
+    def _urls(self, url: str) -> list[tuple[str, str]]:
+        try:
+            return list(attempts(url, insecure=self._insecure))
+        except ElsewhereError:
+            raise
+        except OSError as error:
+            raise EndpointConnectionError(endpoint_url=url, error=error) from None
 
 
 class Container(ContainerMetadataFetcher):  # type: ignore[misc]  # botocore has no types
@@ -208,22 +172,3 @@ def _of_proxy(error: Any, proxy: Proxy, url: str) -> AsyncSecretsError:
     else:
         fault = broken(proxy, server)
     return fault.error(fault.text, provider="aws")
-
-
-def _addresses(name: str, port: int, url: str) -> list[str]:
-    try:
-        return resolve(name, port)
-    except ElsewhereError:
-        raise
-    except OSError as error:
-        raise EndpointConnectionError(endpoint_url=url, error=error) from None
-
-
-def _is_near(host: str) -> bool:
-    """Whether what is sent to ``host`` leaves no link: then no proxy is on the way, and plain http will do."""
-    if is_loopback(host) or host in _METADATA:
-        return True
-    try:
-        return ip_address(host).is_link_local
-    except ValueError:
-        return False

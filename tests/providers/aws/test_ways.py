@@ -19,7 +19,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.aws import AwsSecretsManagerProvider
 from asyncsecrets.providers.aws.kms import AwsKmsProvider
-from asyncsecrets.providers.aws.wire import proxy_of
+from asyncsecrets.providers.ways import proxy_of
 from tests.providers.aws.conftest import ENVIRON
 from tests.providers.tunnel import Tunnel, refusal, told_of_no_way
 from tests.providers.vault.raw import RawServer, answer

@@ -17,7 +17,8 @@ from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigEr
 from asyncsecrets.providers.aws import AwsSecretsManagerProvider, AwsSettings
 from asyncsecrets.providers.aws.credentials import load_credentials
 from asyncsecrets.providers.aws.kms import AwsKmsProvider
-from asyncsecrets.providers.aws.wire import Wire, _Session, proxy_of, trusting
+from asyncsecrets.providers.aws.wire import Wire, _Session, trusting
+from asyncsecrets.providers.ways import proxy_of
 from tests.providers.aws.conftest import ENVIRON
 from tests.providers.aws.proxy import AwsProxy
 

@@ -99,13 +99,21 @@ class Renewal(ABC):
     def _left(self, found: Any) -> float | None:
         """For how many seconds it is good; None where it has no end, or none to speak of."""
 
+    def _ahead(self, _: Any) -> float:
+        """How many seconds before its end what was found is renewed."""
+        return _AHEAD
+
+    def _delay(self) -> str:
+        """What is to be said to who has waited in vain."""
+        return f"does {self.may_hang} hang?"
+
     # -- asking for them
 
     async def current(self) -> Any:
         """What to show now. Raises AuthenticationError, AccessDeniedError, ConfigError, …"""
         if self._found is None or self._frozen is None or self._ends_within(self._found, _AT_LEAST):
             await self._renewed()
-        elif self._ends_within(self._found, _AHEAD) and self._clock() - self._tried >= _APART:
+        elif self._ends_within(self._found, self._ahead(self._found)) and self._clock() - self._tried >= _APART:
             self._begin()
         return self._frozen
 
@@ -149,7 +157,7 @@ class Renewal(ABC):
         if not renewal.done():
             raise self._call.error(
                 UnavailableError,
-                f"the {self.what} were waited for, {self._patience:g} s: does {self.may_hang} hang?",
+                f"the {self.what} were waited for, {self._patience:g} s: {self._delay()}",
             )
         if renewal.cancelled():
             raise self._call.error(UnavailableError, f"loading the {self.what} was cut off; they are loaded anew")
@@ -194,7 +202,7 @@ class Renewal(ABC):
             if (before is not None or good) and self._news.passes():
                 what = "found" if before is None else "renewed"
                 say(AUTH, logging.INFO, "%s: %s were %s%s", system, self.what, what, good)
-        elif left is not None and found is not None and self._warnings.passes():
+        elif left is not None and (problem or left < self._ahead(self._found)) and self._warnings.passes():
             why = "" if problem is None else f": {type(problem).__name__}: {one_line(str(problem)).rstrip('.')}"
             what = f"the {self.what} could not be renewed ahead of their end"
             then = f"They are good for another {duration(left)}; it is tried again every minute"

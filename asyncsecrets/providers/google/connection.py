@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, MalformedResponseError
+from asyncsecrets.providers.call import named
 from asyncsecrets.providers.google.channels import Channels
 from asyncsecrets.providers.google.credentials import BearerTokens
 from asyncsecrets.providers.google.errors import Call, status_of, text_of, translate
@@ -55,6 +56,20 @@ class Connection(SdkConnection):
         """
         call = Call(self._system, operation, name, self._service)
         return await self._ask(call, lambda: self._attempt(call, request, routing, location, unless, meaning))
+
+    async def project(self, name: str | None = None) -> str:
+        """The project of the credentials, or that of the environment before it; empty where there is none.
+
+        ``name`` is the secret that it is asked for, for errors. Raises as ``call`` does, before anything is sent.
+        """
+        problem: AsyncSecretsError
+        try:
+            found: str = (await self._tokens.current()).project
+        except AsyncSecretsError as error:
+            problem = named(error, Call(self._system, "credentials", name, self._service))
+        else:
+            return found
+        raise problem
 
     async def _attempt(
         self,

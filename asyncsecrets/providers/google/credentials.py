@@ -5,14 +5,24 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Final, final
 
-from asyncsecrets.credential import Credential
-from asyncsecrets.errors import AsyncSecretsError, UnsupportedOperationError
-from asyncsecrets.providers.google.errors import Call, translate
+from certifi import where
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport import DEFAULT_RETRYABLE_STATUS_CODES
+
+from asyncsecrets.credential import Credential, usable
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError, UnavailableError
+from asyncsecrets.providers.google.adc import Found, find
+from asyncsecrets.providers.google.errors import Call
+from asyncsecrets.providers.google.grants import translate_credentials
+from asyncsecrets.providers.google.machine import MetadataServer
 from asyncsecrets.providers.google.settings import GoogleSettings
 from asyncsecrets.providers.renewal import PATIENCE, Renewal
+from asyncsecrets.providers.wire import Answer, Wire
+from asyncsecrets.settings import Tidied
 
 __all__ = ["BearerTokens", "Shown"]
 
@@ -21,9 +31,11 @@ __all__ = ["BearerTokens", "Shown"]
 class Shown:
     """What is shown to Google with each call. It does not show itself."""
 
-    __slots__ = ("_headers",)
+    __slots__ = ("_headers", "project")
 
-    def __init__(self, token: str, quota_project: str = "") -> None:
+    def __init__(self, token: str, quota_project: str = "", project: str = "") -> None:
+        self.project = project
+        """That of the credentials, where they have one."""
         headers = [("authorization", f"Bearer {token}")] if token else []
         if quota_project:
             headers.append(("x-goog-user-project", quota_project))
@@ -40,15 +52,12 @@ class Shown:
         return hash(self._headers)
 
 
-class _Nobody:
-    """Whoever shows nothing."""
-
-
 class BearerTokens(Renewal):
-    """The access tokens of the credentials that ``settings`` lead to."""
+    """The access tokens of the credentials that ``settings`` lead to. ``now`` is the time of day, ``sleep`` waits for
+    so many seconds in the thread; the rest is as for ``Renewal``."""
 
     what: ClassVar[str] = "Google credentials"
-    may_hang: ClassVar[str] = "the metadata server, or the token endpoint,"
+    may_hang: ClassVar[str] = "the metadata server, the token endpoint or the program of credential_source"
 
     def __init__(
         self,
@@ -59,30 +68,74 @@ class BearerTokens(Renewal):
         held: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         patience: float = PATIENCE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         super().__init__(call, clock=clock, held=held, patience=patience)
         self._settings = settings
         self._asker = call
         self._now = now
+        timeout = settings.connect_timeout, settings.attempt_timeout
+        self._wire = wire = _wire(settings, call, timeout)
+        near = replace(wire, timeout=(min(1.0, timeout[0]), timeout[1]))
+        self._server = MetadataServer(Tidied(settings.variables()), call, near, sleep=sleep)
 
-    def _find(self) -> Any:
+    def _find(self) -> Found:
         if self._settings.auth_method == "none":
-            return _Nobody()
-        raise UnsupportedOperationError("Application Default Credentials are not there yet")
+            return Found(None, quota_project=self._settings.quota_project)
+        return find(self._settings, self._asker, self._server)
 
-    def _show(self, _: Any) -> Shown:
-        return Shown("", self._settings.quota_project)
+    def _show(self, found: Found) -> Shown:
+        if found.credentials is None:
+            return Shown("", found.quota_project)
+        found.credentials.refresh(self._request)
+        try:
+            token = usable(str(found.credentials.token or ""), "the access token")
+        except ConfigError as error:
+            problem = error.message
+        else:
+            if token:
+                return Shown(token, found.quota_project, found.project)
+            problem = "the access token is empty"
+        raise self._asker.error(AuthenticationError, f"{problem}: whoever gives the credentials is to give another")
 
-    def _has_ended(self, _: Exception) -> bool:
-        return False
+    def _request(
+        self, url: str, method: str = "GET", body: bytes | None = None, headers: Any = None, **_: Any
+    ) -> Answer:
+        """What google-auth sends by (``google.auth.transport.Request``). It would sleep, and ask again itself."""
+        answer = self._wire.send("what gives tokens", url, method, headers or {}, body)
+        if answer.status in DEFAULT_RETRYABLE_STATUS_CODES:
+            raise self._asker.error(UnavailableError, f"what gives tokens cannot answer now (HTTP {answer.status})")
+        return answer
+
+    def _has_ended(self, failure: Exception) -> bool:
+        return isinstance(failure, GoogleAuthError)
 
     def _translate(self, failure: Exception) -> AsyncSecretsError:
-        return translate(self._asker, failure)
+        return translate_credentials(self._asker, failure)
 
-    def _ends_within(self, found: Any, seconds: float) -> bool:
+    def _ends_within(self, found: Found, seconds: float) -> bool:
         left = self._left(found)
         return left is not None and left < seconds
 
-    def _left(self, found: Any) -> float | None:
-        expiry = getattr(found, "expiry", None)
-        return None if expiry is None else (expiry.replace(tzinfo=UTC) - self._now()).total_seconds()
+    def _left(self, found: Found) -> float | None:
+        expiry = getattr(found.credentials, "expiry", None)
+        return None if expiry is None else float((expiry.replace(tzinfo=UTC) - self._now()).total_seconds())
+
+    def _ahead(self, found: Found) -> float:
+        return found.ahead
+
+    def _delay(self) -> str:
+        return _NOT_READY if self._server.is_awaited else super()._delay()
+
+
+def _wire(settings: GoogleSettings, call: Call, timeout: tuple[float, float]) -> Wire:
+    environ = Tidied(settings.variables())
+    bundle = settings.ca_cert or environ.get("REQUESTS_CA_BUNDLE") or where()
+    trust = "google_ca_cert (or GRPC_DEFAULT_SSL_ROOTS_FILE_PATH) or REQUESTS_CA_BUNDLE"
+    insecure = settings.allow_insecure_http
+    return Wire(call=call, bundle=bundle, trust=trust, timeout=timeout, environ=environ, insecure=insecure)
+
+
+_NOT_READY: Final = (
+    "the metadata server does not answer yet, as in the first ten seconds of a pod on GKE; it is asked again"
+)

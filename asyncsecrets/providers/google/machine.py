@@ -1,0 +1,163 @@
+"""The metadata server beside a machine, pod or service of Google's, which gives tokens of its service account.
+
+https://google.aip.dev/auth/4115. It is asked here and not by google-auth, which reads its address from the process's
+environment when it is imported, and sleeps between attempts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from google.auth.credentials import Credentials
+
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    MalformedResponseError,
+    UnavailableError,
+)
+from asyncsecrets.providers.call import Call
+from asyncsecrets.providers.wire import Answer, Wire
+
+__all__ = ["Machine", "MetadataServer"]
+
+_ADDRESS: Final = "169.254.169.254"
+_NAME: Final = "metadata.google.internal"
+_FLAVOR: Final = "Metadata-Flavor"
+_PRODUCT: Final = Path("/sys/class/dmi/id/product_name")
+_SERVICES: Final = ("K_SERVICE", "CLOUD_RUN_JOB", "FUNCTION_TARGET", "GAE_ENV")
+"""What Cloud Run, Cloud Functions and App Engine set, whose sandboxes may not show the hardware."""
+
+_NOT_READY: Final = 20.0
+"""Seconds. On GKE the metadata server is there some ten seconds after a pod has started."""
+
+_APART: Final = 0.5
+
+
+class MetadataServer:
+    """Asks it over ``wire``. ``sleep`` and ``clock`` are in seconds."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        call: Call,
+        wire: Wire,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._environ = environ
+        self._call = call
+        self._wire = wire
+        self._sleep = sleep
+        self._clock = clock
+        self.is_awaited = False
+        """Whether it is asked again and again at the moment, since it did not answer."""
+
+    def is_there(self) -> bool:
+        """Whether this is a machine, pod or service of Google's, or somebody has set where the server is."""
+        environ = self._environ
+        if environ.get("NO_GCE_CHECK") == "true":
+            return False
+        if any(environ.get(name) for name in ("GCE_METADATA_HOST", "GCE_METADATA_ROOT", *_SERVICES)):
+            return True
+        return _is_googles_hardware() or self._answers()
+
+    def ask(self, path: str, *, patiently: bool = False) -> bytes | None:
+        """What it says under ``path``, or None where it has nothing there (404).
+
+        Raises UnavailableError, after asking for 20 s if ``patiently``, AccessDeniedError, MalformedResponseError.
+        """
+        ends = self._clock() + (_NOT_READY if patiently else 0)
+        try:
+            while True:
+                try:
+                    return self._content(self._get(f"/computeMetadata/v1/{path}"))
+                except UnavailableError:
+                    if self._clock() >= ends:
+                        raise
+                self.is_awaited = True
+                self._sleep(_APART)
+        finally:
+            self.is_awaited = False
+
+    def text(self, path: str) -> str:
+        """The same as text; empty where it has nothing there."""
+        return (self.ask(path) or b"").decode("ascii", "replace").strip()
+
+    def _get(self, path: str) -> Answer:
+        environ = self._environ
+        given = next((name for name in ("GCE_METADATA_HOST", "GCE_METADATA_ROOT") if environ.get(name)), "")
+        host = environ[given] if given else environ.get("GCE_METADATA_IP") or _ADDRESS
+        host = host.replace(_NAME, _ADDRESS)  # what DNS says of it need not be believed
+        return self._wire.send(given or "the metadata server", f"http://{host}{path}", "GET", {_FLAVOR: "Google"}, None)
+
+    def _content(self, answer: Answer) -> bytes | None:
+        if answer.status == 404:
+            return None
+        if answer.status == 403:
+            raise self._call.error(AccessDeniedError, _FORBIDDEN)
+        if answer.status >= 500 or answer.status == 429:
+            raise self._call.error(UnavailableError, f"the metadata server cannot answer (HTTP {answer.status})")
+        if answer.status != 200 or answer.headers.get(_FLAVOR) != "Google":
+            raise self._call.error(MalformedResponseError, "what answers as the metadata server is none of Google's")
+        return answer.data
+
+    def _answers(self) -> bool:
+        try:
+            return self._get("/").headers.get(_FLAVOR) == "Google"
+        except (UnavailableError, MalformedResponseError):
+            return False
+
+
+class Machine(Credentials):  # type: ignore[misc]  # google-auth has no types
+    """The service account of this machine, pod or service."""
+
+    def __init__(self, server: MetadataServer, call: Call, scopes: tuple[str, ...], universe: str) -> None:
+        super().__init__()
+        self.token: str | None = None
+        self.expiry: datetime | None = None
+        self._universe_domain = universe
+        self._server = server
+        self._call = call
+        self._path = f"instance/service-accounts/default/token?scopes={','.join(scopes)}"
+
+    def refresh(self, _: object) -> None:
+        """Ask for a token: it is the one of before until that is about to end."""
+        found = self._server.ask(self._path, patiently=True)
+        if found is None:
+            raise self._call.error(AuthenticationError, _NO_ACCOUNT)
+        token, seconds = _token_in(found)
+        if not token:
+            raise self._call.error(MalformedResponseError, "the metadata server gives no token")
+        self.token, self.expiry = token, datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=seconds)
+
+
+def _token_in(answer: bytes) -> tuple[str, float]:
+    try:
+        found: Any = json.loads(answer)
+        return str(found["access_token"]), min(float(found["expires_in"]), 86_400.0)
+    except (ValueError, KeyError, TypeError):
+        return "", 0.0
+
+
+def _is_googles_hardware() -> bool:
+    try:
+        return _PRODUCT.read_text(encoding="utf-8", errors="replace").strip().startswith("Google")
+    except OSError:
+        return False
+
+
+_FORBIDDEN: Final = (
+    "the metadata server may not give a token of the service account: on GKE, bind roles/iam.workloadIdentityUser on "
+    "it to the pod's Kubernetes service account"
+)
+_NO_ACCOUNT: Final = (
+    "this machine, pod or service has no service account: attach one, with the scope cloud-platform, or set "
+    "GOOGLE_APPLICATION_CREDENTIALS"
+)

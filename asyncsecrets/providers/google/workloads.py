@@ -1,0 +1,223 @@
+"""Workload identity federation (https://google.aip.dev/auth/4117): what another cloud knows us by, exchanged.
+
+The exchange is google-auth's. Where its subject comes from is here: it would be read from the process's environment
+and files as they are, and programs would be run with our standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from google.auth import aws, identity_pool
+
+from asyncsecrets.credential import usable
+from asyncsecrets.errors import AuthenticationError, ConfigError
+from asyncsecrets.providers.call import Call
+from asyncsecrets.providers.credential_files import read_credential_file
+
+__all__ = ["federated"]
+
+_AWS: Final = "urn:ietf:params:aws:token-type:aws4_request"
+_ALLOW: Final = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"
+_NEVER: Final = 9e12
+_TOKENS: Final = {
+    "urn:ietf:params:oauth:token-type:jwt": "id_token",
+    "urn:ietf:params:oauth:token-type:id_token": "id_token",
+    "urn:ietf:params:oauth:token-type:saml2": "saml_response",
+}
+
+
+def federated(
+    info: Mapping[str, Any], where: str, call: Call, environ: Mapping[str, str], scopes: tuple[str, ...]
+) -> Any:
+    """The credentials of an ``external_account`` file, which is ``where``. Raises ConfigError and google-auth's."""
+    source, rest = info["credential_source"], {key: info[key] for key in info if key != "credential_source"}
+    if info["subject_token_type"] == _AWS:
+        supplier = _AwsKeys(source, call, environ)
+        return _AtAws.from_info({**rest, "aws_security_credentials_supplier": supplier}, scopes=list(scopes))
+    if "executable" in source:
+        take: Any = _Program(source["executable"], call, environ)
+    elif "file" in source:
+        take = _File(source, call)
+    elif "url" in source:
+        take = _Url(source, call)
+    else:
+        raise ConfigError(f"{where}: its credential_source has no file, url or executable, and is not for AWS")
+    return identity_pool.Credentials.from_info({**rest, "subject_token_supplier": _Supplier(take)}, scopes=list(scopes))
+
+
+class _Supplier(identity_pool.SubjectTokenSupplier):  # type: ignore[misc]  # google-auth has no types
+    def __init__(self, take: Callable[[Any, Any], str]) -> None:
+        self._take = take
+
+    def get_subject_token(self, context: Any, request: Any) -> str:
+        return self._take(context, request)
+
+
+class _File:
+    """A token in a file, read anew each time: who writes it rewrites it as it expires."""
+
+    def __init__(self, source: Mapping[str, Any], call: Call) -> None:
+        self._path = str(source["file"])
+        self._source = source
+        self._call = call
+
+    def __call__(self, *_: Any) -> str:
+        where = f"the file {self._path!r} of credential_source"
+        try:
+            return _token_in(read_credential_file(self._path, where), self._source, where)
+        except ConfigError as error:
+            problem = str(error)
+        raise self._call.error(AuthenticationError, problem)
+
+
+class _Url:
+    """A token that somebody beside this machine gives."""
+
+    def __init__(self, source: Mapping[str, Any], call: Call) -> None:
+        self._source = source
+        self._call = call
+
+    def __call__(self, _: Any, request: Any) -> str:
+        answer = request(url=self._source["url"], method="GET", headers=self._source.get("headers") or {})
+        if answer.status == 200:
+            problem = "the url of credential_source gives no token"
+            try:
+                return _token_in(answer.data.decode(), self._source, "what the url of credential_source gives")
+            except ConfigError as error:
+                problem = str(error)
+            except UnicodeDecodeError:
+                pass
+        else:
+            problem = f"the url of credential_source gives no token (HTTP {answer.status})"
+        raise self._call.error(AuthenticationError, problem)
+
+
+def _token_in(text: str, source: Mapping[str, Any], where: str) -> str:
+    form = source.get("format") or {}
+    if form.get("type", "text") == "json":
+        try:
+            text = str(json.loads(text)[form["subject_token_field_name"]])
+        except (ValueError, KeyError, TypeError):
+            text = ""
+    if not text:
+        raise ConfigError(f"{where} has no token where format says that it is")
+    return usable(text, where)
+
+
+class _Program:
+    """A token that a program gives, if programs are allowed. It has no terminal, and not our standard input."""
+
+    def __init__(self, source: Mapping[str, Any], call: Call, environ: Mapping[str, str]) -> None:
+        self._command = shlex.split(source["command"])
+        self._seconds = min(120.0, max(5.0, float(source.get("timeout_millis") or 30_000) / 1000))
+        self._kept = str(source.get("output_file") or "")
+        self._call = call
+        self._environ = environ
+
+    def __call__(self, context: Any, _: Any) -> str:
+        if self._environ.get(_ALLOW) != "1":
+            raise ConfigError(f"{self._call.system}: credential_source is a program: set {_ALLOW} to 1 to have it run")
+        kept = self._read_kept()
+        return (kept and self._token(kept, context, kept=True)) or self._token(self._run(context), context)
+
+    def _read_kept(self) -> str:
+        if not self._kept or not Path(self._kept).exists():
+            return ""
+        return read_credential_file(self._kept, f"the output_file {self._kept!r} of credential_source")
+
+    def _run(self, context: Any) -> str:
+        told = {"AUDIENCE": context.audience, "TOKEN_TYPE": context.subject_token_type, "INTERACTIVE": "0"}
+        told |= {"OUTPUT_FILE": self._kept} if self._kept else {}
+        environ = {**self._environ, **{f"GOOGLE_EXTERNAL_ACCOUNT_{name}": value for name, value in told.items()}}
+        try:
+            ran = subprocess.run(  # noqa: S603  # the command is the owner's, and was allowed
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                timeout=self._seconds,
+                env=environ,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            problem = f"did not end within {self._seconds:g} s"
+        except OSError:
+            problem = "is not there, or cannot be run"
+        else:
+            if ran.returncode == 0:
+                return ran.stdout.decode("utf-8", "replace")
+            problem = f"failed (exit {ran.returncode})"
+        raise self._call.error(AuthenticationError, f"the program of credential_source {problem}")
+
+    def _token(self, text: str, context: Any, *, kept: bool = False) -> str:
+        """The token in what it wrote; what was kept and has ended is empty."""
+        problem = "what the program of credential_source gives makes no sense"
+        try:
+            answer: Any = json.loads(text)
+            ends = float(answer.get("expiration_time", 0 if kept else _NEVER))
+            if kept and ends <= time.time():
+                return ""
+            if not answer["success"]:
+                problem = "the program of credential_source says that it gives no token"
+            elif ends > time.time():
+                return usable(answer[_TOKENS[context.subject_token_type]], "the token of the program")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass
+        raise self._call.error(AuthenticationError, problem)
+
+
+class _AwsKeys(aws.AwsSecurityCredentialsSupplier):  # type: ignore[misc]  # google-auth has no types
+    """The keys and region of a workload at AWS: of its environment, or those that the service beside it gives."""
+
+    def __init__(self, source: Mapping[str, Any], call: Call, environ: Mapping[str, str]) -> None:
+        self._source = source
+        self._call = call
+        self._environ = environ
+        self.verification_url = source.get("regional_cred_verification_url")
+
+    def get_aws_region(self, _: Any, request: Any) -> str:
+        environ = self._environ
+        given = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+        return given or self._get(request, "region_url")[:-1]  # of a zone, such as eu-central-1b
+
+    def get_aws_security_credentials(self, _: Any, request: Any) -> Any:
+        environ = self._environ
+        found: list[Any] = [
+            environ.get(f"AWS_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
+        ]
+        if not (found[0] and found[1]):
+            role = self._get(request, "url").strip()
+            keys = json.loads(self._get(request, "url", f"/{role}"))
+            found = [keys["AccessKeyId"], keys["SecretAccessKey"], keys.get("Token")]
+        return aws.AwsSecurityCredentials(*found)
+
+    def _get(self, request: Any, what: str, more: str = "") -> str:
+        headers, url = {}, self._source.get(what)
+        if token_url := self._source.get("imdsv2_session_token_url"):
+            asked = request(url=token_url, method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "300"})
+            headers = {"X-aws-ec2-metadata-token": self._checked(asked)}
+        if not url:
+            raise self._call.error(AuthenticationError, f"credential_source has no {what}, and the environment none")
+        return self._checked(request(url=f"{url}{more}", method="GET", headers=headers))
+
+    def _checked(self, answer: Any) -> str:
+        if answer.status != 200:
+            raise self._call.error(AuthenticationError, f"AWS's metadata service refuses (HTTP {answer.status})")
+        return str(answer.data.decode("ascii", "replace"))
+
+
+class _AtAws(aws.Credentials):  # type: ignore[misc]  # google-auth has no types
+    """What STS is asked by may differ: not everybody is in AWS's largest partition."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if url := options["aws_security_credentials_supplier"].verification_url:
+            self._cred_verification_url = url

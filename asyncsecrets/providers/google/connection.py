@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, MalformedResponseError
+from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.call import named
 from asyncsecrets.providers.google.channels import Channels
 from asyncsecrets.providers.google.credentials import BearerTokens
 from asyncsecrets.providers.google.errors import Call, status_of, text_of, translate
 from asyncsecrets.providers.google.services import Service
 from asyncsecrets.providers.google.settings import GoogleSettings
+from asyncsecrets.providers.quiet import without_collections
 from asyncsecrets.providers.sdk import Outcome, SdkConnection
 from asyncsecrets.sending import is_out, is_settled
 
@@ -56,6 +59,13 @@ class Connection(SdkConnection):
         """
         call = Call(self._system, operation, name, self._service)
         return await self._ask(call, lambda: self._attempt(call, request, routing, location, unless, meaning))
+
+    async def open(self) -> None:
+        """Make the client, in a thread, and what belongs to the loop. Nothing is sent. Raises ConfigError."""
+        if not self.is_open:
+            running_loop()
+            await in_thread(_keep_googles_logs_apart)
+        await super().open()
 
     async def project(self, name: str | None = None) -> str:
         """The project of the credentials, or that of the environment before it; empty where there is none.
@@ -139,6 +149,15 @@ class Connection(SdkConnection):
         if isinstance(error, ConfigError):
             return error
         return ConfigError(f"{self._system}: the Google settings cannot be used ({type(failure).__name__})")
+
+
+def _keep_googles_logs_apart() -> None:
+    """Google's clients keep their loggers from those above, where payloads would be seen, if nobody has configured them
+    yet. ``discreet`` would look like a configuration, and others' clients would show them when it is over."""
+    with without_collections(), contextlib.suppress(ImportError):  # older ones log no payloads
+        from google.api_core import client_logging  # noqa: PLC0415  # for a thread
+
+        client_logging.initialize_logging()
 
 
 def _understood(call: Call, answer: Any) -> Any:

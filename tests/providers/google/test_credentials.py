@@ -74,6 +74,12 @@ def tokens_of(environ, **settings):
     return BearerTokens(made, Call(SYSTEM, "credentials"), sleep=lambda _: None)
 
 
+def altered(file, **facts):
+    """The file, with other facts in it."""
+    file.write_text(json.dumps({**json.loads(file.read_text()), **facts}))
+    return file
+
+
 def machine_of(server):
     """The environment of a machine beside the fake."""
     return {"GCE_METADATA_HOST": server.url.partition("//")[2]}
@@ -186,7 +192,7 @@ async def test_quota_project(connected, server, given):
 
 async def test_the_universe_must_be_the_same(connected, server):
     """Credentials of another universe than that of the source: both are named, and nothing is sent."""
-    file = server.identity.service_account_file(universe_domain="example.test")
+    file = altered(server.identity.service_account_file(), universe_domain="example.test")
     connection = await connected(file)
     with pytest.raises(ConfigError, match=r"'example.test'.*google_universe_domain.*'googleapis.com'"):
         await access(connection, server)
@@ -375,7 +381,7 @@ def program(server, tmp_path):
         if kept is not None:
             executable["output_file"] = str(tmp_path / "kept")
             (tmp_path / "kept").write_text(json.dumps(kept))
-        return server.identity.external_account_file("prog", credential_source={"executable": executable})
+        return altered(server.identity.external_account_file("prog"), credential_source={"executable": executable})
 
     return build
 
@@ -447,7 +453,7 @@ async def test_a_program_that_gives_none(connected, server, program, what):
 async def test_a_program_that_is_not_there(connected, server):
     """That is said, too."""
     source = {"executable": {"command": "/nowhere/canary"}}
-    file = server.identity.external_account_file(credential_source=source)
+    file = altered(server.identity.external_account_file(), credential_source=source)
     with pytest.raises(AuthenticationError, match="is not there") as caught:
         await access(await connected(file, ALLOWED), server)
     assert "canary" not in str(caught.value)

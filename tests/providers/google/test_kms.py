@@ -476,7 +476,6 @@ class KmsHarness(ProviderHarness):
     unsupported: ClassVar = {
         "nul_byte": "no environment has such a variable",
         "slow_body": "an answer of gRPC is one message, which is there or not",
-        "rate_limited_retry_after": "RetryInfo is not read yet",
     }
     accepts: ClassVar = set(UNUSUAL_NAMES) - {"signs"}
     places = True

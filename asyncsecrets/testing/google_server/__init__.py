@@ -6,7 +6,9 @@ It is a fake: everything is in memory and in clear, and it listens on loopback o
 
     async with GoogleServer() as server:          # or: with GoogleServer.in_thread() as server
         server.add("NAME", "sk-example-1")        # a version of a secret; server.value("NAME") reads it
+        server.delete("OTHER")
         key = server.key()                        # a KMS key: key.name, key.rotate(), key.disable(), key.enable()
+        ciphertext = server.encrypt(b"sk-example-1", key, aad=b"context")
         channel = grpc.aio.insecure_channel(server.endpoint)
         client = SecretManagerServiceAsyncClient(transport=SecretManagerServiceGrpcAsyncIOTransport(channel=channel))
 

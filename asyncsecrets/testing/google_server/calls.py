@@ -12,8 +12,9 @@ from typing import Any, Final, Literal
 
 from asyncsecrets.testing.google_server.refusals import Refused
 
-Damage = Literal["payload", "checksum", "no_checksum", "name", "garbage", "unverified"]
+Damage = Literal["payload", "checksum", "no_checksum", "name", "garbage", "oversize", "unverified"]
 _KEPT: Final = 20_000
+_TOO_LARGE: Final = 5 * 1024 * 1024  # bytes; grpc takes 4 MiB
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +129,7 @@ class Faults:
 
     def corrupt(self, damage: Damage = "payload", **where: Any) -> Fault:
         """Answer wrongly: a bit flipped in the payload or in its checksum, no checksum, another resource's name,
-        bytes that are no message, or (KMS) what was sent not verified."""
+        bytes that are no message, more than grpc takes, or (KMS) what was sent not verified."""
         return self.add(Fault("corrupt", damage=damage, **where))
 
     def met(self, record: RequestRecord) -> list[Fault]:
@@ -164,10 +165,12 @@ def damaged(reply: Any, damage: Damage) -> Any:
     if damage == "name" and hasattr(reply, "name"):
         reply.name = re.sub("(secrets|cryptoKeys)/[^/]+", r"\1/another", reply.name)
     elif damage == "unverified" and hasattr(reply, "verified_plaintext_crc32c"):
-        reply.verified_plaintext_crc32c = False
+        reply.verified_plaintext_crc32c = reply.verified_additional_authenticated_data_crc32c = False
     for data in {"data", "plaintext", "ciphertext"} & set(held.DESCRIPTOR.fields_by_name):
         checksum = getattr(held, f"{data}_crc32c")
-        if damage == "payload":
+        if damage == "oversize":
+            setattr(held, data, b"x" * _TOO_LARGE)
+        elif damage == "payload":
             setattr(held, data, bytes(byte ^ (place == 0) for place, byte in enumerate(getattr(held, data))))
         elif damage == "no_checksum":
             held.ClearField(f"{data}_crc32c")

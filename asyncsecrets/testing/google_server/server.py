@@ -150,6 +150,17 @@ class GoogleServer:
         request = self._secrets.types.AccessSecretVersionRequest.pb()(name=full)
         return bytes(self._secrets.access_secret_version(request).payload.data)
 
+    def delete(self, name: str, *, project: str | None = None) -> None:
+        """Delete a secret with its versions."""
+        request = self._secrets.types.DeleteSecretRequest.pb()
+        self._secrets.delete_secret(request(name=f"projects/{project or self.project}/secrets/{name}"))
+
+    def encrypt(self, plaintext: bytes, key: Key | None = None, *, aad: bytes = b"") -> bytes:
+        """A ciphertext, by the primary version of a key (that of `key`)."""
+        request = self._kms.types.EncryptRequest.pb()(name=(key or self.key()).name, plaintext=plaintext)
+        request.additional_authenticated_data = aad
+        return bytes(self._kms.encrypt(request).ciphertext)
+
     def key(self, name: str = "key", *, ring: str = "ring", location: str = "global") -> Key:
         """A symmetric key of KMS, made if it is absent."""
         return self._kms.add(f"projects/{self.project}/locations/{location}/keyRings/{ring}/cryptoKeys/{name}")

@@ -133,6 +133,8 @@ async def test_answers_that_are_wrong(server, access):
         assert right is (damage == "name")
         assert ("/secrets/NAME/" in answer.name) is (damage != "name")
         assert google_crc32c.value((await access()).payload.data) == google_crc32c.value(b"canary-1")
+    server.faults.corrupt("oversize", times=1)
+    assert (await refused(access())).grpc_status_code.name == "RESOURCE_EXHAUSTED"
     server.faults.corrupt("garbage", times=1)
     assert await access() is None  # what grpc makes of an answer that is no message
 
@@ -153,6 +155,12 @@ async def test_answers_of_kms_that_are_wrong(server, clients):
     request = {"name": key.name, "plaintext": b"canary", "plaintext_crc32c": google_crc32c.value(b"canary")}
     assert not (await clients.kms.encrypt(request=request)).verified_plaintext_crc32c
     assert (await clients.kms.encrypt(request=request)).verified_plaintext_crc32c
+
+
+async def test_a_secret_that_the_server_deletes(server, access):
+    """For whoever needs it gone."""
+    server.delete("NAME")
+    assert (await refused(access())).grpc_status_code.name == "NOT_FOUND"
 
 
 async def test_death_and_return(server, clients, names, access):

@@ -39,6 +39,17 @@ async def test_what_is_encrypted_is_decrypted(server, clients):
     assert opened.protection_level.name == "SOFTWARE"
 
 
+async def test_what_the_server_itself_encrypts(server, clients):
+    """For whoever seeds a test: of `key` unless another is given, with a context."""
+    request = {"name": server.key().name, "ciphertext": server.encrypt(b"canary")}
+    assert (await clients.kms.decrypt(request=request)).plaintext == b"canary"
+    other = server.key("other", ring="another", location="europe-west3")
+    sealed = {"name": other.name, "ciphertext": server.encrypt(b"canary-2", other, aad=AAD)}
+    opened = await clients.kms.decrypt(request=sealed | {"additional_authenticated_data": AAD})
+    assert opened.plaintext == b"canary-2"
+    assert (await refused(clients.kms.decrypt(request=sealed))).code == 400
+
+
 async def test_what_cannot_be_decrypted(server, clients):
     """Google's words for each: another key's, tampered with, another context, a checksum that does not fit."""
     key, other = server.key(), server.key("other")

@@ -9,6 +9,7 @@ exactly the grammar of the Python language reference (§2.5.1, bytes literals of
 from __future__ import annotations
 
 import base64
+import codecs
 import os
 import re
 from abc import ABC, abstractmethod
@@ -31,13 +32,14 @@ __all__ = ["CiphertextProvider", "parse_bytes_literal", "parse_ciphertext"]
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
 _BREAKS: Final = str.maketrans("", "", "\r\n")
-_ESCAPE: Final = re.compile(
-    r"""\\(?:x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>[0-7]{1,3})|(?P<letter>[abfnrtv\\'"]))""", re.ASCII
-)
-_FOREIGN: Final = re.compile(r"[^\x20-\x7e]", re.ASCII)
-_PLAIN: Final = re.compile(r"[\x20-\x5b\x5d-\x7e]+", re.ASCII)
-_LETTERS: Final = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, "'": 39, '"': 34}
-
+_ESCAPE: Final = r"""\\(?:x[0-9A-Fa-f]{2}|[0-3][0-7]{0,2}|[4-7][0-7]?(?![0-7])|[abfnrtv\\'"])"""
+_BODY: Final = {  # by its quote: whatever may stand in it
+    "'": re.compile(rf"(?:[ -&(-\[\]-~]++|{_ESCAPE})*+", re.ASCII),
+    '"': re.compile(rf"(?:[ !#-\[\]-~]++|{_ESCAPE})*+", re.ASCII),
+    "": re.compile(rf"(?:[ -\[\]-~]++|{_ESCAPE})*+", re.ASCII),
+}
+_unescaped: Final = codecs.getdecoder("unicode_escape")  # looked up now: the first time, a file is read for it
+_FOREIGN: Final = re.compile(r"[^ -~]", re.ASCII)
 _CARRIED_OUT: Final = (
     """did $'…' of a shell, or "…" of a .env file, carry out its escapes? Put it in single quotes, or write base64"""
 )
@@ -58,42 +60,22 @@ def parse_bytes_literal(text: str) -> bytes:
     """Return the value of a Python bytes literal, with its quotes or without. Raises DecodeError."""
     if _FOREIGN.search(text):
         raise DecodeError(f"it is a Python bytes literal with a character that none can have: {_CARRIED_OUT}")
-    quote = text[1:2]
-    body = text[1:]
-    if quote and quote in "'\"":
-        if len(text) < 3 or text[-1] != quote:
-            raise DecodeError("it is a Python bytes literal that does not end")
-        body = text[2:-1]
-    else:
-        quote = ""
-    value = bytearray()
-    position = 0
-    while position < len(body):
-        position = _take(body, position, quote, value)
-    return bytes(value)
+    quote = text[1:2] if text[1:2] in {"'", '"'} else ""
+    if quote and (len(text) < 3 or text[-1] != quote):
+        raise DecodeError("it is a Python bytes literal that does not end")
+    body = text[2:-1] if quote else text[1:]
+    end = _BODY[quote].match(body).end()  # type: ignore[union-attr]  # which matches nothing, if nothing else
+    if end < len(body):
+        raise DecodeError(f"it is a Python bytes literal {_AT_ITS_END[body[end]]}")
+    # Every escape that may be in it means the same in a text, and this way takes a hundredth of the time of a loop.
+    return _unescaped(body.encode("ascii"))[0].encode("latin-1")
 
 
-def _take(body: str, position: int, quote: str, value: bytearray) -> int:
-    """Add what stands at ``position`` to ``value``; return the position after it."""
-    if plain := _PLAIN.match(body, position):
-        if quote and quote in plain[0]:
-            raise DecodeError("it is a Python bytes literal that ends before the text does")
-        value += plain[0].encode("ascii")
-        return plain.end()
-    escape = _ESCAPE.match(body, position)
-    if escape is None:
-        raise DecodeError("it is a Python bytes literal with an escape that none can have")
-    code = _code(escape)
-    if code > 255:
-        raise DecodeError("it is a Python bytes literal with an octal escape above \\377")
-    value.append(code)
-    return escape.end()
-
-
-def _code(escape: re.Match[str]) -> int:
-    if escape["hex"]:
-        return int(escape["hex"], 16)
-    return int(escape["octal"], 8) if escape["octal"] else _LETTERS[escape["letter"]]
+_AT_ITS_END: Final = {
+    "\\": "with an escape that none can have, or an octal one above \\377",
+    "'": "that ends before the text does",
+    '"': "that ends before the text does",
+}
 
 
 class _Settings(Protocol):

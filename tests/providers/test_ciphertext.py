@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import base64
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -50,6 +53,41 @@ def test_same_as_python(form, body):
         assert found == ast.literal_eval(text)
 
 
+@given(st.sampled_from("'\""), st.text(st.sampled_from("b\\xnrtabfv01234567889aF \0zu{}N"), max_size=30))
+def test_as_much_as_python(quote, body):
+    """A literal of one line is read if it is one to Python, with no warning, and only then."""
+    text = f"b{quote}{body}{quote}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            wanted = ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            wanted = None
+    try:
+        found = parse_ciphertext(text)
+    except DecodeError:
+        found = None
+    assert found == wanted
+
+
+@pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
+def test_fuzzed(count):
+    """Nothing but our errors, nothing evaluated, nothing told: see the script, which an audit hook needs for itself."""
+    command = [sys.executable, "-m", "benchmarks.ciphertext_fuzz", str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["b\n$", "b\n$\\x00D", "b'\n$\\x00D'", "\n$\x12D\udcac", "b'\\n$\\x00D'\n"],
+)
+def test_what_a_shell_made_of_it(text):
+    """A literal whose escapes were carried out is told from what never was one."""
+    with pytest.raises(DecodeError, match="in single quotes, or write base64"):
+        parse_ciphertext(text)
+
+
 @given(st.text())
 def test_anything(text):
     """Any other text is bytes or DecodeError, which does not quote it."""
@@ -70,6 +108,11 @@ def test_anything(text):
         "b'a'b'",
         "b'\\u0041'",
         "b'\\400'",
+        "b'\\4000'",
+        "b'\\8'",
+        "b'\\x0'",
+        "b'\\N{BULLET}'",
+        "b'\\U00000041'",
         "b'é'",
         "b'\n'",
         "b'\\'",

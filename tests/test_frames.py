@@ -25,7 +25,7 @@ from tests.client.support import Manager
 from tests.hostile import PROVIDERS, HostileHarness
 from tests.providers.aws.conftest import moto, no_aws_of_this_machine  # noqa: F401  # fixtures
 from tests.providers.aws.test_conformance import KmsHarness, SecretsManagerHarness
-from tests.providers.google.test_kms import KmsHarness as GoogleKmsHarness
+from tests.providers.google.test_kms_conformance import KmsHarness as GoogleKmsHarness
 from tests.providers.local_support import OTHER_PUBLIC
 from tests.providers.test_environment import DotenvHarness, EnvironmentHarness
 from tests.providers.test_local import LocalHarness

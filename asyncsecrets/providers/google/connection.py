@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
@@ -13,7 +12,7 @@ from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.call import named
 from asyncsecrets.providers.google.channels import Channels
 from asyncsecrets.providers.google.credentials import BearerTokens
-from asyncsecrets.providers.google.errors import Call, status_of, text_of, translate
+from asyncsecrets.providers.google.errors import Call, Meaning, status_of, translate
 from asyncsecrets.providers.google.services import Service
 from asyncsecrets.providers.google.settings import GoogleSettings
 from asyncsecrets.providers.quiet import without_collections
@@ -21,8 +20,6 @@ from asyncsecrets.providers.sdk import Outcome, SdkConnection
 from asyncsecrets.sending import is_out, is_settled
 
 __all__ = ["Connection", "Meaning"]
-
-Meaning = Callable[[Call, str, str], AsyncSecretsError | None]
 
 _WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -53,9 +50,8 @@ class Connection(SdkConnection):
         """Call ``operation`` (``AccessSecretVersion``) about the secret ``name`` with ``request``: one attempt.
 
         ``routing`` is the header that gRPC calls of Google carry (``name=projects/…``, https://google.aip.dev/4222).
-        None is the answer if Google's status is among ``unless``. ``meaning`` tells what a refusal means to this
-        operation, from the call, the status and Google's text, which must not be quoted; None: no more than the status.
-        Raises our errors, ClosedError.
+        None is the answer if Google's status is among ``unless``. ``meaning`` tells what a status means to this
+        operation, where it is more than it always means. Raises our errors, ClosedError.
         """
         call = Call(self._system, operation, name, self._service)
         return await self._ask(call, lambda: self._attempt(call, request, routing, location, unless, meaning))
@@ -103,8 +99,7 @@ class Connection(SdkConnection):
             return Outcome(_understood(call, answer))
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
             status = status_of(failure)
-            meant = meaning(call, status, text_of(failure)) if meaning is not None and status is not None else None
-            error = meant or translate(call, failure)
+            error = translate(call, failure, meaning)
             if call.writes and status is not None and not getattr(error, "outcome_unknown", False):
                 is_settled()
         if status in unless:

@@ -8,6 +8,7 @@ projects go into our messages, and nothing else.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.google.reasons import AUTHENTICATION, CONFIGURATION, DENIED, allowing, permission_of
 from asyncsecrets.providers.google.services import Service
 
-__all__ = ["Call", "is_answered", "status_of", "text_of", "translate"]
+__all__ = ["Call", "Meaning", "is_answered", "status_of", "translate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def status_of(failure: BaseException) -> str | None:
     return failure.code().name if isinstance(failure, grpc.aio.AioRpcError) else None
 
 
-def text_of(failure: BaseException) -> str:
+def _text_of(failure: BaseException) -> str:
     """What Google said along with the status. It may name what no error of ours should."""
     return (failure.details() or "") if isinstance(failure, grpc.aio.AioRpcError) else ""
 
@@ -64,15 +65,26 @@ def is_answered(failure: BaseException) -> bool:
     return isinstance(failure, grpc.aio.AioRpcError) and _PEER in (failure.debug_error_string() or "")
 
 
-def translate(call: Call, failure: BaseException) -> AsyncSecretsError:
-    """Return what ``failure`` means. Raise it outside the ``except`` block: the failure may hold secrets."""
+Meaning = Callable[[Call, str, str], AsyncSecretsError | None]
+"""What a status means of an operation, from the call, the status and Google's text, which must not be quoted; or None
+for no more than it always means."""
+
+
+def translate(call: Call, failure: BaseException, meaning: Meaning | None = None) -> AsyncSecretsError:
+    """Return what ``failure`` means. Raise it outside the ``except`` block: the failure may hold secrets.
+
+    ``meaning`` is asked of what is not refused to who asks, whatever that is.
+    """
     if isinstance(failure, AsyncSecretsError):
         return failure
     status = status_of(failure)
     if status is None:
         return call.error(MalformedResponseError, f"the answer makes no sense ({type(failure).__name__})", unknown=True)
     said = _Said.of(failure)
-    return _refused(call, status, said) or _about_the_secret(call, status) or _unanswered(call, status, said)
+    refused = _refused(call, status, said)
+    if refused is None and meaning is not None:
+        refused = meaning(call, status, said.text)
+    return refused or _about_the_secret(call, status) or _unanswered(call, status, said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,7 @@ class _Said:
 
     @classmethod
     def of(cls, failure: Any) -> _Said:
-        text = text_of(failure)
+        text = _text_of(failure)
         found = _PERMISSION.search(text)
         parts: dict[str, Any] = {"permission": found[1]} if found else {}
         for detail in _details(failure):
@@ -148,7 +160,7 @@ _BY_REASON: Final = frozenset({"PERMISSION_DENIED", "FAILED_PRECONDITION", "UNAU
 _HTTP: Final = "Received http2 header with status"
 _TOO_LARGE: Final = "larger than max"  # as gRPC itself says of what it does not take in
 _PEER: Final = "received from peer"
-_HIDDEN: Final = "Google says the same of a project, or a secret in it, that does not exist"
+_HIDDEN: Final = "Google says the same of a project, or a secret or key in it, that does not exist"
 _BARRED: Final = (
     "a 403 that is not Google's: something between us and Google refuses, or google_endpoint is not Google; check the "
     "endpoint, proxies and firewalls"

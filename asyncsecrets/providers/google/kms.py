@@ -104,23 +104,16 @@ class GoogleKmsProvider(CiphertextProvider):
 def _meaning(call: Call, status: str, text: str) -> AsyncSecretsError | None:
     # None of these is SecretNotFoundError: with that, the ciphertext would stand in for the value.
     if status == "NOT_FOUND":
-        return ConfigError(call.says(f"KMS has no such key: {_CHECK}"))
+        return ConfigError(call.says("KMS has no such key: check GOOGLE_KMS_RESOURCE_NAME (google_kms_resource_name)"))
     if status == "FAILED_PRECONDITION":
         return call.error(AccessDeniedError, _OUT_OF_USE)
     if status == "INVALID_ARGUMENT" and "crc32c" in text:
         return call.error(IntegrityError, "what was sent to KMS does not match its checksum: it was damaged on its way")
     if status == "INVALID_ARGUMENT":
         return call.error(IntegrityError, _REFUSED) if call.operation == "Decrypt" else ConfigError(call.says(_INVALID))
-    if status == "PERMISSION_DENIED" and _PERMISSION.match(text):
-        word = f"{call.operation}er"
-        return call.error(AccessDeniedError, f"allow {_USE}{call.operation} (roles/cloudkms.cryptoKey{word}) on {_ON}")
     return None
 
 
-_PERMISSION: Final = re.compile(r"Permission 'cloudkms\.", re.ASCII)  # and not: the API is disabled, and the like
-_USE: Final = "cloudkms.cryptoKeyVersions.useTo"
-_CHECK: Final = "check GOOGLE_KMS_RESOURCE_NAME (google_kms_resource_name)"
-_ON: Final = f"the key; or there is no such key: {_CHECK}"
 _OUT_OF_USE: Final = (
     "the key's version is disabled or destroyed, or will be: `gcloud kms keys versions enable` (or `restore`) brings "
     "it back; or encrypt anew under another"

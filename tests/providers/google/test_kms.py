@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import traceback
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -28,7 +28,6 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.base import Encrypter
 from asyncsecrets.providers.google import GoogleKmsProvider, GoogleSettings
-from asyncsecrets.testing.conformance import CANARY, UNUSUAL_NAMES, ProviderHarness, ReaderConformance
 from asyncsecrets.testing.google_server import GoogleServer
 
 
@@ -450,6 +449,15 @@ async def test_denied_names_the_permission(server, made, kms, key, environ):
             await provider.encrypt("canary")
 
 
+@pytest.mark.parametrize("status", ["FAILED_PRECONDITION", "INVALID_ARGUMENT", "PERMISSION_DENIED"])
+async def test_what_is_no_matter_of_the_key(server, kms, environ, status):
+    """Billing, an API that is not enabled: whatever the status, it is not the ciphertext that is wrong."""
+    environ["KEY"] = text_of(b"ciphertext")
+    server.faults.status(status, "canary", reason="BILLING_DISABLED")
+    with pytest.raises(ConfigError, match="billing"):
+        await kms.get("KEY")
+
+
 async def test_what_kms_does_not_take(server, kms, environ):
     """A request that is refused as invalid is a wrong setting where it encrypts: an HSM takes less."""
     server.faults.status("INVALID_ARGUMENT", "canary: the plaintext is too large", method="Encrypt")
@@ -465,83 +473,3 @@ async def test_the_largest_ciphertext(server, kms, environ, size):
     with pytest.raises((IntegrityError, DecodeError)):
         await kms.get("LARGE")
     assert server.count("Decrypt") == (size == 69_632)
-
-
-# -- conformance
-
-
-class KmsHarness(ProviderHarness):
-    """The fake, in clear and without credentials."""
-
-    unsupported: ClassVar = {
-        "nul_byte": "no environment has such a variable",
-        "slow_body": "an answer of gRPC is one message, which is there or not",
-    }
-    accepts: ClassVar = set(UNUSUAL_NAMES) - {"signs"}
-    places = True
-
-    async def __aenter__(self):
-        self.server = await GoogleServer().start()
-        self.key = self.server.key().name
-        self.environ = {}
-        self.settings = self.settings_of(self.server)
-        self.provider = GoogleKmsProvider(self.settings)
-        return self
-
-    async def __aexit__(self, *_):
-        await self.server.stop()
-
-    def settings_of(self, server):
-        return GoogleSettings(
-            environ=self.environ,
-            auth_method="none",
-            endpoint=f"http://{server.endpoint}",
-            kms_key=self.key,
-            attempt_timeout=15.0,  # a busy machine needs its time
-        )
-
-    async def seed(self, name, value):
-        data = value.encode() if isinstance(value, str) else value
-        request = self.server._kms.types.EncryptRequest.pb()(name=self.key, plaintext=data)
-        self.environ[name] = text_of(self.server._kms.encrypt(request).ciphertext)
-
-    async def remove(self, name):
-        del self.environ[name]
-
-    async def place(self, name, ciphertext):
-        self.environ[name] = ciphertext
-
-    def attempts(self):
-        return self.server.count("Decrypt")
-
-    @contextlib.asynccontextmanager
-    async def fault(self, kind):
-        faults, kms = self.server.faults, self.server._kms
-        {
-            "unavailable": lambda: faults.status("UNAVAILABLE", f"{CANARY} is down"),
-            "timeout": faults.hang,
-            "reset": faults.drop,
-            "rate_limited": faults.exhausted,
-            "rate_limited_retry_after": lambda: faults.exhausted(7.0),
-            "denied": self.server.deny,
-            "unauthenticated": lambda: faults.status("UNAUTHENTICATED", f"{CANARY} is nobody"),
-            "malformed": lambda: faults.corrupt("garbage"),
-            "oversize": lambda: setattr(kms, "decrypt", lambda _: kms.types.DecryptResponse.pb()(plaintext=LARGE)),
-        }[kind]()
-        object.__setattr__(self.settings, "attempt_timeout", 0.4 if kind == "timeout" else 15.0)
-        try:
-            yield
-        finally:
-            faults.clear()
-            vars(kms).pop("decrypt", None)
-            self.server.allow()
-            object.__setattr__(self.settings, "attempt_timeout", 15.0)
-
-
-LARGE = CANARY.encode() * 700_000
-
-
-class TestKms(ReaderConformance):
-    @pytest.fixture
-    def harness(self):
-        return KmsHarness()

@@ -1,8 +1,9 @@
-"""``asyncsecrets dev``: the Vault-compatible fake in the foreground, or for as long as a command runs."""
+"""``asyncsecrets dev``: the Vault-compatible fake in the foreground, or for as long as a command runs; or Google's."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from asyncsecrets.errors import ConfigError
 
 if TYPE_CHECKING:
     from asyncsecrets.cli.seeds import Seed
+    from asyncsecrets.testing.google_server import GoogleServer
     from asyncsecrets.testing.vault_server import VaultServer
 
 HELP = "run a Vault-compatible server for development, alone or for a command: a fake, in memory, on loopback"
@@ -25,6 +27,14 @@ _BANNER: Final = (
     "a fake for development: everything in memory and in clear, on loopback only. No place for real secrets."
 )
 _PORT: Final = 8200
+_GOOGLE: Final = "google_secret_manager"
+_GOOGLE_CONFIG: Final = """\
+general_settings:
+  key_management_system: google_secret_manager
+  key_management_settings:
+    google_secret_manager_project_id: {project}
+    google_endpoint: http://{endpoint}
+    auth_method: none"""
 _CONFIG: Final = Path("config")
 _LEADING: Final = ("VAULT_", "HCP_VAULT_", "BAO_")
 """How the variables begin that lead to a Vault: a command gets none but those of this server."""
@@ -37,6 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "asyncsecrets dev [options] [-- COMMAND [ARGUMENT ...]]"
     parser.add_argument(
         "--port", type=_port, help=f"default: {_PORT}, or for a command one that is free; 0 takes a free one"
+    )
+    parser.add_argument(
+        "--system",
+        choices=["hashicorp_vault", _GOOGLE],
+        default="hashicorp_vault",
+        help="what it answers as (default: hashicorp_vault); at Google without a command, the configuration is printed",
     )
     parser.add_argument("--token-file", metavar="PATH", type=Path, help="the root token (default: a random one)")
     parser.add_argument(
@@ -65,6 +81,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     if args.command_line == []:
         raise ConfigError("there is no command behind --: asyncsecrets dev [options] -- COMMAND [ARGUMENT ...]")
+    if args.system == _GOOGLE:
+        return _run_google(args, console)
     token = _token(args.token_file) if args.token_file else None
     secrets = _secrets(args)
     server = VaultServer(port=_port_of(args), root_token=token, hostnames=map(_hostname, args.hostname))
@@ -75,6 +93,43 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     console.note(f"{_BANNER}  {_counted(len(secrets))} in secret/")
     return asyncio.run(_serve_command(server, args.command_line, console))
+
+
+def _run_google(args: argparse.Namespace, console: Console) -> int:
+    import asyncio
+
+    from asyncsecrets.testing.google_server import GoogleServer
+
+    if args.command_line is not None or args.token_file or args.hostname:
+        raise ConfigError(f"--system {_GOOGLE} takes no command, --token-file or --hostname: it is led to by the file")
+    secrets = _secrets(args)
+    server = GoogleServer(port=args.port or 0)
+    for name, members in secrets.items():
+        _add(server, name, members)
+    asyncio.run(_serve(server, lambda: _announce_google(server, len(secrets), console)))
+    return 0
+
+
+def _add(server: GoogleServer, name: str, members: Mapping[str, Any]) -> None:
+    from asyncsecrets.testing.google_server.refusals import Refused
+
+    alone = members.keys() == {"key"} and isinstance(members["key"], str)
+    try:
+        server.add(name, members["key"] if alone else json.dumps(dict(members)))
+    except Refused as error:
+        problem = error.message
+    else:
+        return
+    raise ConfigError(f"--from: {name[:80]!a}: {problem}")
+
+
+def _announce_google(server: GoogleServer, count: int, console: Console) -> None:
+    """The configuration goes to stdout, the rest to stderr."""
+    console.note(_BANNER)
+    console.note(f"ready  {server.endpoint}  {_counted(count)} in projects/{server.project}  (Ctrl-C ends it)")
+    document = {"fake": True, "endpoint": server.endpoint, "project": server.project, "secrets": count}
+    text = _GOOGLE_CONFIG.format(project=server.project, endpoint=server.endpoint)
+    console.result({**document, "pid": os.getpid()}, text)
 
 
 def _secrets(args: argparse.Namespace) -> Seed:
@@ -104,7 +159,7 @@ def _write(server: VaultServer, name: str, members: Mapping[str, Any]) -> None:
     raise ConfigError(f"--from: Vault has no secret of the name {name[:80]!a}; take it out of the file, or rename it")
 
 
-async def _serve(server: VaultServer, announce: Callable[[], None]) -> None:
+async def _serve(server: VaultServer | GoogleServer, announce: Callable[[], None]) -> None:
     import asyncio
 
     stop = asyncio.Event()
@@ -141,7 +196,7 @@ def _leading_to(server: VaultServer) -> dict[str, str]:
     return {**rest, "VAULT_ADDR": server.url, "VAULT_TOKEN": server.root_token}
 
 
-async def _start(server: VaultServer) -> None:
+async def _start(server: VaultServer | GoogleServer) -> None:
     try:
         await server.start()
     except OSError as error:

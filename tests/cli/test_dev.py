@@ -13,10 +13,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+from google.cloud.secretmanager_v1 import SecretManagerServiceClient
+from google.cloud.secretmanager_v1.services.secret_manager_service.transports import SecretManagerServiceGrpcTransport
 
 from asyncsecrets.cli.seeds import read_seed
 from asyncsecrets.testing.vault_server import VaultServer
+from asyncsecrets.yaml import load_strings
 from tests.cli.conftest import VALUE, Run, on_terminal, spawn, write_config
 
 
@@ -305,3 +309,50 @@ def test_the_configuration_that_is_found(workdir: Path, cli: Run) -> None:
     done = spawn("dev", "--from", "config", "--", "sh", "-c", f"rm config.yaml; {ASK} DB_PASSWORD", env=ASKING)
     assert done.stdout == b"canary-local"
     assert "no configuration found" in cli("dev", "--from", "config", "--", "true").err
+
+
+def test_it_answers_as_google_secret_manager(tmp_path: Path) -> None:
+    """With the secrets of a file; the configuration that leads to it is printed; SIGINT ends it with 0."""
+    seed = tmp_path / "seed.yaml"
+    seed.write_text(f"API_KEY: {VALUE}\nDB: {{user: app, password: {VALUE}}}\n")
+    command = [sys.executable, "-m", "asyncsecrets", "dev", "--system", "google_secret_manager", "--from", str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=quiet()) as process:
+        assert process.stdout is not None
+        try:
+            printed = load_strings("".join(process.stdout.readline() for _ in range(6)), origin="stdout")
+            assert isinstance(printed, dict)
+            settings = printed["general_settings"]["key_management_settings"]
+            with grpc.insecure_channel(settings["google_endpoint"].removeprefix("http://")) as channel:
+                client = SecretManagerServiceClient(transport=SecretManagerServiceGrpcTransport(channel=channel))
+                parent = f"projects/{settings['google_secret_manager_project_id']}"
+                for name, value in {"API_KEY": VALUE, "DB": f'{{"user": "app", "password": "{VALUE}"}}'}.items():
+                    answer = client.access_secret_version(name=f"{parent}/secrets/{name}/versions/latest")
+                    assert answer.payload.data.decode() == value
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert said.startswith("a fake for development")
+    assert "2 secrets in projects/example-project" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--hostname", "vault.test"], "takes no command, --token-file or --hostname"),
+        (["--", "true"], "takes no command, --token-file or --hostname"),
+        (["--from", "seed.yaml"], "secret_id must match"),
+        (["--port", "{taken}"], "port {taken}: "),
+    ],
+)
+def test_what_it_cannot_as_google(cli: Run, workdir: Path, options: list[str], problem: str) -> None:
+    """It is said before anything is served."""
+    (workdir / "seed.yaml").write_text(f"a/b: {VALUE}\n")
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        ran = cli("dev", "--system", "google_secret_manager", *(text.format(taken=port) for text in options))
+    assert ran.code == 2
+    assert problem.format(taken=port) in ran.err
+    assert VALUE not in ran.out + ran.err

@@ -71,6 +71,11 @@ class GoogleServer:
         return f"{'localhost' if self._credentials else _HOST}:{self._relay.port}"
 
     @property
+    def port(self) -> int:
+        """That of the endpoint."""
+        return self._relay.port
+
+    @property
     def url(self) -> str:
         """Where the HTTP side listens; empty until it is started."""
         return self.identity.url
@@ -81,19 +86,25 @@ class GoogleServer:
         return f"{self.url}/token"
 
     async def start(self) -> Self:
-        """Listen, on the ports of before, with what was stored before."""
+        """Listen, on the ports of before, with what was stored before. Raises OSError for a port that is taken."""
         if self._server is None:
-            server, secure = need("grpc.aio").server(options=_OPTIONS), self._credentials
+            # Ports first: a server of grpc.aio that is let go of before it was started takes the process with it.
+            await self._listen()
+            server, behind, secure = need("grpc.aio").server(options=_OPTIONS), f"{_HOST}:0", self._credentials
             dispatcher = Dispatcher(self.faults, self.identity, self.projects, self.requests)
             server.add_generic_rpc_handlers([dispatcher.handler(each) for each in (self._secrets, self._kms)])
-            behind = f"{_HOST}:0"
-            await self._relay.open(
-                server.add_secure_port(behind, secure) if secure else server.add_insecure_port(behind)
-            )
+            port = server.add_secure_port(behind, secure) if secure else server.add_insecure_port(behind)
             await server.start()
-            await self._http.open(_HOST)
-            self._server = server
+            self._server, self._relay.behind = server, port
         return self
+
+    async def _listen(self) -> None:
+        try:
+            await self._http.open(_HOST)
+            await self._relay.open()
+        except OSError:
+            await self._http.close()
+            raise
 
     async def stop(self) -> None:
         """Die: the ports close and every connection ends. The data stay for another `start`."""
@@ -102,6 +113,8 @@ class GoogleServer:
             await self._relay.close()
             await server.stop(None)
             await self._http.close()
+
+    aclose = stop
 
     async def __aenter__(self) -> Self:
         return await self.start()

@@ -77,15 +77,14 @@ class Relay:
     """Bytes between clients and the server behind it. The port stays the same whenever it opens again."""
 
     def __init__(self, host: str, port: int) -> None:
-        self.host, self.port, self._behind = host, port, 0
+        self.host, self.port, self.behind = host, port, 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._forgotten: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self, behind: int) -> None:
-        """Listen, and pass on to that port."""
-        self._behind = behind
+    async def open(self) -> None:
+        """Listen, and pass on to the port ``behind``."""
         self._server = await asyncio.start_server(self._connected, self.host, self.port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -114,7 +113,7 @@ class Relay:
         writers = {writer}
         self._writers.add(writer)
         try:
-            there, back = await asyncio.open_connection(self.host, self._behind)
+            there, back = await asyncio.open_connection(self.host, self.behind)
             writers.add(back)
             self._writers.add(back)
             await asyncio.gather(self._pump(reader, back), self._pump(there, writer))

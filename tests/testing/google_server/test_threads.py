@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 
 import google_crc32c
@@ -74,3 +75,17 @@ def test_a_port_that_is_taken():
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"could not listen on 127.0.0.1:{port}"), GoogleServer.in_thread(port=port):
             pass
+
+
+async def test_a_port_that_is_free_again():
+    """A start that failed leaves nothing behind, and the next one succeeds."""
+    server = GoogleServer()
+    async with server:
+        port = server.port
+    with contextlib.closing(socket.create_server(("127.0.0.1", port))):
+        with pytest.raises(OSError, match="in use"):
+            await server.start()
+        gc.collect()
+    async with server, channel_to(server) as channel:
+        answer = await async_clients(channel).secrets.access_secret_version(name=server.add("NAME", "canary"))
+        assert (server.port, answer.payload.data) == (port, b"canary")

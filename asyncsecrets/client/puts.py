@@ -180,7 +180,8 @@ async def _swap(source: Source, write: Put, interrupted: bool) -> Secret:
 
 async def _delete(source: Source, write: Delete, interrupted: bool) -> None:
     await _decided(source, write, interrupted)
-    source.effects.changed(write.name, lambda known: known.removed(write.name, for_good=False), gone=True)
+    for_good = source.deletes_for_good
+    source.effects.changed(write.name, lambda known: known.removed(write.name, for_good=for_good), gone=True)
 
 
 async def _decided(source: Source, write: Put | Delete, interrupted: bool) -> Secret | None:

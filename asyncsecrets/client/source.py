@@ -165,6 +165,11 @@ class Source:
         """What the provider says of itself that is no error. Does not build it."""
         return tuple(getattr(self._connection.built, "remarks", ()))
 
+    @property
+    def deletes_for_good(self) -> bool:
+        """Whether what is deleted cannot be restored."""
+        return getattr(self._connection.provider, "deletes_for_good", False)
+
     def kept(self, value: Secret) -> Secret:
         """``value`` in the form in which the manager keeps it."""
         kept = getattr(self._connection.provider, "as_kept", None)

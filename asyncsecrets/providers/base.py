@@ -103,6 +103,8 @@ class Writer(Provider, Protocol):
     * ``previous_version``: the label of the version that was current before, where versions are no numbers. There, a
       version that is the write's token is the write's own.
     * ``attempt_timeout``: for how many seconds after it was begun a request may still arrive.
+    * ``deletes_for_good = True``: what ``delete`` takes cannot be restored, and whoever makes the secret anew begins
+      with its first version.
     * ``as_kept(text) -> str``: what will be read, where the manager keeps another text than it was given, such as the
       members of an object in another order. Raises DecodeError for what it would not keep.
     """

@@ -65,6 +65,9 @@ class ProviderHarness(ABC):
     rotates: bool = False
     """Whether this backend can begin a rotation (``allow_rotation``), where the provider is a Rotator."""
 
+    looks_first: Collection[str] = ("restore",)
+    """Which changes look before they change anything: what fails first is then no write."""
+
     places: bool = False
     """Whether this backend has ``place``, where the provider is an Encrypter."""
 

@@ -92,7 +92,11 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
     "custom": Entry(None),
     "env": Entry("asyncsecrets.providers.environment:EnvironmentProvider"),
     "google_kms": Entry("asyncsecrets.providers.google:GoogleKmsProvider", "google", can=(Encrypter,)),
-    "google_secret_manager": Entry(None),
+    "google_secret_manager": Entry(
+        "asyncsecrets.providers.google:GoogleSecretManagerProvider",
+        "google",
+        can=(VersionDeleter, Restorer, Destroyer, MetadataKeeper),
+    ),
     "hashicorp_vault": Entry(
         "asyncsecrets.providers.vault:VaultProvider",
         can=(VersionDeleter, Restorer, Destroyer, Patcher, MetadataKeeper),

@@ -25,6 +25,7 @@ from tests.client.support import Manager
 from tests.hostile import PROVIDERS, HostileHarness
 from tests.providers.aws.conftest import moto, no_aws_of_this_machine  # noqa: F401  # fixtures
 from tests.providers.aws.test_conformance import KmsHarness, SecretsManagerHarness
+from tests.providers.google.test_conformance import SecretManagerHarness
 from tests.providers.google.test_kms_conformance import KmsHarness as GoogleKmsHarness
 from tests.providers.local_support import OTHER_PUBLIC
 from tests.providers.test_environment import DotenvHarness, EnvironmentHarness
@@ -40,6 +41,7 @@ HARNESSES: Final[Mapping[str, Callable[[Path, str], list[ProviderHarness]]]] = {
     "aws_secret_manager": lambda _, aws: [SecretsManagerHarness(aws)],
     "env": lambda path, _: [EnvironmentHarness(), DotenvHarness(path / ".env")],
     "google_kms": lambda *_: [GoogleKmsHarness()],
+    "google_secret_manager": lambda *_: [SecretManagerHarness()],
     "hashicorp_vault": lambda *_: [FakeHarness()],
     "local": lambda path, _: [LocalHarness(path / "secrets.yaml")],
     "memory": lambda *_: [MemoryHarness()],

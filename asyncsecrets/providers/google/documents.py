@@ -1,0 +1,223 @@
+"""What Secret Manager's answers hold, checked member by member, and what a secret is in a request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AsyncSecretsError,
+    DecodeError,
+    IntegrityError,
+    MalformedResponseError,
+    NotFoundReason,
+    SecretNotFoundError,
+)
+from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.google.errors import Call
+from asyncsecrets.providers.google.names import SYSTEM, Names, Target
+from asyncsecrets.providers.google.settings import GoogleSettings
+from asyncsecrets.secret import Payload
+
+__all__ = [
+    "CLAIM",
+    "absent",
+    "bytes_of",
+    "check_subject",
+    "content_of",
+    "created",
+    "custom",
+    "expires",
+    "malformed",
+    "meaning",
+    "names_of",
+    "new_secret",
+    "payload_of",
+    "request_of",
+    "state_of",
+    "version_of",
+    "versions_of",
+]
+
+CLAIM: Final = "asyncsecrets-next"
+"""The annotation of a secret in which a compare-and-set says which version it is about to add."""
+
+_LARGEST: Final = 65_536
+_STATES: Final[Mapping[int, str]] = {1: "enabled", 2: "disabled", 3: "destroyed"}  # SecretVersion.State
+_STATE: Final = re.compile(r"/versions/(?P<version>[1-9][0-9]{0,18})\W{0,3} is in (?P<state>DISABLED|DESTROYED) state")
+_CHECKSUM: Final = re.compile(r"crc32c|checksum", re.IGNORECASE)
+
+
+# -- requests
+
+
+@cache
+def _types() -> Any:
+    from google.cloud.secretmanager_v1 import types  # noqa: PLC0415  # imported in a thread, with the client
+
+    return types
+
+
+def request_of(operation: str, fields: Mapping[str, Any]) -> Any:
+    """The message that asks for ``operation``."""
+    return getattr(_types(), f"{operation}Request")(fields)
+
+
+def bytes_of(name: str, payload: Payload) -> bytes:
+    """What is kept of ``payload``. Raises DecodeError, before anything is sent, for what Google cannot keep."""
+    data = _encoded(payload)
+    if data is None:
+        raise DecodeError(f"{SYSTEM}: {name!r}: the value has lone surrogates, which are not text")
+    if not 0 < len(data) <= _LARGEST:
+        raise DecodeError(
+            f"{SYSTEM}: {name!r}: a value is 1 to {_LARGEST:,} bytes there, and this one has {len(data):,}"
+        )
+    return data
+
+
+def _encoded(payload: Payload) -> bytes | None:
+    if isinstance(payload, bytes):
+        return payload
+    try:
+        return payload.encode()
+    except UnicodeEncodeError:  # which holds the text
+        return None
+
+
+def new_secret(settings: GoogleSettings, location: str, annotations: Mapping[str, str]) -> dict[str, Any]:
+    """The secret to create at ``location``. ``{region}`` in the key of a replica stands for where this is."""
+    secret: dict[str, Any] = {
+        "labels": dict(settings.tags),
+        "annotations": {**settings.annotations, **annotations},
+        **{
+            key: {"seconds": int(seconds), "nanos": int(seconds % 1 * 1e9)}
+            for key, seconds in (("ttl", settings.ttl), ("version_destroy_ttl", settings.version_destroy_ttl))
+            if seconds
+        },
+    }
+    if location:
+        return {**secret, **_encryption(settings.kms_key_id, location)}
+    if not settings.replica_regions:
+        return {**secret, "replication": {"automatic": _encryption(settings.kms_key_id, "global")}}
+    replicas = [{"location": place, **_encryption(settings.kms_key_id, place)} for place in settings.replica_regions]
+    return {**secret, "replication": {"user_managed": {"replicas": replicas}}}
+
+
+def _encryption(key: str, region: str) -> dict[str, Any]:
+    return {"customer_managed_encryption": {"kms_key_name": key.replace("{region}", region)}} if key else {}
+
+
+# -- answers
+
+
+def malformed(name: str | None, text: str, *, written: bool = False) -> MalformedResponseError:
+    """The error for an answer that is not one of Secret Manager's. ``name`` None: it is about no one secret.
+
+    Where something was ``written``, its outcome is unknown then.
+    """
+    about = f"{SYSTEM}: {name!r}" if name is not None else SYSTEM
+    error = MalformedResponseError(f"{about}: {text}; is the endpoint Google?", provider=SYSTEM, name=name)
+    error.outcome_unknown = written
+    return error
+
+
+def check_subject(target: Target, answer: Any, *, written: bool = False) -> None:
+    """Raise MalformedResponseError for an answer about another secret than ``target``."""
+    if not target.is_called(answer.name):
+        raise malformed(target.name, "the answer is about another secret", written=written)
+
+
+def version_of(target: Target, answer: Any, asked: str = "", *, written: bool = False) -> str:
+    """The number of the version that an answer is about, which was ``asked`` for. Raises MalformedResponseError."""
+    secret, mark, number = answer.name.partition("/versions/")
+    if not mark or not target.is_called(secret):
+        raise malformed(target.name, "the answer is about another secret", written=written)
+    if not (number.isdecimal() and number.isascii()) or (asked.isdecimal() and asked != number):
+        raise malformed(target.name, "the answer is about another version than was asked for", written=written)
+    return str(number)
+
+
+def content_of(answer: Any) -> tuple[bytes, int | None]:
+    """The bytes of a version, and their checksum where it is told."""
+    payload = type(answer).pb(answer).payload
+    return payload.data, payload.data_crc32c if payload.HasField("data_crc32c") else None
+
+
+def payload_of(data: bytes) -> Payload:
+    """A value: text where it is UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def moment(value: Any) -> datetime | None:
+    """A time of Google's, as a plain one."""
+    return datetime.fromtimestamp(value.timestamp(), UTC) if isinstance(value, datetime) else None
+
+
+def created(about: Any) -> datetime | None:
+    """When a secret, or a version, was made."""
+    return moment(about.create_time)
+
+
+def expires(secret: Any) -> datetime | None:
+    """When a secret ends, with all its versions."""
+    return moment(secret.expire_time) if "expire_time" in secret else None
+
+
+def custom(secret: Any) -> dict[str, str]:
+    """The annotations that are its owner's."""
+    return {key: value for key, value in secret.annotations.items() if key != CLAIM}
+
+
+def state_of(version: Any) -> str:
+    """``enabled``, ``disabled``, ``destroyed``; or ``pending_deletion``, until when it can be enabled again."""
+    state = _STATES.get(int(version.state), "disabled")
+    return "pending_deletion" if state == "disabled" and version.scheduled_destroy_time else state
+
+
+def versions_of(target: Target, page: Any) -> list[VersionInfo]:
+    """What a page of a list says of versions. Raises MalformedResponseError."""
+    return [VersionInfo(version_of(target, version), created(version), state_of(version)) for version in page.versions]
+
+
+def names_of(where: Target, names: Names, page: Any) -> list[str]:
+    """The names of the secrets on a page of a list. Raises MalformedResponseError for secrets of another place."""
+    ids = [secret.name.rpartition("/")[2] for secret in page.secrets]
+    if not all(replace(where, id=id_).is_called(secret.name) for id_, secret in zip(ids, page.secrets, strict=True)):
+        raise malformed(None, "the answer lists secrets of another place")
+    return [names.listed(where.project, id_) for id_ in ids]
+
+
+def meaning(call: Call, status: str, text: str) -> AsyncSecretsError | None:
+    """What a refusal means to whoever reads or adds a value. The text alone tells the state of a version."""
+    if status == "FAILED_PRECONDITION" and (found := _STATE.search(text)):
+        return absent(call.name, "destroyed" if found["state"] == "DESTROYED" else "disabled", found["version"])
+    if status == "FAILED_PRECONDITION":  # which is not absent: it is there, and cannot be had
+        return call.error(AccessDeniedError, _OUT_OF_USE)
+    if status == "INVALID_ARGUMENT" and _CHECKSUM.search(text):
+        return call.error(IntegrityError, "what was sent does not match its checksum: it was damaged on its way")
+    return None
+
+
+_OUT_OF_USE: Final = (
+    "Google does not let it be used in the state that it is in: is the key of KMS that it is encrypted with disabled "
+    "or destroyed?"
+)
+_REMEDIES: Final[Mapping[str, str]] = {
+    "destroyed": "version {0} is destroyed, for good; put a new value",
+    "disabled": "version {0} is disabled; restore it (versions=['{0}']), or put a new value",
+    "pending_deletion": "version {0} is to be destroyed; until then restore it (versions=['{0}'])",
+}
+
+
+def absent(name: str | None, reason: NotFoundReason, version: str, made: datetime | None = None) -> SecretNotFoundError:
+    """The error for a version in a state in which it cannot be read."""
+    text = f"{SYSTEM}: {name!r}: {_REMEDIES[reason].format(version)}"
+    return SecretNotFoundError(text, provider=SYSTEM, name=name, reason=reason, version=version, created=made)

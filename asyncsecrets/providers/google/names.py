@@ -1,0 +1,184 @@
+"""What Secret Manager can be asked for: names, resource names, version numbers and aliases.
+
+The grammars are allowlists and are checked before anything is sent. Source: the API reference of Secret Manager
+(``CreateSecretRequest.secret_id``, ``Secret.version_aliases``) and that of Resource Manager (project ids and numbers).
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+from typing import Final
+
+from asyncsecrets.errors import ConfigError, InvalidNameError
+from asyncsecrets.providers.escaped import Escaping
+from asyncsecrets.references import Reference, check_name, fault_of, render
+
+__all__ = ["LATEST", "SYSTEM", "Names", "Place", "Target", "is_number", "version_word"]
+
+SYSTEM: Final = "google_secret_manager"
+
+LATEST: Final = "latest"
+"""The alias of the version that was added last, as far as the one who answers knows."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_RESOURCE: Final = re.compile(  # example.com:a-project is of old times
+    r"projects/(?P<project>(?:[a-z0-9.-]{1,63}:)?[a-z0-9-]{1,63})"
+    r"(?:/locations/(?P<location>[a-z0-9-]{1,63}))?/secrets/(?P<id>[A-Za-z0-9_-]{1,255})"
+)
+_VERSION_SUFFIX: Final = re.compile(r"(?P<secret>.+)/versions/(?P<version>[A-Za-z0-9_-]{1,63})")
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
+_ALIAS: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_MARK: Final = "projects/"
+_ESCAPING: Final = Escaping(string.ascii_letters + string.digits + "_-")
+
+
+def version_word(version: str | None) -> str | None:
+    """How ``version`` is called in a resource name: ``latest``, a number or an alias. None: no version is called so."""
+    if version is None:
+        return LATEST
+    return version if _NUMBER.fullmatch(version) or _ALIAS.fullmatch(version) else None
+
+
+def is_number(version: str) -> bool:
+    """Whether a version can have this number."""
+    return _NUMBER.fullmatch(version) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the secret ``name`` is: its ``project`` (an id or a number; empty: the source's own), location and id."""
+
+    name: str
+    project: str
+    location: str
+    id: str
+
+    def at(self, project: str) -> Target:
+        """The secret there, of ``project`` unless the name says another one."""
+        return Target(self.name, self.project or project, self.location, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Target(Place):
+    """A secret whose project is known."""
+
+    @property
+    def parent(self) -> str:
+        """What it is in."""
+        return parent_of(self.project, self.location)
+
+    @property
+    def resource(self) -> str:
+        """Its resource name."""
+        return f"{self.parent}/secrets/{self.id}"
+
+    def version(self, word: str) -> str:
+        """The resource name of one of its versions."""
+        return f"{self.resource}/versions/{word}"
+
+    def is_called(self, resource: str) -> bool:
+        """Whether ``resource`` may name it: Google answers with a project's number where it was asked by the id."""
+        found = _RESOURCE.fullmatch(resource)
+        if found is None or (found["location"] or "", found["id"]) != (self.location, self.id):
+            return False
+        return may_be_same_project(found["project"], self.project)
+
+
+def parent_of(project: str, location: str) -> str:
+    """What the secrets of a project, or of one of its locations, are in."""
+    return f"projects/{project}" + (f"/locations/{location}" if location else "")
+
+
+def may_be_same_project(project: str, other: str) -> bool:
+    """Whether both may be one project: of an id and a number nobody knows."""
+    return project == other or project.isdecimal() != other.isdecimal()
+
+
+class Names:
+    """The names of a source whose own secrets are of ``project`` (empty: not known yet) and ``location``.
+
+    Raises ConfigError for what can be neither.
+    """
+
+    def __init__(self, project: str, location: str) -> None:
+        if not _RESOURCE.fullmatch(f"{parent_of(project or 'p', location)}/secrets/s"):
+            raise ConfigError(f"{SYSTEM}: that is no project's id or number, or no location: {project!a}, {location!a}")
+        self._project = project
+        self._location = location
+
+    def place(self, name: str) -> Place:
+        """Where the secret is. Raises InvalidNameError for what names none."""
+        check_name(name, SYSTEM)
+        found = self._place(name)
+        if found is None:
+            raise _refusal(name)
+        return found
+
+    def _place(self, name: str) -> Place | None:
+        if fault_of(name):
+            return None
+        if not name.startswith(_MARK):
+            spelled = _ESCAPING.encode(name)
+            return Place(name, "", self._location, spelled) if _ID.fullmatch(spelled) else None
+        found = _RESOURCE.fullmatch(name)
+        return Place(name, found["project"], found["location"] or "", found["id"]) if found else None
+
+    def listed(self, project: str, found: str) -> str:
+        """The name of a secret of ours that has the id ``found``: the plain one, or else its resource name."""
+        return self._plain(found) or f"{parent_of(project, self._location)}/secrets/{found}"
+
+    def filter(self, prefix: str) -> str:
+        """A filter of a list that leaves in whatever has a name which begins with ``prefix``.
+
+        Source: Google's guide, "Filter lists of secrets": ``name:`` finds a part of the id.
+        """
+        if not prefix or _MARK.startswith(prefix) or prefix.startswith(_MARK):  # resource names, which begin so, too
+            return ""
+        beginning = _ESCAPING.beginning(prefix)
+        return f'name:"{beginning}"' if beginning else ""
+
+    def spellings(self, name: str) -> frozenset[str]:
+        """What else the secret may be called here: two names that may be of one secret have one of these in common.
+
+        A resource name of another project's number may be one of ours: nobody knows our number.
+        """
+        place = self._place(name)
+        if place is None or not place.project:
+            return frozenset({name})
+        spelled = {Target(name, place.project, place.location, place.id).resource}
+        if place.location == self._location and (
+            not self._project or may_be_same_project(place.project, self._project)
+        ):
+            spelled.add(self._plain(place.id) or f"{_MARK}/secrets/{place.id}")
+        return frozenset(spelled)
+
+    def may_be_same(self, name: str, other: str) -> bool:
+        """Whether two names may be of one secret. It errs by saying yes."""
+        if name == other:
+            return True
+        place, its = self._place(name), self._place(other)
+        if place is None or its is None or (place.location, place.id) != (its.location, its.id):
+            return False
+        project, its_project = place.project or self._project, its.project or self._project
+        return not project or not its_project or may_be_same_project(project, its_project)
+
+    def _plain(self, found: str) -> str | None:
+        """The plain name that is spelled ``found``, or None."""
+        name = _ESCAPING.decode(found)
+        place = self._place(name) if name is not None else None
+        return name if place is not None and not place.project else None
+
+
+def _refusal(name: str) -> InvalidNameError:
+    remedy = (
+        "a plain name has at most 255 characters, of which all but letters, digits, _ and - take five for each byte"
+    )
+    if name.startswith(_MARK):
+        remedy = "a resource name is projects/P/secrets/ID or projects/P/locations/L/secrets/ID"
+        found = _VERSION_SUFFIX.fullmatch(name)
+        if found and _RESOURCE.fullmatch(found["secret"]):
+            meant = render(Reference(found["secret"], version=found["version"]))
+            remedy = f"the version is asked for by itself: version={found['version']!r}, or {meant}"
+    return InvalidNameError(f"{SYSTEM}: {name[:600]!a} cannot name a secret: {remedy}", provider=SYSTEM, name=name)

@@ -1,0 +1,227 @@
+"""The operations of Secret Manager on one secret: each one call, whose answer is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from asyncsecrets.boundary import fresh
+from asyncsecrets.errors import ProviderError, SecretNotFoundError
+from asyncsecrets.providers.google.checksums import Checksums, crc32c
+from asyncsecrets.providers.google.connection import Connection
+from asyncsecrets.providers.google.documents import (
+    check_subject,
+    content_of,
+    expires,
+    malformed,
+    meaning,
+    payload_of,
+    request_of,
+    version_of,
+)
+from asyncsecrets.providers.google.names import LATEST, Target
+from asyncsecrets.providers.google.remembered import Remembered
+from asyncsecrets.providers.google.services import SECRET_MANAGER
+from asyncsecrets.providers.pages import MOST, Pages
+from asyncsecrets.secret import Secret
+from asyncsecrets.sending import is_settled
+
+__all__ = ["Answer", "Operations", "is_absent"]
+
+T = TypeVar("T")
+Answer = Secret | SecretNotFoundError
+
+_LAG: Final = 3600.0
+"""For how many seconds ``latest`` is not believed where it contradicts what is known. Google (its guide, "Consistency")
+calls access by number strongly consistent and all else eventually: within minutes as a rule, and hours at most."""
+
+_OF_VALUES: Final = frozenset({"AccessSecretVersion", "AddSecretVersion"})
+_ABSENT: Final = frozenset({"NOT_FOUND"})
+_EXISTS: Final = frozenset({"ALREADY_EXISTS"})
+_CHANGED: Final = frozenset({"ABORTED", "FAILED_PRECONDITION"})
+_STATE: Final = frozenset({"FAILED_PRECONDITION", "NOT_FOUND"})
+_OUTDATED: Final = frozenset({"INVALID_ARGUMENT"})
+
+
+class Operations:
+    """What is asked over ``connection``. ``clock`` is in monotonic seconds.
+
+    The highest number that is known of a secret is remembered (0: it was deleted here); and in ``ends``, when it ends.
+    """
+
+    def __init__(self, connection: Connection, checksums: Checksums, clock: Callable[[], float]) -> None:
+        self._connection = connection
+        self._checksums = checksums
+        self._newest: Remembered[int] = Remembered(_LAG, clock)
+        self.ends: Remembered[tuple[datetime | None]] = Remembered(_LAG, clock)
+        self._pages = Pages(clock)
+
+    def forget(self) -> None:
+        """No list goes on where it stopped."""
+        self._pages.forget()
+
+    # -- values
+
+    async def latest(self, target: Target) -> Answer:
+        """The version that was added last, as Google says; where that contradicts what is known, what is there by its
+        number."""
+        answer = await self.value(target, LATEST)
+        known = self._newest.get(target.resource)
+        if known is None or known == number_of(answer):
+            return self._noted(target, answer)
+        for number in sorted({known, number_of(answer)} - {0}, reverse=True):
+            answer = await self.value(target, str(number))
+            if not is_absent(answer):
+                break
+        return self._noted(target, answer)
+
+    async def current(self, target: Target) -> Answer:
+        """The version that was added last, whatever lags: number by number, until there is no more."""
+        answer = await self.value(target, LATEST)
+        number = max(number_of(answer), self._newest.get(target.resource) or 0)
+        if number:
+            answer = await self.value(target, str(number))
+            number = 0 if is_absent(answer) else number  # made anew, perhaps: numbers begin at 1 again
+        while not is_absent(following := await self.value(target, str(number + 1))):
+            answer, number = following, number + 1
+        return self._noted(target, answer)
+
+    def _noted(self, target: Target, answer: Answer) -> Answer:
+        self._newest.note(target.resource, number_of(answer))
+        return answer
+
+    async def value(self, target: Target, word: str) -> Answer:
+        """One version, by its number or an alias."""
+        try:
+            found = await self._call("AccessSecretVersion", target, {"name": target.version(word)})
+        except SecretNotFoundError as error:
+            return fresh(error)
+        number = version_of(target, found, word)
+        data, checksum = content_of(found)
+        self._checksums.check(data, checksum, target.name)
+        return self.secret_of(target, data, number)
+
+    def secret_of(self, target: Target, data: bytes, number: str) -> Secret:
+        """A version, with the end of its secret where that is known."""
+        (ends,) = self.ends.get(target.resource) or (None,)
+        return Secret(payload_of(data), name=target.name, version=number, expires=ends)
+
+    async def add(self, target: Target, data: bytes) -> str | None:
+        """Add a version, and return its number; None: there is no such secret."""
+        payload = {"data": data, "data_crc32c": crc32c(data)}
+        found = await self._call("AddSecretVersion", target, {"parent": target.resource, "payload": payload}, _ABSENT)
+        if found is None:
+            return None
+        number = version_of(target, found, written=True)
+        self._newest.note(target.resource, int(number))
+        return number
+
+    # -- secrets and versions
+
+    async def secret(self, target: Target) -> Any:
+        """What there is to know of a secret but its values, or None."""
+        return await self._about(target, "GetSecret", {"name": target.resource}, _ABSENT)
+
+    async def create(self, target: Target, secret: Mapping[str, Any]) -> Any:
+        """Make a secret without versions; None: there is one."""
+        fields = {"parent": target.parent, "secret_id": target.id, "secret": secret}
+        return await self._prepared(self._about(target, "CreateSecret", fields, _EXISTS))
+
+    async def annotate(self, target: Target, annotations: Mapping[str, str], etag: str) -> Any:
+        """Replace a secret's annotations; None: it has changed since ``etag``."""
+        secret = {"name": target.resource, "annotations": annotations, "etag": etag}
+        fields = {"secret": secret, "update_mask": {"paths": ["annotations"]}}
+        return await self._about(target, "UpdateSecret", fields, _CHANGED)
+
+    async def claim(self, target: Target, annotations: Mapping[str, str], etag: str) -> Any:
+        """As ``annotate``, before a version is added."""
+        return await self._prepared(self.annotate(target, annotations, etag))
+
+    async def delete(self, target: Target) -> None:
+        """Delete a secret, with all its versions."""
+        await self._call("DeleteSecret", target, {"name": target.resource}, _ABSENT)
+        self._newest.note(target.resource, 0)
+        self.ends.forget(target.resource)
+
+    async def version(self, target: Target, word: str) -> Any:
+        """What there is to know of a version but its value, or None."""
+        return await self._of_version(target, "GetSecretVersion", word, _ABSENT)
+
+    async def change(self, operation: str, target: Target, number: str) -> Any:
+        """Change a version's state; None: there is no such version, or it is destroyed."""
+        return await self._of_version(target, operation, number, _STATE)
+
+    async def _about(self, target: Target, operation: str, fields: Mapping[str, Any], unless: frozenset[str]) -> Any:
+        found = await self._call(operation, target, fields, unless)
+        if found is not None:
+            check_subject(target, found, written=operation in SECRET_MANAGER.writes)
+            self.ends.note(target.resource, (expires(found),))
+        return found
+
+    async def _of_version(self, target: Target, operation: str, word: str, unless: frozenset[str]) -> Any:
+        found = await self._call(operation, target, {"name": target.version(word)}, unless)
+        if found is not None:
+            version_of(target, found, word, written=operation in SECRET_MANAGER.writes)
+        return found
+
+    async def _prepared(self, call: Awaitable[Any]) -> Any:
+        """What only makes room for a value: if it was applied and not answered, the value is still not written."""
+        try:
+            return await call
+        except ProviderError as error:
+            if error.outcome_unknown:
+                error.outcome_unknown = False
+                is_settled()
+            raise
+
+    # -- inside
+
+    async def all(
+        self, operation: str, target: Target, fields: Mapping[str, Any], take: Callable[[Any], list[T]]
+    ) -> list[T]:
+        """What ``take`` takes of each page that ``operation`` answers with."""
+
+        async def fetch(token: str) -> tuple[list[T], str] | None:
+            wanted, unless = {**fields, "page_token": token}, _OUTDATED if token else frozenset()
+            page = await self._call(operation, target, wanted, unless)
+            return None if page is None else (take(page), page.next_page_token)
+
+        def endless() -> ProviderError:
+            return malformed(target.name or None, f"the answer to {operation} goes on for more than {MOST:,} pages")
+
+        key = operation, *sorted(fields.items())
+        return await self._pages.read(key, fetch, endless=endless, narrow=not target.name)
+
+    async def _call(
+        self,
+        operation: str,
+        target: Target,
+        fields: Mapping[str, Any],
+        unless: frozenset[str] = frozenset(),
+    ) -> Any:
+        key = next(key for key in ("name", "parent", "secret") if key in fields)
+        routing = f"secret.name={target.resource}" if key == "secret" else f"{key}={fields[key]}"
+        try:
+            return await self._connection.call(
+                operation,
+                target.name or None,
+                request_of(operation, fields),
+                routing=routing,
+                location=target.location,
+                unless=unless,
+                meaning=meaning if operation in _OF_VALUES else None,
+            )
+        finally:
+            if operation in SECRET_MANAGER.writes:
+                self._pages.forget()
+
+
+def is_absent(answer: Answer) -> bool:
+    """Whether there is no such version, in any state."""
+    return isinstance(answer, SecretNotFoundError) and answer.reason == "absent"
+
+
+def number_of(answer: Answer) -> int:
+    """The number of the version that an answer is about, or 0."""
+    return int(answer.version or 0)

@@ -6,8 +6,8 @@ dict, in one assignment; the next read misses, goes the slow way, which looks at
 end of its life, starts a renewer on the loop it runs on, and makes the dict of entries hot again.
 
 Whatever reads and then writes the cache's state does so in one synchronous stretch; there are no locks. The places that
-must change together: an entry is in the dict exactly if it is in the schedule (``_store``, ``_drop``); a flight is on
-record exactly if it may store (``_launch``, ``_leave_record``, ``put``, ``invalidate``, ``renew_soon``).
+must change together: an entry is in the dict exactly if it is in the schedule (``entries``: ``_store``, ``_drop``); a
+flight is on record exactly if it may store (``_launch``, ``_leave_record``, ``put``, ``invalidate``, ``renew_soon``).
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 from asyncsecrets.cache.absent import AbsentKeys
 from asyncsecrets.cache.clock import boot_time
+from asyncsecrets.cache.ends import Ends
+from asyncsecrets.cache.entries import Entries
 from asyncsecrets.cache.flight import Flight
-from asyncsecrets.cache.flights import Flights
 from asyncsecrets.cache.listener import Listener, Observer, Outage
 from asyncsecrets.cache.policy import CachePolicy, CacheStats, EntryState, Verdict, classify
 from asyncsecrets.cache.renewer import Renewer
@@ -40,7 +42,7 @@ _ELSEWHERE = "this cache is in use on another running event loop; ask there, or 
 _CLOSE_WITHIN = 2.0  # seconds that a flight may take to notice that it is cancelled
 
 
-class SingleFlightCache(LoopBound, Flights[K, V]):
+class SingleFlightCache(LoopBound, Entries[K, V]):
     """A cache in front of ``fetch``, an async function from key to value.
 
     ``await cache.get(key)`` returns the value; a miss runs one *flight* for any number of callers, whether it
@@ -53,8 +55,10 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
     ``outage`` knows whether the backend answers nobody, and who of those who miss is to ask it then; ``begun`` hears of
     every key that is fetched or put, and so may be held from then on;
     ``on_end`` is awaited when the loop that the cache ran on is being shut down, to close what is bound to it.
-    ``clock`` (seconds, never backwards) and ``jitter`` (0 to 1) are arguments so that time can be moved; with a clock
-    of your own, pass ``guarded=False``, for the guard's thread waits in real time.
+    ``expires`` says when a value ends by itself, or None where it does not, in the Unix time that ``wall`` tells
+    (seconds): it is served no longer than that, and renewed ahead of it. ``clock`` (seconds, never backwards) and
+    ``jitter`` (0 to 1) are arguments so that time can be moved; with a clock of your own, pass ``guarded=False``, for
+    the guard's thread waits in real time.
 
     A cache binds to no loop when it is made. It runs on the loop that uses it; when that loop is gone, on the next
     one, with its values. Using it from a second loop while the first one runs raises UnsupportedOperationError;
@@ -77,6 +81,8 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         outage: Outage[K] | None = None,
         begun: Callable[[K], None] | None = None,
         on_end: Callable[[], Awaitable[None]] | None = None,
+        expires: Callable[[V], float | None] = lambda _: None,
+        wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = boot_time,
         jitter: Callable[[], float] = random.random,
         guarded: bool = True,
@@ -94,6 +100,7 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         self._outage: Outage[K] = outage or Outage()
         self._begun = begun
         self._on_end = on_end
+        self._own_ends: Ends[V] = Ends(expires, wall)
         self._clock = clock
         self._jitter = jitter
         self._guarded = guarded
@@ -266,51 +273,6 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         failed. O(n), from any thread."""
         return self._schedule.states(self._clock())
 
-    # -- what a flight brings (asyncsecrets.cache.flights)
-
-    def _remember_failure(self, key: K, verdict: Verdict, error: BaseException) -> None:
-        self.stats.failures[verdict] += 1
-        if verdict is Verdict.ABSENT:
-            self._observer.absent(key, error, self._entries.get(key))
-            self._drop(key, error)
-            self._absent.remember(key, error, self._clock())
-        elif verdict is Verdict.DENIED and self.policy.evict_denied and key in self._entries:
-            self._observer.failed(key, error, self._clock())
-            self._observer.expired(key)
-            self._drop(key, error)
-        else:
-            self._retry_later(key, getattr(error, "retry_after", None) or 0.0)
-            ends = self._schedule.ends_at(key) if key in self._entries else None
-            self._observer.failed(key, error, ends)
-
-    def _retry_later(self, key: K, wait: float = 0.0) -> None:
-        self._schedule.failed(key, self._clock(), min(wait, self.policy.longest_wait))
-        self._reschedule()
-
-    # -- the entries
-
-    def _store(self, key: K, value: V) -> None:
-        previous, now = self._entries.get(key), self._clock()
-        if key in self._entries:
-            self._schedule.renew(key, now)
-        else:
-            self._schedule.begin(key, now)
-        self._entries[key] = value
-        self._absent.forget(key)
-        if self.policy.max_entries and len(self._entries) > self.policy.max_entries:
-            self.stats.evicted += 1
-            self._drop(next(iter(self._entries)))
-        if self._listener is not None:
-            self._listener.stored(key, value, previous)
-        self._reschedule()
-
-    def _drop(self, key: K, why: BaseException | None = None) -> None:
-        if key in self._entries:
-            previous = self._entries.pop(key)
-            self._schedule.end(key)
-            if self._listener is not None:
-                self._listener.dropped(key, previous, why)
-
     # -- who vouches
 
     def _wake_up(self) -> asyncio.AbstractEventLoop:
@@ -322,6 +284,7 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         if renewer is None or renewer.loop is not loop or renewer.task.done():
             renewer = self._adopt(loop)
         if self.hot is not self._entries:
+            self._look_at_the_time(self._clock())
             renewer.resume()
         return loop
 
@@ -335,7 +298,7 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         self._schedule.again(self._clock())
         self._renewer = Renewer(
             self._schedule, clock=self._clock, concurrency=self.policy.concurrency,
-            company=weakly(self._company), guarded=self._guarded,
+            company=weakly(self._company), guarded=self._guarded, begin=weakly(self._look_at_the_time),
             launch=weakly(self._renew), expire=weakly(self._expire),
             vouch=weakly(self._vouch), withdraw=weakly(self._withdraw), on_end=weakly(self._ends),
         )  # fmt: skip
@@ -347,11 +310,6 @@ class SingleFlightCache(LoopBound, Flights[K, V]):
         self.stats.renewals += 1
         flight = self._flights.get(key) or self._launch(key, asyncio.get_running_loop())
         flight.task.add_done_callback(lambda _: done())
-
-    def _expire(self, key: K) -> None:
-        self.stats.expired += 1
-        self._observer.expired(key)
-        self._drop(key)
 
     def _company(self) -> int:
         return self.batch_size

@@ -40,6 +40,10 @@ class Observer(Generic[K_contra, V_contra]):
     def absent(self, key: K_contra, error: BaseException, previous: V_contra | None) -> None:
         """The backend has no ``key``. Its value, if it had one, is about to be dropped."""
 
+    def ended(self, key: K_contra) -> None:
+        """The backend has given a value of ``key`` that had ended by itself already: it goes to whoever waits, and is
+        not kept. The one before it, if there was one, is about to be dropped."""
+
     def expired(self, key: K_contra) -> None:
         """The life of ``key``'s value has ended; it is about to be dropped."""
 

@@ -32,10 +32,10 @@ class Renewer(Generic[K]):
     others, up to ``company()`` in all.
 
     ``launch(key, done)`` starts a renewal and has ``done`` called on the loop, later, when it has ended;
-    ``expire(key)`` drops an entry. ``vouch`` is called whenever everything due has been dealt with; ``withdraw``,
-    possibly from another thread, when the loop has stopped keeping its promises; ``on_end`` is awaited when the
-    task ends on a loop that still runs, however it ends. None of them may keep the cache: a cache that the program has
-    dropped ends its renewer (``forsake``).
+    ``expire(key)`` drops an entry. ``begin(now)`` is called whenever it wakes up; ``vouch`` when everything due has
+    been dealt with; ``withdraw``, possibly from another thread, when the loop has stopped keeping its promises;
+    ``on_end`` is awaited when the task ends on a loop that still runs, however it ends. None of them may keep the
+    cache: a cache that the program has dropped ends its renewer (``forsake``).
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Renewer(Generic[K]):
         company: Callable[[], int | None],
         launch: Callable[[K, Callable[[], None]], object],
         expire: Callable[[K], object],
+        begin: Callable[[float], object],
         vouch: Callable[[], object],
         withdraw: Callable[[], object],
         on_end: OnEnd,
@@ -58,6 +59,7 @@ class Renewer(Generic[K]):
         self._company = company
         self._launch = launch
         self._expire = expire
+        self._begin = begin
         self._vouch = vouch
         self._withdraw = withdraw
         self._on_end = on_end
@@ -150,6 +152,7 @@ class Renewer(Generic[K]):
 
     async def _carry_out(self) -> None:
         handled, now = 0, self._clock()
+        self._begin(now)
         while self._carry_out_one(now) and not self._detached:
             handled += 1
             if handled % _CHUNK == 0:

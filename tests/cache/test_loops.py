@@ -304,7 +304,7 @@ def test_resuming_does_not_carry_out_renewals_at_once(world: World, guard: Virtu
         world.clock.advance(INTERVAL * 2)
         cache.start()
         assert len(cache.hot) == 10_000
-        assert len(cache._schedule._overdue) == 0
+        assert len(cache._schedule._timed) == 0
         await cache.aclose()
 
     world.run(main, debug=False)

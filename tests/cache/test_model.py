@@ -1,14 +1,16 @@
 """The cache against a reference model: anything may happen in any order, and these must hold.
 
-A value is never older than its life. A read that begins after a write was acknowledged, or after a read brought a
-value, never brings an older one. What was deleted does not come back. One fetch per key is on record. Everybody who
-waits is answered. Nothing is left when it is closed. An entry is in the dict exactly if it is in the schedule.
+A value is never older than its life, nor served after the end that it has by itself. A read that begins after a write
+was acknowledged, or after a read brought a value, never brings an older one. What was deleted does not come back. One
+fetch per key is on record. Everybody who waits is answered. Nothing is left when it is closed. An entry is in the dict
+exactly if it is in the schedule.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import os
 import random
 from collections import defaultdict
@@ -43,10 +45,11 @@ FAULTS = {"absent": absent, "denied": denied, "down": down, "limited": lambda _:
 
 @dataclass(frozen=True)
 class Value:
-    """What is stored: a version that only ever grows, and when it came."""
+    """What is stored: a version that only ever grows, when it came, and when it ends by itself."""
 
     version: int
     born: float
+    ends: float | None = None
 
 
 @dataclass
@@ -75,6 +78,7 @@ class Model:
         self.fault: str | None = None
         self.seen: set[str] = set()  # faults that were ever injected
         self.delay = 0.5
+        self.lasts: float | None = None  # for how long a value lasts that is made now
         self.record: Record  # of the cache that is open
 
     def write(self, key: str) -> int:
@@ -96,7 +100,11 @@ class Model:
             raise FAULTS[fault](key)
         if version is None:
             raise absent(key)
-        return Value(version, self.clock.boot_time())
+        return self.value(version)
+
+    def value(self, version: int) -> Value:
+        now = self.clock.boot_time()
+        return Value(version, now, None if self.lasts is None else now + self.lasts)
 
 
 class CacheMachine(RuleBasedStateMachine):
@@ -109,12 +117,16 @@ class CacheMachine(RuleBasedStateMachine):
         max_entries=st.sampled_from([2, 100]),
         evict_denied=st.booleans(),
         batch_size=st.sampled_from([1, 3]),
+        lasts=st.sampled_from([None, 3.0, 12.0]),
     )
-    def begin(self, seed: int, batch_size: int, **policy: Any) -> None:
+    def begin(self, seed: int, batch_size: int, lasts: float | None, **policy: Any) -> None:
         self.batch_size = batch_size
         self.cut_short = False
         self.clock = WatchedClock()
         self.model = Model(self.clock)
+        self.model.lasts = lasts
+        for key in "abc":  # from nothing it takes many steps until there is anything to read
+            self.model.write(key)
         self.kept, renewer_module.guard = renewer_module.guard, VirtualGuard(self.clock)  # type: ignore[assignment]
         self.policy = CachePolicy(
             refresh_interval=INTERVAL,
@@ -139,7 +151,12 @@ class CacheMachine(RuleBasedStateMachine):
 
     def new_cache(self) -> None:
         self.cache: SingleFlightCache[str, Value] = SingleFlightCache(
-            self.model.fetch, self.policy, clock=self.clock.boot_time, jitter=self.random.random
+            self.model.fetch,
+            self.policy,
+            clock=self.clock.boot_time,
+            jitter=self.random.random,
+            expires=lambda value: value.ends,
+            wall=self.clock.boot_time,
         )
         self.cache.batch_size = self.batch_size
         self.model.record = Record(self.cache)
@@ -170,7 +187,7 @@ class CacheMachine(RuleBasedStateMachine):
     def put(self, key: str) -> None:
         async def put() -> None:
             version = self.model.write(key)
-            self.cache.put(key, Value(version, self.clock.boot_time()))
+            self.cache.put(key, self.model.value(version))
             self.model.record.disown(key)  # also what put launches itself, as it wakes the renewer
             self.model.acknowledge(key, version)
 
@@ -189,6 +206,15 @@ class CacheMachine(RuleBasedStateMachine):
         self.model.floor[key] = self.model.version + 1
         self.model.record.disown(key)
         self.cache.invalidate(key)
+
+    @rule(seconds=st.sampled_from([1.0, 5.0, 10.0]))
+    def read_all_later(self, seconds: float) -> None:
+        """What everybody is given when time has passed, by a backend that was well until then."""
+        for key in "abc":
+            self.read(key, refresh=False)
+        self.run(asyncio.sleep(seconds))
+        for key in "abc":
+            self.read_now(key)
 
     @precondition(lambda self: any(not read.task.done() for read in self.reads))
     @rule(which=st.sampled_from(["first", "last", "middle"]))
@@ -236,6 +262,10 @@ class CacheMachine(RuleBasedStateMachine):
     def behave(self, fault: str | None, delay: float) -> None:
         self.model.fault, self.model.delay = fault, delay
         self.model.seen.add(str(fault))
+
+    @rule(seconds=st.sampled_from([None, 0.0, 3.0, 12.0, 30.0]))
+    def last(self, seconds: float | None) -> None:
+        self.model.lasts = seconds
 
     # -- a machine
 
@@ -324,6 +354,8 @@ class CacheMachine(RuleBasedStateMachine):
         age = at[0] - value.born
         if at[1] > self.suspended_at + NOTICES_WITHIN:
             assert age <= INTERVAL + self.policy.max_stale + 2 * GRACE, f"{key} is {age} seconds old"
+            end = max(value.born, math.inf if value.ends is None else value.ends)  # who waited has also what had ended
+            assert at[0] <= end + 2 * GRACE, f"{key} ended {at[0] - end} seconds ago"
         assert value.version >= floor, f"version {value.version} of {key}, which was at {floor} when it was asked for"
         self.model.floor[key] = max(self.model.floor[key], value.version)
 
@@ -352,7 +384,7 @@ class CacheMachine(RuleBasedStateMachine):
             renewer_module.guard = self.kept
 
     def everybody_is_answered(self) -> None:
-        self.model.fault, self.model.delay = None, 0.0
+        self.model.fault, self.model.delay, self.model.lasts = None, 0.0, None
         self.run(asyncio.sleep(100.0))
         self.settle_reads()
         assert not any(read.loop is self.loop for read in self.reads)

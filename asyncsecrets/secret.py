@@ -121,7 +121,7 @@ class Secret:
     def expires(self) -> datetime | None:
         """When this value ends, in UTC, or None where it has no end.
 
-        From then on its manager does not hand it out any more.
+        From then on its manager does not hand it out, and a client does not serve it from memory.
         """
         return self._expires
 

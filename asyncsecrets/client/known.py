@@ -10,6 +10,7 @@ Judging costs a look into two dicts where a flight lands, and nothing where a va
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ class Known:
 
     ``window``: how many seconds a floor counts; 0 switches it off. ``entry`` returns what is cached under a key;
     ``heard`` is told what the cache tells us; ``spellings`` returns the names under which another spelling of a name
-    is to be found; ``clock`` is the cache's, ``now`` the time of day.
+    is to be found; ``clock`` is the cache's, ``now`` the time of day, ``wall`` the Unix time that values end by.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Known:
         spellings: Callable[[str], Collection[str]],
         clock: Callable[[], float],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._window = window
         self._heard = heard
         self._entry = entry
         self._clock = clock
         self._now = now
+        self._wall = wall
         self._floors = Floors(spellings, clock)
 
     def __len__(self) -> int:
@@ -219,9 +222,16 @@ class Known:
         """What was served, or was taken back, is known on for its time."""
         if isinstance(why, SecretNotFoundError):
             self.missed(key, why, previous)
+        elif isinstance(key, str) and self._has_ended(previous):
+            self._note(
+                key, Floor(Event.SEEN, 0.0), 0.0
+            )  # nothing is known any more: *absent* is what is to be expected
         elif isinstance(key, str) and previous.version is not None:
             self._outlives(key, previous)
         self._heard.dropped(key, previous, why)
+
+    def _has_ended(self, served: Secret) -> bool:
+        return served.expires is not None and served.expires.timestamp() - self._wall() < _APART
 
     def _outlives(self, key: str, served: Secret) -> None:
         left = self._window - served.age
@@ -234,6 +244,8 @@ class Known:
         """Nothing is vouched for any more; what is known stays known."""
         self._heard.withdrawn()
 
+
+_APART: Final = 1.0  # seconds that our time of day and the cache's clock may have come apart
 
 _DONE: Final = {
     Event.WRITTEN: "written {version}",

@@ -120,8 +120,7 @@ class Reporter(Observer[Key, Secret]):
         except AsyncSecretsError as error:
             self.failed(key, error, None)
             raise
-        self.forget(key)
-        self.condition.dropped(key)  # for there is nothing to serve if it cannot be had again
+        self.ended(key)
 
     def judged(self, place: Place, error: AsyncSecretsError | None) -> bool:
         """An entry has no value in ``place``, or has one after all (None). Says whether it is required."""
@@ -181,6 +180,11 @@ class Reporter(Observer[Key, Secret]):
         """``key`` was not asked for, since nobody is answered: whoever read it does without."""
         self.condition.unasked(key)
         self._look_soon()
+
+    def ended(self, key: Key) -> None:
+        """``key`` was answered, with a value that is not kept."""
+        self.forget(key)
+        self.condition.dropped(key)  # for there is nothing to serve if it cannot be had again
 
     def expired(self, key: Key) -> None:
         """The life of ``key``'s value has ended."""

@@ -71,6 +71,7 @@ class Source:
         self.primary_secret_name = config.primary_secret_name
         self.is_environment = config.system == "env"
         self.retry = retry
+        self._wall = wall
         self.home = Home(config.system, max(retry.policy.deadline, CLOSE_WITHIN), self._moved)
         self._keeps = config.freshness.cached and config.access_mode.reads
         self._environment = environment if config.hosted_keys is None and not self.is_environment else None
@@ -133,6 +134,7 @@ class Source:
             entry=lambda key: self.cache.recall(key),  # noqa: PLW0108  # as above
             spellings=self._kin.spellings,
             clock=clock,
+            wall=self._wall,
         )
 
     def _new_cache(self, options: dict[str, Any]) -> SingleFlightCache[Key, Secret]:
@@ -147,6 +149,8 @@ class Source:
             outage=self.calls.outage,
             begun=self._kin.note if self.access_mode.writes else None,
             on_end=self._loop_ended,
+            expires=_expires,
+            wall=self._wall,
             **options,
         )
 
@@ -386,6 +390,10 @@ class Source:
         self.tasks.abandon()
         self._connection.abandon()
         self._batcher = None
+
+
+def _expires(secret: Secret) -> float | None:
+    return None if secret.expires is None else secret.expires.timestamp()
 
 
 _sources: weakref.WeakSet[Source] = weakref.WeakSet()

@@ -26,6 +26,7 @@ class SecretStatus:
     * ``answered_by``: the source that the value came from, ``environment`` where the environment answered.
     * ``age``: since it was fetched. ``next_renewal``: until it is fetched anew.
     * ``ends``: until it is served no longer, unless it is renewed.
+    * ``expires``: when the manager itself ends this value (``Secret.expires``), in UTC; None where it does not.
     * ``failures``: how many renewals have failed since it was fetched.
     """
 
@@ -36,6 +37,7 @@ class SecretStatus:
     next_renewal: float | None
     failures: int
     ends: float | None
+    expires: datetime | None = None
 
     @property
     def state(self) -> Literal["fresh", "stale"]:
@@ -102,7 +104,8 @@ class Explanation:
 
     * ``source``, ``system``: where it is asked. ``entry``: the secret's name there. ``field``: the member of it.
     * ``rule``: why there.
-    * ``warm``: whether it is cached. ``answered_by``, ``version`` and ``age`` (seconds) are of what is cached.
+    * ``warm``: whether it is cached. ``answered_by``, ``version``, ``age`` (seconds) and ``expires`` (when the manager
+      itself ends it, in UTC) are of what is cached.
     * ``configuration``: the file that the sources are from; empty where there is none.
     """
 
@@ -117,6 +120,7 @@ class Explanation:
     version: str | None
     age: float | None
     configuration: str = ""
+    expires: datetime | None = None
 
 
 def status_of(source: Source) -> SourceStatus:
@@ -152,6 +156,7 @@ def _row(secret: Secret, state: EntryState | None) -> SecretStatus:
         next_renewal=state.next_renewal if state is not None else None,
         failures=state.failures if state is not None else 0,
         ends=state.ends if state is not None else None,
+        expires=secret.expires,
     )
 
 
@@ -184,6 +189,7 @@ def explain(reference: str, route: Route[Source], configuration: str = "") -> Ex
         version=view.version if view is not None else None,
         age=view.age if view is not None else None,
         configuration=configuration,
+        expires=view.expires if view is not None else None,
     )
 
 

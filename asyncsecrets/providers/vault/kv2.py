@@ -270,6 +270,8 @@ class KV2:
             name=call.name or "",
             version=_version_in(call, metadata),
             created=moment(metadata.get("created_time")),
+            # Set ahead by delete_version_after: from then on the server answers as if somebody had deleted the version.
+            expires=moment(metadata.get("deletion_time")),
             clock=self._clock,
         )
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import hvac
 import pytest
 
+from asyncsecrets.client import SecretsClient
 from asyncsecrets.errors import (
     ConfigError,
     ConflictError,
@@ -192,6 +193,46 @@ async def test_deleted_by_the_servers_clock(provider_at, ahead):
         assert [version.state for version in await provider.versions("a")] == ["enabled", "deleted"]
         now[0] += 3601
         assert [version.state for version in await provider.versions("a")] == ["deleted", "deleted"]
+
+
+async def test_a_version_that_is_to_be_deleted_says_when(provider_at):
+    """``delete_version_after`` gives a value its end: told by what is written and what is read, and kept to by both."""
+    now = [1_800_000_000.0]
+    async with (
+        VaultServer(root_token="canary-root", clock=lambda: now[0]) as server,
+        provider_at(server.url) as provider,
+    ):
+        await provider.put("a", "canary-1")
+        assert (await provider.get("a")).expires is None
+        await provider.write_metadata("a", delete_version_after="1h")
+        written = await provider.put("a", "canary-2")
+        ends = datetime.fromtimestamp(now[0] + 3600, UTC)
+        assert written.expires == (await provider.get("a")).expires == (await provider.get("a", "2")).expires == ends
+        assert (await provider.get("a", "1")).expires is None
+        now[0] += 3599
+        assert (await provider.get("a")).expires == ends
+        now[0] += 1
+        with pytest.raises(SecretNotFoundError) as caught:
+            await provider.get("a")
+        assert caught.value.reason == "deleted"
+
+
+async def test_a_client_serves_no_version_that_vault_has_deleted(provider_at):
+    """What ``delete_version_after`` ends is not in the cache any more, and the next reader is told by Vault."""
+    now = [time.time()]
+    async with VaultServer(root_token="canary-root", clock=lambda: now[0]) as server:
+        options = {"wall_clock": lambda: now[0], "environ": {}}
+        async with provider_at(server.url) as provider, SecretsClient.from_provider(provider, **options) as client:
+            await provider.write_metadata("a", delete_version_after="1h")
+            await client.put("a", "canary-1")
+            secret = await client.get("a")
+            (row,) = [row for source in client.status() for row in source.secrets]
+            assert (row.ends, row.expires) == (pytest.approx(3600, abs=5), secret.expires)
+            now[0] += 3601  # which a client notices when it looks at its clocks next: here, as it loses its loop
+            for source in client._unique():
+                source.cache.forget_loop()
+            with pytest.raises(SecretNotFoundError, match="deleted"):
+                await client.get("a")
 
 
 @pytest.mark.parametrize("date", [None, "", "canary", "Thu, 01 Jan 2026 00:00:00"])

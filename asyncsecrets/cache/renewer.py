@@ -70,6 +70,7 @@ class Renewer(Generic[K]):
         self._queue: deque[K] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._wakes_at = float("inf")
+        self._safe_until = float("inf") if guarded else float("-inf")  # which the promise counts on; none without one
         self.loop = asyncio.get_running_loop()
         self.task = spawn(self._run(), name="asyncsecrets-renewer", loop=self.loop, context=Context(), done=self._ended)
 
@@ -85,6 +86,8 @@ class Renewer(Generic[K]):
             self._wakes_at = next_at
             self._promise()
             self._nudge()
+        elif self._schedule.safe_until() < self._safe_until:  # it wakes early enough, for something else: if it wakes
+            self._promise()
 
     def resume(self) -> None:
         """Drop what is past the end of its life and vouch for the rest, without awaiting."""
@@ -209,9 +212,11 @@ class Renewer(Generic[K]):
         if not self._guarded:
             return
         if len(self._schedule):
-            safe_for = max(0.0, self._schedule.safe_until() - self._clock())
+            self._safe_until = self._schedule.safe_until()
+            safe_for = max(0.0, self._safe_until - self._clock())
             guard.promise(self, min(_LONGEST_SLEEP, safe_for), self._withdraw)
         else:
+            self._safe_until = float("inf")
             guard.release(self)
 
 

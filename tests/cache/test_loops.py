@@ -262,6 +262,25 @@ def test_a_value_put_and_frozen_in_the_same_step(world: World, guard: VirtualGua
     world.run(main)
 
 
+def test_a_value_put_where_a_dead_alarm_is_all_there_is(world: World, guard: VirtualGuard) -> None:
+    """The renewer is to wake for a retry of what has expired. That is early enough for the new value, if it wakes."""
+
+    async def main() -> None:
+        cache = await world.warm(guarded=True)
+        world.backend.fault = down("k")
+        await asyncio.sleep(INTERVAL + MAX_STALE - DELAY)
+        assert cache.peek("k") == "old"
+        await asyncio.sleep(2 * DELAY)
+        assert cache.peek("k") is None
+        assert guard.promises == {}
+        assert world.clock.boot_time() < cache._renewer._wakes_at < world.clock.boot_time() + INTERVAL
+        cache.put("k", "new")
+        world.clock.advance(INTERVAL + MAX_STALE)
+        assert cache.peek("k") is None
+
+    world.run(main)
+
+
 def test_a_busy_loop_keeps_its_hits(world: World, guard: VirtualGuard) -> None:
     """Being late with a renewal is no reason to send readers the slow way: nothing has expired."""
 

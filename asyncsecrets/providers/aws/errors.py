@@ -5,7 +5,6 @@ An error that AWS answered with is judged in ``refusals``; here is what is no an
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from typing import Final
 
@@ -16,36 +15,14 @@ from asyncsecrets.errors import (
     AsyncSecretsError,
     AuthenticationError,
     ConfigError,
-    InsecureTransportError,
     MalformedResponseError,
-    ProviderError,
-    UnavailableError,
 )
 from asyncsecrets.providers.aws.refusals import Call, invalid, refused
-from asyncsecrets.providers.loopback import ElsewhereError, is_elsewhere
+from asyncsecrets.providers.loopback import ElsewhereError
 from asyncsecrets.providers.proxies import Proxy
-from asyncsecrets.providers.tls import certificate_fault, doubts_issuer
-from asyncsecrets.providers.tunnels import fault_of
+from asyncsecrets.providers.unanswered import EncodedError, Server, failed_tls, unanswered, was_cut_off
 
-__all__ = [
-    "EncodedError",
-    "RedirectedError",
-    "TooLargeError",
-    "translate",
-    "translate_chain",
-]
-
-
-class RedirectedError(Exception):
-    """AWS answered with a redirect, which is not followed: the request holds secrets."""
-
-
-class EncodedError(Exception):
-    """The answer is compressed, which was not asked for."""
-
-
-class TooLargeError(Exception):
-    """The answer is longer than any that AWS gives."""
+__all__ = ["translate", "translate_chain"]
 
 
 def translate(call: Call, failure: BaseException, proxy: Proxy | None = None) -> AsyncSecretsError:
@@ -57,10 +34,11 @@ def translate(call: Call, failure: BaseException, proxy: Proxy | None = None) ->
         return failure
     if isinstance(failure, botocore.ClientError):
         return refused(call, failure)
-    fault = fault_of(failure, proxy, "AWS") if proxy is not None else None
-    if fault is not None:
-        return fault.error(call.says(fault.text), provider=call.system, name=call.name)
-    return _failed(call, failure, proxy)
+    server = Server("AWS", "AWS_CA_BUNDLE", "region, endpoint and network", call.place)
+    error = _of_botocore(call, failure, server, proxy) or unanswered(call, failure, server, proxy)
+    # What else there is, is a parser's complaint: it may quote the answer, so only its class is told.
+    text = f"the answer makes no sense ({type(failure).__name__})"
+    return error or call.error(MalformedResponseError, text, unknown=True)
 
 
 def translate_chain(call: Call, failure: BaseException) -> AsyncSecretsError:
@@ -101,19 +79,11 @@ _SETTINGS: Final = (
     botocore.BaseEndpointResolverError,
     botocore.EndpointProviderError,
 )
-_UNSENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientProxyConnectionError)
 _INSECURE: Final = (aiohttp.ClientSSLError, botocore.SSLError, ssl.SSLError, ssl.CertificateError)
-_BROKEN: Final = (
-    aiohttp.ClientError,
-    botocore.HTTPClientError,
-    botocore.ConnectionError,
-    OSError,
-    TimeoutError,
-    asyncio.IncompleteReadError,
-)
 
 
-def _failed(call: Call, failure: BaseException, proxy: Proxy | None = None) -> AsyncSecretsError:
+def _of_botocore(call: Call, failure: BaseException, server: Server, proxy: Proxy | None) -> AsyncSecretsError | None:
+    """What botocore itself finds."""
     if isinstance(failure, botocore.NoCredentialsError):
         return call.error(AuthenticationError, NO_CREDENTIALS)
     if isinstance(failure, botocore.NoRegionError):
@@ -125,20 +95,12 @@ def _failed(call: Call, failure: BaseException, proxy: Proxy | None = None) -> A
     if isinstance(failure, _SETTINGS):
         what = _PROBLEMS.get(type(failure).__name__, "the AWS configuration of this machine or source is wrong")
         return ConfigError(f"{call.system}: {what} ({type(failure).__name__})")
-    if is_elsewhere(failure):
-        return call.error(InsecureTransportError, _ELSEWHERE)
-    if isinstance(failure, _INSECURE):
-        return call.error(InsecureTransportError, _tls_failed(failure, proxy))
-    return _unanswered(call, failure)
-
-
-def _tls_failed(failure: BaseException, proxy: Proxy | None) -> str:
-    fault = certificate_fault(failure)
-    shown = f" ({fault})" if fault else ""
-    opener = "somebody" if proxy is None else str(proxy)
-    if not doubts_issuer(fault):
-        return f"TLS to AWS failed{shown}: check the endpoint and this machine's clock, or does {opener} open TLS?"
-    return f"TLS to AWS failed{shown}: is AWS_CA_BUNDLE right, or does {opener} open TLS? Then name its CA there"
+    if isinstance(failure, botocore.SSLError):
+        return failed_tls(call, failure, server, proxy)
+    if isinstance(failure, (botocore.HTTPClientError, botocore.ConnectionError)):
+        late = isinstance(failure, (botocore.ReadTimeoutError, botocore.ConnectTimeoutError))
+        return was_cut_off(call, server, late=late)
+    return None
 
 
 def _anew(failure: BaseException) -> str:
@@ -148,37 +110,12 @@ def _anew(failure: BaseException) -> str:
     return "the login has run out: run `aws login`" if isinstance(failure, _LOGIN) else ""
 
 
-def _unanswered(call: Call, failure: BaseException) -> ProviderError:
-    if isinstance(failure, RedirectedError):
-        return call.error(InsecureTransportError, "AWS does not redirect, and the endpoint did; it is not followed")
-    if isinstance(failure, EncodedError):
-        return call.error(MalformedResponseError, _ENCODED, unknown=True)
-    if isinstance(failure, TooLargeError):
-        return call.error(MalformedResponseError, "the answer is too large to be one of AWS", unknown=True)
-    if isinstance(failure, _UNSENT):
-        return call.error(UnavailableError, f"AWS cannot be reached{call.place}: check region, endpoint and network")
-    if isinstance(failure, _BROKEN):
-        late = isinstance(failure, (TimeoutError, botocore.ReadTimeoutError, botocore.ConnectTimeoutError))
-        text = "AWS did not answer in time" if late else "the connection to AWS broke"
-        return call.error(UnavailableError, text, unknown=True)
-    # A parser's complaint: it may quote the answer, so only its class is told.
-    return call.error(MalformedResponseError, f"the answer makes no sense ({type(failure).__name__})", unknown=True)
-
-
-_ENCODED: Final = (
-    "the answer is compressed, which was not asked for: a proxy does that, or what stands in for AWS; have it leave "
-    "AWS's answers as they are"
-)
 _SDK: Final = (AsyncSecretsError, botocore.BotoCoreError, botocore.ClientError)
 _NOT_OBTAINED: Final = "the AWS credentials could not be obtained"
 _WHENCE: Final = "check the profile (its credential_process), the container or the instance role they come from"
 NO_CREDENTIALS: Final = (
     "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile (aws_profile_name or "
     "AWS_PROFILE), or give the machine, pod or container a role"
-)
-_ELSEWHERE: Final = (
-    "localhost is another machine, by this one's hosts file or DNS, and plain http does not leave this one: nothing "
-    "was sent. Mend that, or write 127.0.0.1"
 )
 NO_REGION: Final = (
     "no AWS region: set AWS_REGION_NAME (or AWS_REGION, AWS_DEFAULT_REGION), the setting aws_region_name, or a region "

@@ -25,6 +25,7 @@ from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, end
 from asyncsecrets.providers.aws.signing import SigningCredentials, terse_renewals
 from asyncsecrets.providers.aws.transport import Transport
 from asyncsecrets.providers.aws.unattended import environment_of
+from asyncsecrets.providers.aws.wire import bundle_of, trusting
 from asyncsecrets.providers.sdk import Outcome, SdkConnection
 from asyncsecrets.sending import is_settled
 
@@ -148,7 +149,8 @@ class Connection(SdkConnection):
             config=config,
             endpoint_url=endpoint,
         ).__aenter__()
-        self._transport.prepare(client.meta.endpoint_url, session.get_config_variable("ca_bundle"))
+        bundle = bundle_of(session.get_config_variable("ca_bundle"), settings.variables())
+        self._transport.prepare(client.meta.endpoint_url, lambda: trusting(bundle))
         return client
 
     def _misconfigured(self, failure: Exception) -> AsyncSecretsError:

@@ -26,12 +26,12 @@ from botocore.utils import ContainerMetadataFetcher
 
 from asyncsecrets.errors import AsyncSecretsError
 from asyncsecrets.providers import ways
-from asyncsecrets.providers.aws.errors import EncodedError
 from asyncsecrets.providers.aws.mocked import answer_of
 from asyncsecrets.providers.loopback import ElsewhereError
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.tls import client_context
 from asyncsecrets.providers.tunnels import broken, unconnected
+from asyncsecrets.providers.unanswered import EncodedError
 from asyncsecrets.providers.ways import attempts, check_way, is_encoded, proxy_of
 from asyncsecrets.settings import Tidied
 

@@ -26,8 +26,9 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from asyncsecrets.providers.aws.errors import RedirectedError, TooLargeError, translate
+from asyncsecrets.providers.aws.errors import translate
 from asyncsecrets.providers.aws.refusals import Call
+from asyncsecrets.providers.unanswered import RedirectedError, TooLargeError
 
 GET, PUT, CREATE = "GetSecretValue", "PutSecretValue", "CreateSecret"
 

@@ -19,6 +19,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.aws import AwsSecretsManagerProvider, AwsSettings
 from asyncsecrets.providers.aws.transport import Transport
+from asyncsecrets.providers.aws.wire import trusting
 from tests.providers.aws.conftest import ENVIRON
 from tests.providers.aws.proxy import AwsProxy
 
@@ -94,7 +95,7 @@ def test_a_proxy_of_the_environment_carries_https(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")
     monkeypatch.setenv("SSLKEYLOGFILE", "/no/such/folder/keys.log")
     transport = Transport(AwsSettings.from_mapping("aws_secret_manager", {}, ENVIRON), "aws_secret_manager")
-    transport.prepare("https://secretsmanager.eu-central-1.amazonaws.com", None)
+    transport.prepare("https://secretsmanager.eu-central-1.amazonaws.com", lambda: trusting(None))
     assert str(transport.proxy) == "the proxy http://proxy.example.com:3128 (https_proxy)"
     assert transport._ssl.keylog_filename is None
 

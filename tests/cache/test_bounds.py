@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -115,15 +116,16 @@ def test_a_thousand_failing_readers_leave_no_memory_behind(world: World) -> None
         world.backend.fault = down()
         cache = world.cache()
         sizes = []
-        for _ in range(4):
+        for _ in range(5):
             await asyncio.gather(*(cache.get("k") for _ in range(1000)), return_exceptions=True)
             gc.collect()  # what is counted is what is kept, not what waits to be collected
             sizes.append(tracemalloc.get_traced_memory()[0])
-        return sizes[-1] - sizes[1]
+        # What is kept of each reader is kept in every round; the interpreter's own tables grow in one of them.
+        return min(after - before for before, after in pairwise(sizes))
 
     tracemalloc.start()
     try:
         grown = world.run(main, debug=False)
     finally:
         tracemalloc.stop()
-    assert grown < 50_000
+    assert grown < 20_000

@@ -139,6 +139,21 @@ async def test_answers_that_are_wrong(server, access):
     assert await access() is None  # what grpc makes of an answer that is no message
 
 
+async def test_what_is_stored_stays_as_it_is(server, clients, names):
+    """Where an answer with another name is given."""
+    server.faults.corrupt("name", times=1)
+    right = f"projects/{server.number}/secrets/NAME"
+    assert (await clients.secrets.get_secret(name=names.secret())).name == right.replace("NAME", "another")
+    assert (await clients.secrets.get_secret(name=names.secret())).name == right
+
+
+def test_the_log_is_bounded(server):
+    """The latest 20,000 calls are kept."""
+    for number in range(20_001):
+        server.requests.note("GetSecret", str(number), {})
+    assert (len(server.requests), server.requests[0].name) == (20_000, "1")
+
+
 async def test_answers_of_kms_that_are_wrong(server, clients):
     """The same, and what was sent not verified."""
     key = server.key()
@@ -207,6 +222,8 @@ async def test_who_may_not(server, clients, names, access):
         )
         assert error.message == f"Permission '{permission}' denied for resource '{resource}' (or it may not exist)."
     assert (await clients.secrets.get_secret(name=names.secret())).name
+    other = server.add("OTHER", "canary")
+    assert (await clients.secrets.access_secret_version(name=other)).name == other
     server.allow()
     server.add_project("nobodys-project", "42")
     assert (await access()).payload.data == b"canary-1"

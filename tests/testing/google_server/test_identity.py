@@ -7,6 +7,8 @@ import json
 import stat
 
 import google.auth
+import google.auth.crypt
+import google.auth.jwt
 import grpc.aio
 import pytest
 import requests
@@ -112,6 +114,30 @@ async def test_a_service_account(server, read):
     server.identity.service_account_file("app")  # a new key: that of the old file is none of its
     with pytest.raises(RefreshError, match="Invalid JWT Signature"):
         await renewed(credentials)
+
+
+async def test_assertions_that_are_not_for_this_server(server):
+    """For somebody else, for more than an hour, of an account that was revoked: no token for it."""
+    path = server.identity.service_account_file("app")
+    signer = google.auth.crypt.RSASigner.from_service_account_file(str(path))
+    email = f"app@{server.project}.iam.gserviceaccount.com"
+
+    async def status(**claims):
+        payload = {"iss": email, "aud": server.token_uri, "iat": 1_000, "exp": 4_600} | claims
+        assertion = google.auth.jwt.encode(signer, payload).decode()
+        form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
+        return (await asyncio.to_thread(requests.post, server.token_uri, form, timeout=5)).status_code
+
+    assert [await status(), await status(aud="https://example.com"), await status(exp=4_601)] == [200, 400, 400]
+    server.identity.revoke(email)
+    assert await status() == 400
+
+
+async def test_a_denial_of_one_principal(server, read):
+    """Others may."""
+    server.deny(principal="me@example.com")
+    assert (await refused(read(server.identity.issue("me@example.com")))).reason == "IAM_PERMISSION_DENIED"
+    assert await read(server.identity.issue("you@example.com")) == "you@example.com"
 
 
 async def test_a_service_account_signs_its_own_tokens(server, read):

@@ -81,6 +81,7 @@ async def test_a_delayed_destruction(server, clients, names):
         assert planned.scheduled_destroy_time.timestamp() == server.now() + 86_400
         server.advance(86_399)
         await clients.secrets.enable_secret_version(name=names.version(1))
+        server.advance(2)
         assert await read(clients, names.version(1)) == b"canary"
     await clients.secrets.destroy_secret_version(name=names.version(1))
     server.advance(86_400)
@@ -157,6 +158,17 @@ async def test_etags(clients, names):
     await clients.secrets.disable_secret_version(request={"name": names.version(1), "etag": version.etag})
     await clients.secrets.delete_secret(request={"name": names.secret(), "etag": changed.etag})
     assert (await refused(clients.secrets.get_secret(name=names.secret()))).grpc_status_code.name == "NOT_FOUND"
+
+
+async def test_an_update_replaces_what_its_mask_names(clients, names):
+    """And that alone; what cannot be changed is refused."""
+    await add(clients, names, labels={"a": "b"}, annotations={"why": "x"})
+    secret = {"name": names.secret(), "labels": {"c": "d"}, "annotations": {}}
+    changed = await clients.secrets.update_secret(secret=secret, update_mask={"paths": ["labels"]})
+    assert (dict(changed.labels), dict(changed.annotations)) == ({"c": "d"}, {"why": "x"})
+    for paths in (["replication"], []):
+        error = await refused(clients.secrets.update_secret(secret=secret, update_mask={"paths": paths}))
+        assert error.grpc_status_code.name == "INVALID_ARGUMENT"
 
 
 async def test_lists_with_pages_and_filters(server, clients, names):

@@ -18,6 +18,7 @@ from asyncsecrets.errors import DecodeError, IntegrityError
 from asyncsecrets.providers.dotenv import parse_dotenv
 from asyncsecrets.providers.google import GoogleKmsProvider, GoogleSettings
 from asyncsecrets.testing.google_server import GoogleServer
+from tests.providers.google.conftest import plain_key
 
 PLAINTEXT = "postgresql://canary:canary@db:5432/litellm\n"
 SHELLS = [shell for shell in ("sh", "dash", "bash", "zsh", "busybox") if shutil.which(shell)]
@@ -31,8 +32,7 @@ CHANGED = re.compile(rb'["`\\]|\$[A-Za-z0-9_({*@#?!$-]')  # by a shell, inside "
 async def kms():
     """An opened provider, whose fake can be asked for ciphertexts."""
     async with GoogleServer() as server:
-        keys = (server.key(f"key{number}") for number in range(1000))
-        key = next(key for key in keys if not re.search(rb"""["'`\\$# ]""", key.mark(1)[3:]))
+        key = plain_key(server)
         settings = GoogleSettings(
             environ={}, auth_method="none", endpoint=f"http://{server.endpoint}", kms_key=key.name
         )

@@ -15,7 +15,7 @@ import inspect
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextvars import Context
 from typing import Any, Final, Generic, NoReturn, ParamSpec, TypeVar
 
@@ -128,7 +128,7 @@ def tell(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args
     return True
 
 
-async def cancel_all(tasks: set[asyncio.Task[None]], *, within: float | None) -> None:
+async def cancel_all(tasks: Collection[asyncio.Task[None]], *, within: float | None) -> None:
     """Cancel ``tasks`` and wait for their end, ``within`` seconds if given. Does not say how they ended."""
     for task in tasks:
         task.cancel()

@@ -107,7 +107,7 @@ class SingleFlightCache(LoopBound, Entries[K, V]):
         self._entries: dict[K, V] = {}
         self._absent: AbsentKeys[K] = AbsentKeys(self.policy)
         self._flights: dict[K, Flight[K, V]] = {}
-        self._running: set[Flight[K, V]] = set()  # also those off the record; asyncio keeps only weak references
+        self._running: dict[Flight[K, V], None] = {}  # also those off the record; asyncio keeps only weak references
         self._schedule: Schedule[K] = Schedule(self.policy, self._jitter)
         _caches.add(self)
 
@@ -258,7 +258,9 @@ class SingleFlightCache(LoopBound, Entries[K, V]):
         asker = whose()
         closing = {asyncio.current_task(), asker and asker.task}  # a fetch, or on_end, may be what closes
         try:
-            await cancel_all({flight.task for flight in self._running} - closing, within=_CLOSE_WITHIN)
+            await cancel_all(
+                [flight.task for flight in self._running if flight.task not in closing], within=_CLOSE_WITHIN
+            )
         finally:  # also if whoever closes is cancelled
             await cancel_all({renewer.task} - closing, within=None)
 
@@ -343,7 +345,7 @@ class SingleFlightCache(LoopBound, Entries[K, V]):
         self._withdraw()
         if self._renewer is not None:
             self._renewer.detach()
-        self._renewer, self._flights, self._running = None, {}, set()
+        self._renewer, self._flights, self._running = None, {}, {}
 
 
 _caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()

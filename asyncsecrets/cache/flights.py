@@ -35,7 +35,7 @@ class Flights(Generic[K, V]):
     _stand_in: Callable[[K, BaseException], V | None] | None
     _entries: dict[K, V]
     _flights: dict[K, Flight[K, V]]
-    _running: set[Flight[K, V]]
+    _running: dict[Flight[K, V], None]
     _begun: Callable[[K], None] | None
 
     def _store(self, key: K, value: V) -> None:
@@ -57,7 +57,7 @@ class Flights(Generic[K, V]):
         self._flights[key] = flight
         if self._begun is not None:
             self._begun(key)
-        self._running.add(flight)
+        self._running[flight] = None
         self.stats.flights += 1
         end = _End(self._flown, flight)
         flight.task = spawn(self._fly(flight, end), name="asyncsecrets-flight", loop=loop, done=end)
@@ -90,7 +90,7 @@ class Flights(Generic[K, V]):
             await self._fly(flight, end, confirms=True)
             return
         flight.task.remove_done_callback(end)
-        self._running.discard(flight)
+        self._running.pop(flight, None)
         come_back()
 
     def _would_end_entry(self, flight: Flight[K, V], error: Exception) -> bool:
@@ -102,7 +102,7 @@ class Flights(Generic[K, V]):
         """The task has ended. If it did so without landing, nobody may be left waiting, nor the entry unrenewed."""
         come_back()
         is_ours = flight in self._running  # not if another loop has the cache by now
-        self._running.discard(flight)
+        self._running.pop(flight, None)
         if self._leave_record(flight):
             self._retry_later(flight.key)
         if task.cancelled():

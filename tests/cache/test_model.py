@@ -305,9 +305,12 @@ class CacheMachine(RuleBasedStateMachine):
         self.end(loop)
 
     def end(self, loop: asyncio.AbstractEventLoop) -> None:
-        """As asyncio.run does."""
+        """As asyncio.run does, but always in the same order, so that what was found is found again."""
         tasks = asyncio.all_tasks(loop)
-        for task in tasks:
+        known = [read.task for read in self.reads] + [flight.task for flight in self.cache._running]
+        for task in [task for task in known if task in tasks] + sorted(
+            tasks - {*known}, key=lambda task: task.get_name()
+        ):
             task.cancel()
         if tasks:
             loop.run_until_complete(asyncio.wait(tasks))

@@ -16,7 +16,7 @@ $(VENV)/.base: pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,cli,aws,google]' --group test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,cli,aws,google,azure]' --group test
 	@touch $@
 
 # The lowest versions that pyproject.toml declares, with the newest test tools that go with them. Nothing installed is kept.
@@ -24,8 +24,8 @@ $(LOWEST)/.test: pyproject.toml tests/lowest.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asyncsecrets needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(LOWEST)
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(LOWEST)/bin/python -m tests.lowest local cli aws google testing > $(LOWEST)/lowest.txt
-	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/lowest.txt --editable '.[local,cli,aws,google,testing]' --group test
+	@$(LOWEST)/bin/python -m tests.lowest local cli aws google azure testing > $(LOWEST)/lowest.txt
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/lowest.txt --editable '.[local,cli,aws,google,azure,testing]' --group test
 	@touch $@
 
 # Beside the newest LiteLLM, by the extra that goes with it: what is installed last must not break what was there.
@@ -34,7 +34,7 @@ $(LITELLM)/.test: pyproject.toml
 	@$(PYTHON) -m venv --clear $(LITELLM)
 	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check litellm
-	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,local,aws-aiobotocore,google,testing]' litellm --group test
+	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,local,aws-aiobotocore,google,azure,testing]' litellm --group test
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test

@@ -5,23 +5,14 @@ The packages of the extra ``google`` are loaded here, when they are first needed
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from asyncsecrets.errors import MissingDependencyError
+from asyncsecrets.testing import needs
 
 
 def need(module: str) -> Any:
-    """A module of the extra.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        pass
-    raise MissingDependencyError(f"the Google fake needs {module}: pip install 'asyncsecrets[google]'", extra="google")
+    """A module of the extra; raises MissingDependencyError without it."""
+    return needs.need(module, "google")
 
 
 class Refused(Exception):  # noqa: N818 - what a server says, not what went wrong in it

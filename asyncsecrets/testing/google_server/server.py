@@ -180,7 +180,7 @@ class GoogleServer:
 
     def count(self, method: str, name: str = "") -> int:
         """How many calls of that method there were, of names that hold ``name``."""
-        return sum(record.method == method and name in record.name for record in self.requests)
+        return self.requests.of(method, name)
 
     def add_project(self, project: str, number: str) -> None:
         """Another project; what is in a project that is not known is denied."""

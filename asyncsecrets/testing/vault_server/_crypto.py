@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import importlib
 import shutil
 import ssl
 import tempfile
@@ -13,18 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asyncsecrets.errors import MissingDependencyError
+from asyncsecrets.testing.needs import need
 
 
 def _need(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        pass
-    raise MissingDependencyError(
-        f"the dev server needs {module.partition('.')[0]} for TLS and JWT: pip install 'asyncsecrets[testing]'",
-        extra="testing",
-    )
+    return need(module, "testing")
 
 
 @dataclass(frozen=True, slots=True)

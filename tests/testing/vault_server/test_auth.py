@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from asyncsecrets.errors import MissingDependencyError
-from asyncsecrets.testing.vault_server import VaultServer, _crypto
+from asyncsecrets.testing import needs
+from asyncsecrets.testing.vault_server import VaultServer
 
 from .conftest import Client
 from .replay import Clock, Signer, service_account
@@ -163,7 +164,7 @@ async def test_a_missing_package_is_named(server: VaultServer, ask: Client, monk
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(_crypto.importlib, "import_module", missing)
+    monkeypatch.setattr(needs.importlib, "import_module", missing)
     with pytest.raises(MissingDependencyError, match=r"asyncsecrets\[testing\]") as caught:
         VaultServer(tls=True)
     assert caught.value.extra == "testing"

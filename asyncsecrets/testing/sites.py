@@ -1,0 +1,35 @@
+"""Where a fake listens for HTTP: on loopback, and on a port that stays the same whenever it is opened again."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+HOST: Final = "127.0.0.1"
+
+
+class Site:
+    """``make`` gives the application; ``context`` is that of TLS."""
+
+    def __init__(
+        self, make: Callable[[], web.Application], port: int = 0, context: ssl.SSLContext | None = None
+    ) -> None:
+        self.port, self._make, self._context = port, make, context
+        self._runner: web.AppRunner | None = None
+
+    async def open(self) -> None:
+        """Listen. Raises OSError for a port that is taken."""
+        runner = web.AppRunner(self._make(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        self._runner = runner
+        await web.TCPSite(runner, HOST, self.port, ssl_context=self._context, reuse_address=True).start()
+        self.port = runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Listen no more, and end every connection."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()

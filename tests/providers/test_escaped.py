@@ -14,6 +14,7 @@ from asyncsecrets.providers.escaped import Escaping
 ALPHABET = string.ascii_letters + string.digits + "_-"
 SPELLED = re.compile(r"[A-Za-z0-9_-]*")
 ESCAPING = Escaping(ALPHABET)
+CASELESS = Escaping(string.ascii_lowercase + string.digits + "-", caseless=True)
 
 close = st.text("-x2DFAB/é", max_size=12)
 """Names that are as like escapes as can be."""
@@ -24,8 +25,9 @@ names = close | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
     ("name", "spelled"),
     [
         *(("OPENAI_API_KEY", "OPENAI_API_KEY"), ("a-b", "a-b"), ("x-x-2F", "x-x-2F"), ("", "")),
-        *(("litellm/team-a", "litellm-x2F-team-a"), ("é", "-xC3--xA9-"), ("a b", "a-x20-b")),
+        *(("litellm/team-a", "litellm-x2F-team-a"), ("é", "-xC3A9-"), ("a//é", "a-x2F2FC3A9-"), ("a b", "a-x20-b")),
         *(("a-x2F-b", "a-x2D-x2F-b"), ("a-x2f-b", "a-x2f-b"), ("-xAB/", "-x2D-xAB-x2F-"), ("-x2D-", "-x2D-x2D-")),
+        ("a-x2F2F-b", "a-x2D-x2F2F-b"),
     ],
 )
 def test_what_a_name_is_spelled_as(name: str, spelled: str):
@@ -66,3 +68,26 @@ def test_the_beginning_is_no_shorter_than_it_has_to_be():
     """Or it would be no filter."""
     assert ESCAPING.beginning("litellm/team") == "litellm-x2F-team"
     assert ESCAPING.beginning("litellm/") == "litellm-x2F"
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        *(("team-a", "team-a"), ("litellm/team-a", "litellm-x2f-team-a"), ("a-X", "a--x58-"), ("a_B", "a-x5f42-")),
+        *(("a-x2f-b", "a-x2d-x2f-b"), ("a-x2F-b", "a-x2-x46--b"), ("TEAM/a", "-x5445414d2f-a")),
+    ],
+)
+def test_where_case_does_not_matter_a_name_has_no_capitals(name: str, spelled: str):
+    """They are escaped, several in a row as one."""
+    assert CASELESS.encode(name) == spelled
+    assert CASELESS.decode(spelled) == CASELESS.decode(spelled.upper()) == name
+
+
+@given(names | st.text("aA-xX2fFdD_", max_size=14))
+@example("a-X2F-b")
+@example("a-x2F-b")
+def test_where_case_does_not_matter_a_spelling_leads_back(name: str):
+    """So no two names have spellings that are the same in another case."""
+    spelled = CASELESS.encode(name)
+    assert re.fullmatch(r"[0-9a-z-]*", spelled)
+    assert CASELESS.decode(spelled.swapcase()) == name

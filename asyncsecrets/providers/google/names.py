@@ -173,7 +173,8 @@ class Names:
 
 def _refusal(name: str) -> InvalidNameError:
     remedy = (
-        "a plain name has at most 255 characters, of which all but letters, digits, _ and - take five for each byte"
+        "a plain name has at most 255 characters; for others than letters, digits, _ and - each byte takes two, and "
+        "those in a row take three more"
     )
     if name.startswith(_MARK):
         remedy = "a resource name is projects/P/secrets/ID or projects/P/locations/L/secrets/ID"

@@ -14,12 +14,12 @@ from asyncsecrets.providers.google import GoogleSecretManagerProvider, GoogleSet
 from asyncsecrets.testing.conformance import CANARY, UNUSUAL_NAMES, ProviderConformance, ProviderHarness
 from asyncsecrets.testing.google_server import GoogleServer
 
-OTHERS = re.compile(r"[^A-Za-z0-9_-]")
+OTHERS = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def spelled(name):
     """The id of a plain name, written by another hand; none of these names holds what reads as an escape."""
-    return OTHERS.sub(lambda found: "".join(f"-x{byte:02X}-" for byte in found[0].encode()), name)
+    return OTHERS.sub(lambda found: f"-x{found[0].encode().hex().upper()}-", name)
 
 
 def oversized(reply, _):

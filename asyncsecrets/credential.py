@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
 from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import ConfigError
 
-__all__ = ["BLANKS", "Credential", "conceal", "concealed", "revealed", "usable"]
+__all__ = ["BLANKS", "Credential", "conceal", "concealed", "is_quoted", "revealed", "shown_path", "usable"]
 
 T = TypeVar("T")
 
@@ -91,11 +91,39 @@ def usable(text: str, where: str, *, words: bool = False) -> str:
     text = text.strip(BLANKS)
     if text.startswith(("{", "[")):
         raise ConfigError(f"{where} holds JSON, and not the credential itself: take it out of there")
-    if _QUOTED.fullmatch(text):
+    if is_quoted(text):
         raise ConfigError(f"{where} stands in quotation marks, which would be sent too: leave them out")
     if not (_ONE_LINE if words else _ONE_WORD).fullmatch(text):
         raise ConfigError(f"{where} has {_oddity(text)} inside, which no credential has: copy it again, as one piece")
     return text
+
+
+def is_quoted(text: str) -> bool:
+    """Whether quotation marks, which a shell would have eaten, are around ``text``."""
+    return _QUOTED.fullmatch(text) is not None
+
+
+def shown_path(path: str) -> str:
+    """How an error calls a file: by its path, in quotes; or that it looks like none, and then not.
+
+    Where the path of a credential's file is to be, many a variable holds the credential itself. It errs by not showing.
+    """
+    parts = _SEPARATORS.split(path.strip("'\""))
+    if not _NO_PATH.search(path) and (_SUFFIX.search(parts[-1]) or all(map(_is_wordy, parts))):
+        return repr(path)
+    return "(not shown, as it does not look like a path: is it what belongs into the file?)"
+
+
+def _is_wordy(part: str) -> bool:
+    """Whether it may be a name that somebody has thought of, or is shorter than any token."""
+    return len(part) <= _SHORT or _WORDS.fullmatch(part) is not None
+
+
+_SHORT: Final = 20
+_SEPARATORS: Final = re.compile(r"[/\\]")
+_SUFFIX: Final = re.compile(r"[^.]\.[a-z][a-z0-9]{1,5}\Z", re.ASCII)
+_WORDS: Final = re.compile(r"[A-Za-z]{0,24}[0-9]{0,4}(?:[-_.@+ ][A-Za-z]{0,24}[0-9]{0,4})*", re.ASCII)
+_NO_PATH: Final = re.compile(r"[\r\n{}]|-----|AGE-SECRET-KEY-|\A.{1025}", re.ASCII)
 
 
 def _oddity(text: str) -> str:

@@ -41,6 +41,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "hashicorp_vault": {"addr": "https://vault.test:8200"},
     "aws_kms": {"aws_role_name": "arn:aws:iam::123456789012:role/some"},
     "aws_secret_manager": {"aws_role_name": "arn:aws:iam::123456789012:role/some"},
+    "google_kms": {"google_kms_resource_name": "projects/a/locations/global/keyRings/b/cryptoKeys/c"},
     "custom": {"custom_secret_manager": "asyncsecrets.providers.memory.MemoryProvider"},
 }
 

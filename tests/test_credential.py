@@ -19,7 +19,7 @@ from hypothesis import given as whatever
 from hypothesis.strategies import text
 
 from asyncsecrets.config import Config, load_config
-from asyncsecrets.credential import Credential, conceal, concealed, revealed, usable
+from asyncsecrets.credential import Credential, conceal, concealed, revealed, shown_path, usable
 from asyncsecrets.declared import ProviderSettings, SourceConfig
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.memory import MemoryProvider
@@ -145,8 +145,9 @@ def test_a_setting_that_sounds_like_a_credential_is_one(system: str) -> None:
     """Or it is listed here, as something that lets nobody in: so a manager to come cannot forget it."""
     harmless = {
         "always_read_secret_manager", "approle_secret_id_file", "approle_secret_id_wrapped", "azure_key_vault_uri",
-        "client_key", "custom_secret_manager", "google_application_credentials", "google_secret_manager_project_id",
-        "hosted_keys", "kms_key_id", "kubernetes_token_file", "local_key_file", "prefix_for_stored_virtual_keys",
+        "client_key", "custom_secret_manager", "google_application_credentials", "google_secret_manager_location",
+        "google_secret_manager_project_id", "hosted_keys", "kms_key_id", "kubernetes_token_file",
+        "local_key_file", "prefix_for_stored_virtual_keys",
         "primary_secret_name", "renew_token", "secret_field", "secret_namespace", "store_virtual_keys", "token_file",
     }  # fmt: skip
     for key, setting in vocabulary(system).items():
@@ -246,3 +247,43 @@ def test_a_tidied_environment() -> None:
     first["C"] = "c"
     assert found["C"] == "c"
     assert "other" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/var/run/secrets/kubernetes.io/serviceaccount/token", "~/.vault-token", "my-project-0a1b2c3d4e5f.json", "x"),
+        *(
+            "C:\\Users\\me\\key.json",
+            "/run/secrets/secret-id-of-the-payment-service",
+            "",
+            "/",
+            "'/etc/key.json'",
+            ".env",
+        ),
+    ],
+)
+def test_a_path_is_shown(path):
+    """Whoever has mistyped it sees how."""
+    assert shown_path(path) == repr(path)
+
+
+@pytest.mark.parametrize(
+    "none",
+    [
+        *(
+            "hvs.CAESIJ0b3RhbGx5LWEtY2FuYXJ5LW9mLW91cnM",
+            "3f2a0b1c-1111-4222-9333-abcdefabcdef",
+            "s.iyNUhq8Ov4hIAx6snw5mB2nL",
+        ),
+        *(
+            "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJjYW5hcnkifQ.c2lnbmF0dXJl",
+            '{"type": "canary"}',
+            "/app/eyJhbGciOiJSUzI1NiJ9e30",
+        ),
+        *("-----BEGIN KEY-----", "AGE-SECRET-KEY-1", "a\nb.json", "/x" * 600, '"ZXlKMGVYQmxJam9nSW5ObGNuWnBZMlY5"'),
+    ],
+)
+def test_what_looks_like_no_path_is_not_shown(none):
+    """It may be what was to be in the file: pasted into the variable, and made a path of by a configuration."""
+    assert shown_path(none).startswith("(not shown")

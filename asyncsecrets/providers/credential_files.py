@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from asyncsecrets.boundary import configuring
-from asyncsecrets.credential import BLANKS
+from asyncsecrets.credential import BLANKS, is_quoted
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.files import read_regular
 
@@ -34,11 +34,15 @@ def read_credential_file(path: str, where: str) -> str:
     return text
 
 
+_UNREADABLE: Final = "cannot be read: check that it exists and that this process may read it"
+_QUOTED: Final = "cannot be read: the quotation marks around its path were passed on, so leave them out"
+
+
 def _read(path: str, where: str) -> bytes:
     try:
         return read_regular(Path(path))
     except (OSError, ValueError):
-        problem = "cannot be read: check that it exists and that this process may read it"
+        problem = _QUOTED if is_quoted(path) else _UNREADABLE
     except ConfigError:  # a pipe, which whoever reads it first has emptied; or longer than any file here
         problem = "is no file that a credential could be in"
     raise ConfigError(f"{where} {problem}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from asyncsecrets.boundary import afresh, configuring
-from asyncsecrets.credential import Credential
+from asyncsecrets.credential import Credential, shown_path
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.files import create_file, make_folder, read_regular
 from asyncsecrets.providers.local_keys import Keys
@@ -78,7 +78,7 @@ def read_key_file(path: Path) -> str:
             remedy = "mount it with mode 0440 or 0400 (defaultMode)" if is_read_only else f"run: chmod 600 {path}"
             raise ConfigError(f"local: the key file {path} can be read by others than its owner; {remedy}")
         return _decoded(data)
-    raise ConfigError(f"local: the key file {path} cannot be read: {problem}")
+    raise ConfigError(f"local: the key file {shown_path(str(path))} cannot be read: {problem}")
 
 
 def _is_exposed(found: os.stat_result, *, is_read_only: bool) -> bool:

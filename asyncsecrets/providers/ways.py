@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from asyncsecrets.credential import shown_path
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.loopback import is_local_name, is_loopback, resolve
 from asyncsecrets.providers.proxies import Proxy, is_exempt, proxy_at, proxy_in, variable_in
@@ -97,5 +98,5 @@ def trusting(bundle: str, settings: str) -> ssl.SSLContext:
     """A context that trusts ``bundle``, a file or directory. Blocks. Raises ConfigError, which names ``settings``."""
     context = client_context()
     if not trust(context, bundle):
-        raise ConfigError(f"{bundle!r} is not a readable PEM file of CA certificates: check {settings}")
+        raise ConfigError(f"{shown_path(bundle)} is not a readable PEM file of CA certificates: check {settings}")
     return context

@@ -502,7 +502,7 @@ async def test_key_that_is_none(path, tmp_path, text):
 
 async def test_key_file_that_is_not_there(path, tmp_path):
     """A missing key file is a ConfigError that names it."""
-    with pytest.raises(ConfigError, match=r"nowhere cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"nowhere' cannot be read: No such file"):
         await opened(path, key_file=tmp_path / "nowhere")
 
 

@@ -19,7 +19,7 @@ from botocore.credentials import (
 )
 from botocore.utils import ContainerMetadataFetcher
 
-from asyncsecrets.credential import revealed, usable
+from asyncsecrets.credential import revealed, shown_path, usable
 from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.aws.errors import NO_CREDENTIALS
 from asyncsecrets.providers.aws.mocked import detach
@@ -187,7 +187,7 @@ def _web_identity(settings: AwsSettings) -> str:
         raise ConfigError("aws_web_identity_token can be a file, a token, oidc/file/…, oidc/env/… or oidc/env_path/…")
     elif given.count(".") == 2 and "/" not in given:
         return _sized(usable(given, "aws_web_identity_token"))
-    where = f"the file {given!r} of aws_web_identity_token"
+    where = f"the file {shown_path(given)} of aws_web_identity_token"
     try:
         return _sized(usable(read_credential_file(given, where), where))
     except ConfigError as error:

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 from botocore.configprovider import ConfigChainFactory
 from botocore.credentials import AssumeRoleWithWebIdentityProvider, EnvProvider, ProcessProvider
 
-from asyncsecrets.credential import usable
+from asyncsecrets.credential import shown_path, usable
 from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.credential_files import read_credential_file
@@ -109,7 +109,7 @@ def _refuse_to_prompt(session: Any, prompt: str) -> NoReturn:
 def _container_headers(environ: Mapping[str, str]) -> dict[str, str] | None:
     path, token = environ.get(_FILE), environ.get(_TOKEN, "")
     if path:
-        where = f"{_FILE} {path!r}"
+        where = f"{_FILE} {shown_path(path)}"
         token = _read(path, where, words=True)
     elif token:
         token = usable(token, _TOKEN, words=True)
@@ -117,7 +117,7 @@ def _container_headers(environ: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def _token_loader(path: str) -> Callable[[], str]:
-    return partial(_read, path, f"the web identity token file {path!r}")
+    return partial(_read, path, f"the web identity token file {shown_path(path)}")
 
 
 def _read(path: str, where: str, *, words: bool = False) -> str:

@@ -17,6 +17,7 @@ from google.auth import external_account_authorized_user, impersonated_credentia
 from google.oauth2 import credentials as user
 from google.oauth2 import service_account
 
+from asyncsecrets.credential import shown_path
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
 from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.credential_files import read_credential_file
@@ -65,7 +66,7 @@ def _in_a_file(settings: GoogleSettings, call: Call, environ: Mapping[str, str])
         path, source = _of_gcloud(environ), "`gcloud auth application-default login`"
         if not path or not Path(path).is_file():
             return None
-    where = f"{call.system}: the file {path!r} of {source}"
+    where = f"{call.system}: the file {shown_path(path)} of {source}"
     info = _document(read_credential_file(path, where), where)
     credentials = _credentials(info, where, call, environ)
     return Found(credentials, str(info.get("project_id") or ""), str(info.get("quota_project_id") or ""))
@@ -83,12 +84,17 @@ def _of_gcloud(environ: Mapping[str, str]) -> str:
 
 def _document(text: str, where: str) -> dict[str, Any]:
     try:
-        found: Any = json.loads(text)
+        found: Any = json.loads(text, strict=False)  # of a private key shells make lines
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ConfigError(f"{where} is no JSON object: it is to be a file of credentials as Google writes them")
+        hint = " (is it base64 of one? Then decode it)" if text.startswith(_OF_AN_OBJECT) else ""
+        raise ConfigError(f"{where} is no JSON object{hint}: it is to be a file of credentials as Google writes them")
     return found
+
+
+_OF_AN_OBJECT: Final = ("ey", "ew")
+"""How base64 of what begins with a brace begins."""
 
 
 def _credentials(info: Mapping[str, Any], where: str, call: Call, environ: Mapping[str, str]) -> Any:
@@ -106,13 +112,18 @@ def _credentials(info: Mapping[str, Any], where: str, call: Call, environ: Mappi
     except AsyncSecretsError as ours:
         error = ours
     except Exception:  # noqa: BLE001  # google-auth's, and Python's of what is no text: they quote what they read
-        error = ConfigError(f"{where} is of the type {kind}, and cannot be used: it is damaged; make it anew")
+        hint = " (its private_key is no PEM)" if kind == "service_account" else ""
+        error = ConfigError(f"{where} is of the type {kind}, and cannot be used: it is damaged{hint}; make it anew")
     raise error
 
 
 def _service_account(info: Mapping[str, Any], *_: Any) -> Any:
     """Signs its tokens itself (https://google.aip.dev/auth/4111): no token endpoint is on the way."""
-    return service_account.Credentials.from_service_account_info(info, scopes=list(_SCOPES), always_use_jwt_access=True)
+    key = str(info["private_key"]).replace("\\n", "\n")  # escaped twice, as templates leave it; no PEM has a backslash
+    known = {**info, "private_key": key}
+    return service_account.Credentials.from_service_account_info(
+        known, scopes=list(_SCOPES), always_use_jwt_access=True
+    )
 
 
 def _user(info: Mapping[str, Any], *_: Any) -> Any:

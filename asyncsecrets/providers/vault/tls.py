@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from asyncsecrets.credential import Credential, revealed
+from asyncsecrets.credential import Credential, revealed, shown_path
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.tls import client_context, files_in, trust
 from asyncsecrets.providers.vault.settings import VaultSettings
@@ -69,7 +69,8 @@ class TlsFiles:
             self.passed_over = source
             if needed:
                 raise ConfigError(
-                    f"{source}: {path!r} is not a readable PEM file of CA certificates, nor a directory with such files"
+                    f"{source}: {shown_path(path)} is not a readable PEM file of CA certificates, nor a directory with "
+                    "such files"
                 )
 
     @property
@@ -95,9 +96,9 @@ class TlsFiles:
         password = Credential(revealed(settings.client_key_password))
         if not _loads(lambda: context.load_cert_chain(settings.client_cert, settings.client_key, password.reveal)):
             hint = "" if password else "; if the key is encrypted, set client_key_password"
+            cert, key = shown_path(settings.client_cert), shown_path(settings.client_key)
             raise ConfigError(
-                f"client_cert {settings.client_cert!r} and client_key {settings.client_key!r} are not a readable PEM "
-                f"certificate with its private key{hint}"
+                f"client_cert {cert} and client_key {key} are not a readable PEM certificate with its private key{hint}"
             )
 
     def _look(self) -> Signature:

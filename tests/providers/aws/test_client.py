@@ -280,15 +280,15 @@ def sent(aws, monkeypatch):
 
     On a busy machine an attempt may end before it arrives, so the server is not asked how many there were.
     """
-    operations, exchange = [], Transport._exchange
+    operations, exchange = [], Transport.exchange
 
-    async def noted(self, session, request):
-        operations.append(request.headers["X-Amz-Target"].rpartition(b".")[2].decode())
+    async def noted(self, method, url, headers, *body, **more):
+        operations.append(headers["X-Amz-Target"].rpartition(".")[2])
         hangs = aws.fault in {"slow_body", "timeout"}
-        session._timeout = aiohttp.ClientTimeout(total=0.2 if hangs else 60.0)
-        return await exchange(self, session, request)
+        self._session._timeout = aiohttp.ClientTimeout(total=0.2 if hangs else 60.0)
+        return await exchange(self, method, url, headers, *body, **more)
 
-    monkeypatch.setattr(Transport, "_exchange", noted)
+    monkeypatch.setattr(Transport, "exchange", noted)
     return operations
 
 

@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 import traceback
+from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -211,7 +212,8 @@ FAULTY = {
     "a type that is none": ('{"type": ["canary"]}', "none of the types"),
     "an OAuth client": ('{"installed": {"client_secret": "canary"}}', "file of an OAuth client"),
     "incomplete": ('{"type": "service_account", "client_email": "canary"}', "has no private_key"),
-    "no key": (SIGNER % '"canary"', "damaged"),
+    "no key": (SIGNER % '"canary"', "its private_key is no PEM"),
+    "base64": (b64encode(b'{"type": "canary"}').decode(), "Then decode it"),
     "odd": (SIGNER % "7", "damaged"),
     "a source": (json.dumps({**PARTS, "credential_source": {"certificate": {}}}), "no file, url or executable"),
     "within": (json.dumps({**ANOTHER, "source_credentials": {"type": "canary"}}), "source_credentials in"),
@@ -229,6 +231,14 @@ async def test_a_file_that_is_wrong(tmp_path, what):
     assert "file.json" in str(caught.value)
     assert "GOOGLE_APPLICATION_CREDENTIALS" in str(caught.value)
     assert "canary" not in "".join(traceback.format_exception(caught.value)).replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize(("made", "left"), [("\\n", "\n"), ("\\n", "\\\\n")])
+async def test_lines_of_a_key_as_shells_and_templates_leave_them(connected, server, made, left):
+    """Broken in the middle of the document, or escaped twice: it is the same key."""
+    file = server.identity.service_account_file()
+    file.write_text(file.read_text().replace(made, left))
+    await access(await connected(file), server)
 
 
 async def test_a_file_that_is_not_there(tmp_path):

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from asyncsecrets.credential import Credential, revealed, usable
+from asyncsecrets.credential import Credential, revealed, shown_path, usable
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
 from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.credential_files import read_credential_file
@@ -86,12 +86,12 @@ class TokenFile:
     def __init__(self, path: str, *, given: bool = False) -> None:
         self._path = path
         self.given = given
-        self.way = f"the file {path!r}"
+        self.way = f"the file {shown_path(path)}"
 
     async def login(self, api: TokenApi, refused: str | None) -> Lease:  # noqa: ARG002 - asks nobody
         token = await read_credential(self._path, "token_file", token_in)
         if token == refused:
-            raise _refused(f"the token in {self._path!r} is not valid any more, and the file still holds it")
+            raise _refused(f"the token in {shown_path(self._path)} is not valid any more, and the file still holds it")
         return Lease(token)
 
     async def changed(self, token: str) -> str | None:
@@ -212,7 +212,7 @@ async def read_credential(path: str, setting: str, parse: Callable[[str, str], s
 
     Raises AuthenticationError.
     """
-    where = f"{setting} {path!r}"
+    where = f"{setting} {shown_path(path)}"
     try:
         return await in_thread(lambda: parse(read_credential_file(path, where), where))
     except ConfigError as error:

@@ -22,6 +22,7 @@ from asyncsecrets.errors import (
     UnavailableError,
 )
 from asyncsecrets.providers.call import Call
+from asyncsecrets.providers.patience import Patience
 from asyncsecrets.providers.wire import Answer, Wire
 
 __all__ = ["Machine", "MetadataServer"]
@@ -35,8 +36,6 @@ _SERVICES: Final = ("K_SERVICE", "CLOUD_RUN_JOB", "FUNCTION_TARGET", "GAE_ENV")
 
 _NOT_READY: Final = 20.0
 """Seconds. On GKE the metadata server is there some ten seconds after a pod has started."""
-
-_APART: Final = 0.5
 
 
 class MetadataServer:
@@ -54,10 +53,12 @@ class MetadataServer:
         self._environ = environ
         self._call = call
         self._wire = wire
-        self._sleep = sleep
-        self._clock = clock
-        self.is_awaited = False
+        self._patience = Patience(_NOT_READY, sleep, clock)
+
+    @property
+    def is_awaited(self) -> bool:
         """Whether it is asked again and again at the moment, since it did not answer."""
+        return self._patience.is_tried
 
     def is_there(self) -> bool:
         """Whether this is a machine, pod or service of Google's, or somebody has set where the server is."""
@@ -73,18 +74,11 @@ class MetadataServer:
 
         Raises UnavailableError, after asking for 20 s if ``patiently``, AccessDeniedError, MalformedResponseError.
         """
-        ends = self._clock() + (_NOT_READY if patiently else 0)
-        try:
-            while True:
-                try:
-                    return self._content(self._get(f"/computeMetadata/v1/{path}"))
-                except UnavailableError:
-                    if self._clock() >= ends:
-                        raise
-                self.is_awaited = True
-                self._sleep(_APART)
-        finally:
-            self.is_awaited = False
+
+        def once() -> bytes | None:
+            return self._content(self._get(f"/computeMetadata/v1/{path}"))
+
+        return self._patience.ask(once) if patiently else once()
 
     def text(self, path: str) -> str:
         """The same as text; empty where it has nothing there."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from asyncsecrets.credential import usable
 from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.credential_files import read_credential_file
+from asyncsecrets.providers.programs import ProgramError, output_of
 
 __all__ = ["federated"]
 
@@ -137,24 +137,9 @@ class _Program:
         told |= {"OUTPUT_FILE": self._kept} if self._kept else {}
         environ = {**self._environ, **{f"GOOGLE_EXTERNAL_ACCOUNT_{name}": value for name, value in told.items()}}
         try:
-            ran = subprocess.run(  # noqa: S603  # the command is the owner's, and was allowed
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                timeout=self._seconds,
-                env=environ,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            problem = f"did not end within {self._seconds:g} s"
-        except OSError:
-            problem = "is not there, or cannot be run"
-        else:
-            if ran.returncode == 0:
-                return ran.stdout.decode("utf-8", "replace")
-            problem = f"failed (exit {ran.returncode})"
+            return output_of(self._command, environ, self._seconds)
+        except ProgramError as error:
+            problem = str(error)
         raise self._call.error(AuthenticationError, f"the program of credential_source {problem}")
 
     def _token(self, text: str, context: Any, *, kept: bool = False) -> str:

@@ -298,7 +298,7 @@ async def test_not_ready_yet(server, connected):
     """It is asked again in the thread: whoever waits gets a token when there is one."""
     server.faults.status("UNAVAILABLE", method="metadata", times=3)
     connection = await connected(None, machine_of(server))
-    connection._tokens._server._sleep = lambda _: None
+    connection._tokens._server._patience._sleep = lambda _: None
     assert (await access(connection, server)) == server.identity.default_account
 
 
@@ -336,7 +336,8 @@ async def test_not_ready_for_ever(server):
         slept.append(seconds)
         now[0] += seconds
 
-    tokens._server._sleep, tokens._server._clock = sleep, lambda: now[0]
+    patience = tokens._server._patience
+    patience._sleep, patience._clock = sleep, lambda: now[0]
     with pytest.raises(UnavailableError, match="HTTP 503"):
         await tokens.current()
     assert 19 <= sum(slept) <= 21

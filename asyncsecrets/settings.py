@@ -255,6 +255,15 @@ _GOOGLE: Final = {
     "max_connections": Setting(Kind.COUNT),
 }
 
+_AZURE_LOGINS: Final = (
+    "default",
+    "client_secret",
+    "client_certificate",
+    "workload_identity",
+    "managed_identity",
+    "cli",
+)
+
 
 def _vault(
     name: str, kind: Kind = Kind.TEXT, *, tools: str = "", choices: tuple[str, ...] = (), credential: bool = False
@@ -320,7 +329,14 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
     },
     "azure_key_vault": {
         **_variables("azure_client_id", "azure_key_vault_uri", "azure_tenant_id"),
-        **_variables("azure_client_secret", credentials=True),
+        **_variables("azure_authority_host", "azure_client_certificate_path", "azure_federated_token_file"),
+        **_variables("azure_client_certificate_password", "azure_client_secret", credentials=True),
+        "allow_insecure_http": Setting(Kind.BOOL),
+        "attempt_timeout": Setting(Kind.SECONDS),
+        "auth_method": Setting(Kind.CHOICE, choices=_AZURE_LOGINS),
+        "azure_ca_cert": Setting(),
+        "connect_timeout": Setting(Kind.SECONDS),
+        "max_connections": Setting(Kind.COUNT),
         "tags": Setting(Kind.MAPPING),
     },
     "custom": {"custom_secret_manager": Setting()},
@@ -368,12 +384,16 @@ _ALSO: Final[Mapping[str, tuple[str, ...]]] = {
 """Variables that stand in for nothing here, and that a setting is rightly taken from: see ``variables``."""
 
 SENT_FILES: Final = frozenset(
-    {"approle_secret_id_file", "aws_web_identity_token", "jwt_file", "kubernetes_token_file", "token_file"}
+    {
+        *("approle_secret_id_file", "aws_web_identity_token", "azure_federated_token_file", "jwt_file"),
+        *("kubernetes_token_file", "token_file"),
+    }
 )
 """Settings that name a file whose content is sent to the manager. (A private key signs, and stays here.)"""
 
 FILES: Final = SENT_FILES - {"aws_web_identity_token"} | {
     *("ca_cert", "ca_path", "client_cert", "client_key"),
+    *("azure_ca_cert", "azure_client_certificate_path"),
     *("google_application_credentials", "local_file", "local_key_file"),
 }
 """Settings that name a file, and nothing else."""

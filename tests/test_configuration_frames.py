@@ -39,6 +39,7 @@ ENVIRON = {"HOME": "/nonexistent", "SOME_API_KEY": "canary-elsewhere"} | {
 
 NEEDED: dict[str, dict[str, Any]] = {
     "hashicorp_vault": {"addr": "https://vault.test:8200"},
+    "azure_key_vault": {"azure_key_vault_uri": "https://demo.vault.azure.net"},
     "aws_kms": {"aws_role_name": "arn:aws:iam::123456789012:role/some"},
     "aws_secret_manager": {"aws_role_name": "arn:aws:iam::123456789012:role/some"},
     "google_kms": {"google_kms_resource_name": "projects/a/locations/global/keyRings/b/cryptoKeys/c"},

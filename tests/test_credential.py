@@ -144,10 +144,10 @@ def test_a_provider_and_its_settings_show_no_credential(system: str) -> None:
 def test_a_setting_that_sounds_like_a_credential_is_one(system: str) -> None:
     """Or it is listed here, as something that lets nobody in: so a manager to come cannot forget it."""
     harmless = {
-        "always_read_secret_manager", "approle_secret_id_file", "approle_secret_id_wrapped", "azure_key_vault_uri",
-        "client_key", "custom_secret_manager", "google_application_credentials", "google_secret_manager_location",
-        "google_secret_manager_project_id", "hosted_keys", "kms_key_id", "kubernetes_token_file",
-        "local_key_file", "prefix_for_stored_virtual_keys",
+        "always_read_secret_manager", "approle_secret_id_file", "approle_secret_id_wrapped",
+        "azure_federated_token_file", "azure_key_vault_uri", "client_key", "custom_secret_manager",
+        "google_application_credentials", "google_secret_manager_location", "google_secret_manager_project_id",
+        "hosted_keys", "kms_key_id", "kubernetes_token_file", "local_key_file", "prefix_for_stored_virtual_keys",
         "primary_secret_name", "renew_token", "secret_field", "secret_namespace", "store_virtual_keys", "token_file",
     }  # fmt: skip
     for key, setting in vocabulary(system).items():

@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from asyncsecrets.errors import AsyncSecretsError, ClosedError
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.call import Call, named
 from asyncsecrets.providers.quiet import without_collections
-from asyncsecrets.providers.renewal import Renewal
 from asyncsecrets.redaction import contain, contain_new
 
-__all__ = ["Outcome", "SdkConnection"]
+__all__ = ["Credentials", "Outcome", "SdkConnection"]
 
 
 class Outcome(NamedTuple):
@@ -28,6 +27,15 @@ class Outcome(NamedTuple):
     error: AsyncSecretsError | None = None
     stale: Any = None
     """The credentials that were shown, where others might be accepted."""
+
+
+class Credentials(Protocol):
+    """What is shown to a manager: a ``Renewal``, or a share in some. See there."""
+
+    async def renew(self, rejected: Any) -> bool: ...
+    def accepted(self) -> None: ...
+    def forget(self) -> None: ...
+    async def aclose(self) -> None: ...
 
 
 class SdkConnection(ABC):
@@ -45,7 +53,7 @@ class SdkConnection(ABC):
 
     @property
     @abstractmethod
-    def _credentials(self) -> Renewal:
+    def _credentials(self) -> Credentials:
         """What is shown to the manager."""
 
     @abstractmethod

@@ -1,0 +1,199 @@
+"""Calls of a vault's operations by Azure's client, with tokens that are renewed ahead, over a session of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, ClassVar, Final, Self
+from urllib.parse import urlsplit
+
+from azure.core.credentials import AccessTokenInfo
+from azure.keyvault.secrets.aio import SecretClient
+
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError
+from asyncsecrets.providers.azure.chain import TRUST, bundle_of
+from asyncsecrets.providers.azure.credentials import Tokens
+from asyncsecrets.providers.azure.errors import Call, Meaning, refusal_in, translate
+from asyncsecrets.providers.azure.identities import Target
+from asyncsecrets.providers.azure.settings import AzureSettings
+from asyncsecrets.providers.azure.transport import Attempt, ToVault, attempt
+from asyncsecrets.providers.https import Https
+from asyncsecrets.providers.sdk import Outcome, SdkConnection
+from asyncsecrets.providers.ways import trusting
+
+__all__ = ["Connection"]
+
+_SILENT: Final = logging.Logger("azure", logging.CRITICAL)  # noqa: LOG001  # nobody's: the SDK would tell every request
+_TERSE: Final = "azure.identity._internal.get_token_mixin"
+
+
+class Connection(SdkConnection):
+    """Calls operations of one vault for the provider ``system``."""
+
+    chatty: ClassVar[tuple[str, ...]] = ("azure", "msal", "urllib3")
+
+    def __init__(self, system: str, settings: AzureSettings) -> None:
+        super().__init__(system)
+        self._settings = settings
+        self._host = urlsplit(settings.vault_uri).netloc
+        self._tokens = Tokens(settings, Call(system, "credentials"), held=self.discreet)
+        self._https = Https(settings, system)
+        self._client: Any = None
+
+    async def call(
+        self,
+        operation: str,
+        name: str | None,
+        work: Callable[[Any], Awaitable[Any]],
+        *,
+        unless: frozenset[str] = frozenset(),
+        meaning: Meaning | None = None,
+    ) -> Any:
+        """What ``work`` makes of Azure's client: ``operation`` (``GetSecret``) about the secret ``name``, one attempt.
+
+        None is the answer if the vault refuses by a code, or an inner one, among ``unless``. ``meaning`` tells what
+        another refusal means to this operation. Raises our errors, ClosedError.
+        """
+        call = Call(self._system, operation, name, self._host)
+        return await self._ask(call, lambda: self._attempt(call, work, unless, meaning))
+
+    @classmethod
+    @contextlib.contextmanager
+    def discreet(cls) -> Iterator[None]:
+        """Keep the SDK from logging secrets, credentials, and what Entra ID says: that is told to who needs a token."""
+        logger = logging.getLogger(_TERSE)
+        logger.addFilter(_is_serious)
+        with super().discreet():
+            try:
+                yield
+            finally:
+                logger.removeFilter(_is_serious)
+
+    async def _attempt(
+        self, call: Call, work: Callable[[Any], Awaitable[Any]], unless: frozenset[str], meaning: Meaning | None
+    ) -> Outcome:
+        ours = Attempt(call)
+        before = attempt.set(ours)
+        try:
+            async with self._https.turns.turn():
+                return Outcome(await work(self._open_client))
+        except Exception as failure:  # noqa: BLE001  # translated, whatever it is
+            refusal = refusal_in(failure)
+            error = translate(call, failure, self._https.proxy, meaning)
+        finally:
+            attempt.reset(before)
+        if not getattr(error, "outcome_unknown", False):
+            ours.is_refused()
+        if refusal is not None and unless & {refusal.code, refusal.inner}:
+            return Outcome()
+        stale = ours.shown if isinstance(error, AuthenticationError) and refusal and ours.asked == 1 else None
+        return self._failed(call, error, stale)
+
+    @property
+    def _open_client(self) -> Any:
+        if self._client is None:
+            raise ClosedError(f"{self._system} was closed meanwhile")
+        return self._client
+
+    # -- what an SDK is (see SdkConnection)
+
+    @property
+    def _credentials(self) -> Tokens:
+        return self._tokens
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is bound to a loop."""
+        return self._client is not None
+
+    def _make(self) -> None:
+        bundle = bundle_of(self._settings)
+        self._https.prepare(self._settings.vault_uri, lambda: trusting(bundle, TRUST))
+        self._new_client()  # what it imports when it is made first, it imports here
+
+    def _bind(self) -> None:
+        self._https.open()
+        self._client = self._new_client()
+
+    def _new_client(self) -> Any:
+        """Azure's client. It has a lock, so it belongs to one loop."""
+        return SecretClient(
+            self._settings.vault_uri,
+            _Shows(self._tokens, self._https),
+            transport=ToVault(self._https, self._settings.vault_uri),
+            retry_total=0,
+            logger=_SILENT,
+        )
+
+    async def _unbind(self) -> None:
+        self._client = None
+        await self._https.aclose()
+
+    def _drop(self) -> None:
+        self._client = None
+        self._https.abandon()
+
+    def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
+        error = translate(Call(self._system, "open", None, self._host), failure)
+        if isinstance(error, ConfigError):
+            return error
+        return ConfigError(f"{self._system}: the Azure settings cannot be used ({type(failure).__name__})")
+
+
+class _Token(AccessTokenInfo):  # type: ignore[misc]  # azure.core is not there for mypy
+    """A token for one request. Azure's own shows itself."""
+
+    def __repr__(self) -> str:
+        return "<token>"
+
+
+class _Shows:
+    """What Azure's client takes for a credential: it is asked for each request, and whenever a vault wants another."""
+
+    def __init__(self, tokens: Tokens, https: Https) -> None:
+        self._tokens = tokens
+        self._https = https
+
+    async def get_token_info(self, scope: str, *, options: Any = None) -> Any:
+        """The token for one request, which counts as ended, so that it is asked for anew. Raises as ``Tokens``."""
+        self._https.turns.over()  # others need not wait for their turn while this waits for a token
+        ours, wanted = attempt.get(), options or {}
+        ours.asked += 1
+        target = _checked(Target(scope, wanted.get("tenant_id") or ""))
+        rejected, claims = ours.shown, wanted.get("claims") or ""
+        if rejected is None and claims:
+            rejected = await self._tokens.current(target)
+        if rejected is not None and rejected.target == target:
+            await self._tokens.renew(rejected, claims)
+        ours.shown = await self._tokens.current(target)
+        return _Token(ours.shown.token(), 0)
+
+    async def get_token(self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, **_: Any) -> Any:
+        """The same, for whoever knows no other."""
+        return await self.get_token_info(scopes[0], options={"claims": claims, "tenant_id": tenant_id})
+
+    async def close(self) -> None:
+        """Tokens are closed by who has made them."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Tokens are closed by who has made them."""
+
+
+_SCOPE: Final = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/{0,2}\.default", re.ASCII)
+_TENANT: Final = re.compile(r"[A-Za-z0-9.-]{0,253}", re.ASCII)
+
+
+def _checked(target: Target) -> Target:
+    """What a challenge says, of which URLs are made and arguments of programs."""
+    if not _SCOPE.fullmatch(target.scope) or not _TENANT.fullmatch(target.tenant):
+        raise ValueError("the challenge names no scope or tenant")  # as Azure's client does
+    return target
+
+
+def _is_serious(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR

@@ -1,0 +1,133 @@
+"""The settings of a source at Azure, checked when they are made. Nothing is read but the arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from asyncsecrets.boundary import configured, configuring
+from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed, usable
+from asyncsecrets.errors import ConfigError
+from asyncsecrets.settings import SYSTEMS, Kind, Value
+
+__all__ = ["AzureSettings"]
+
+
+@configured
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AzureSettings:
+    """Which vault it is and who we are at Azure; times in seconds.
+
+    ``vault_uri`` is ``https://NAME.vault.azure.net``, or that of another cloud. ``auth_method`` says by what we are
+    known to Entra ID: ``client_secret`` and ``client_certificate`` (a file, PEM or PKCS#12) of the application
+    ``client_id`` in the tenant ``tenant_id``, ``workload_identity`` by the token in ``federated_token_file``,
+    ``managed_identity`` of the machine (``client_id``: one that was assigned to it), ``cli`` by the login of a
+    developer; ``default`` takes the first of them that there is, in this order. ``authority_host`` is where tokens are
+    asked for, ``ca_cert`` whom to trust.
+
+    ``tags`` and ``content_type`` go to secrets that are written. Blanks around a text do not matter. Credentials, and
+    the environment, are given as they are and kept as ``Credential``. Raises ConfigError for what cannot work.
+    """
+
+    vault_uri: str
+    environ: Mapping[str, str] | Credential[Mapping[str, str]] = field(default_factory=dict, compare=False)
+    auth_method: str = "default"
+    tenant_id: str = ""
+    client_id: str = ""
+    client_secret: str | Credential[str] = ""
+    client_certificate_path: str = ""
+    client_certificate_password: str | Credential[str] = ""
+    federated_token_file: str = ""
+    authority_host: str = "https://login.microsoftonline.com"
+    ca_cert: str = ""
+    allow_insecure_http: bool = False
+    connect_timeout: float = 2.0
+    attempt_timeout: float = 5.0
+    max_connections: int = 100
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        conceal(self, "client_secret", "client_certificate_password")
+        if not isinstance(self.environ, Credential):
+            object.__setattr__(self, "environ", Credential(self.environ))
+        for name in ("tenant_id", "client_id", "client_certificate_path", "federated_token_file", "ca_cert"):
+            object.__setattr__(self, name, getattr(self, name).strip(BLANKS))
+        secret = usable(revealed(self.client_secret), "azure_client_secret (AZURE_CLIENT_SECRET)")
+        object.__setattr__(self, "client_secret", concealed(secret))
+        object.__setattr__(self, "vault_uri", _address(self.vault_uri, "azure_key_vault_uri", _VAULT))
+        object.__setattr__(self, "authority_host", _address(self.authority_host, "azure_authority_host", _AUTHORITY))
+        for name in ("tenant_id", "client_id"):
+            if not _ID.fullmatch(getattr(self, name)):
+                raise ConfigError(
+                    f"azure_{name} must be an id such as 72f988bf-86f1-41af-91ab-2d7cd011db47{_IDS[name]}"
+                )
+        for name in ("connect_timeout", "attempt_timeout", "max_connections"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be greater than 0")
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment: ``environ``, which does not show it."""
+        variables: Mapping[str, str] = revealed(self.environ)
+        return variables
+
+    def identity(self) -> Hashable:
+        """What says who we are and how that is asked for. It does not show itself."""
+        environ = Credential(tuple(sorted(self.variables().items())))
+        return (*(getattr(self, name) for name in _IDENTITY), environ)
+
+    @classmethod
+    @configuring
+    def from_mapping(cls, system: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
+        """Build from checked ``key_management_settings`` of ``system`` and an environment. Raises ConfigError."""
+        values: dict[str, Any] = {}
+        for key, setting in SYSTEMS[system].items():
+            found: Value | None = settings.get(key)
+            found = found if found not in (None, "") else setting.from_environ(environ)
+            if found not in (None, ""):
+                name = _NAMES.get(key, key.removeprefix("azure_"))
+                values[name] = _typed(setting.kind, found, whole=key == "max_connections")
+        return cls(environ=environ, **{"vault_uri": "", **values})
+
+
+_NAMES: Final = {"azure_key_vault_uri": "vault_uri"}
+_IDENTITY: Final = (
+    "auth_method",
+    "tenant_id",
+    "client_id",
+    "client_secret",
+    "client_certificate_path",
+    "client_certificate_password",
+    "federated_token_file",
+    "authority_host",
+    "ca_cert",
+    "allow_insecure_http",
+    "connect_timeout",
+    "attempt_timeout",
+)
+
+
+def _typed(kind: Kind, value: Any, *, whole: bool) -> Any:
+    """A checked setting is text; this is the value that it says."""
+    if kind is Kind.BOOL:
+        return value == "true"
+    if kind is Kind.SECONDS or kind is Kind.COUNT:
+        return int(value) if whole else float(value)
+    return value
+
+
+_ID: Final = re.compile(r"[A-Za-z0-9.-]{0,253}", re.ASCII)
+_IDS: Final = {"tenant_id": ", or a domain of the tenant", "client_id": ""}
+_ADDRESS: Final = re.compile(r"(?:https://)?([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[0-9]{1,5})?)/*", re.ASCII)
+_VAULT: Final = "https://NAME.vault.azure.net"
+_AUTHORITY: Final = "https://login.microsoftonline.com"
+
+
+def _address(text: str, where: str, example: str) -> str:
+    """``https://host[:port]``, in lower case and without slashes at its end."""
+    found = _ADDRESS.fullmatch(text.strip(BLANKS))
+    if found is None:
+        missing = f"{where} ({where.upper()}) is missing: it" if not text.strip(BLANKS) else where
+        raise ConfigError(f"{missing} must be an address such as {example}: https, and nothing behind the host")
+    return f"https://{found[1].lower()}"

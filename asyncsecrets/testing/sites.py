@@ -32,4 +32,7 @@ class Site:
         """Listen no more, and end every connection."""
         runner, self._runner = self._runner, None
         if runner is not None:
+            for connection in runner.server.connections if runner.server else ():
+                if connection.transport is not None:
+                    connection.transport.abort()  # to close it would be to wait for the other side's goodbye in TLS
             await runner.cleanup()

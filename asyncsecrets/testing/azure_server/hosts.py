@@ -49,14 +49,19 @@ def connector(addresses: Addresses, ca_file: str, **options: Any) -> aiohttp.TCP
     return aiohttp.TCPConnector(resolver=Resolver(addresses), ssl=context, use_dns_cache=False, **options)
 
 
-def adapter(addresses: Addresses) -> Any:
+def adapter(addresses: Addresses, ca_file: str) -> Any:
     """An adapter for a session of requests'; what it goes to is not asked of DNS."""
+    context = ssl.create_default_context(cafile=ca_file)
     pools, connections = need("urllib3.connectionpool", "azure"), need("urllib3.connection", "azure")
     base: Any = need("requests.adapters", "azure").HTTPAdapter
 
+    failed = need("urllib3.exceptions", "azure").NewConnectionError
+
     def connected(connection: Any) -> socket.socket:
-        where = find(addresses(), connection.host, connection.port)
-        return socket.create_connection(where, timeout=10.0)
+        try:
+            return socket.create_connection(find(addresses(), connection.host, connection.port), connection.timeout)
+        except OSError as error:
+            raise failed(connection, str(error)) from None
 
     def pool_of(scheme: str) -> Any:
         of = getattr(connections, f"{scheme}Connection")
@@ -65,7 +70,7 @@ def adapter(addresses: Addresses) -> Any:
 
     class Adapter(base):  # type: ignore[misc]  # it is loaded when it is needed
         def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-            super().init_poolmanager(*arguments, **options)
+            super().init_poolmanager(*arguments, ssl_context=context, **options)
             self.poolmanager.pool_classes_by_scheme = {"https": pool_of("HTTPS"), "http": pool_of("HTTP")}
 
     return Adapter()

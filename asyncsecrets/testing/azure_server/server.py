@@ -118,8 +118,8 @@ class AzureServer:
         return hosts.connector(lambda: self.addresses, self.ca_file, **options)
 
     def adapter(self) -> Any:
-        """The same for a session of requests': mount it at ``https://`` and ``http://``, with ``verify=ca_file``."""
-        return hosts.adapter(lambda: self.addresses)
+        """The same for a session of requests': mount it at ``https://`` and ``http://``."""
+        return hosts.adapter(lambda: self.addresses, self.ca_file)
 
     def environ(self, kind: str = "client_secret") -> dict[str, str]:
         """The variables by which a program finds the default vault and who it is: ``client_secret``,

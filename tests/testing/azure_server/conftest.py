@@ -55,7 +55,7 @@ async def credential(server, transport):
     from azure.identity.aio import ClientSecretCredential
 
     async with ClientSecretCredential(
-        server.tenant, server.client_id, server.client_secret, transport=transport()
+        server.tenant, server.client_id, server.client_secret, transport=transport(), **ONCE
     ) as made:
         yield made
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,12 +172,14 @@ def _of_the_machine(call: Call, server: MetadataServer) -> Found:
 
 def _check_universe(theirs: str, ours: str, call: Call) -> None:
     if theirs != ours:
+        of_which = f"the universe {theirs!r}" if _DOMAIN.fullmatch(theirs) else "a universe that is no domain"
         raise ConfigError(
-            f"{call.system}: the credentials are of the universe {theirs[:100]!a}, and google_universe_domain (or "
+            f"{call.system}: the credentials are of {of_which}, and google_universe_domain (or "
             f"GOOGLE_CLOUD_UNIVERSE_DOMAIN) says {ours!r}: they must be the same"
         )
 
 
+_DOMAIN: Final = re.compile(r"[a-z0-9-]{1,60}(\.[a-z0-9-]{1,60}){1,5}", re.ASCII)
 _NONE: Final = (
     "there are no Google credentials: set GOOGLE_APPLICATION_CREDENTIALS to a file of credentials, run `gcloud auth "
     "application-default login`, or give the machine, pod or service a service account (this is none of Google's: no "

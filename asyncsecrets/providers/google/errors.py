@@ -45,6 +45,11 @@ class Call(calling.Call):
     service: Service | None = None
 
     @property
+    def api(self) -> str:
+        """What the service is called where it is enabled."""
+        return f"{self.service.name}.googleapis.com" if self.service is not None else "the API"
+
+    @property
     def writes(self) -> bool:
         """Whether it may have been applied although no answer came."""
         return self.service is not None and self.operation in self.service.writes
@@ -138,7 +143,7 @@ def _details(failure: Any) -> list[Any]:
 def _refused(call: Call, status: str, said: _Said) -> AsyncSecretsError | None:
     """What is refused to who asks, whatever it was that was asked."""
     if said.reason in CONFIGURATION and status in _BY_REASON:
-        remedy = CONFIGURATION[said.reason](said.service or "the API", said.consumer or "the project")
+        remedy = CONFIGURATION[said.reason](said.service or call.api, said.consumer)
         return ConfigError(call.says(remedy))
     if status == "UNAUTHENTICATED":
         return call.error(AuthenticationError, AUTHENTICATION.get(said.reason, AUTHENTICATION[""]))

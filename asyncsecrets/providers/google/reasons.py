@@ -13,25 +13,31 @@ __all__ = ["AUTHENTICATION", "CONFIGURATION", "DENIED", "allowing", "permission_
 
 _GCLOUD: Final = "projects/764086051850"
 """That of gcloud's own OAuth client, which a user's credentials are counted to who have no project of their own."""
+_SOME: Final = "the project that calls are counted to"
 _QUOTA: Final = "google_quota_project_id (GOOGLE_CLOUD_QUOTA_PROJECT)"
 
 
 def _disabled(service: str, consumer: str) -> str:
     if consumer == _GCLOUD:
         return f"a user's credentials need a project that their calls are counted to: set {_QUOTA}"
+    project = f" --project={consumer.removeprefix('projects/')}" if consumer else ""
     return (
-        f"{service} is not enabled in {consumer}: `gcloud services enable {service} "
-        f"--project={consumer.removeprefix('projects/')}`, and wait some minutes"
+        f"{service} is not enabled in {consumer or _SOME}: `gcloud services enable {service}{project}`, and wait some "
+        f"minutes; or those of a user are counted to another project: set {_QUOTA}"
     )
 
 
 CONFIGURATION: Final[Mapping[str, Callable[[str, str], str]]] = {
     "SERVICE_DISABLED": _disabled,
-    "BILLING_DISABLED": lambda _, consumer: f"billing is not enabled for {consumer}: link a billing account to it",
-    "CONSUMER_INVALID": lambda _, consumer: f"there is no such project ({consumer}): check its id, and {_QUOTA}",
-    "CONSUMER_SUSPENDED": lambda _, consumer: f"{consumer} is suspended: see its console",
+    "BILLING_DISABLED": lambda _, consumer: (
+        f"billing is not enabled for {consumer or _SOME}: link a billing account to it"
+    ),
+    "CONSUMER_INVALID": lambda _, consumer: (
+        f"there is no such project{f' ({consumer})' if consumer else ''}: check its id, and {_QUOTA}"
+    ),
+    "CONSUMER_SUSPENDED": lambda _, consumer: f"{consumer or _SOME} is suspended: see its console",
 }
-"""From the service's host name and the project to what is to be done."""
+"""From the service's host name and the project, where that is told, to what is to be done."""
 
 _UNKNOWN: Final = "Google does not accept the credentials: have they expired, or been revoked?"
 _ACCOUNT: Final = "the account of the credentials is disabled or deleted: enable it, or use another"

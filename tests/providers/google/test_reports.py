@@ -1,0 +1,60 @@
+"""What users of Google's clients, and of others that read Google's secrets, have reported: what they would see here."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncsecrets import SecretsClient
+from asyncsecrets.errors import AccessDeniedError, ConfigError
+from asyncsecrets.retry import RetryPolicy
+from asyncsecrets.testing.google_server import GoogleServer
+from tests.providers.google.conftest import settings_at
+
+ONCE = RetryPolicy(attempts=1)
+
+
+def at(server: GoogleServer, environ=None, **settings) -> SecretsClient:
+    """A client at that server."""
+    given = {"google_secret_manager_project_id": server.project, **settings_at(server), **settings}
+    general = {"key_management_system": "google_secret_manager", "key_management_settings": given}
+    return SecretsClient.from_config({"general_settings": general}, environ=environ or {}, retry=ONCE)
+
+
+SAID = {
+    "of a user, by the server alone": (
+        "SERVICE_DISABLED",
+        "`gcloud services enable secretmanager.googleapis.com`.*QUOTA",
+    ),
+    "no billing": ("BILLING_DISABLED", "billing is not enabled for the project that calls are counted to"),
+    "another project": ("CONSUMER_INVALID", "there is no such project: check its id"),
+    "suspended": ("CONSUMER_SUSPENDED", "the project that calls are counted to is suspended"),
+}
+
+
+@pytest.mark.parametrize("what", SAID)
+async def test_a_refusal_that_does_not_say_of_which_project(google, what):
+    """The remedy is a command that can be run (nodejs-secret-manager#58)."""
+    reason, says = SAID[what]
+    google.faults.status("PERMISSION_DENIED", "canary", reason=reason)
+    async with at(google) as client:
+        with pytest.raises(ConfigError, match=says) as caught:
+            await client.get("A")
+    assert "canary" not in str(caught.value)
+
+
+async def test_a_denial_that_passes(google):
+    """IAM is consistent eventually: the next read asks again (external-secrets#4828)."""
+    google.add("A", "canary")
+    google.faults.status("PERMISSION_DENIED", times=1)
+    async with at(google) as client:
+        with pytest.raises(AccessDeniedError, match=r"roles/secretmanager.secretAccessor.*project.*does not exist"):
+            await client.get("A")
+        assert (await client.get("A")).equals("canary")
+
+
+async def test_nothing_of_a_value_is_changed(google):
+    """Neither the line break that ``echo`` leaves, nor base64 in it (get-secretmanager-secrets#262)."""
+    async with at(google) as client:
+        for name, value in (("LINE", "canary\n"), ("BASE64", "Y2FuYXJ5Cg=="), ("MARK", "\ufeffcanary")):
+            google.add(name, value)
+            assert (await client.get(name)).equals(value)

@@ -68,6 +68,8 @@ class Connection(SdkConnection):
 
         ``name`` is the secret that it is asked for, for errors. Raises as ``call`` does, before anything is sent.
         """
+        if not self.is_open:
+            raise ClosedError(f"the {self._system} provider is not open")
         problem: AsyncSecretsError
         try:
             found: str = (await self._tokens.current()).project

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
 from asyncsecrets.errors import (
     AccessDeniedError,
     AsyncSecretsError,
+    ConflictError,
     DecodeError,
     IntegrityError,
     MalformedResponseError,
@@ -20,21 +21,21 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.google.errors import Call
-from asyncsecrets.providers.google.names import SYSTEM, Names, Target
+from asyncsecrets.providers.google.names import SYSTEM, Names, Target, is_number
 from asyncsecrets.providers.google.settings import GoogleSettings
-from asyncsecrets.secret import Payload
+from asyncsecrets.secret import Payload, Secret
 
 __all__ = [
     "CLAIM",
     "absent",
     "bytes_of",
     "check_subject",
-    "content_of",
-    "created",
+    "conflict",
     "custom",
-    "expires",
+    "ends_of",
     "malformed",
     "meaning",
+    "moment",
     "names_of",
     "new_secret",
     "payload_of",
@@ -70,35 +71,19 @@ def request_of(operation: str, fields: Mapping[str, Any]) -> Any:
 
 def bytes_of(name: str, payload: Payload) -> bytes:
     """What is kept of ``payload``. Raises DecodeError, before anything is sent, for what Google cannot keep."""
-    data = _encoded(payload)
-    if data is None:
-        raise DecodeError(f"{SYSTEM}: {name!r}: the value has lone surrogates, which are not text")
+    data = Secret(payload, name=name).reveal_bytes()
     if not 0 < len(data) <= _LARGEST:
-        raise DecodeError(
-            f"{SYSTEM}: {name!r}: a value is 1 to {_LARGEST:,} bytes there, and this one has {len(data):,}"
-        )
+        raise DecodeError(f"{SYSTEM}: {name!r}: a value has 1 to {_LARGEST:,} bytes there, and this one {len(data):,}")
     return data
 
 
-def _encoded(payload: Payload) -> bytes | None:
-    if isinstance(payload, bytes):
-        return payload
-    try:
-        return payload.encode()
-    except UnicodeEncodeError:  # which holds the text
-        return None
-
-
 def new_secret(settings: GoogleSettings, location: str, annotations: Mapping[str, str]) -> dict[str, Any]:
-    """The secret to create at ``location``. ``{region}`` in the key of a replica stands for where this is."""
+    """The secret to create at ``location``. ``{region}`` in the key stands for the place of a replica."""
+    lifetimes = {"ttl": settings.ttl, "version_destroy_ttl": settings.version_destroy_ttl}
     secret: dict[str, Any] = {
         "labels": dict(settings.tags),
         "annotations": {**settings.annotations, **annotations},
-        **{
-            key: {"seconds": int(seconds), "nanos": int(seconds % 1 * 1e9)}
-            for key, seconds in (("ttl", settings.ttl), ("version_destroy_ttl", settings.version_destroy_ttl))
-            if seconds
-        },
+        **{key: timedelta(seconds=seconds) for key, seconds in lifetimes.items() if seconds},
     }
     if location:
         return {**secret, **_encryption(settings.kms_key_id, location)}
@@ -126,26 +111,24 @@ def malformed(name: str | None, text: str, *, written: bool = False) -> Malforme
     return error
 
 
-def check_subject(target: Target, answer: Any, *, written: bool = False) -> None:
+def conflict(name: str, text: str) -> ConflictError:
+    """The error for what somebody else has changed."""
+    return ConflictError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+
+
+def check_subject(target: Target, resource: str, *, written: bool = False) -> None:
     """Raise MalformedResponseError for an answer about another secret than ``target``."""
-    if not target.is_called(answer.name):
+    if not target.is_called(resource):
         raise malformed(target.name, "the answer is about another secret", written=written)
 
 
 def version_of(target: Target, answer: Any, asked: str = "", *, written: bool = False) -> str:
     """The number of the version that an answer is about, which was ``asked`` for. Raises MalformedResponseError."""
-    secret, mark, number = answer.name.partition("/versions/")
-    if not mark or not target.is_called(secret):
-        raise malformed(target.name, "the answer is about another secret", written=written)
-    if not (number.isdecimal() and number.isascii()) or (asked.isdecimal() and asked != number):
+    secret, _, number = answer.name.partition("/versions/")
+    check_subject(target, secret, written=written)
+    if not is_number(number) or (is_number(asked) and asked != number):
         raise malformed(target.name, "the answer is about another version than was asked for", written=written)
     return str(number)
-
-
-def content_of(answer: Any) -> tuple[bytes, int | None]:
-    """The bytes of a version, and their checksum where it is told."""
-    payload = type(answer).pb(answer).payload
-    return payload.data, payload.data_crc32c if payload.HasField("data_crc32c") else None
 
 
 def payload_of(data: bytes) -> Payload:
@@ -156,24 +139,19 @@ def payload_of(data: bytes) -> Payload:
         return data
 
 
-def moment(value: Any) -> datetime | None:
+def moment(time: Any) -> datetime | None:
     """A time of Google's, as a plain one."""
-    return datetime.fromtimestamp(value.timestamp(), UTC) if isinstance(value, datetime) else None
+    return datetime.fromtimestamp(time.timestamp(), UTC) if time is not None else None
 
 
-def created(about: Any) -> datetime | None:
-    """When a secret, or a version, was made."""
-    return moment(about.create_time)
-
-
-def expires(secret: Any) -> datetime | None:
+def ends_of(secret: Any) -> datetime | None:
     """When a secret ends, with all its versions."""
     return moment(secret.expire_time) if "expire_time" in secret else None
 
 
-def custom(secret: Any) -> dict[str, str]:
-    """The annotations that are its owner's."""
-    return {key: value for key, value in secret.annotations.items() if key != CLAIM}
+def custom(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The annotations that are their owner's."""
+    return {key: text for key, text in annotations.items() if key != CLAIM}
 
 
 def state_of(version: Any) -> str:
@@ -184,7 +162,10 @@ def state_of(version: Any) -> str:
 
 def versions_of(target: Target, page: Any) -> list[VersionInfo]:
     """What a page of a list says of versions. Raises MalformedResponseError."""
-    return [VersionInfo(version_of(target, version), created(version), state_of(version)) for version in page.versions]
+    return [
+        VersionInfo(version_of(target, version), moment(version.create_time), state_of(version))
+        for version in page.versions
+    ]
 
 
 def names_of(where: Target, names: Names, page: Any) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -12,8 +13,8 @@ from asyncsecrets.providers.google.checksums import Checksums, crc32c
 from asyncsecrets.providers.google.connection import Connection
 from asyncsecrets.providers.google.documents import (
     check_subject,
-    content_of,
-    expires,
+    conflict,
+    ends_of,
     malformed,
     meaning,
     payload_of,
@@ -31,11 +32,13 @@ __all__ = ["Answer", "Operations", "is_absent"]
 
 T = TypeVar("T")
 Answer = Secret | SecretNotFoundError
+Change = Callable[[dict[str, str]], Awaitable[Mapping[str, str] | None]]
 
 _LAG: Final = 3600.0
 """For how many seconds ``latest`` is not believed where it contradicts what is known. Google (its guide, "Consistency")
 calls access by number strongly consistent and all else eventually: within minutes as a rule, and hours at most."""
 
+_TRIES: Final = 5  # each one that loses saw somebody else change the secret
 _OF_VALUES: Final = frozenset({"AccessSecretVersion", "AddSecretVersion"})
 _ABSENT: Final = frozenset({"NOT_FOUND"})
 _EXISTS: Final = frozenset({"ALREADY_EXISTS"})
@@ -68,27 +71,29 @@ class Operations:
         number."""
         answer = await self.value(target, LATEST)
         known = self._newest.get(target.resource)
-        if known is None or known == number_of(answer):
-            return self._noted(target, answer)
-        for number in sorted({known, number_of(answer)} - {0}, reverse=True):
-            answer = await self.value(target, str(number))
-            if not is_absent(answer):
-                break
-        return self._noted(target, answer)
+        if known is not None and known != number_of(answer):
+            for number in sorted({known, number_of(answer)} - {0}, reverse=True):
+                answer = await self.value(target, str(number))
+                if not is_absent(answer):
+                    break
+        return self._noted(target, answer, known)
 
     async def current(self, target: Target) -> Answer:
         """The version that was added last, whatever lags: number by number, until there is no more."""
         answer = await self.value(target, LATEST)
-        number = max(number_of(answer), self._newest.get(target.resource) or 0)
+        known = self._newest.get(target.resource)
+        number = max(number_of(answer), known or 0)
         if number:
             answer = await self.value(target, str(number))
             number = 0 if is_absent(answer) else number  # made anew, perhaps: numbers begin at 1 again
         while not is_absent(following := await self.value(target, str(number + 1))):
             answer, number = following, number + 1
-        return self._noted(target, answer)
+        return self._noted(target, answer, known)
 
-    def _noted(self, target: Target, answer: Answer) -> Answer:
-        self._newest.note(target.resource, number_of(answer))
+    def _noted(self, target: Target, answer: Answer, known: int | None) -> Answer:
+        """Remember what was found, unless more is known by now; names that nobody ever had are not remembered."""
+        if self._newest.get(target.resource) == known and (known is not None or number_of(answer)):
+            self._newest.note(target.resource, number_of(answer))
         return answer
 
     async def value(self, target: Target, word: str) -> Answer:
@@ -98,9 +103,10 @@ class Operations:
         except SecretNotFoundError as error:
             return fresh(error)
         number = version_of(target, found, word)
-        data, checksum = content_of(found)
-        self._checksums.check(data, checksum, target.name)
-        return self.secret_of(target, data, number)
+        payload = type(found).pb(found).payload
+        checksum = payload.data_crc32c if payload.HasField("data_crc32c") else None
+        self._checksums.check(payload.data, checksum, target.name)
+        return self.secret_of(target, payload.data, number)
 
     def secret_of(self, target: Target, data: bytes, number: str) -> Secret:
         """A version, with the end of its secret where that is known."""
@@ -121,22 +127,35 @@ class Operations:
 
     async def secret(self, target: Target) -> Any:
         """What there is to know of a secret but its values, or None."""
-        return await self._about(target, "GetSecret", {"name": target.resource}, _ABSENT)
+        return await self._about("GetSecret", target, {"name": target.resource}, _ABSENT)
 
-    async def create(self, target: Target, secret: Mapping[str, Any]) -> Any:
-        """Make a secret without versions; None: there is one."""
+    async def create(self, target: Target, secret: Mapping[str, Any]) -> bool:
+        """Make a secret without versions, unless there is one: whether it was made."""
         fields = {"parent": target.parent, "secret_id": target.id, "secret": secret}
-        return await self._prepared(self._about(target, "CreateSecret", fields, _EXISTS))
+        with _writing_no_value():
+            return await self._about("CreateSecret", target, fields, _EXISTS) is not None
 
-    async def annotate(self, target: Target, annotations: Mapping[str, str], etag: str) -> Any:
-        """Replace a secret's annotations; None: it has changed since ``etag``."""
-        secret = {"name": target.resource, "annotations": annotations, "etag": etag}
-        fields = {"secret": secret, "update_mask": {"paths": ["annotations"]}}
-        return await self._about(target, "UpdateSecret", fields, _CHANGED)
+    async def annotate(self, target: Target, change: Change) -> bool:
+        """Change a secret's annotations, read and written as one step; whether there is such a secret.
 
-    async def claim(self, target: Target, annotations: Mapping[str, str], etag: str) -> Any:
-        """As ``annotate``, before a version is added."""
-        return await self._prepared(self.annotate(target, annotations, etag))
+        ``change`` returns what they are to be, or None to leave them. It is asked again when somebody else was faster.
+        Raises ConflictError if that goes on.
+        """
+        for _ in range(_TRIES):
+            secret = await self.secret(target)
+            wanted = await change(dict(secret.annotations)) if secret is not None else None
+            if wanted is None:
+                return secret is not None
+            written = {"name": target.resource, "annotations": wanted, "etag": secret.etag}
+            fields = {"secret": written, "update_mask": {"paths": ["annotations"]}}
+            if await self._about("UpdateSecret", target, fields, _CHANGED) is not None:
+                return True
+        raise conflict(target.name, "others change the secret all the time; try again later")
+
+    async def claim(self, target: Target, change: Change) -> bool:
+        """As ``annotate``, to prepare the writing of a value."""
+        with _writing_no_value():
+            return await self.annotate(target, change)
 
     async def delete(self, target: Target) -> None:
         """Delete a secret, with all its versions."""
@@ -144,36 +163,26 @@ class Operations:
         self._newest.note(target.resource, 0)
         self.ends.forget(target.resource)
 
-    async def version(self, target: Target, word: str) -> Any:
+    async def version(self, target: Target, number: str) -> Any:
         """What there is to know of a version but its value, or None."""
-        return await self._of_version(target, "GetSecretVersion", word, _ABSENT)
+        return await self._of_version("GetSecretVersion", target, number, _ABSENT)
 
-    async def change(self, operation: str, target: Target, number: str) -> Any:
-        """Change a version's state; None: there is no such version, or it is destroyed."""
-        return await self._of_version(target, operation, number, _STATE)
+    async def change(self, operation: str, target: Target, number: str) -> bool:
+        """Change a version's state; whether there is such a version, and it is not destroyed."""
+        return await self._of_version(operation, target, number, _STATE) is not None
 
-    async def _about(self, target: Target, operation: str, fields: Mapping[str, Any], unless: frozenset[str]) -> Any:
+    async def _about(self, operation: str, target: Target, fields: Mapping[str, Any], unless: frozenset[str]) -> Any:
         found = await self._call(operation, target, fields, unless)
         if found is not None:
-            check_subject(target, found, written=operation in SECRET_MANAGER.writes)
-            self.ends.note(target.resource, (expires(found),))
+            check_subject(target, found.name, written=operation in SECRET_MANAGER.writes)
+            self.ends.note(target.resource, (ends_of(found),))
         return found
 
-    async def _of_version(self, target: Target, operation: str, word: str, unless: frozenset[str]) -> Any:
-        found = await self._call(operation, target, {"name": target.version(word)}, unless)
+    async def _of_version(self, operation: str, target: Target, number: str, unless: frozenset[str]) -> Any:
+        found = await self._call(operation, target, {"name": target.version(number)}, unless)
         if found is not None:
-            version_of(target, found, word, written=operation in SECRET_MANAGER.writes)
+            version_of(target, found, number, written=operation in SECRET_MANAGER.writes)
         return found
-
-    async def _prepared(self, call: Awaitable[Any]) -> Any:
-        """What only makes room for a value: if it was applied and not answered, the value is still not written."""
-        try:
-            return await call
-        except ProviderError as error:
-            if error.outcome_unknown:
-                error.outcome_unknown = False
-                is_settled()
-            raise
 
     # -- inside
 
@@ -215,6 +224,18 @@ class Operations:
         finally:
             if operation in SECRET_MANAGER.writes:
                 self._pages.forget()
+
+
+@contextlib.contextmanager
+def _writing_no_value() -> Iterator[None]:
+    """What only makes room for a value may be applied without an answer: the value is still not written."""
+    try:
+        yield
+    except ProviderError as error:
+        if error.outcome_unknown:
+            error.outcome_unknown = False
+            is_settled()
+        raise
 
 
 def is_absent(answer: Answer) -> bool:

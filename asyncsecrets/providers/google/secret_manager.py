@@ -13,7 +13,6 @@ from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import (
     AccessDeniedError,
     ConfigError,
-    ConflictError,
     ProviderError,
     SecretNotFoundError,
     UnavailableError,
@@ -26,8 +25,8 @@ from asyncsecrets.providers.google.documents import (
     CLAIM,
     absent,
     bytes_of,
-    created,
     custom,
+    moment,
     names_of,
     new_secret,
     state_of,
@@ -44,7 +43,6 @@ from asyncsecrets.secret import Payload, Secret
 __all__ = ["GoogleSecretManagerProvider"]
 
 _PAGE: Final = 400  # with 16 KiB of annotations each, these are less than the largest answer that is taken
-_TRIES: Final = 5
 
 
 @guarded
@@ -153,13 +151,15 @@ class GoogleSecretManagerProvider:
 
     async def metadata(self, name: str) -> SecretMetadata:
         """Return what is known of a secret. ``custom`` are its annotations."""
-        secret, versions = await self._secret(await self._target(name)), await self.versions(name)
+        secret, versions = await self._operations.secret(await self._target(name)), await self.versions(name)
+        if secret is None:
+            raise _no_secret(name)
         return SecretMetadata(
             current_version=versions[-1].version if versions else None,
             versions=tuple(versions),
-            created=created(secret),
+            created=moment(secret.create_time),
             updated=versions[-1].created if versions else None,
-            custom=custom(secret),
+            custom=custom(secret.annotations),
         )
 
     async def _read(self, name: str, version: str | None, newest: Callable[[Target], Awaitable[Answer]]) -> Secret:
@@ -183,7 +183,7 @@ class GoogleSecretManagerProvider:
             return error
         if version is None or state_of(version) != "pending_deletion":
             return error
-        return absent(target.name, "pending_deletion", error.version, created(version))
+        return absent(target.name, "pending_deletion", error.version, moment(version.create_time))
 
     # -- writing
 
@@ -230,7 +230,7 @@ class GoogleSecretManagerProvider:
         for number in _numbers(name, versions):
             self._check_restorable(target, number, await self._operations.version(target, number))
         for number in versions:
-            if await self._operations.change("EnableSecretVersion", target, number) is None:
+            if not await self._operations.change("EnableSecretVersion", target, number):
                 raise absent(name, "destroyed", number)
 
     async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
@@ -254,14 +254,13 @@ class GoogleSecretManagerProvider:
         if (delete_version_after, max_versions, cas_required) != (None, None, None):
             text = "Google keeps custom metadata (annotations) of a secret and none of those settings"
             raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: {text}")
-        for _ in range(_TRIES if custom is not None else 0):
-            secret = await self._secret(target)
-            claim = {key: value for key, value in secret.annotations.items() if key == CLAIM}
-            if await self._operations.annotate(target, {**(custom or {}), **claim}, secret.etag) is not None:
-                return
-        if custom is not None:
-            text = "others change it all the time; try again"
-            raise ConflictError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+
+        async def change(annotations: dict[str, str]) -> Mapping[str, str] | None:
+            claim = {key: text for key, text in annotations.items() if key == CLAIM}
+            return None if custom is None else {**custom, **claim}
+
+        if not await self._operations.annotate(target, change):
+            raise _no_secret(name)
 
     async def _add(self, target: Target, data: bytes, made: Callable[[Mapping[str, str]], Mapping[str, Any]]) -> str:
         number = await self._operations.add(target, data)
@@ -284,7 +283,7 @@ class GoogleSecretManagerProvider:
             text = f"there is no version {number}, or the secret was deleted, which is for good"
             raise SecretNotFoundError(f"{SYSTEM}: {target.name!r}: {text}", provider=SYSTEM, name=target.name)
         if state_of(version) == "destroyed":
-            raise absent(target.name, "destroyed", number, created(version))
+            raise absent(target.name, "destroyed", number, moment(version.create_time))
 
     # -- inside
 
@@ -300,13 +299,6 @@ class GoogleSecretManagerProvider:
             )
         return project
 
-    async def _secret(self, target: Target) -> Any:
-        secret = await self._operations.secret(target)
-        if secret is None:
-            text = "there is no such secret"
-            raise SecretNotFoundError(f"{SYSTEM}: {target.name!r}: {text}", provider=SYSTEM, name=target.name)
-        return secret
-
     async def _look_for_end(self, target: Target) -> None:
         """Where new secrets are given an end, know that of this one. Who may not look serves it without."""
         if not self.settings.ttl:
@@ -317,6 +309,10 @@ class GoogleSecretManagerProvider:
                 await self._operations.secret(target)
             except AccessDeniedError:
                 self._operations.ends.note(target.resource, (None,))
+
+
+def _no_secret(name: str) -> SecretNotFoundError:
+    return SecretNotFoundError(f"{SYSTEM}: {name!r}: there is no such secret", provider=SYSTEM, name=name)
 
 
 def _numbers(name: str, versions: Sequence[str]) -> Sequence[str]:

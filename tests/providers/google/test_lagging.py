@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from asyncsecrets.errors import SecretNotFoundError
@@ -97,6 +99,28 @@ async def test_what_somebody_else_deleted_and_made_anew(server, provider):
         assert (await read("A")).equals("canary anew")
 
 
+async def test_current_of_what_was_made_anew(server, provider):
+    """A latest that lags has a number of before; the new ones begin at 1."""
+    for number in (1, 2, 3, 4):
+        server.add("A", f"canary {number}")
+    server.freeze_latest()
+    request = server._secrets.types.DeleteSecretRequest.pb()(name=f"projects/{server.number}/secrets/A")
+    server._secrets.delete_secret(request)
+    for number in (1, 2):
+        server.add("A", f"canary anew {number}")
+    assert (await provider.get_current("A")).equals("canary anew 2")
+
+
+async def test_current_begins_with_what_is_known(server, provider):
+    """And not with a latest that is far behind it."""
+    server.add("A", "canary 1")
+    server.freeze_latest()
+    for number in (2, 3, 4, 5):
+        await provider.put("A", f"canary {number}")
+    assert (await provider.get_current("A")).equals("canary 5")
+    assert server.count("AccessSecretVersion") == 3
+
+
 async def test_current_is_found_whatever_lags(server, provider):
     """Number by number: others' versions too, in any state."""
     server.add("A", "canary 1")
@@ -131,6 +155,28 @@ async def test_current_in_a_given_version(server, provider):
     assert (await provider.get_current("A", "1")).equals("canary 1")
     with pytest.raises(SecretNotFoundError):
         await provider.get_current("A", "3")
+
+
+async def test_a_read_that_was_overtaken_by_a_write(server, provider):
+    """What it brings is older than what is known by then, and is not remembered in its place."""
+    await provider.put("A", "canary 1")
+    server.add("A", "canary 2")
+    delay = server.faults.delay(0.05, method="AccessSecretVersion", name="versions/2", times=1)
+    reading = asyncio.create_task(provider.get("A"))
+    while not delay.hits:
+        await asyncio.sleep(0.001)
+    server.freeze_latest()
+    await provider.put("A", "canary 3")
+    await reading
+    assert (await provider.get("A")).equals("canary 3")
+
+
+async def test_what_nobody_has_is_not_remembered(provider):
+    """There is no end of such names."""
+    for number in range(5):
+        with pytest.raises(SecretNotFoundError):
+            await provider.get(f"ABSENT_{number}")
+    assert not provider._operations._newest._noted
 
 
 async def test_what_is_remembered_is_bounded(server, provider):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 
 from asyncsecrets.errors import (
     AccessDeniedError,
+    ClosedError,
     ConfigError,
     ConflictError,
     DecodeError,
@@ -302,9 +305,9 @@ def test_a_location_has_no_replicas(server):
 async def test_no_project(server, build):
     """Neither in the settings nor in the credentials: said with what to set, before anything is asked."""
     provider = await build(project="")
-    for call in (provider.get("A"), provider.list(), provider.put("A", "canary")):
+    for call in (partial(provider.get, "A"), provider.list, partial(provider.put, "A", "canary")):
         with pytest.raises(ConfigError, match="GOOGLE_SECRET_MANAGER_PROJECT_ID"):
-            await call
+            await call()
     assert not server.requests
 
 
@@ -408,6 +411,58 @@ async def test_a_list_that_google_knows_no_more_is_read_anew(server, provider, m
     assert server.count("ListSecrets") == 6
 
 
+async def test_a_list_after_a_write_is_read_anew(server, provider, monkeypatch):
+    """What was read before may be older than what was written."""
+    monkeypatch.setattr("asyncsecrets.providers.google.secret_manager._PAGE", 1)
+    for name in ("A", "B"):
+        server.add(name, "canary")
+    server.faults.status("UNAVAILABLE", method="ListSecrets", skip=1, times=1)
+    with pytest.raises(UnavailableError):
+        await provider.list()
+    await provider.put("C", "canary")
+    assert await provider.list() == ["A", "B", "C"]
+
+
+async def test_what_stands_in_the_header(server, provider):
+    """Google routes a call by it, so it names what the call is about."""
+    await provider.put("A", "canary", cas="0")
+    await provider.write_metadata("A", custom={"a": "b"})
+    await provider.get("A")
+    await provider.list()
+    found = {record.method: unquote(record.metadata["x-goog-request-params"]) for record in server.requests}
+    secret = f"projects/{PROJECT}/secrets/A"
+    assert found == {
+        "CreateSecret": f"parent=projects/{PROJECT}",
+        "AddSecretVersion": f"parent={secret}",
+        "GetSecret": f"name={secret}",
+        "UpdateSecret": f"secret.name={secret}",
+        "AccessSecretVersion": f"name={secret}/versions/latest",
+        "ListSecrets": f"parent=projects/{PROJECT}",
+    }
+
+
+async def test_which_endpoint_is_asked(server, build, monkeypatch):
+    """That of the location that the secret is in, not of the source's."""
+    asked_at = []
+    provider = await build(location="europe-west3")
+    stub = provider._connection._channels.stub
+    monkeypatch.setattr(provider._connection._channels, "stub", lambda *a: asked_at.append(a[1]) or stub(*a))
+    for name in ("A", f"projects/{PROJECT}/secrets/A", f"projects/{PROJECT}/locations/us-east1/secrets/A"):
+        with pytest.raises(SecretNotFoundError):
+            await provider.get(name)
+    await provider.list()
+    assert asked_at == ["europe-west3", "", "us-east1", "europe-west3"]
+
+
+async def test_a_closed_provider_looks_for_no_project(build):
+    """Whatever is asked of it."""
+    provider = await build(project="")
+    await provider.aclose()
+    for call in (partial(provider.get, "A"), provider.list):
+        with pytest.raises(ClosedError):
+            await call()
+
+
 async def test_ids_that_no_plain_name_leads_to(server, provider):
     """They are listed by resource names, which read them."""
     ids = {"a-x41-": b"canary 1", "projects-x2F-p-x2F-secrets-x2F-a": b"canary 2", "a-xFF-": b"canary 3"}
@@ -479,6 +534,15 @@ async def test_an_end_is_looked_up_where_new_secrets_have_one(server, build, clo
     server.advance(5000)
     with pytest.raises(SecretNotFoundError):
         await provider.get("A")
+
+
+async def test_the_end_of_what_was_deleted_is_not_that_of_what_is_made_anew(server, build):
+    """It is looked up again."""
+    provider = await build(ttl=1000.0)
+    await provider.put("A", "canary")
+    await provider.delete("A")
+    server.add("A", "canary anew")
+    assert (await provider.get("A")).expires is None
 
 
 async def test_no_end_is_looked_up_where_they_have_none(server, provider):

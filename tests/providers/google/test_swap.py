@@ -144,6 +144,18 @@ async def test_a_write_that_arrives_twice(server, writer):
     assert server.value("A") == b"canary 2"
 
 
+async def test_a_version_of_somebody_else_under_our_claim(server, writer):
+    """Made again under its token, a write that finds the number taken has lost, and adds nothing."""
+    server.add("A", "canary 1")
+    server.faults.status("UNAVAILABLE", method="AddSecretVersion", times=1)
+    with pytest.raises(UnavailableError):
+        await writer.put("A", "canary of ours", cas="1", token=TOKEN)
+    server.add("A", "canary of somebody")
+    with pytest.raises(ConflictError):
+        await writer.put("A", "canary of ours", cas="1", token=TOKEN)
+    assert server.value("A") == b"canary of somebody"
+
+
 @pytest.mark.parametrize("method", ["UpdateSecret", "CreateSecret"])
 async def test_a_claim_that_is_not_answered_has_written_no_value(server, writer, method):
     """So the write may simply be made again."""

@@ -188,6 +188,31 @@ async def test_a_cancelled_caller_leaves_the_write_to_finish() -> None:
         assert value(client.peek("NAME")) == "canary-2"
 
 
+async def test_what_is_deleted_for_good_is_not_doubted() -> None:
+    """Where nothing can be restored, *absent* is no answer of somebody who lags: it is asked for once, and believed.
+
+    What is made anew begins with the first version, and is what was written here.
+    """
+
+    class ForGood(Manager):
+        deletes_for_good = True
+
+        async def delete(self, name: str) -> None:
+            self.remove(name)
+
+    manager = ForGood()
+    async with client_of(manager) as client:
+        for number in range(3):
+            await client.put("NAME", f"canary-{number}")
+        await client.delete("NAME")
+        manager.calls.clear()
+        with pytest.raises(SecretNotFoundError):
+            await client.get("NAME")
+        assert manager.calls == [("get", "NAME")]
+        await client.put("NAME", "canary-anew")
+        assert (await client.refresh("NAME")).version == "1"
+
+
 async def test_a_deleted_secret_is_gone_at_once() -> None:
     """Every view and version of it; deleting what is absent is no error."""
     manager = Manager({"NAME": "canary"})

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, MalformedResponseError
+from asyncsecrets.errors import (
+    AsyncSecretsError,
+    ClosedError,
+    ConfigError,
+    MalformedResponseError,
+    UnsupportedOperationError,
+)
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.call import named
 from asyncsecrets.providers.google.channels import Channels
@@ -57,9 +64,13 @@ class Connection(SdkConnection):
         return await self._ask(call, lambda: self._attempt(call, request, routing, location, unless, meaning))
 
     async def open(self) -> None:
-        """Make the client, in a thread, and what belongs to the loop. Nothing is sent. Raises ConfigError."""
+        """Make the client, in a thread, and what belongs to the loop. Nothing is sent.
+
+        Raises ConfigError, UnsupportedOperationError where gevent has replaced threads.
+        """
         if not self.is_open:
             running_loop()
+            _check_threads()
             await in_thread(_keep_googles_logs_apart)
         await super().open()
 
@@ -146,6 +157,20 @@ class Connection(SdkConnection):
         if isinstance(error, ConfigError):
             return error
         return ConfigError(f"{self._system}: the Google settings cannot be used ({type(failure).__name__})")
+
+
+def _check_threads() -> None:
+    """gRPC has a thread that polls for asyncio. As a greenlet it would stop all others, for good and without a word."""
+    gevent = sys.modules.get("gevent.monkey")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        raise UnsupportedOperationError(_GEVENT)
+
+
+_GEVENT: Final = (
+    "gevent has replaced this process's threads, and gRPC for asyncio, by which Google is asked, hangs then: read "
+    "secrets in a process that gevent has not patched, and start this one with them (`asyncsecrets run`), or use "
+    "another kind of worker"
+)
 
 
 def _keep_googles_logs_apart() -> None:

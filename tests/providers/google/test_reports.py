@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from asyncsecrets import SecretsClient
@@ -58,3 +61,26 @@ async def test_nothing_of_a_value_is_changed(google):
         for name, value in (("LINE", "canary\n"), ("BASE64", "Y2FuYXJ5Cg=="), ("MARK", "\ufeffcanary")):
             google.add(name, value)
             assert (await client.get(name)).equals(value)
+
+
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import asyncio
+from asyncsecrets import SecretsClient
+
+async def main():
+    settings = {"google_endpoint": "http://127.0.0.1:1", "auth_method": "none", "google_secret_manager_project_id": "a"}
+    general = {"key_management_system": "google_secret_manager", "key_management_settings": settings}
+    async with SecretsClient.from_config({"general_settings": general}, environ={}) as client:
+        await client.get("A")
+
+asyncio.run(main())
+"""
+
+
+def test_where_gevent_has_replaced_threads():
+    """gRPC would hang there, whatever time limit is set (grpc#4629): it is said at once what to do."""
+    command = [sys.executable, "-W", "ignore", "-c", GREENLETS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "UnsupportedOperationError: gevent has replaced this process's threads" in done.stderr

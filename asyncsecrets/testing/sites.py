@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -36,3 +36,14 @@ class Site:
                 if connection.transport is not None:
                     connection.transport.abort()  # to close it would be to wait for the other side's goodbye in TLS
             await runner.cleanup()
+
+
+def everything(handler: Any) -> Callable[[], web.Application]:
+    """Makes an application of one handler for every method and path."""
+
+    def make() -> web.Application:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        return app
+
+    return make

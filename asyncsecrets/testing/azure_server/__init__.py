@@ -19,10 +19,11 @@ It is a fake: everything is in memory and in clear, and it listens on loopback o
 
 **Finding it.** ``server.uri`` is ``https://demo.vault.azure.net``. `connector` makes a connector of aiohttp's that
 finds the names where the fake listens, `adapter` does so for a session of requests' (for clients that block), and
-``server.addresses`` are the names with their host and port. ``server.ca_file`` is the throw-away CA. `vault` makes
-more vaults, also ``vault("other", "vault.azure.cn")`` and ``vault.usgovcloudapi.net``; a vault that was not made has
-no address, as in Azure. `environ` gives the variables of a program, by the kind of its identity. The SDK keeps
-challenges for the whole process, by host: give each test a vault of its own name, or clear them.
+``server.addresses`` are the names with their host and port. ``server.ca_file`` is the throw-away CA. `environ` gives
+the variables of a program, by the kind of its identity. `vault` makes more vaults, also ``vault("other",
+"vault.azure.cn")`` and ``vault.usgovcloudapi.net``, each with `add`, `value` and `delete`; a vault that was not made
+has no address, as in Azure. The SDK keeps challenges for the whole process, by host: give each test a vault of its own
+name, or clear them.
 
 **Running.** `stop` kills it and `start` brings it back on the same ports, with the data.
 
@@ -54,7 +55,8 @@ credentials, roles (everything is allowed that is not denied).
 
 from __future__ import annotations
 
-from asyncsecrets.testing.azure_server.calls import Fault, Faults, RequestRecord
+from asyncsecrets.testing.azure_server.calls import Faults
 from asyncsecrets.testing.azure_server.server import AzureServer
+from asyncsecrets.testing.calls import Fault, RequestRecord
 
 __all__ = ["AzureServer", "Fault", "Faults", "RequestRecord"]

@@ -9,9 +9,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 
 from asyncsecrets.testing.azure_server.refusals import PAGE, Refused
-from asyncsecrets.testing.calls import BaseFaults, Fault, Log, RequestRecord
-
-__all__ = ["Fault", "Faults", "Log", "RequestRecord", "damaged"]
+from asyncsecrets.testing.calls import BaseFaults, Fault
 
 Damage = Literal["truncated", "page", "secret", "vault", "oversize", "empty_page"]
 _TOO_LARGE: Final = 4 * 1024 * 1024
@@ -21,26 +19,16 @@ class Faults(BaseFaults):
     """The faults in force, by ``method`` (of Key Vault's REST API, such as ``GetSecret``; or ``challenge``, ``token``,
     ``discovery``, ``configuration``, ``imds``, ``app_service``, ``arc``) and ``name`` (a part of host and path)."""
 
-    def status(
-        self,
-        status: int,
-        code: str = "",
-        message: str = "The service is unavailable.",
-        *,
-        inner: str = "",
-        retry_after: float | None = None,
-        **where: Any,
-    ) -> Fault:
-        """Refuse with a status. ``inner`` is Key Vault's innererror, or the number behind AADSTS; ``retry_after`` (s)
+    def status(self, status: int, code: str = "", message: str = "Try later.", inner: str = "", **where: Any) -> Fault:
+        """Refuse with a status. ``inner`` is Key Vault's innererror, or the number behind AADSTS; ``retry_after=`` (s)
         goes into a header."""
-        headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
-        return self.add(Fault("status", refusal=Refused(status, code, message, inner, headers=headers), **where))
+        refusal, wait = Refused(status, message, inner, code=code), where.pop("retry_after", None)
+        refusal.headers = {} if wait is None else {"Retry-After": f"{wait:g}"}
+        return self.add(Fault("status", refusal=refusal, **where))
 
     def throttle(self, retry_after: float | None = None, **where: Any) -> Fault:
         """429 as of a vault that was asked too often."""
-        message = (
-            "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached"
-        )
+        message = "Request was not processed because too many requests were received."
         return self.status(429, "Throttled", message, retry_after=retry_after, **where)
 
     def page(self, status: int = 502, **where: Any) -> Fault:

@@ -9,6 +9,7 @@ from typing import Any
 
 from asyncsecrets.testing.azure_server.entra import Entra
 from asyncsecrets.testing.azure_server.refusals import Refused
+from asyncsecrets.testing.fakes import write_private
 
 Text = Mapping[str, str]
 
@@ -28,46 +29,37 @@ class Machine:
     def imds(self, query: Text, headers: Text) -> dict[str, Any]:
         """``/metadata/identity/oauth2/token``."""
         if headers.get("Metadata") != "true":
-            raise Refused(400, "invalid_request", "Required metadata header not specified")
+            raise Refused(400, "Required metadata header not specified", code="invalid_request")
         return self._token(query)
 
     def app_service(self, query: Text, headers: Text) -> dict[str, Any]:
         """``IDENTITY_ENDPOINT`` of App Service, Functions and Container Apps."""
         if headers.get("X-IDENTITY-HEADER") != self.header:
-            raise Refused(401, "unauthorized", "The X-IDENTITY-HEADER is not that of this app.")
+            raise Refused(401, "The X-IDENTITY-HEADER is not that of this app.", code="unauthorized")
         return self._token(query)
 
     def arc(self, query: Text, headers: Text) -> dict[str, Any]:
         """``IDENTITY_ENDPOINT`` of the Arc agent: who can read a file of root's is answered."""
-        if headers.get("Metadata") != "true":
-            raise Refused(400, "invalid_request", "Required metadata header not specified")
         key = headers.get("Authorization", "").removeprefix("Basic ")
         if key not in self._arc_keys:
-            raise Refused(401, "unauthorized", "No key was sent.", headers={"WWW-Authenticate": self._challenge()})
+            refused = Refused(401, "Read the file that the challenge names.", code="unauthorized")
+            refused.headers["WWW-Authenticate"] = f"Basic realm={self._key_file()}"
+            raise refused
         self._arc_keys.discard(key)
-        return self._token(query)
+        return self.imds(query, headers)
 
-    def _challenge(self) -> str:
-        key = secrets.token_urlsafe(24)
+    def _key_file(self) -> Path:
+        key, file = secrets.token_urlsafe(24), self.arc_folder / f"{secrets.token_hex(8)}.key"
         self._arc_keys.add(key)
-        file = self.arc_folder / f"{secrets.token_hex(8)}.key"
-        file.touch(mode=0o600)
-        file.write_text(key, encoding="utf-8")
-        return f"Basic realm={file}"
+        return write_private(file, key)
 
     def _token(self, query: Text) -> dict[str, Any]:
-        wanted = query.get("client_id")
-        client = self.system if wanted is None else wanted
-        if client is None or (wanted is not None and wanted not in {*self.assigned, self.system}):
-            raise Refused(400, "invalid_request", "Identity not found")
-        if not query.get("resource") or not query.get("api-version"):
-            raise Refused(400, "invalid_request", "Parameters resource and api-version are required.")
+        client, resource = query.get("client_id", self.system), query.get("resource")
+        if client is None or client not in {*self.assigned, self.system}:
+            raise Refused(400, "Identity not found", code="invalid_request")
+        if not resource or not query.get("api-version"):
+            raise Refused(400, "Parameters resource and api-version are required.", code="invalid_request")
         life = int(self._entra.lifetime)
-        return {
-            "access_token": self._entra.issue(client, query["resource"]),
-            "client_id": client,
-            "expires_in": str(life),
-            "expires_on": str(int(self._entra.wall()) + life),
-            "resource": query["resource"],
-            "token_type": "Bearer",
-        }
+        ends = {"expires_in": str(life), "expires_on": str(int(self._entra.wall()) + life)}
+        token = self._entra.issue(client, resource)
+        return {"access_token": token, "client_id": client, **ends, "resource": resource, "token_type": "Bearer"}

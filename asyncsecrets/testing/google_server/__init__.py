@@ -49,7 +49,8 @@ says: ``credentials.with_token_uri(server.token_uri)`` leads the one to the fake
 
 from __future__ import annotations
 
-from asyncsecrets.testing.google_server.calls import Fault, Faults, RequestRecord
+from asyncsecrets.testing.calls import Fault, RequestRecord
+from asyncsecrets.testing.google_server.calls import Faults
 from asyncsecrets.testing.google_server.server import GoogleServer
 
 __all__ = ["Fault", "Faults", "GoogleServer", "RequestRecord"]

@@ -6,10 +6,8 @@ import copy
 import re
 from typing import Any, Final, Literal
 
-from asyncsecrets.testing.calls import BaseFaults, Fault, Log, RequestRecord
+from asyncsecrets.testing.calls import BaseFaults, Fault
 from asyncsecrets.testing.google_server.refusals import Refused
-
-__all__ = ["Fault", "Faults", "Log", "RequestRecord", "damaged"]
 
 Damage = Literal["payload", "checksum", "no_checksum", "name", "garbage", "oversize", "unverified"]
 _TOO_LARGE: Final = 5 * 1024 * 1024  # bytes; grpc takes 4 MiB

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from asyncsecrets.testing.google_server.calls import Faults, Log
+from asyncsecrets.testing.calls import Log
+from asyncsecrets.testing.google_server.calls import Faults
 from asyncsecrets.testing.google_server.identity import Identity
 from asyncsecrets.testing.google_server.refusals import Refused
+from asyncsecrets.testing.sites import HOST, Site
 
 _FLAVOR: Final = {"Metadata-Flavor": "Google"}
 _STATUS: Final = {
@@ -22,11 +24,9 @@ class HttpSide:
     """Listens on a port that stays the same whenever it is opened again."""
 
     def __init__(self, identity: Identity, faults: Faults, log: Log) -> None:
-        self._identity, self._faults, self._log, self._port = identity, faults, log, 0
-        self._runner: web.AppRunner | None = None
+        self._identity, self._faults, self._log, self._site = identity, faults, log, Site(self._application)
 
-    async def open(self, host: str) -> None:
-        """Listen."""
+    def _application(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/token", self._endpoint("token"))
         app.router.add_post("/v1/token", self._endpoint("exchange"))
@@ -36,16 +36,16 @@ class HttpSide:
         app.router.add_get("/subject/{name}", self._endpoint("subject"))
         app.router.add_get("/", self._endpoint("metadata"))
         app.router.add_get("/computeMetadata/v1/{path:.*}", self._endpoint("metadata"))
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, self._port, reuse_address=True).start()
-        self._port = self._runner.addresses[0][1]
-        self._identity.url = f"http://{host}:{self._port}"
+        return app
+
+    async def open(self) -> None:
+        """Listen."""
+        await self._site.open()
+        self._identity.url = f"http://{HOST}:{self._site.port}"
 
     async def close(self) -> None:
         """Listen no more."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._site.close()
 
     def _endpoint(self, method: str) -> Callable[[web.Request], Any]:
         async def serve(request: web.Request) -> web.StreamResponse:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from asyncsecrets.testing.fakes import write_private
 from asyncsecrets.testing.google_server.refusals import Refused, absent, need, unauthenticated
 
 STATIC: Final = "tester@example.com"
@@ -186,10 +187,7 @@ class Identity:
         return grant
 
     def _write(self, name: str, kind: str, **facts: Any) -> Path:
-        path = self._folder / f"{name}.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps({"type": kind, **facts}), encoding="utf-8")
-        return path
+        return write_private(self._folder / f"{name}.json", json.dumps({"type": kind, **facts}))
 
 
 def _no_grant(message: str) -> Refused:

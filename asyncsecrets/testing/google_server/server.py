@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Final, Self
 
-from asyncsecrets.testing.google_server.calls import Faults, Log
+from asyncsecrets.testing import hosts
+from asyncsecrets.testing.fakes import Fake
+from asyncsecrets.testing.google_server.calls import Faults
 from asyncsecrets.testing.google_server.http import HttpSide
 from asyncsecrets.testing.google_server.identity import Identity
 from asyncsecrets.testing.google_server.kms import Key, KeyManagement
@@ -21,13 +18,12 @@ from asyncsecrets.testing.google_server.refusals import need
 from asyncsecrets.testing.google_server.secret_manager import SecretManager
 from asyncsecrets.testing.google_server.store import Store
 from asyncsecrets.testing.google_server.wire import Dispatcher, Relay
-from asyncsecrets.testing.threads import served_in_thread
+from asyncsecrets.testing.sites import HOST
 
-_HOST: Final = "127.0.0.1"
 _OPTIONS: Final = (("grpc.so_reuseport", 0), ("grpc.http2.max_ping_strikes", 0))
 
 
-class GoogleServer:
+class GoogleServer(Fake):
     """Secret Manager and KMS on loopback; see the package for what it can do. ``clock`` gives seconds since the epoch.
 
     Raises:
@@ -45,13 +41,11 @@ class GoogleServer:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        super().__init__("google", clock)
         self.project, self.number, self.projects = project, number, Projects()
         self.projects.numbers[project] = number
-        self.folder = Path(tempfile.mkdtemp(prefix="asyncsecrets-google-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        self.requests, self._relay = Log(), Relay(_HOST, port)
+        self._relay = Relay(HOST, port)
         self.faults = Faults(sleep, self._relay.cut)
-        self._clock, self._moved = clock, 0.0
         self.identity = Identity(tokens, self.now, self.folder, project)
         self.tokens = self.identity.tokens
         self._http = HttpSide(self.identity, self.faults, self.requests)
@@ -62,13 +56,10 @@ class GoogleServer:
         self._credentials = self._certify() if tls else None
         self._server: Any = None
 
-    def __repr__(self) -> str:
-        return f"<GoogleServer {self.endpoint}>"
-
     @property
     def endpoint(self) -> str:
         """Where gRPC listens: host and port; port 0 until it is started."""
-        return f"{'localhost' if self._credentials else _HOST}:{self._relay.port}"
+        return f"{'localhost' if self._credentials else HOST}:{self._relay.port}"
 
     @property
     def port(self) -> int:
@@ -90,7 +81,7 @@ class GoogleServer:
         if self._server is None:
             # Ports first: a server of grpc.aio that is let go of before it was started takes the process with it.
             await self._listen()
-            server, behind, secure = need("grpc.aio").server(options=_OPTIONS), f"{_HOST}:0", self._credentials
+            server, behind, secure = need("grpc.aio").server(options=_OPTIONS), f"{HOST}:0", self._credentials
             dispatcher = Dispatcher(self.faults, self.identity, self.projects, self.requests)
             server.add_generic_rpc_handlers([dispatcher.handler(each) for each in (self._secrets, self._kms)])
             port = server.add_secure_port(behind, secure) if secure else server.add_insecure_port(behind)
@@ -100,7 +91,7 @@ class GoogleServer:
 
     async def _listen(self) -> None:
         try:
-            await self._http.open(_HOST)
+            await self._http.open()
             await self._relay.open()
         except OSError:
             await self._http.close()
@@ -114,35 +105,10 @@ class GoogleServer:
             await server.stop(None)
             await self._http.close()
 
-    aclose = stop
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    @classmethod
-    def in_thread(cls, **settings: Any) -> AbstractContextManager[Self]:
-        """A server on an event loop in a thread of its own, for clients that block."""
-        server = cls(**settings)
-        return served_in_thread(server, server.endpoint)
-
     def _certify(self) -> Any:
-        authority = need("trustme").CA()
-        issued = authority.issue_cert("localhost", _HOST)
-        self.ca_file = str(self.folder / "ca.pem")
-        authority.cert_pem.write_to_path(self.ca_file)
+        issued, self.ca_file = hosts.certify(self.folder)
         chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
         return need("grpc").ssl_server_credentials([(issued.private_key_pem.bytes(), chain)])
-
-    def now(self) -> float:
-        """The server's time, in seconds since the epoch."""
-        return self._clock() + self._moved
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass: tokens expire, lags end, what was scheduled happens."""
-        self._moved += seconds
 
     def add(self, name: str, value: str | bytes, *, location: str | None = None, project: str | None = None) -> str:
         """Add a version to a secret, which is made if it is absent; the version's resource name."""
@@ -178,10 +144,6 @@ class GoogleServer:
         """A symmetric key of KMS, made if it is absent."""
         return self._kms.add(f"projects/{self.project}/locations/{location}/keyRings/{ring}/cryptoKeys/{name}")
 
-    def count(self, method: str, name: str = "") -> int:
-        """How many calls of that method there were, of names that hold ``name``."""
-        return self.requests.of(method, name)
-
     def add_project(self, project: str, number: str) -> None:
         """Another project; what is in a project that is not known is denied."""
         self.projects.numbers[project] = number
@@ -200,11 +162,11 @@ class GoogleServer:
 
     def freeze_latest(self) -> None:
         """Show readers of ``latest``, aliases and lists what there is now, whatever is written, until `lag`."""
-        self._store.frozen = self._store.changes
+        self._store.past.freeze()
 
     def lag(self, seconds: float = 0.0) -> None:
         """Show them every change so much later; 0 is at once."""
-        self._store.lag, self._store.frozen = seconds, None
+        self._store.past.thaw(seconds)
 
     def fall_silent(self) -> None:
         """Keep gRPC's connections and lose their bytes, as a load balancer does that forgot them. New ones work."""

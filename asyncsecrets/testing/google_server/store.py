@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from asyncsecrets.testing.lagging import Lagging
 
 ENABLED, DISABLED, DESTROYED = 1, 2, 3  # as the state of a SecretVersion and of a CryptoKeyVersion
 
@@ -39,29 +40,22 @@ class Secret:
 
 
 class Store:
-    """Secrets by their full names, with the number of the project in them. `find` is strongly consistent, `seen` lags.
-
-    ``frozen`` is the change after which no other is seen; ``lag`` (s) is how long every change takes to be seen.
-    """
+    """Secrets by their full names, with the number of the project in them. `find` is strongly consistent, `seen` lags
+    as ``past`` says."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.secrets: dict[str, Secret] = {}
-        self.frozen: int | None = None
-        self.lag, self.changes, self._now = 0.0, 0, now
-        self._past: dict[str, list[tuple[int, float, Secret | None]]] = {}
+        self.past: Lagging[Secret] = Lagging(now)
+        self._tags, self._now = 0, now
 
     def changed(self, name: str) -> None:
         """Note that a secret was created, changed or deleted."""
-        self.changes += 1
-        past = self._past.setdefault(name, [])
-        if self.frozen is None and not self.lag:
-            past.clear()
-        past.append((self.changes, self._now(), copy.deepcopy(self.secrets.get(name))))
+        self.past.changed(name, self.secrets.get(name))
 
     def etag(self) -> str:
         """A new one."""
-        self.changes += 1
-        return f'"{self.changes:014x}"'
+        self._tags += 1
+        return f'"{self._tags:014x}"'
 
     def find(self, name: str) -> Secret | None:
         """The secret as it is."""
@@ -69,13 +63,11 @@ class Store:
 
     def seen(self, name: str) -> Secret | None:
         """The secret as readers of ``latest``, aliases and lists see it."""
-        limit, horizon = self.changes if self.frozen is None else self.frozen, self._now() - self.lag
-        shown = [secret for change, at, secret in self._past.get(name, []) if change <= limit and at <= horizon]
-        return self._settled(shown[-1] if shown else None)
+        return self._settled(self.past.seen(name))
 
     def listed(self, parent: str) -> list[Secret]:
         """What lists show below a parent, newest first."""
-        names = [name for name in self._past if name.rpartition("/secrets/")[0] == parent]
+        names = [name for name in self.past.names() if name.rpartition("/secrets/")[0] == parent]
         found = [secret for name in names if (secret := self.seen(name)) is not None]
         return sorted(found, key=lambda secret: seconds(secret.about.create_time))[::-1]
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from asyncsecrets.testing.google_server.calls import Faults, Log, RequestRecord, damaged
+from asyncsecrets.testing.calls import Log, RequestRecord
+from asyncsecrets.testing.google_server.calls import Faults, damaged
 from asyncsecrets.testing.google_server.identity import Identity
 from asyncsecrets.testing.google_server.projects import Projects
 from asyncsecrets.testing.google_server.refusals import Refused, need

@@ -109,7 +109,7 @@ async def test_answers_that_are_wrong(server, access, client):
     assert (await access()).id.startswith("https://another.vault.azure.net/secrets/NAME/")
     server.faults.page(502, times=1)
     error = await refused(access())
-    assert (error.status_code, error.response.headers["Content-Type"]) == (502, "text/html")
+    assert (error.status_code, error.response.headers["Content-Type"]) == (502, "text/html; charset=utf-8")
     server.faults.corrupt("empty_page", times=2, method="GetSecrets")
     assert [item.name async for item in client.list_properties_of_secrets()] == ["NAME"]
     assert server.count("GetSecrets") == 3

@@ -312,6 +312,6 @@ async def test_the_variables_of_a_program(server, blocking, holder, monkeypatch)
     credential = WorkloadIdentityCredential(**blocking)
     assert holder((await asyncio.to_thread(credential.get_token, SCOPE)).token) == server.client_id
     assert server.environ()["AZURE_KEY_VAULT_URI"] == "https://demo.vault.azure.net"
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="there is no identity of the kind 'nonsense'"):
         server.environ("nonsense")
     assert json.dumps(server.environ("arc"))

@@ -197,7 +197,7 @@ async def test_several_vaults(server, connect):
         assert codes(await refused(client.get_secret("NAME"))) == (404, "SecretNotFound", "")
         await client.set_secret("NAME", "canary-2")
     assert server.value("NAME") == "canary-1"
-    assert server.value("NAME", vault="other") == "canary-2"
+    assert server.vault("other").value("NAME") == "canary-2"
     error = await refused(connect("https://absent.vault.azure.net").get_secret("NAME"))
     assert isinstance(error, ServiceRequestError)
     with pytest.raises(ValueError, match="does not match the requested domain"):

@@ -1,4 +1,5 @@
-"""How clients find the fake under the names of Azure, with TLS that they verify: nothing of the machine is changed."""
+"""How clients find a fake under the names of the real one, with TLS that they verify: nothing of the machine is
+changed."""
 
 from __future__ import annotations
 
@@ -12,12 +13,22 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from asyncsecrets.testing.needs import need
+from asyncsecrets.testing.sites import HOST
 
 Addresses = Callable[[], Mapping[str, tuple[str, int]]]
 
 
+def find(addresses: Mapping[str, tuple[str, int]], host: str, port: int) -> tuple[str, int]:
+    """Where a name is. Raises socket.gaierror for one that there is not."""
+    if host in {"localhost", HOST}:
+        return HOST, port
+    if host not in addresses:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return addresses[host]
+
+
 class Resolver(AbstractResolver):
-    """A resolver for aiohttp that knows the fake's names, and no other: they are where the fake listens."""
+    """A resolver for aiohttp that knows the names of a fake, and no other."""
 
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
@@ -25,7 +36,7 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Where a name is. Raises socket.gaierror for one that there is not."""
+        """Where a name is, its port included. Raises socket.gaierror for one that there is not."""
         address, at = find(self._addresses(), host, port)
         flags = socket.AI_NUMERICHOST
         return [ResolveResult(hostname=host, host=address, port=at, family=family, proto=0, flags=flags)]
@@ -34,28 +45,18 @@ class Resolver(AbstractResolver):
         """Nothing is held."""
 
 
-def find(addresses: Mapping[str, tuple[str, int]], host: str, port: int) -> tuple[str, int]:
-    """Where a name is. Raises socket.gaierror for one that there is not."""
-    if host in {"localhost", "127.0.0.1"}:
-        return "127.0.0.1", port
-    if host not in addresses:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    return addresses[host]
-
-
 def connector(addresses: Addresses, ca_file: str, **options: Any) -> aiohttp.TCPConnector:
-    """A connector for a session on the running loop."""
+    """A connector for a session of aiohttp's on the running loop."""
     context = ssl.create_default_context(cafile=ca_file)
     return aiohttp.TCPConnector(resolver=Resolver(addresses), ssl=context, use_dns_cache=False, **options)
 
 
-def adapter(addresses: Addresses, ca_file: str) -> Any:
-    """An adapter for a session of requests'; what it goes to is not asked of DNS."""
+def adapter(addresses: Addresses, ca_file: str, extra: str) -> Any:
+    """An adapter for a session of requests', which comes with that extra. It does not ask DNS."""
     context = ssl.create_default_context(cafile=ca_file)
-    pools, connections = need("urllib3.connectionpool", "azure"), need("urllib3.connection", "azure")
-    base: Any = need("requests.adapters", "azure").HTTPAdapter
-
-    failed = need("urllib3.exceptions", "azure").NewConnectionError
+    pools, connections = need("urllib3.connectionpool", extra), need("urllib3.connection", extra)
+    failed = need("urllib3.exceptions", extra).NewConnectionError
+    base: Any = need("requests.adapters", extra).HTTPAdapter
 
     def connected(connection: Any) -> socket.socket:
         try:
@@ -76,10 +77,16 @@ def adapter(addresses: Addresses, ca_file: str) -> Any:
     return Adapter()
 
 
-def certify(folder: Path, *names: str) -> tuple[ssl.SSLContext, str]:
-    """The context of a server with these names, and the file of the throw-away CA that vouches for it."""
-    authority = need("trustme", "testing").CA()
+def certify(folder: Path, *names: str) -> tuple[Any, str]:
+    """A certificate of a server with these names and those of this machine, as trustme has it, and the file of the
+    throw-away CA that vouches for it."""
+    authority, file = need("trustme", "testing").CA(), folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    return authority.issue_cert(*names, "localhost", HOST), str(file)
+
+
+def context_of(certificate: Any) -> ssl.SSLContext:
+    """The context of a server with that certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*names, "localhost", "127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    return context, str(folder / "ca.pem")
+    certificate.configure_cert(context)
+    return context

@@ -14,6 +14,7 @@ from asyncsecrets.errors import (
     AccessDeniedError,
     ConfigError,
     ProviderError,
+    RateLimitedError,
     SecretNotFoundError,
     UnavailableError,
     UnsupportedOperationError,
@@ -300,7 +301,10 @@ class GoogleSecretManagerProvider:
         return project
 
     async def _look_for_end(self, target: Target) -> None:
-        """Where new secrets are given an end, know that of this one. Who may not look serves it without."""
+        """Where new secrets are given an end, know that of this one. Who may not look serves it without.
+
+        So does who looks at too many at once: Google lets values be read 150 times as often as what is about them.
+        """
         if not self.settings.ttl:
             return
         known = self._operations.ends.get(target.resource)
@@ -309,6 +313,8 @@ class GoogleSecretManagerProvider:
                 await self._operations.secret(target)
             except AccessDeniedError:
                 self._operations.ends.note(target.resource, (None,))
+            except RateLimitedError:
+                return  # it is looked at again with the next read
 
 
 def _no_secret(name: str) -> SecretNotFoundError:

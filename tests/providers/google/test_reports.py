@@ -63,6 +63,19 @@ async def test_nothing_of_a_value_is_changed(google):
             assert (await client.get(name)).equals(value)
 
 
+async def test_a_start_that_uses_up_the_quota_of_metadata(google):
+    """600 calls a minute, against 90,000 for values: many names with a lifetime are served all the same."""
+    google.add("A", "canary")
+    google.faults.exhausted(method="GetSecret")
+    async with at(google, ttl="1000") as client:
+        secret = await client.get("A")
+        assert secret.equals("canary")
+        assert secret.expires is None
+        google.faults.clear()
+        await client.refresh("A")
+    assert google.count("GetSecret") == 2
+
+
 GREENLETS = """
 from gevent import monkey
 monkey.patch_all()

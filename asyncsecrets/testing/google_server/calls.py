@@ -10,7 +10,7 @@ from asyncsecrets.testing.calls import BaseFaults, Fault
 from asyncsecrets.testing.google_server.refusals import Refused
 
 Damage = Literal["payload", "checksum", "no_checksum", "name", "garbage", "oversize", "unverified"]
-_TOO_LARGE: Final = 5 * 1024 * 1024  # bytes; grpc takes 4 MiB
+_TOO_LARGE: Final = 9 * 1024 * 1024  # bytes; grpc takes 4 MiB, and asyncsecrets 8
 
 
 class Faults(BaseFaults):

@@ -12,7 +12,7 @@ from asyncsecrets.boundary import configured, configuring
 from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed, usable
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.loopback import is_loopback
-from asyncsecrets.settings import SYSTEMS, Kind, Tidied, Value
+from asyncsecrets.settings import SYSTEMS, Tidied, Value, typed
 
 __all__ = ["AwsSettings", "check_endpoint", "endpoint_is_from", "endpoint_of"]
 
@@ -127,7 +127,7 @@ class AwsSettings:
                 found = setting.from_environ(environ)
             if found not in (None, ""):
                 name = _NAMES.get(key, key.removeprefix("aws_"))
-                values[name] = _typed(setting.kind, found, whole=name in _WHOLE)
+                values[name] = typed(setting.kind, found, whole=name in _WHOLE)
         return cls(environ=environ, **values)
 
 
@@ -141,17 +141,6 @@ _NAMES: Final = {
     "aws_region_name": "region",
     "aws_role_name": "role",
 }
-
-
-def _typed(kind: Kind, value: Any, *, whole: bool) -> Any:
-    """A checked setting is text; this is the value that it says."""
-    if kind is Kind.BOOL:
-        return value == "true"
-    if kind is Kind.LIST:
-        return tuple(value)
-    if kind is Kind.SECONDS or kind is Kind.COUNT:
-        return int(value) if whole else float(value)
-    return value
 
 
 def check_endpoint(address: str, where: str, *, insecure: bool) -> None:

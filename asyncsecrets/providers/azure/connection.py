@@ -63,13 +63,13 @@ class Connection(SdkConnection):
     @contextlib.contextmanager
     def discreet(cls) -> Iterator[None]:
         """Keep the SDK from logging secrets, credentials, and what Entra ID says: that is told to who needs a token."""
-        logger = logging.getLogger(_TERSE)
-        logger.addFilter(_is_serious)
-        with super().discreet():
-            try:
+        terse, logger = _Terse(), logging.getLogger(_TERSE)
+        logger.addFilter(terse)
+        try:
+            with super().discreet():
                 yield
-            finally:
-                logger.removeFilter(_is_serious)
+        finally:
+            logger.removeFilter(terse)
 
     async def _attempt(
         self, call: Call, work: Callable[[Any], Awaitable[Any]], unless: frozenset[str], meaning: Meaning | None
@@ -195,5 +195,8 @@ def _checked(target: Target) -> Target:
     return target
 
 
-def _is_serious(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR
+class _Terse(logging.Filter):
+    """Drops what azure-identity says of every token: that it came, and how it failed in Entra ID's words."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR

@@ -69,8 +69,9 @@ class Machine:
         """Whether there is such a service: the environment says so, or it answers, for which it has a second."""
         if any(name in self._environ for name in ("IDENTITY_ENDPOINT", _OTHER_IMDS)):
             return True
+        probe = replace(self._wire, timeout=(1.0, 1.0))
         try:  # without its header it gives no token, and says so at once
-            answer = self._wire.send("IMDS", f"{_IMDS}{_IMDS_PATH}?api-version=2018-02-01", "GET", {}, None)
+            answer = probe.send("IMDS", f"{_IMDS}{_IMDS_PATH}?api-version=2018-02-01", "GET", {}, None)
         except ProviderError:  # whoever has this address in a network that is none of Azure's
             return False
         return answer.status == 400 and "error" in document_in(answer.data)
@@ -128,6 +129,9 @@ class Machine:
 
     def _token_in(self, data: bytes) -> tuple[str, float]:
         found = document_in(data)
+        of = str(found.get("client_id") or self._client_id)
+        if self._client_id and of.lower() != self._client_id.lower():
+            raise self._wire.call.error(AuthenticationError, _NO_OTHER)
         try:
             ends = float(found["expires_on"]) if "expires_on" in found else self._now() + float(found["expires_in"])
             return str(found["access_token"]), ends

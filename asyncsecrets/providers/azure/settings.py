@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from asyncsecrets.boundary import configured, configuring
-from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed, usable
+from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed
 from asyncsecrets.errors import ConfigError
-from asyncsecrets.settings import SYSTEMS, Kind, Value
+from asyncsecrets.settings import SYSTEMS, Value, typed
 
 __all__ = ["AzureSettings"]
 
@@ -25,7 +25,7 @@ class AzureSettings:
     ``client_id`` in the tenant ``tenant_id``, ``workload_identity`` by the token in ``federated_token_file``,
     ``managed_identity`` of the machine (``client_id``: one that was assigned to it), ``cli`` by the login of a
     developer; ``default`` takes the first of them that there is, in this order. ``authority_host`` is where tokens are
-    asked for, ``ca_cert`` whom to trust.
+    asked for (default: that of the vault's cloud), ``ca_cert`` whom to trust.
 
     ``tags`` and ``content_type`` go to secrets that are written. Blanks around a text do not matter. Credentials, and
     the environment, are given as they are and kept as ``Credential``. Raises ConfigError for what cannot work.
@@ -40,7 +40,7 @@ class AzureSettings:
     client_certificate_path: str = ""
     client_certificate_password: str | Credential[str] = ""
     federated_token_file: str = ""
-    authority_host: str = "https://login.microsoftonline.com"
+    authority_host: str = ""
     ca_cert: str = ""
     allow_insecure_http: bool = False
     connect_timeout: float = 2.0
@@ -52,20 +52,24 @@ class AzureSettings:
         conceal(self, "client_secret", "client_certificate_password")
         if not isinstance(self.environ, Credential):
             object.__setattr__(self, "environ", Credential(self.environ))
-        for name in ("tenant_id", "client_id", "client_certificate_path", "federated_token_file", "ca_cert"):
-            object.__setattr__(self, name, getattr(self, name).strip(BLANKS))
-        secret = usable(revealed(self.client_secret), "azure_client_secret (AZURE_CLIENT_SECRET)")
-        object.__setattr__(self, "client_secret", concealed(secret))
-        object.__setattr__(self, "vault_uri", _address(self.vault_uri, "azure_key_vault_uri", _VAULT))
-        object.__setattr__(self, "authority_host", _address(self.authority_host, "azure_authority_host", _AUTHORITY))
+        self._tidy_up()
         for name in ("tenant_id", "client_id"):
             if not _ID.fullmatch(getattr(self, name)):
-                raise ConfigError(
-                    f"azure_{name} must be an id such as 72f988bf-86f1-41af-91ab-2d7cd011db47{_IDS[name]}"
-                )
+                raise ConfigError(f"azure_{name} must be an id such as 72f988bf-86f1-41af-91ab-2d7cd011db47")
         for name in ("connect_timeout", "attempt_timeout", "max_connections"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be greater than 0")
+
+    def _tidy_up(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        for name in ("tenant_id", "client_id", "client_certificate_path", "federated_token_file", "ca_cert"):
+            put(name, getattr(self, name).strip(BLANKS))
+        put("client_secret", concealed(revealed(self.client_secret).strip(BLANKS)))
+        put("vault_uri", _address(self.vault_uri, "azure_key_vault_uri", _VAULT))
+        authority = self.authority_host or _CLOUDS.get(self.vault_uri.partition(".")[2], _AUTHORITY)
+        put("authority_host", _address(authority, "azure_authority_host", _AUTHORITY))
 
     def variables(self) -> Mapping[str, str]:
         """The environment: ``environ``, which does not show it."""
@@ -87,7 +91,7 @@ class AzureSettings:
             found = found if found not in (None, "") else setting.from_environ(environ)
             if found not in (None, ""):
                 name = _NAMES.get(key, key.removeprefix("azure_"))
-                values[name] = _typed(setting.kind, found, whole=key == "max_connections")
+                values[name] = typed(setting.kind, found, whole=key == "max_connections")
         return cls(environ=environ, **{"vault_uri": "", **values})
 
 
@@ -108,26 +112,21 @@ _IDENTITY: Final = (
 )
 
 
-def _typed(kind: Kind, value: Any, *, whole: bool) -> Any:
-    """A checked setting is text; this is the value that it says."""
-    if kind is Kind.BOOL:
-        return value == "true"
-    if kind is Kind.SECONDS or kind is Kind.COUNT:
-        return int(value) if whole else float(value)
-    return value
-
-
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{0,253}", re.ASCII)
-_IDS: Final = {"tenant_id": ", or a domain of the tenant", "client_id": ""}
-_ADDRESS: Final = re.compile(r"(?:https://)?([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[0-9]{1,5})?)/*", re.ASCII)
+_ADDRESS: Final = re.compile(r"(?:https://)?([a-z0-9][a-z0-9.-]{0,252}(?::[0-9]{1,5})?)/*", re.ASCII)
 _VAULT: Final = "https://NAME.vault.azure.net"
 _AUTHORITY: Final = "https://login.microsoftonline.com"
+_CLOUDS: Final = {
+    "vault.azure.cn": "https://login.chinacloudapi.cn",
+    "vault.usgovcloudapi.net": "https://login.microsoftonline.us",
+}
+"""Where tokens are asked for in other clouds, by the domain of their vaults."""
 
 
 def _address(text: str, where: str, example: str) -> str:
     """``https://host[:port]``, in lower case and without slashes at its end."""
-    found = _ADDRESS.fullmatch(text.strip(BLANKS))
+    found = _ADDRESS.fullmatch(text.strip(BLANKS).lower())
     if found is None:
         missing = f"{where} ({where.upper()}) is missing: it" if not text.strip(BLANKS) else where
         raise ConfigError(f"{missing} must be an address such as {example}: https, and nothing behind the host")
-    return f"https://{found[1].lower()}"
+    return f"https://{found[1]}"

@@ -12,7 +12,7 @@ from asyncsecrets.boundary import configured, configuring
 from asyncsecrets.credential import Credential, revealed
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.loopback import is_loopback
-from asyncsecrets.settings import SYSTEMS, Kind, Value
+from asyncsecrets.settings import SYSTEMS, Value, typed
 
 __all__ = ["GoogleSettings"]
 
@@ -77,7 +77,7 @@ class GoogleSettings:
             found: Value | None = settings.get(key)
             found = found if found not in (None, "") else setting.from_environ(environ)
             if found not in (None, "") and key not in _OF_ITS_SOURCE:
-                values[_NAMES.get(key, key)] = _typed(setting.kind, found, whole=key == "max_connections")
+                values[_NAMES.get(key, key)] = typed(setting.kind, found, whole=key == "max_connections")
         return cls(environ=environ, **values)
 
 
@@ -94,17 +94,6 @@ _NAMES: Final = {
     "google_secret_manager_project_id": "project",
     "google_universe_domain": "universe_domain",
 }
-
-
-def _typed(kind: Kind, value: Any, *, whole: bool) -> Any:
-    """A checked setting is text; this is the value that it says."""
-    if kind is Kind.BOOL:
-        return value == "true"
-    if kind is Kind.LIST:
-        return tuple(value)
-    if kind is Kind.SECONDS or kind is Kind.COUNT:
-        return int(value) if whole else float(value)
-    return value
 
 
 _HOST_PORT: Final = re.compile(

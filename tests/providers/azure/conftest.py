@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from importlib.util import find_spec
 
 import pytest
+
+SYSTEM = "azure_key_vault"
 
 if find_spec("azure.keyvault.secrets") is None or find_spec("azure.identity") is None:
     collect_ignore_glob = ["test_*.py"]
@@ -24,41 +27,76 @@ def no_azure_of_this_machine(monkeypatch):
     http_challenge_cache.clear()  # the SDK has one for the whole process
 
 
-@pytest.fixture
-async def server():
-    """A running fake."""
-    from asyncsecrets.testing.azure_server import AzureServer
-
-    async with AzureServer(client_secret="canary-of-the-client") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def names(monkeypatch):
-    """Azure's names lead to the fakes that are put in here, and no other name to anywhere."""
-    fakes = []
+@contextlib.contextmanager
+def known(places):
+    """Have hosts be where ``places`` says, each with its address and port; of others only this machine is anywhere."""
     genuine = socket.getaddrinfo
 
     def getaddrinfo(host, port, *args, **kwargs):
-        host = host.decode() if isinstance(host, bytes) else host
-        if host is None or host in {"127.0.0.1", "localhost", "::1"}:
+        text = host.decode() if isinstance(host, bytes) else host
+        if text in places:
+            return genuine(*places[text], *args, **kwargs)
+        if text in {None, "127.0.0.1", "localhost", "::1"}:
             return genuine(host, port, *args, **kwargs)
-        for fake in fakes:
-            if host in fake.addresses:
-                return genuine(*fake.addresses[host], *args, **kwargs)
         raise socket.gaierror(socket.EAI_NONAME, "canary")
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return fakes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def names():
+    """Where hosts are: what a test puts in here."""
+    places = {}
+    with known(places):
+        yield places
 
 
 @pytest.fixture
-def reachable(server, names):
-    """The fake, where Azure is."""
-    names.append(server)
-    return server
+async def server(names):
+    """A running fake, where Azure is; the machine is none of Azure's unless a test says so."""
+    from asyncsecrets.testing.azure_server import AzureServer
+
+    async with AzureServer(client_secret="canary-of-the-client") as running:
+        running.add("NAME", "canary")
+        names.update(running.addresses)
+        del names["169.254.169.254"]
+        yield running
 
 
 def settings_at(server, **more):
     """The ``key_management_settings`` of a program at a fake."""
     return {"azure_ca_cert": server.ca_file, "attempt_timeout": "10", **more}
+
+
+@pytest.fixture
+async def connected(server):
+    """Make open connections, by an environment (that of a client secret) and more settings."""
+    from asyncsecrets.providers.azure.connection import Connection
+    from asyncsecrets.providers.azure.settings import AzureSettings
+
+    made = []
+
+    async def build(environ=None, **more):
+        environ = server.environ() if environ is None else {"AZURE_KEY_VAULT_URI": server.uri, **environ}
+        settings = AzureSettings.from_mapping(SYSTEM, settings_at(server, **more), environ)
+        connection = Connection(SYSTEM, settings)
+        await connection.open()
+        made.append(connection)
+        return connection
+
+    yield build
+    for connection in made:
+        await connection.aclose()
+
+
+async def read(connection, name="NAME", **more):
+    """The value of a secret."""
+    found = await connection.call("GetSecret", name, lambda client: client.get_secret(name), **more)
+    return found and found.value
+
+
+async def write(connection, name="NAME", value="canary anew", **more):
+    """Set a secret."""
+    return await connection.call("SetSecret", name, lambda client: client.set_secret(name, value), **more)

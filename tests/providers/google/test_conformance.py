@@ -101,6 +101,34 @@ class SecretManagerHarness(ProviderHarness):
                 self.server.allow()
 
 
+class GuardedHarness(SecretManagerHarness):
+    """With tokens that expire whenever a scenario goes on to another secret."""
+
+    async def __aenter__(self):
+        self.server = await GoogleServer(tokens=()).start()
+        self.provider = GoogleSecretManagerProvider(self.settings())
+        return self
+
+    def settings(self):
+        return GoogleSettings(
+            credentials_file=str(self.server.identity.external_account_file()),
+            endpoint=f"http://{self.server.endpoint}",
+            attempt_timeout=15.0,
+            project=self.project,
+        )
+
+    def name(self, stem):
+        self.server.identity.expire()
+        return super().name(stem)
+
+    async def seed(self, name, value):
+        self.server.identity.expire()
+        return await super().seed(name, value)
+
+    def attempts(self):
+        return None  # a token that is refused is one attempt more
+
+
 class RegionalHarness(SecretManagerHarness):
     location = "europe-west3"
 
@@ -117,3 +145,11 @@ class TestRegional(ProviderConformance):
     @pytest.fixture
     def harness(self):
         return RegionalHarness()
+
+
+class TestGuarded(ProviderConformance):
+    """With bearer tokens that expire under way."""
+
+    @pytest.fixture
+    def harness(self):
+        return GuardedHarness()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ class Answered:
         self.reason = _phrase(answer.status)
 
     def text(self, encoding: str | None = None) -> str:
-        return self.content.decode(encoding or "utf-8-sig")
+        return self.content.removeprefix(codecs.BOM_UTF8).decode(encoding or "utf-8")
 
     def json(self) -> Any:
         return json.loads(self.text())

@@ -88,6 +88,7 @@ class MetadataServer:
         environ = self._environ
         given = next((name for name in ("GCE_METADATA_HOST", "GCE_METADATA_ROOT") if environ.get(name)), "")
         host = environ[given] if given else environ.get("GCE_METADATA_IP") or _ADDRESS
+        host = host.removeprefix("http://").rstrip("/")  # a host and its port; some write an address
         host = host.replace(_NAME, _ADDRESS)  # what DNS says of it need not be believed
         return self._wire.send(given or "the metadata server", f"http://{host}{path}", "GET", {_FLAVOR: "Google"}, None)
 

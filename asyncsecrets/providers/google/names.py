@@ -30,6 +30,11 @@ _RESOURCE: Final = re.compile(  # example.com:a-project is of old times
 _VERSION_SUFFIX: Final = re.compile(r"(?P<secret>.+)/versions/(?P<version>[A-Za-z0-9_-]{1,63})")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
 _ALIAS: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_NO_PROJECT: Final = (
+    "GOOGLE_SECRET_MANAGER_PROJECT_ID (or google_secret_manager_project_id) is a project's id, such as shop-1234, or "
+    "its number"
+)
+_NO_LOCATION: Final = "google_secret_manager_location is a location, such as europe-west3"
 _MARK: Final = "projects/"
 _ESCAPING: Final = Escaping(string.ascii_letters + string.digits + "_-")
 
@@ -103,8 +108,10 @@ class Names:
     """
 
     def __init__(self, project: str, location: str) -> None:
-        if not _RESOURCE.fullmatch(f"{parent_of(project or 'p', location)}/secrets/s"):
-            raise ConfigError(f"{SYSTEM}: that is no project's id or number, or no location: {project!a}, {location!a}")
+        if not _RESOURCE.fullmatch(f"{parent_of(project or 'p', '')}/secrets/s"):
+            raise ConfigError(f"{SYSTEM}: {_NO_PROJECT}, not {project[:100]!a}")
+        if not _RESOURCE.fullmatch(f"{parent_of('p', location)}/secrets/s"):
+            raise ConfigError(f"{SYSTEM}: {_NO_LOCATION}, not {location[:100]!a}")
         self._project = project
         self._location = location
 

@@ -60,6 +60,7 @@ class GoogleSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.environ, Credential):
             object.__setattr__(self, "environ", Credential(self.environ))
+        object.__setattr__(self, "endpoint", self.endpoint.rstrip("/"))
         if self.endpoint:
             _check_endpoint(self.endpoint, insecure=self.allow_insecure_http)
 

@@ -77,7 +77,7 @@ def test_a_version_in_a_resource_name_is_refused_with_what_to_write():
 )
 def test_projects_and_locations_that_cannot_be(project, location):
     """They would be a part of every name."""
-    with pytest.raises(ConfigError, match="no project's id"):
+    with pytest.raises(ConfigError, match=r"is a (project's id|location), such as .*, not "):
         Names(project, location)
 
 

@@ -76,6 +76,27 @@ async def test_a_start_that_uses_up_the_quota_of_metadata(google):
     assert google.count("GetSecret") == 2
 
 
+@pytest.mark.parametrize("form", ["{}", "http://{}", "{}/", "http://{}/"])
+async def test_a_metadata_server_that_is_given_as_an_address(form):
+    """A host and its port are meant; many write what they would open."""
+    async with GoogleServer(tokens=()) as server:
+        server.add("A", "canary")
+        host = form.format(server.url.partition("//")[2])
+        async with at(server, {"GCE_METADATA_HOST": host}, google_endpoint=f"http://{server.endpoint}/") as client:
+            assert (await client.get("A")).equals("canary")
+
+
+@pytest.mark.parametrize("project", ["projects/shop", '"shop"', "My Project", "${PROJECT_ID}"])
+async def test_a_project_that_is_none(project):
+    """What a console, a shell or a template has left there (get-secretmanager-secrets#303)."""
+    general = {"key_management_system": "google_secret_manager", "key_management_settings": {"auth_method": "none"}}
+    client = SecretsClient.from_config(
+        {"general_settings": general}, environ={"GOOGLE_SECRET_MANAGER_PROJECT_ID": project}
+    )
+    with pytest.raises(ConfigError, match=r"GOOGLE_SECRET_MANAGER_PROJECT_ID .* is a project's id, such as shop-1234"):
+        await client.get("A")
+
+
 GREENLETS = """
 from gevent import monkey
 monkey.patch_all()

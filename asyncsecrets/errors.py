@@ -64,7 +64,7 @@ __all__ = [
     "WriteOutcomeUnknownError",
 ]
 
-NotFoundReason = Literal["absent", "deleted", "destroyed", "disabled", "pending_deletion"]
+NotFoundReason = Literal["absent", "deleted", "destroyed", "disabled", "expired", "not_yet_valid", "pending_deletion"]
 
 
 class AsyncSecretsError(Exception):
@@ -140,9 +140,9 @@ class ProviderError(AsyncSecretsError):
 class SecretNotFoundError(ProviderError, LookupError):
     """The manager answered that there is no such secret, or no such version.
 
-    ``reason``: ``absent`` (never existed), ``deleted`` (can be restored), ``destroyed``, ``disabled`` or
-    ``pending_deletion``. ``version`` and ``created`` are those of the version that cannot be read, where the manager
-    tells them.
+    ``reason``: ``absent`` (never existed), ``deleted`` (can be restored), ``destroyed``, ``disabled``, ``expired`` and
+    ``not_yet_valid`` (by its dates), or ``pending_deletion``. ``version`` and ``created`` are those of the version that
+    cannot be read, where the manager tells them.
     """
 
     def __init__(

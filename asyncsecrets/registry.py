@@ -67,14 +67,14 @@ class KeyServiceFactory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a manager's class is (``module:Class``; None while there is none) and the extra that its SDK comes with.
+    """Where a manager's class is (``module:Class``; empty where it is anybody's) and the extra that its SDK comes with.
 
     ``beside_litellm``: the extra to take instead of ``extra`` where LiteLLM is in the same environment.
     ``can``: the protocols of ``asyncsecrets.providers.base`` that the class has and others lack, so that their errors
     can name its manager without importing an SDK. A test holds them against the class.
     """
 
-    target: str | None
+    target: str
     extra: str | None = None
     beside_litellm: str | None = None
     can: tuple[type, ...] = ()
@@ -88,8 +88,8 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
         "aws-aiobotocore",
         (Restorer, Destroyer, Rotator),
     ),
-    "azure_key_vault": Entry(None),
-    "custom": Entry(None),
+    "azure_key_vault": Entry("asyncsecrets.providers.azure:AzureKeyVaultProvider", "azure", can=(Restorer, Destroyer)),
+    "custom": Entry(""),
     "env": Entry("asyncsecrets.providers.environment:EnvironmentProvider"),
     "google_kms": Entry("asyncsecrets.providers.google:GoogleKmsProvider", "google", can=(Encrypter,)),
     "google_secret_manager": Entry(
@@ -111,7 +111,7 @@ BUILT_IN: Final[Mapping[str, Entry]] = {
 def check(system: str, where: str = "key_management_system") -> None:
     """Raise ConfigError, with ``where`` and the nearest known name, unless ``system`` is a manager. Imports nothing."""
     if system not in BUILT_IN and not _entry_point(system):
-        hint = _containing(system) or nearest(system, sorted({*BUILT_IN, *_there()}))
+        hint = _containing(system) or nearest(system, _there())
         raise ConfigError(f"{where}: no secret manager is called {system[:80]!a}{hint} (known: {', '.join(_there())})")
 
 
@@ -119,21 +119,14 @@ def check(system: str, where: str = "key_management_system") -> None:
 def load(system: str, custom: str | None = None) -> ProviderFactory:
     """Import and return the provider class of ``system``; ``custom`` is its ``custom_secret_manager``.
 
-    Raises ConfigError for a manager that does not exist, MissingDependencyError naming the extra to install, and
-    UnsupportedOperationError for a manager that this version understands the settings of and cannot talk to yet.
+    Raises ConfigError for a manager that does not exist, MissingDependencyError naming the extra to install.
     """
     check(system)
     if system == "custom":
         return _load_custom(custom)
     if system not in BUILT_IN:
         return _import(_entry_point(system) or "", system)
-    entry = BUILT_IN[system]
-    if entry.target is None:
-        raise UnsupportedOperationError(
-            f"{system} is not there yet: this version checks its settings and cannot talk to it\n"
-            f"what to do: choose a manager that is there ({', '.join(_there())}), or write a class for it (custom)"
-        )
-    return _load_built_in(entry.target, system, entry)
+    return _load_built_in(system, BUILT_IN[system])
 
 
 @configuring
@@ -173,9 +166,8 @@ def entry_points(*, group: str, name: str | None = None) -> EntryPoints:
 
 
 def _there() -> list[str]:
-    """The managers that can be talked to, sorted; ``custom`` is whatever somebody writes."""
-    own = [system for system, entry in BUILT_IN.items() if entry.target is not None or system == "custom"]
-    return sorted({*own, *entry_points(group=ENTRY_POINTS).names})
+    """The managers that there are, sorted."""
+    return sorted({*BUILT_IN, *entry_points(group=ENTRY_POINTS).names})
 
 
 def _containing(word: str) -> str:
@@ -192,9 +184,9 @@ def _entry_point(system: str) -> str | None:
     return targets.pop() if targets else None
 
 
-def _load_built_in(target: str, system: str, entry: Entry) -> ProviderFactory:
+def _load_built_in(system: str, entry: Entry) -> ProviderFactory:
     try:
-        return _import(target, system)
+        return _import(entry.target, system)
     except ModuleNotFoundError as error:
         missing = error.name or "a package"
         if missing.partition(".")[0] == "asyncsecrets":

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from asyncsecrets import registry
-from asyncsecrets.errors import ConfigError, MissingDependencyError, UnsupportedOperationError
+from asyncsecrets.errors import ConfigError, MissingDependencyError
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.registry import BUILT_IN, build, check, load
 from asyncsecrets.settings import SYSTEMS
@@ -22,7 +22,6 @@ MANAGERS = [
     *("aws_kms", "aws_secret_manager", "azure_key_vault", "custom", "env", "google_kms", "google_secret_manager"),
     *("hashicorp_vault", "local", "memory"),
 ]
-NOT_YET = [system for system, entry in BUILT_IN.items() if entry.target is None and system != "custom"]
 
 
 class Stand:
@@ -70,16 +69,7 @@ def test_the_environment_is_loaded_and_built():
     assert isinstance(build("env", {}, {"A": "canary"}), EnvironmentProvider)
 
 
-@pytest.mark.parametrize("system", NOT_YET)
-def test_a_manager_that_is_not_there_yet_is_said_to_be(system: str):
-    """The version is what is missing, not something the user did, and no extra would help; what is there is listed."""
-    with pytest.raises(UnsupportedOperationError, match=f"^{system} is not there yet: ") as caught:
-        load(system)
-    assert "hashicorp_vault" in str(caught.value).splitlines()[-1]
-    assert not [other for other in NOT_YET if other in str(caught.value).splitlines()[-1]]
-
-
-@pytest.mark.parametrize("system", [system for system in MANAGERS if system != "custom" and system not in NOT_YET])
+@pytest.mark.parametrize("system", [system for system in MANAGERS if system != "custom"])
 def test_every_class_that_is_listed_can_be_imported(system: str):
     """The table names real classes, and each knows the system that it is listed under."""
     pytest.importorskip("pyrage") if system == "local" else None
@@ -99,13 +89,13 @@ def test_a_typo_is_answered_with_the_nearest_name(typo: str, meant: str):
     with pytest.raises(ConfigError, match=f"'{typo}', did you mean '{meant}'") as caught:
         load(typo)
     listed = str(caught.value).partition("(known: ")[2].rstrip(")").split(", ")
-    assert listed == [system for system in MANAGERS if system not in NOT_YET]
+    assert listed == MANAGERS
 
 
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
-        ("vault", "'hashicorp_vault'"),
+        ("vault", "'azure_key_vault' or 'hashicorp_vault'"),
         ("aws", "'aws_kms' or 'aws_secret_manager'"),
         ("KMS", "'aws_kms' or 'google_kms'"),
     ],

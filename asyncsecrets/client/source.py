@@ -29,7 +29,7 @@ from asyncsecrets.client.verdicts import checked, policy_of, verdict_of
 from asyncsecrets.client.views import Changed, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
-from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError
+from asyncsecrets.errors import AsyncSecretsError, InvalidNameError, SecretNotFoundError
 from asyncsecrets.loops import ending, retrieve
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
@@ -173,6 +173,14 @@ class Source:
     def deletes_for_good(self) -> bool:
         """Whether what is deleted cannot be restored."""
         return getattr(self._connection.provider, "deletes_for_good", False)
+
+    def spelled(self, entry: str) -> str:
+        """How the manager spells the name of a secret; empty for what it has no name for."""
+        spelled = getattr(self._connection.provider, "spelled", str)
+        try:
+            return str(spelled(entry))
+        except InvalidNameError:
+            return ""
 
     def kept(self, value: Secret) -> Secret:
         """``value`` in the form in which the manager keeps it."""

@@ -102,7 +102,8 @@ class Health:
 class Explanation:
     """Where a reference is read, by which rule, and what is cached of it now.
 
-    * ``source``, ``system``: where it is asked. ``entry``: the secret's name there. ``field``: the member of it.
+    * ``source``, ``system``: where it is asked. ``entry``: the secret's name there, and ``spelled`` how the manager
+      itself spells that (empty where it can have no such name). ``field``: the member of it.
     * ``rule``: why there.
     * ``warm``: whether it is cached. ``answered_by``, ``version``, ``age`` (seconds) and ``expires`` (when the manager
       itself ends it, in UTC) are of what is cached.
@@ -121,6 +122,7 @@ class Explanation:
     age: float | None
     configuration: str = ""
     expires: datetime | None = None
+    spelled: str = ""
 
 
 def status_of(source: Source) -> SourceStatus:
@@ -190,6 +192,7 @@ def explain(reference: str, route: Route[Source], configuration: str = "") -> Ex
         age=view.age if view is not None else None,
         configuration=configuration,
         expires=view.expires if view is not None else None,
+        spelled=route.source.spelled(route.entry),
     )
 
 

@@ -52,7 +52,7 @@ __all__ = [
 class Provider(Protocol):
     """Reads secrets of one manager.
 
-    Three attributes are optional:
+    Three attributes and a method are optional:
 
     * ``concurrency``, an ``int`` that is read once the provider is open: how many operations are begun at once (100
       without it). Give it where there are fewer connections, because the time of an operation that waits for one runs.
@@ -63,6 +63,8 @@ class Provider(Protocol):
       Without this, a write is taken to be sent when it is called.
     * ``remarks``, a tuple of sentences: what is served and yet not as it should be, such as answers without a checksum.
       ``client.status()`` shows them. It is read at any time, from any thread; never a value is in it.
+    * ``spelled(name) -> str``: how the manager spells a name, where that is not as it is given. ``client.explain()``
+      shows it. Without I/O. Raises InvalidNameError.
     """
 
     system: ClassVar[str]
@@ -132,7 +134,7 @@ class Lister(Provider, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """One version of a secret, without its value. ``state``: ``enabled``, ``deleted``, ``destroyed``, ``disabled``."""
+    """One version of a secret, without its value. ``state`` is ``enabled``, or one of ``errors.NotFoundReason``."""
 
     version: str
     created: datetime | None = None

@@ -315,7 +315,7 @@ async def test_a_manager_that_cannot() -> None:
         assert value(await client.get("NAME")) == "canary"
 
 
-@pytest.mark.parametrize("system", [system for system, entry in registry.BUILT_IN.items() if entry.target is not None])
+@pytest.mark.parametrize("system", [system for system, entry in registry.BUILT_IN.items() if entry.target])
 def test_the_managers_that_can(system: str) -> None:
     """What the registry, and so the message, says of the built-in managers is what their classes can."""
     try:

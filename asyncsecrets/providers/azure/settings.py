@@ -27,8 +27,10 @@ class AzureSettings:
     developer; ``default`` takes the first of them that there is, in this order. ``authority_host`` is where tokens are
     asked for (default: that of the vault's cloud), ``ca_cert`` whom to trust.
 
-    ``tags`` and ``content_type`` go to secrets that are written. Blanks around a text do not matter. Credentials, and
-    the environment, are given as they are and kept as ``Credential``. Raises ConfigError for what cannot work.
+    ``tags`` and ``content_type`` go to each version that is written, which is valid ``valid_after`` seconds later and
+    expires after ``ttl``. With ``recover_deleted`` a deleted secret whose name is written is recovered, and gets a
+    version. Blanks around a text do not matter. Credentials, and the environment, are given as they are and kept as
+    ``Credential``. Raises ConfigError for what cannot work.
     """
 
     vault_uri: str
@@ -47,6 +49,10 @@ class AzureSettings:
     attempt_timeout: float = 5.0
     max_connections: int = 100
     tags: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = ""
+    ttl: float = 0.0
+    valid_after: float = 0.0
+    recover_deleted: bool = False
 
     def __post_init__(self) -> None:
         conceal(self, "client_secret", "client_certificate_password")

@@ -22,9 +22,9 @@ from asyncsecrets.providers.google.documents import (
     version_of,
 )
 from asyncsecrets.providers.google.names import LATEST, Target
-from asyncsecrets.providers.google.remembered import Remembered
 from asyncsecrets.providers.google.services import SECRET_MANAGER
 from asyncsecrets.providers.pages import MOST, Pages
+from asyncsecrets.providers.remembered import Remembered
 from asyncsecrets.secret import Secret
 from asyncsecrets.sending import is_settled
 

@@ -105,6 +105,10 @@ class GoogleSecretManagerProvider:
         """What is served although it could not be checked."""
         return self._checksums.remarks
 
+    def spelled(self, name: str) -> str:
+        """The id that Google has for a secret's name."""
+        return self._names.place(name).id
+
     def same_secret(self, name: str, other: str) -> bool:
         """Whether ``name`` and ``other`` may be two spellings of one secret's name: plain, or a resource name."""
         return self._names.may_be_same(name, other)

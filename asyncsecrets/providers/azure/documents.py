@@ -1,0 +1,190 @@
+"""What a vault's answers hold, checked member by member, and what a secret is in a request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from asyncsecrets.errors import (
+    DecodeError,
+    MalformedResponseError,
+    NotFoundReason,
+    SecretNotFoundError,
+    UnsupportedOperationError,
+)
+from asyncsecrets.providers.azure.names import SYSTEM, Place, listed, marked
+from asyncsecrets.secret import Payload
+
+__all__ = [
+    "MARK",
+    "Facts",
+    "absent",
+    "check_dates",
+    "check_owner",
+    "check_subject",
+    "malformed",
+    "name_in",
+    "taken",
+    "text_of",
+]
+
+MARK: Final = "asyncsecrets-name"
+"""The tag that has the exact name of a secret that was created here."""
+
+_LARGEST: Final = 25 * 1024
+_ID: Final = re.compile(
+    r"(?P<vault>https://[A-Za-z0-9.:-]{1,259})/secrets/(?P<name>[0-9A-Za-z-]{1,127})(?:/(?P<version>[0-9a-f]{32}))?",
+    re.ASCII,
+)
+State = Literal["enabled", "disabled", "expired", "not_yet_valid"]
+
+
+def text_of(name: str, payload: Payload) -> str:
+    """What is kept of ``payload``. Raises, before anything is sent, for what a vault cannot keep.
+
+    Source of the limit: "About Azure Key Vault secrets", 25 KB.
+    """
+    if isinstance(payload, bytes):
+        raise UnsupportedOperationError(
+            f"{SYSTEM}: {name!r}: Azure stores text; encode binary values, for example as base64"
+        )
+    size = _size(payload)
+    if size is None:
+        raise DecodeError(f"{SYSTEM}: {name!r}: the value has lone surrogates, which are not text")
+    if size > _LARGEST:
+        raise DecodeError(f"{SYSTEM}: {name!r}: a value is at most {_LARGEST:,} bytes there, and this one has {size:,}")
+    return payload
+
+
+def _size(text: str) -> int | None:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:  # which holds the text
+        return None
+
+
+# -- answers
+
+
+def malformed(name: str | None, text: str, *, written: bool = False) -> MalformedResponseError:
+    """The error for an answer that is not one of the vault's. ``name`` None: it is about no one secret.
+
+    Where something was ``written``, its outcome is unknown then.
+    """
+    about = f"{SYSTEM}: {name!r}" if name is not None else SYSTEM
+    error = MalformedResponseError(f"{about}: {text}; is azure_key_vault_uri a vault?", provider=SYSTEM, name=name)
+    error.outcome_unknown = written
+    return error
+
+
+def _parts(vault: str, name: str | None, address: object, *, written: bool = False) -> re.Match[str]:
+    """An id of ``vault`` (``https://host``), in its parts. Raises MalformedResponseError for another's."""
+    found = _ID.fullmatch(address) if isinstance(address, str) else None
+    if found is None or found["vault"].lower() != vault:
+        raise malformed(name, "the answer is about another vault than was asked", written=written)
+    return found
+
+
+def name_in(vault: str, properties: Any) -> str:
+    """The name of an item of a list. Raises MalformedResponseError."""
+    return listed(_parts(vault, None, properties.id)["name"], (properties.tags or {}).get(MARK))
+
+
+def check_subject(vault: str, place: Place, address: object, *, written: bool = False) -> str | None:
+    """The version in the id of the secret at ``place``. Raises MalformedResponseError for that of another one."""
+    found = _parts(vault, place.name, address, written=written)
+    if found["name"].lower() != place.key:
+        raise malformed(place.name, "the answer is about another secret", written=written)
+    return found["version"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an answer says of a version beside its value. ``owner``: which of the names that are spelled alike the
+    secret was created by, if that was here."""
+
+    version: str
+    owner: str | None = None
+    enabled: bool = True
+    created: datetime | None = None
+    begins: datetime | None = None
+    expires: datetime | None = None
+    purgeable: bool = True
+
+    @classmethod
+    def of(cls, vault: str, place: Place, properties: Any, asked: str | None = None, *, written: bool = False) -> Facts:
+        """Those of the secret at ``place``, of the version that was ``asked`` for. Raises MalformedResponseError."""
+        version = check_subject(vault, place, properties.id, written=written)
+        if version is None or asked not in {None, version}:
+            raise malformed(place.name, "the answer is about another version than was asked for", written=written)
+        return cls(
+            version=version,
+            owner=marked(place.key, (properties.tags or {}).get(MARK)) if place.shared else None,
+            enabled=properties.enabled is not False,
+            created=properties.created_on,
+            begins=properties.not_before,
+            expires=properties.expires_on,
+            purgeable="Purgeable" in (properties.recovery_level or "Purgeable"),
+        )
+
+    def state(self, now: float) -> State:
+        """``enabled``, or why it is not to be had at ``now``, in seconds since the epoch."""
+        if not self.enabled:
+            return "disabled"
+        if self.expires is not None and self.expires.timestamp() <= now:
+            return "expired"
+        return "not_yet_valid" if self.begins is not None and self.begins.timestamp() > now else "enabled"
+
+
+# -- what cannot be had
+
+
+def absent(
+    place: Place, reason: NotFoundReason, version: str | None = None, facts: Facts | None = None
+) -> SecretNotFoundError:
+    """The error for a version that is not handed out."""
+    which = f"version {version}" if version is not None else "its current version"
+    return _absent(place, f"{which} {_REMEDIES[reason]}", reason, version, facts)
+
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    "disabled": "is disabled; enable it at Azure, or put a new value",
+    "expired": "has expired; put a new value, or change its expiration date (exp) at Azure",
+    "not_yet_valid": "is not valid yet; wait, or change its activation date (nbf) at Azure",
+}
+
+
+def check_dates(place: Place, facts: Facts, now: float) -> None:
+    """Raise SecretNotFoundError for a version outside its dates.
+
+    Azure hands it out all the same, and calls the dates informational ("About Azure Key Vault secrets"). Whoever has
+    set one has meant something by it.
+    """
+    state = facts.state(now)
+    if state != "enabled":
+        raise absent(place, state, facts.version, facts)
+
+
+def check_owner(place: Place, facts: Facts) -> None:
+    """Raise SecretNotFoundError where the secret was created by another name that is spelled alike."""
+    if facts.owner not in {None, place.name}:
+        raise _absent(place, taken(place, facts.owner), "absent", facts.version, facts)
+
+
+def taken(place: Place, owner: str | None) -> str:
+    """What to say of a name that is spelled as the one of a secret that is there."""
+    return (
+        f"there is no secret of this name: {place.spelled!r} in the vault was created as {owner!r} (tag {MARK}), and "
+        "Azure does not tell the two apart; ask for that name, or choose another one"
+    )
+
+
+def _absent(
+    place: Place, text: str, reason: NotFoundReason, version: str | None, facts: Facts | None
+) -> SecretNotFoundError:
+    made = facts.created if facts is not None else None
+    message = f"{SYSTEM}: {place.name!r}: {text}"
+    return SecretNotFoundError(message, provider=SYSTEM, name=place.name, reason=reason, version=version, created=made)

@@ -1,0 +1,260 @@
+"""AzureKeyVaultProvider: the secrets of an Azure Key Vault."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, Self
+
+from asyncsecrets.boundary import configuring
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    ConfigError,
+    ConflictError,
+    SecretNotFoundError,
+    UnavailableError,
+    UnsupportedOperationError,
+)
+from asyncsecrets.providers.azure.connection import Connection
+from asyncsecrets.providers.azure.documents import Facts, check_dates, check_owner, text_of
+from asyncsecrets.providers.azure.names import SYSTEM, Place, is_version, may_be_same, place_of, spellings
+from asyncsecrets.providers.azure.operations import Operations, age
+from asyncsecrets.providers.azure.settings import AzureSettings
+from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.guarded import guarded
+from asyncsecrets.secret import Payload, Secret
+
+__all__ = ["AzureKeyVaultProvider"]
+
+_LIMBO: Final = 8.0
+_PAUSES: Final = (0.1, 1.0)  # seconds: the first one, and the longest
+_MOST_TAGS: Final = 14  # of 15, one is ours
+
+
+@guarded
+class AzureKeyVaultProvider:
+    """Reads and writes the secrets of a vault.
+
+    A name is any text: see ``asyncsecrets.providers.azure.names`` for what it is in the vault, and when two names would
+    be one there. A version is 32 hexadecimal digits. ``put`` creates what is not there; each version gets the tags,
+    content type and dates of ``settings``. Azure has no compare-and-set. ``clock`` is in monotonic seconds, ``now`` in
+    those of the epoch; ``sleep`` waits for what Azure takes to delete and to recover.
+    """
+
+    system: ClassVar[str] = SYSTEM
+    tells_sending: ClassVar[bool] = True
+
+    @configuring
+    def __init__(
+        self,
+        settings: AzureSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        if len(settings.tags) > _MOST_TAGS:
+            raise ConfigError(f"{SYSTEM}: tags: a secret has 15, of which asyncsecrets takes one: give {_MOST_TAGS}")
+        if 0 < settings.ttl <= settings.valid_after:
+            raise ConfigError(f"{SYSTEM}: with that ttl a secret expires before it is valid: valid_after must be less")
+        self.settings = settings
+        self.attempt_timeout = settings.attempt_timeout
+        self.default_field: str | None = None
+        self.concurrency = settings.max_connections
+        self._connection = Connection(SYSTEM, settings)
+        self._operations = Operations(self._connection, settings, clock, now)
+        self._clock, self._now, self._sleep = clock, now, sleep
+
+    @classmethod
+    @configuring
+    def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
+        """Build from ``key_management_settings`` and an environment. Raises ConfigError."""
+        return cls(AzureSettings.from_mapping(SYSTEM, settings, environ))
+
+    async def open(self) -> None:
+        """Make the client, in a thread. Nothing is sent. Raises ConfigError."""
+        await self._connection.open()
+
+    async def aclose(self) -> None:
+        """Close the session and end what is under way."""
+        self._operations.forget()
+        await self._connection.aclose()
+
+    def abandon(self) -> None:
+        """Forget what belongs to a loop that is gone or to the parent of a fork."""
+        self._operations.forget()
+        self._connection.abandon()
+
+    def spelled(self, name: str) -> str:
+        """What a secret is called in the vault."""
+        return place_of(name).spelled
+
+    def same_secret(self, name: str, other: str) -> bool:
+        """Whether ``name`` and ``other`` may be of one secret, as ``A_B`` and ``a-b``."""
+        return may_be_same(name, other)
+
+    def spellings(self, name: str) -> frozenset[str]:
+        """What else the secret may be called: two names that may be of one secret have one of these in common."""
+        return spellings(name)
+
+    # -- reading
+
+    async def get(self, name: str, version: str | None = None) -> Secret:
+        """Read one version, the newest by default.
+
+        SecretNotFoundError is also what is disabled, has expired or is not valid yet, by its ``reason``.
+        """
+        place = place_of(name)
+        if version is not None and not is_version(version):
+            text = f"no version can be called {version[:80]!a}: it is 32 hexadecimal digits"
+            raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+        facts, secret = await self._operations.value(place, version)
+        check_owner(place, facts)
+        check_dates(place, facts, self._now())
+        return secret
+
+    async def list(self, prefix: str = "") -> builtins.list[str]:
+        """Return the names that start with ``prefix``: those that secrets were created by here, and Azure's for others.
+
+        Azure does not search: 25 names take a call. A list that did not come to its end goes on where it stopped if it
+        is asked for again within 30 seconds.
+        """
+        return sorted({name for name in await self._operations.names() if name.startswith(prefix)})
+
+    async def versions(self, name: str) -> builtins.list[VersionInfo]:
+        """Return every version, oldest first. Of those of one second nobody tells the order, but which is current."""
+        place = place_of(name)
+        found = sorted(await self._operations.versions(place), key=age)
+        if not found:
+            text = "there is no such secret"
+            raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+        check_owner(place, found[-1])
+        current = found[-1]
+        if len(found) > 1 and age(found[-2]) == age(current):
+            newest, _ = await self._operations.value(place)
+            found.sort(key=lambda facts: (age(facts), facts.version == newest.version))
+        now = self._now()
+        infos = [VersionInfo(facts.version, facts.created, facts.state(now)) for facts in found]
+        return [*infos[:-1], VersionInfo(infos[-1].version, infos[-1].created, infos[-1].state, current=True)]
+
+    # -- writing
+
+    async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # Azure has none
+        """Add a version; create the secret if it is not there.
+
+        Raises UnsupportedOperationError for ``cas``, ConflictError where a deleted secret has that name (unless it is
+        to be recovered, by the setting ``recover_deleted``), and InvalidNameError where a secret was created here by
+        another name that Azure does not tell apart.
+        """
+        place, text = place_of(name), text_of(name, payload)
+        if cas is not None:
+            raise UnsupportedOperationError(
+                f"{SYSTEM}: {name!r}: Azure has no compare-and-set, nor a way to create only; put without cas"
+            )
+        limbo = self._limbo()
+        while (facts := await self._put(place, text)) is None:
+            if self.settings.recover_deleted:
+                await self._recovered(place)
+            if not await limbo.lasts():
+                text = "a secret of this name is being deleted or recovered, which takes Azure some seconds; try again"
+                raise ConflictError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+        return Secret(payload, name=name, version=facts.version, created=facts.created, expires=self._end_of(facts))
+
+    async def _put(self, place: Place, text: str) -> Facts | None:
+        owner = await self._operations.owner(place)
+        return await self._operations.set(place, text, place.name if owner is None else owner)
+
+    def _end_of(self, facts: Facts) -> datetime | None:
+        """When it is served no longer: at once, if it is not valid yet."""
+        now = self._now()
+        return datetime.fromtimestamp(now, UTC) if facts.state(now) == "not_yet_valid" else facts.expires
+
+    async def delete(self, name: str) -> None:
+        """Delete the secret with all its versions, for as many days as the vault keeps what is deleted."""
+        place = place_of(name)
+        if await self._operations.owner(place) is not None:
+            await self._operations.delete(place)
+
+    async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Recover the deleted secret with all its versions, and wait until it can be read.
+
+        Raises SecretNotFoundError where there is none, and UnsupportedOperationError for ``versions``.
+        """
+        place = _whole(name, versions, "recovers")
+        limbo = self._limbo()
+        if not await self._recovered(place):
+            if await self._operations.newest(place) is None:
+                text = "there is no such secret, neither deleted nor not"
+                raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+            return
+        with contextlib.suppress(AccessDeniedError):  # who may not read it cannot tell
+            while await self._operations.newest(place) is None:
+                await limbo.wait(place, "it is being recovered")
+
+    async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
+        """Delete the secret, if it is not deleted, and purge it.
+
+        Raises UnsupportedOperationError for ``versions``, and where the vault does not let it be purged: it is deleted.
+        """
+        place, asked = _whole(name, versions, "purges"), self._operations
+        is_deleted = await asked.owner(place) is not None and await asked.delete(place)
+        limbo = self._limbo()
+        while True:
+            found = await asked.deleted(place)
+            if found is not None and not found.purgeable:
+                text = "is deleted, and the vault has purge protection: Azure purges it when its days are over"
+                raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: it {text}")
+            if (found is not None or not is_deleted) and await asked.purge(place) is not None:
+                return
+            await limbo.wait(place, "it is being deleted, and not purged yet")
+
+    async def _recovered(self, place: Place) -> bool:
+        """Recover what is deleted; whether there was anything."""
+        limbo = self._limbo()
+        while True:
+            found = await self._operations.deleted(place)
+            if found is None and await self._operations.newest(place) is not None:
+                return False
+            begun = await self._operations.recover(place)
+            if begun is not None:
+                return begun
+            await limbo.wait(place, "it is being deleted")
+
+    def _limbo(self) -> Limbo:
+        return Limbo(self._clock, self._sleep)
+
+
+class Limbo:
+    """Waits, ever longer, for what Azure takes some seconds for; but not for longer than whoever asks has time."""
+
+    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], Awaitable[object]]) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._ends = clock() + _LIMBO
+        self._pause, self._longest = _PAUSES
+
+    async def lasts(self) -> bool:
+        """Wait for a moment; or say False at once, where there is no time left."""
+        if self._clock() + self._pause > self._ends:
+            return False
+        await self._sleep(self._pause)
+        self._pause = min(2 * self._pause, self._longest)
+        return True
+
+    async def wait(self, place: Place, what: str) -> None:
+        """Wait for a moment. Raises UnavailableError where there is no time left."""
+        if not await self.lasts():
+            text = f"{what}, for longer than {_LIMBO:.0f} s; try again in a moment"
+            raise UnavailableError(f"{SYSTEM}: {place.name!r}: {text}", provider=SYSTEM, name=place.name)
+
+
+def _whole(name: str, versions: Sequence[str] | None, does: str) -> Place:
+    if versions is not None:
+        raise UnsupportedOperationError(
+            f"{SYSTEM}: {name!r}: Azure {does} a secret as a whole, with all its versions; leave the versions out"
+        )
+    return place_of(name)

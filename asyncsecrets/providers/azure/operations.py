@@ -1,0 +1,275 @@
+"""The operations of a vault on one secret: each one request, whose answer is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+from azure.core.exceptions import HttpResponseError
+from azure.core.rest import HttpRequest
+
+from asyncsecrets.errors import (
+    AsyncSecretsError,
+    ConfigError,
+    ConflictError,
+    InvalidNameError,
+    NotFoundReason,
+    ProviderError,
+    SecretNotFoundError,
+)
+from asyncsecrets.providers.azure.connection import Connection
+from asyncsecrets.providers.azure.documents import MARK, Facts, absent, check_subject, malformed, name_in, taken
+from asyncsecrets.providers.azure.errors import Call, Refusal
+from asyncsecrets.providers.azure.names import SYSTEM, Place
+from asyncsecrets.providers.azure.settings import AzureSettings
+from asyncsecrets.providers.pages import MOST, Pages
+from asyncsecrets.providers.remembered import Remembered
+from asyncsecrets.secret import Secret
+
+__all__ = ["Operations", "age"]
+
+T = TypeVar("T")
+
+_KNOWN: Final = 300.0
+"""For how many seconds it is remembered whose secret it is that a name leads to."""
+_ABSENT: Final = frozenset({"SecretNotFound"})
+_LIMBO: Final = frozenset({"ObjectIsBeingDeleted", "ObjectIsBeingRecovered"})
+_DELETED: Final = frozenset({"ObjectIsDeletedButRecoverable"})
+_OUTDATED: Final = frozenset({"BadParameter"})
+_STATES: Final[Mapping[str, NotFoundReason]] = {
+    "SecretDisabled": "disabled",
+    "SecretExpired": "expired",
+    "SecretNotYetValid": "not_yet_valid",
+}
+
+
+class Operations:
+    """What is asked over ``connection`` of the vault of ``settings``. ``clock`` is in monotonic seconds, ``now`` in
+    those of the epoch."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: AzureSettings,
+        clock: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._vault = settings.vault_uri.removesuffix(":443")
+        self._now = now
+        self._pages = Pages(clock)
+        self._owners: Remembered[str] = Remembered(_KNOWN, clock)
+
+    def forget(self) -> None:
+        """No list goes on where it stopped."""
+        self._pages.forget()
+
+    # -- values
+
+    async def value(self, place: Place, version: str | None = None) -> tuple[Facts, Secret]:
+        """One version, the newest by default, whatever its dates are and whoever has created the secret."""
+
+        async def get(client: Any) -> tuple[Facts, Secret]:
+            answer = await client.get_secret(place.spelled, version)
+            facts = Facts.of(self._vault, place, answer.properties, version)
+            if not isinstance(answer.value, str):
+                raise malformed(place.name, "the answer has no value")
+            return facts, Secret(
+                answer.value, name=place.name, version=facts.version, created=facts.created, expires=facts.expires
+            )
+
+        facts, secret = await self._call("GetSecret", place, get, meaning=partial(_not_handed_out, place, version))
+        if version is None:
+            self._note(place, facts)
+        return facts, secret
+
+    async def set(self, place: Place, text: str, owner: str) -> Facts | None:
+        """Add a version of ``place``, with the tag that says whose it is, unless ``owner`` is empty. None: what was
+        deleted has that name, in limbo or, if that is to be recovered, for as long as it can be."""
+        settings, now = self._settings, self._now()
+        tags = {**settings.tags, MARK: owner} if owner else dict(settings.tags)
+
+        async def set_(client: Any) -> Facts:
+            answer = await client.set_secret(
+                place.spelled,
+                text,
+                tags=tags or None,
+                content_type=settings.content_type or None,
+                not_before=datetime.fromtimestamp(now + settings.valid_after, UTC) if settings.valid_after else None,
+                expires_on=datetime.fromtimestamp(now + settings.ttl, UTC) if settings.ttl else None,
+            )
+            return Facts.of(self._vault, place, answer.properties, written=True)
+
+        unless = _LIMBO | _DELETED if settings.recover_deleted else _LIMBO
+        facts: Facts | None = await self._call("SetSecret", place, set_, unless, _not_set)
+        if facts is not None:
+            self._note(place, facts)
+        return facts
+
+    # -- whose it is
+
+    async def owner(self, place: Place) -> str | None:
+        """The name that the secret was created by; empty for what was created elsewhere, and where no other name leads
+        to it; None where there is no secret. Raises InvalidNameError if it is another name."""
+        if not place.shared:
+            return ""
+        known = self._owners.get(place.key)
+        if known in {"", place.name}:
+            return known
+        facts = await self.newest(place)
+        return None if facts is None else facts.owner or ""
+
+    async def newest(self, place: Place) -> Facts | None:
+        """What there is to know of the secret, disabled or not. Raises InvalidNameError as ``owner``."""
+        try:
+            facts, _ = await self.value(place)
+        except SecretNotFoundError as error:
+            versions = [] if error.reason == "absent" else await self.versions(place)
+            if not versions:
+                return None
+            facts = max(versions, key=age)
+        check_admitted(place, facts)
+        return facts
+
+    def _note(self, place: Place, facts: Facts) -> None:
+        if place.shared:
+            self._owners.note(place.key, facts.owner or "")
+
+    # -- what is deleted
+
+    async def delete(self, place: Place) -> bool:
+        """Delete; whether there was anything to delete."""
+        delete = partial(self._send, place, "DELETE", "/secrets/{}")
+        try:
+            return bool(await self._call("DeleteSecret", place, delete, _ABSENT))
+        finally:
+            self._owners.forget(place.key)
+
+    async def deleted(self, place: Place) -> Facts | None:
+        """The newest version of what is deleted and can be recovered."""
+
+        async def get(client: Any) -> Facts:
+            return Facts.of(self._vault, place, (await client.get_deleted_secret(place.spelled)).properties)
+
+        facts: Facts | None = await self._call("GetDeletedSecret", place, get, _ABSENT)
+        if facts is not None:
+            check_admitted(place, facts)
+        return facts
+
+    async def recover(self, place: Place) -> bool | None:
+        """Have a recovery begin. False: there is nothing to recover; None: it is still being deleted, or recovered."""
+        recover = partial(self._send, place, "POST", "/deletedsecrets/{}/recover")
+        return await self._unless_in_limbo("RecoverDeletedSecret", place, recover)
+
+    async def purge(self, place: Place) -> bool | None:
+        """Remove for good what is deleted. False and None as for ``recover``."""
+
+        async def purge(client: Any) -> bool:
+            await client.purge_deleted_secret(place.spelled)
+            return True
+
+        return await self._unless_in_limbo("PurgeDeletedSecret", place, purge)
+
+    async def _unless_in_limbo(
+        self, operation: str, place: Place, work: Callable[[Any], Awaitable[bool]]
+    ) -> bool | None:
+        try:
+            answer: bool | None = await self._call(operation, place, work, _LIMBO)
+        except SecretNotFoundError:
+            return False
+        return answer
+
+    async def _send(self, place: Place, method: str, path: str, client: Any) -> bool:
+        """What Azure's client only does by methods that wait for the end of the limbo, without an end of their own."""
+        answer = await client.send_request(HttpRequest(method, path.format(place.spelled)))
+        if answer.status_code >= HTTPStatus.BAD_REQUEST:
+            raise HttpResponseError(response=answer)
+        check_subject(self._vault, place, answer.json().get("id"), written=True)
+        return True
+
+    # -- lists
+
+    async def names(self) -> list[str]:
+        """The names of all secrets."""
+
+        def pages(client: Any) -> Any:
+            return client.list_properties_of_secrets()
+
+        return await self._all("GetSecrets", None, pages, partial(name_in, self._vault))
+
+    async def versions(self, place: Place) -> list[Facts]:
+        """Every version, in no order."""
+
+        def pages(client: Any) -> Any:
+            return client.list_properties_of_secret_versions(place.spelled)
+
+        return await self._all("GetSecretVersions", place, pages, partial(Facts.of, self._vault, place))
+
+    async def _all(
+        self, operation: str, place: Place | None, pages: Callable[[Any], Any], take: Callable[[Any], T]
+    ) -> list[T]:
+        """What ``take`` makes of each item on each of the ``pages``."""
+
+        async def page_of(token: str, client: Any) -> tuple[list[T], str]:
+            found = pages(client).by_page(token or None)
+            return [take(item) async for item in await anext(found)], found.continuation_token or ""
+
+        async def fetch(token: str) -> tuple[list[T], str] | None:
+            unless = _OUTDATED if token else frozenset()
+            page: tuple[list[T], str] | None = await self._call(operation, place, partial(page_of, token), unless)
+            return page
+
+        def endless() -> ProviderError:
+            name = place.name if place is not None else None
+            return malformed(name, f"the answer to {operation} goes on for more than {MOST:,} pages")
+
+        key = operation, place.key if place is not None else ""
+        return await self._pages.read(key, fetch, endless=endless)
+
+    async def _call(
+        self,
+        operation: str,
+        place: Place | None,
+        work: Callable[[Any], Awaitable[Any]],
+        unless: frozenset[str] = frozenset(),
+        meaning: Callable[[Call, Refusal], AsyncSecretsError | None] | None = None,
+    ) -> Any:
+        try:
+            name = place.name if place is not None else None
+            return await self._connection.call(operation, name, work, unless=unless, meaning=meaning)
+        finally:
+            if Call(SYSTEM, operation).writes:
+                self._pages.forget()
+
+
+def check_admitted(place: Place, facts: Facts) -> None:
+    """Raise InvalidNameError where the secret was created by another name: nothing is to be done to it by this one."""
+    if facts.owner not in {None, place.name}:
+        text = f"{SYSTEM}: {place.name!r}: {taken(place, facts.owner)}"
+        raise InvalidNameError(text, provider=SYSTEM, name=place.name)
+
+
+def age(facts: Facts) -> float:
+    """When a version was made, in seconds since the epoch."""
+    return facts.created.timestamp() if facts.created is not None else 0.0
+
+
+def _not_handed_out(place: Place, version: str | None, _: Call, refusal: Refusal) -> SecretNotFoundError | None:
+    reason = _STATES.get(refusal.inner)
+    return None if reason is None else absent(place, reason, version)
+
+
+def _not_set(call: Call, refusal: Refusal) -> AsyncSecretsError | None:
+    if refusal.status == HTTPStatus.BAD_REQUEST:  # name and value are looked at before
+        return ConfigError(call.says("Azure finds the settings of new secrets invalid: check tags and content_type"))
+    return call.error(ConflictError, _RECOVERABLE) if refusal.inner in _DELETED else None
+
+
+_RECOVERABLE: Final = (
+    "a secret that was deleted has this name: restore it, destroy it (purge), or set recover_deleted: true, which "
+    "recovers it and adds a version"
+)

@@ -105,10 +105,13 @@ def _rows(found: SecretMetadata) -> list[tuple[str, str]]:
         ("versions", str(len(found.versions))),
         ("created", _time(found.created) or "-"),
         ("updated", _time(found.updated) or "-"),
-        ("max versions", str(found.max_versions) if found.max_versions else "as the mount says"),
-        ("cas required", "yes" if found.cas_required else "no"),
-        ("delete version after", found.delete_version_after),
     ]
+    if found.max_versions is not None:
+        rows.append(("max versions", str(found.max_versions or "as the mount says")))
+    if found.cas_required is not None:
+        rows.append(("cas required", "yes" if found.cas_required else "no"))
+    if found.delete_version_after is not None:
+        rows.append(("delete version after", found.delete_version_after))
     return [*rows, *((f"custom {key}", value) for key, value in sorted(found.custom.items()))]
 
 

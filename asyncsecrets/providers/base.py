@@ -203,15 +203,18 @@ class Rotator(Provider, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SecretMetadata:
-    """What a manager keeps about a secret besides its values. Durations are as it spells them, such as ``1h0m0s``."""
+    """What a manager keeps about a secret besides its values. Durations are as it spells them, such as ``1h0m0s``.
+
+    None is what the manager has no such setting for.
+    """
 
     current_version: str | None
     versions: tuple[VersionInfo, ...]
     created: datetime | None
     updated: datetime | None
-    max_versions: int = 0
-    cas_required: bool = False
-    delete_version_after: str = "0s"
+    max_versions: int | None = None
+    cas_required: bool | None = None
+    delete_version_after: str | None = None
     custom: Mapping[str, str] = field(default_factory=dict)
 
 

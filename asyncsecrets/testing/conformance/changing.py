@@ -202,7 +202,7 @@ class Changing:
         found = await keeper.metadata(name)
         kept = (dict(found.custom), found.max_versions, found.cas_required)
         expect(kept == ({"team": "a"}, 5, False), "the metadata is not what was written")
-        expect(found.delete_version_after.startswith("720h"), "delete_version_after is not what was written")
+        expect((found.delete_version_after or "").startswith("720h"), "delete_version_after is not what was written")
 
     @pytest.mark.parametrize("kind", _CHANGED)
     @scenario

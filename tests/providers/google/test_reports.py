@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
 from asyncsecrets import SecretsClient
+from asyncsecrets.cli.app import main
 from asyncsecrets.errors import AccessDeniedError, ConfigError
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.testing.google_server import GoogleServer
@@ -97,11 +99,26 @@ async def test_a_project_that_is_none(project):
         await client.get("A")
 
 
+def test_metadata_on_the_command_line(tmp_path, capsys):
+    """What only other managers keep about a secret is not told of Google's."""
+    with GoogleServer.in_thread() as server:
+        server.add("A", "canary")
+        settings = {**settings_at(server), "google_secret_manager_project_id": server.project}
+        general = {"key_management_system": "google_secret_manager", "key_management_settings": settings}
+        (tmp_path / "config.yaml").write_text(json.dumps({"general_settings": general}))
+        assert main(["--config", str(tmp_path / "config.yaml"), "metadata", "A"]) == 0
+    printed = capsys.readouterr().out
+    assert "current version" in printed
+    assert "cas required" not in printed
+    assert "max versions" not in printed
+
+
 GREENLETS = """
 from gevent import monkey
 monkey.patch_all()
 import asyncio
 from asyncsecrets import SecretsClient
+from asyncsecrets.cli.app import main
 
 async def main():
     settings = {"google_endpoint": "http://127.0.0.1:1", "auth_method": "none", "google_secret_manager_project_id": "a"}

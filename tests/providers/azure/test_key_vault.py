@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 from datetime import UTC, datetime
 
 import pytest
@@ -464,3 +466,26 @@ async def test_a_version_that_was_not_asked_for(server, provider, monkeypatch):
 def _changed(asked, version):
     asked.version = version
     return asked
+
+
+async def test_many_names_each_have_their_own_value_or_are_refused(server, provider):
+    """None is refused by the service, and none has another's value."""
+    draw = random.Random(11)
+    alphabets = ("ab-_", "aA_", "x2fF-_/A", "aé🔑/ .")
+    drawn = {"".join(draw.choices(draw.choice(alphabets), k=draw.randint(1, 8))) for _ in range(300)}
+    names = sorted(name for name in drawn if name.strip())
+    written = []
+    for name in names:
+        with contextlib.suppress(InvalidNameError):
+            await provider.put(name, f"canary {name}")
+            written.append(name)
+    assert len(written) < len(names)
+    assert len(written) > 150
+    for name in names:
+        if name in written:
+            assert (await provider.get(name)).equals(f"canary {name}")
+        else:
+            with pytest.raises(SecretNotFoundError):
+                await provider.get(name)
+    assert await provider.list() == written
+    assert {record.code for record in server.requests} <= {"OK", "Unauthorized", "SecretNotFound"}

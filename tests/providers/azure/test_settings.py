@@ -92,11 +92,14 @@ def test_every_setting_is_taken():
     given = {name: "demo.vault.azure.net" for name, setting in words.items() if setting.environ}
     settings = {**given, "auth_method": "cli", "azure_ca_cert": "x", "tags": {"a": "b"}, "allow_insecure_http": "true"}
     settings |= {"connect_timeout": "1", "attempt_timeout": "2.5", "max_connections": "3"}
+    settings |= {"content_type": "text/plain", "ttl": "60", "valid_after": "1.5", "recover_deleted": "true"}
     assert settings.keys() == words.keys()
     found = made(settings)
     assert (found.auth_method, found.tags, found.allow_insecure_http) == ("cli", {"a": "b"}, True)
     assert (found.connect_timeout, found.attempt_timeout, found.max_connections) == (1.0, 2.5, 3)
     assert isinstance(found.max_connections, int)
+    written = found.content_type, found.ttl, found.valid_after, found.recover_deleted
+    assert written == ("text/plain", 60.0, 1.5, True)
     assert made(**{words[name].environ[0]: value for name, value in given.items()}).identity()[:7] == (
         "default",
         *found.identity()[1:7],

@@ -10,11 +10,19 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from ipaddress import ip_address
+from typing import Final
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import ResolveResult
 
-__all__ = ["ElsewhereError", "LoopbackResolver", "is_elsewhere", "is_local_name", "is_loopback", "resolve"]
+__all__ = ["ELSEWHERE", "ElsewhereError", "LoopbackResolver", "is_elsewhere", "is_local_name", "is_loopback", "resolve"]
+
+
+ELSEWHERE: Final = (
+    "localhost is another machine, by this one's hosts file or DNS, and plain http does not leave this one: nothing "
+    "was sent. Mend that, or write 127.0.0.1"
+)
+"""What an error says of it."""
 
 
 class ElsewhereError(OSError):

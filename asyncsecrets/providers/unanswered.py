@@ -10,7 +10,7 @@ import aiohttp
 
 from asyncsecrets.errors import AsyncSecretsError, InsecureTransportError, MalformedResponseError, UnavailableError
 from asyncsecrets.providers.call import Call
-from asyncsecrets.providers.loopback import is_elsewhere
+from asyncsecrets.providers.loopback import ELSEWHERE, is_elsewhere
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.tls import certificate_fault, doubts_issuer
 from asyncsecrets.providers.tunnels import fault_of
@@ -51,7 +51,7 @@ def unanswered(call: Call, failure: BaseException, server: Server, proxy: Proxy 
     if fault is not None:
         return fault.error(call.says(fault.text), provider=call.system, name=call.name)
     if is_elsewhere(failure):
-        return call.error(InsecureTransportError, _ELSEWHERE)
+        return call.error(InsecureTransportError, ELSEWHERE)
     if isinstance(failure, _INSECURE):
         return failed_tls(call, failure, server, proxy)
     if isinstance(failure, RedirectedError):
@@ -89,9 +89,3 @@ def _encoded(name: str) -> str:
         f"the answer is compressed, which was not asked for: a proxy does that, or what stands in for {name}; have it "
         f"leave {name}'s answers as they are"
     )
-
-
-_ELSEWHERE: Final = (
-    "localhost is another machine, by this one's hosts file or DNS, and plain http does not leave this one: nothing "
-    "was sent. Mend that, or write 127.0.0.1"
-)

@@ -24,7 +24,7 @@ from asyncsecrets.errors import (
     UnavailableError,
 )
 from asyncsecrets.providers.call import Call
-from asyncsecrets.providers.loopback import ElsewhereError
+from asyncsecrets.providers.loopback import ELSEWHERE, ElsewhereError
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.tls import certificate_fault, client_context, doubts_issuer
 from asyncsecrets.providers.tunnels import broken, unconnected
@@ -128,7 +128,7 @@ class Wire:
 
     def _translate(self, where: str, url: str, failure: Any, proxy: Proxy | None) -> AsyncSecretsError:
         if isinstance(failure, ElsewhereError):
-            return self.call.error(InsecureTransportError, f"{where}: {_ELSEWHERE}")
+            return self.call.error(InsecureTransportError, f"{where}: {ELSEWHERE}")
         if proxy is not None and isinstance(failure, _ON_THE_WAY):
             return _of_proxy(self.call, failure, proxy, url)
         if isinstance(failure, exceptions.SSLError):
@@ -151,10 +151,6 @@ def _chunks(response: Any) -> Iterator[bytes]:
 
 _ON_THE_WAY: Final = (exceptions.ProxyError, exceptions.ProtocolError, exceptions.ConnectTimeoutError)
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: ([0-9]{3})\b", re.ASCII)
-_ELSEWHERE: Final = (
-    "localhost is another machine, by this one's hosts file or DNS, and plain http does not leave this one: nothing "
-    "was sent. Mend that, or write 127.0.0.1"
-)
 
 
 def _of_proxy(call: Call, failure: Any, proxy: Proxy, url: str) -> AsyncSecretsError:

@@ -7,74 +7,223 @@ before a fork, which ends these threads; parent and child make their own anew.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import os
+import re
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
 import grpc
 
+from asyncsecrets.credential import Credential
+from asyncsecrets.errors import ClosedError, ConfigError, UnsupportedOperationError
+from asyncsecrets.providers.google.errors import status_of
 from asyncsecrets.providers.google.services import Service
 from asyncsecrets.providers.google.settings import GoogleSettings
+from asyncsecrets.providers.proxies import Proxy
+from asyncsecrets.providers.ways import proxy_of
 
 __all__ = ["Channels"]
 
+_LARGEST: Final = 8 * 1024 * 1024
+_IDLE: Final = 2 * 60 * 1000
+"""Milliseconds. Load balancers and NAT forget a connection that is idle for four minutes, and tell nobody: so it is
+closed before that. Secrets are read once and then renewed once a day; nothing is gained by holding it open with pings,
+which Google takes no more often than every 30 s, and without a call under way not at all (ENHANCE_YOUR_CALM)."""
+
 _OPTIONS: Final = (
-    ("grpc.enable_retries", 0),
-    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_retries", 0),  # ours are the only ones
+    ("grpc.use_local_subchannel_pool", 1),  # else another channel has the same connection
+    ("grpc.client_idle_timeout_ms", _IDLE),
     ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.max_receive_message_length", _LARGEST),
 )
+_WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
+_SILENCE: Final = frozenset({"DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED"})
 
 _all: weakref.WeakSet[Channels] = weakref.WeakSet()
 
 
 class Channels:
-    """The channels of one source to one service, on one loop at a time. ``roots`` are the CAs to trust, as PEM."""
+    """The channels of one source to one service, on one loop at a time. ``roots`` are the CAs to trust, as PEM (None:
+    gRPC's own). ``room`` bounds how many calls are under way."""
 
     def __init__(self, service: Service, settings: GoogleSettings, roots: bytes | None = None) -> None:
         self._service = service
         self._settings = settings
         self._roots = roots
-        self._made: dict[str, tuple[Any, Any]] = {}
+        self._lines: dict[str, _Line] = {}
+        self._is_closed = False
+        self.room = asyncio.Semaphore(settings.max_connections)
         _all.add(self)
 
-    def stub(self, operation: str, location: str = "") -> Callable[..., Any]:
-        """What calls ``operation`` (``access_secret_version``) at ``location``, on the running loop."""
-        found = self._made.get(location)
-        if found is None:
-            channel = self._new(location)
-            found = self._made[location] = channel, self._service.transport()(channel=channel)
-        stub: Callable[..., Any] = getattr(found[1], operation)
-        return stub
+    async def call(
+        self,
+        operation: str,
+        location: str,
+        request: Any,
+        metadata: Any,
+        *,
+        limit: float,
+        sent: Callable[[], None] | None = None,
+    ) -> Any:
+        """What ``operation`` (``AccessSecretVersion``) at ``location`` answers within ``limit`` seconds: one attempt.
+
+        ``sent`` is called right before gRPC has it.
+
+        Raises gRPC's errors, ClosedError if it was closed meanwhile, and UnsupportedOperationError in a child of a fork
+        that gRPC does not work in. A channel that nobody has answered on while a call waited in vain is not used again:
+        what is at its other end may have forgotten it, and gRPC tries to connect more and more seldom.
+        """
+        line = self._lines.get(location) or self._new(location)
+        stub, heard = getattr(line.transport, _WORD_START.sub("_", operation).lower()), line.heard
+        if sent is not None:
+            sent()
+        try:
+            answer = await stub(request, timeout=limit, metadata=metadata)
+        except grpc.aio.AioRpcError as failure:
+            if status_of(failure) not in _SILENCE:
+                line.heard += 1
+            elif line.heard == heard:
+                self._forget(location, line)
+            raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._is_closed and task is not None and not task.cancelling():
+                raise ClosedError(f"{self._service.name} was closed meanwhile") from None
+            raise
+        line.heard += 1
+        return answer.reveal()
 
     async def aclose(self) -> None:
-        """Close them all."""
-        made, self._made = self._made, {}
-        for channel, _ in made.values():
-            await channel.close()
+        """Close them all; calls under way end with ClosedError."""
+        self._is_closed = True
+        lines, self._lines = self._lines, {}
+        for line in lines.values():
+            await line.channel.close()
 
     def drop(self) -> None:
-        """Let go of them all at once: what is under way on them fails."""
-        self._made.clear()
+        """Let go of them all at once. A call under way has hold of its own, and goes on."""
+        self._lines.clear()
 
-    def _new(self, location: str) -> Any:
-        endpoint = self._settings.endpoint
-        target = (
-            endpoint.partition("://")[2] or endpoint or self._service.host(self._settings.universe_domain, location)
-        )
-        if endpoint.startswith("http://"):
-            return grpc.aio.insecure_channel(target, options=_OPTIONS)
-        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(self._roots), options=_OPTIONS)
+    def _forget(self, location: str, line: _Line) -> None:
+        if self._lines.get(location) is line:
+            del self._lines[location]
+
+    def _new(self, location: str) -> _Line:
+        if _inherited:
+            raise UnsupportedOperationError(_INHERITED)
+        line = self._lines[location] = _Line(self._service, self._connected(location))
+        return line
+
+    def _target(self, location: str) -> str:
+        settings = self._settings
+        given = settings.endpoint.partition("://")[2] or settings.endpoint
+        return given or self._service.host(settings.universe_domain, location)
+
+    @property
+    def _is_plain(self) -> bool:
+        return self._settings.endpoint.startswith("http://")
+
+    def proxy_to(self, location: str) -> Proxy | None:
+        """What carries calls there: none for plain http and to this machine. Raises ConfigError for one that is not
+        spoken here."""
+        if self._is_plain:
+            return None
+        proxy = proxy_of(f"https://{self._target(location)}", self._settings.variables())
+        if proxy is not None and proxy.url.scheme != "http":
+            raise ConfigError(f"{proxy}: gRPC speaks to http:// proxies alone: name such a one, or Google in NO_PROXY")
+        return proxy
+
+    def _connected(self, location: str) -> Any:
+        proxy = self.proxy_to(location)
+        # gRPC itself reads the process's environment, and takes http_proxy for everything.
+        way = ("grpc.http_proxy", proxy.with_user()) if proxy is not None else ("grpc.enable_http_proxy", 0)
+        options = (*_OPTIONS, *_timeouts(self._settings), way)
+        if self._is_plain:
+            return grpc.aio.insecure_channel(self._target(location), options=options)
+        trusted = grpc.ssl_channel_credentials(self._roots)
+        return grpc.aio.secure_channel(self._target(location), trusted, options=options)
+
+
+class _Line:
+    """A channel, with Google's own transport over it. ``heard`` counts what was answered."""
+
+    def __init__(self, service: Service, channel: Any) -> None:
+        self.channel = channel
+        self.transport = service.transport()(channel=_Discreet(channel))
+        self.heard = 0
+
+
+class _Discreet:
+    """The channel that the transport sees. gRPC keeps answers as results of tasks, whose repr shows them.
+
+    The transport adds an interceptor that logs payloads at DEBUG, and costs every call a task: here it is added to
+    nothing.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self._unary_unary_interceptors: list[Any] = []
+
+    def unary_unary(
+        self, method: str, request_serializer: Any = None, response_deserializer: Any = None, **_: Any
+    ) -> Callable[..., Any]:
+        """What calls ``method``; what it answers does not show itself."""
+
+        def concealed(data: bytes) -> Credential[Any]:
+            with contextlib.suppress(Exception):  # gRPC would log it, with what could not be parsed in the frame
+                return Credential(response_deserializer(data))
+            return Credential(None)
+
+        made: Callable[..., Any] = self._channel.unary_unary(method, request_serializer, concealed)
+        return made
+
+
+grpc.aio.Channel.register(_Discreet)
+
+
+def _timeouts(settings: GoogleSettings) -> tuple[tuple[str, Any], ...]:
+    """gRPC tries to connect for as long as it would wait at least before it tries anew. What TCP does not acknowledge
+    for as long as an answer to a ping would be waited for ends the connection (TCP_USER_TIMEOUT)."""
+    connect = int(1000 * settings.connect_timeout)
+    return ("grpc.min_reconnect_backoff_ms", connect), ("grpc.keepalive_timeout_ms", max(connect, 1000))
+
+
+# -- forks
+
+_polled = _inherited = False
+_INHERITED: Final = (
+    "this process was forked while a call to Google was under way (or with GRPC_ENABLE_FORK_SUPPORT=0), so gRPC cannot "
+    "be used in it: fork before the first call, or while none is under way, or start processes by spawn or forkserver"
+)
+
+
+def _polls() -> bool:
+    """Whether gRPC's thread for asyncio is alive: it is as long as there is a channel, whosever."""
+    return any("_poll_wrapper" in thread.name for thread in threading.enumerate())
 
 
 def _before_fork() -> None:
+    global _polled  # noqa: PLW0603  # it is the child that asks
+    # gRPC ends its threads some time after its last channel is gone. Without its support of forks nobody waits for it.
+    alone = os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in {"0", "false"} and _polls()
     for channels in list(_all):
         channels.drop()
+    if _all and _polls():
+        gc.collect()  # a channel may be part of a circle
+    _polled = alone or _polls()
+
+
+def _after_fork() -> None:
+    global _inherited  # noqa: PLW0603  # gRPC is the process's
+    _inherited = _inherited or _polled
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

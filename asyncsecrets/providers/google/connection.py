@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
+from pathlib import Path
 from typing import Any, ClassVar, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from asyncsecrets.errors import (
     AsyncSecretsError,
     ClosedError,
     ConfigError,
+    InsecureTransportError,
     MalformedResponseError,
     UnsupportedOperationError,
 )
@@ -22,13 +23,15 @@ from asyncsecrets.providers.google.credentials import BearerTokens
 from asyncsecrets.providers.google.errors import Call, Meaning, status_of, translate
 from asyncsecrets.providers.google.services import Service
 from asyncsecrets.providers.google.settings import GoogleSettings
+from asyncsecrets.providers.loopback import ELSEWHERE, ElsewhereError, is_local_name, resolve
+from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.quiet import without_collections
 from asyncsecrets.providers.sdk import Outcome, SdkConnection
+from asyncsecrets.providers.tls import files_in
+from asyncsecrets.providers.ways import trusting
 from asyncsecrets.sending import is_out, is_settled
 
 __all__ = ["Connection", "Meaning"]
-
-_WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class Connection(SdkConnection):
@@ -42,6 +45,7 @@ class Connection(SdkConnection):
         self._settings = settings
         self._tokens = BearerTokens(settings, Call(system, "credentials"), held=self.discreet)
         self._channels: Channels | None = None
+        self._roots: bytes | None = None
 
     async def call(
         self,
@@ -105,19 +109,23 @@ class Connection(SdkConnection):
             shown = await self._tokens.current()
             key, _, value = routing.partition("=")
             metadata = [("x-goog-request-params", f"{key}={quote(value, safe='')}"), *shown.headers()]
-            if call.writes:
-                is_out()
-            stub = self._open_channels.stub(_WORD_START.sub("_", call.operation).lower(), location)
-            answer = await stub(request, timeout=self._settings.attempt_timeout, metadata=metadata)
+            channels = self._open_channels
+            async with channels.room:  # waiting for it is no part of the attempt: it says nothing about Google
+                sent, limit = is_out if call.writes else None, self._settings.attempt_timeout
+                answer = await channels.call(call.operation, location, request, metadata, limit=limit, sent=sent)
             return Outcome(_understood(call, answer))
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
             status = status_of(failure)
-            error = translate(call, failure, meaning)
+            proxy = self._proxy(location) if status is not None else None
+            error = translate(call, failure, meaning, proxy)
             if call.writes and status is not None and not getattr(error, "outcome_unknown", False):
                 is_settled()
         if status in unless:
             return Outcome()
         return self._failed(call, error, shown if status == "UNAUTHENTICATED" else None)
+
+    def _proxy(self, location: str) -> Proxy | None:
+        return self._channels.proxy_to(location) if self._channels is not None else None
 
     @property
     def _open_channels(self) -> Channels:
@@ -138,9 +146,11 @@ class Connection(SdkConnection):
 
     def _make(self) -> None:
         self._service.transport()
+        self._roots = _roots_of(self._settings)
+        _check_local_name(Call(self._system, "open"), self._settings.endpoint)
 
     def _bind(self) -> None:
-        self._channels = Channels(self._service, self._settings)
+        self._channels = Channels(self._service, self._settings, self._roots)
 
     async def _unbind(self) -> None:
         channels, self._channels = self._channels, None
@@ -153,9 +163,8 @@ class Connection(SdkConnection):
             channels.drop()
 
     def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
-        error = translate(Call(self._system, "open"), failure)
-        if isinstance(error, ConfigError):
-            return error
+        if isinstance(failure, AsyncSecretsError):
+            return failure
         return ConfigError(f"{self._system}: the Google settings cannot be used ({type(failure).__name__})")
 
 
@@ -183,6 +192,30 @@ def _keep_googles_logs_apart() -> None:
 
 
 def _understood(call: Call, answer: Any) -> Any:
-    if answer is None:  # gRPC has logged that it could not parse it, and goes on
+    if answer is None:  # it could not be parsed
         raise call.error(MalformedResponseError, "the answer is no message of Google's", unknown=True)
     return answer
+
+
+def _roots_of(settings: GoogleSettings) -> bytes | None:
+    """The CAs to trust, as PEM, of a file or a directory of them; None: gRPC's own. Blocks. Raises ConfigError."""
+    path = settings.ca_cert
+    if not path:
+        return None
+    trusting(path, "google_ca_cert and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")  # of what is none, gRPC says nothing
+    return b"\n".join(Path(file).read_bytes() for file in (files_in(path) if Path(path).is_dir() else [path]))
+
+
+def _check_local_name(call: Call, endpoint: str) -> None:
+    """Plain http to ``localhost`` stays here: raises InsecureTransportError where that is another machine. Blocks."""
+    parts = urlsplit(endpoint)
+    if parts.scheme == "http" and is_local_name(parts.hostname or ""):
+        try:
+            resolve(parts.hostname or "", parts.port or 80)
+        except ElsewhereError:
+            pass
+        except OSError:
+            return  # gRPC says so when it is called
+        else:
+            return
+        raise call.error(InsecureTransportError, f"google_endpoint: {ELSEWHERE}")

@@ -34,8 +34,10 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.google.reasons import AUTHENTICATION, CONFIGURATION, DENIED, allowing, permission_of
 from asyncsecrets.providers.google.services import Service
+from asyncsecrets.providers.proxies import Proxy
+from asyncsecrets.providers.tunnels import unconnected
 
-__all__ = ["Call", "Meaning", "is_answered", "status_of", "translate"]
+__all__ = ["Call", "Meaning", "is_unconnected", "status_of", "translate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ def _text_of(failure: BaseException) -> str:
     return (failure.details() or "") if isinstance(failure, grpc.aio.AioRpcError) else ""
 
 
-def is_answered(failure: BaseException) -> bool:
-    """Whether it is the other side that says so, and not gRPC by itself."""
-    return isinstance(failure, grpc.aio.AioRpcError) and _PEER in (failure.debug_error_string() or "")
+def is_unconnected(failure: BaseException) -> bool:
+    """Whether there was no connection that anything could be sent on."""
+    return status_of(failure) == "UNAVAILABLE" and _UNCONNECTED.search(_text_of(failure)) is not None
 
 
 Meaning = Callable[[Call, str, str], AsyncSecretsError | None]
@@ -75,10 +77,12 @@ Meaning = Callable[[Call, str, str], AsyncSecretsError | None]
 for no more than it always means."""
 
 
-def translate(call: Call, failure: BaseException, meaning: Meaning | None = None) -> AsyncSecretsError:
+def translate(
+    call: Call, failure: BaseException, meaning: Meaning | None = None, proxy: Proxy | None = None
+) -> AsyncSecretsError:
     """Return what ``failure`` means. Raise it outside the ``except`` block: the failure may hold secrets.
 
-    ``meaning`` is asked of what is not refused to who asks, whatever that is.
+    ``meaning`` is asked of what is not refused to who asks, whatever that is; ``proxy`` was to carry the call.
     """
     if isinstance(failure, AsyncSecretsError):
         return failure
@@ -86,10 +90,12 @@ def translate(call: Call, failure: BaseException, meaning: Meaning | None = None
     if status is None:
         return call.error(MalformedResponseError, f"the answer makes no sense ({type(failure).__name__})", unknown=True)
     said = _Said.of(failure)
+    if proxy is not None and is_unconnected(failure) and not _TLS.search(said.text):
+        return _no_tunnel(call, said.text, proxy, failure)
     refused = _refused(call, status, said)
     if refused is None and meaning is not None:
         refused = meaning(call, status, said.text)
-    return refused or _about_the_secret(call, status) or _unanswered(call, status, said)
+    return refused or _about_the_secret(call, status, said) or _unanswered(call, status, said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,6 @@ def _refused(call: Call, status: str, said: _Said) -> AsyncSecretsError | None:
 _BY_REASON: Final = frozenset({"PERMISSION_DENIED", "FAILED_PRECONDITION", "UNAUTHENTICATED", "INVALID_ARGUMENT"})
 _HTTP: Final = "Received http2 header with status"
 _TOO_LARGE: Final = "larger than max"  # as gRPC itself says of what it does not take in
-_PEER: Final = "received from peer"
 _HIDDEN: Final = "Google says the same of a project, or a secret or key in it, that does not exist"
 _BARRED: Final = (
     "a 403 that is not Google's: something between us and Google refuses, or google_endpoint is not Google; check the "
@@ -172,7 +177,7 @@ _BARRED: Final = (
 )
 
 
-def _about_the_secret(call: Call, status: str) -> AsyncSecretsError | None:
+def _about_the_secret(call: Call, status: str, said: _Said) -> AsyncSecretsError | None:
     """Statuses whose meaning depends on what was asked."""
     if status == "NOT_FOUND" and call.operation == "CreateSecret":
         return ConfigError(call.says("there is no such project, location or KMS key: check the source's settings"))
@@ -186,7 +191,7 @@ def _about_the_secret(call: Call, status: str) -> AsyncSecretsError | None:
         if call.operation in _WITH_SETTINGS:
             return ConfigError(call.says(f"Google finds a parameter of {call.operation} invalid: {_SETTINGS}"))
         return call.error(InvalidNameError, f"Google finds the name, or another parameter of {call.operation}, invalid")
-    if status == "UNIMPLEMENTED" and call.operation not in _EVERYWHERE:
+    if status == "UNIMPLEMENTED" and call.operation not in _EVERYWHERE and not said.text.startswith(_HTTP):
         return UnsupportedOperationError(call.says(f"the server does not have {call.operation}; is it Google's?"))
     return None
 
@@ -202,9 +207,9 @@ def _unanswered(call: Call, status: str, said: _Said) -> ProviderError:
         return call.error(UnavailableError, "Google was asked for two things at once that exclude each other")
     if status == "DEADLINE_EXCEEDED":
         return call.error(UnavailableError, "Google did not answer in time", unknown=True)
-    if status == "UNAVAILABLE" and _TLS in said.text:
+    if status == "UNAVAILABLE" and _TLS.search(said.text):
         return call.error(InsecureTransportError, _tls_failed(said.text))
-    if status == "UNAVAILABLE" and "DNS resolution failed" in said.text:
+    if status == "UNAVAILABLE" and _DNS.search(said.text):
         return call.error(UnavailableError, "the name of Google's endpoint cannot be resolved (DNS): check the network")
     if status == "UNAVAILABLE" and _UNCONNECTED.search(said.text):
         return call.error(UnavailableError, "Google cannot be reached: check google_endpoint, location and the network")
@@ -215,14 +220,27 @@ def _unanswered(call: Call, status: str, said: _Said) -> ProviderError:
     )
 
 
-_UNCONNECTED: Final = re.compile(r"[Ff]ailed to connect|connections to all backends failing|Connection refused")
-_TLS: Final = "handshake failed"
+_DNS: Final = re.compile(r"^errors resolving |DNS resolution failed")
+_UNCONNECTED: Final = re.compile(rf"^failed to connect|^connections to all backends failing|{_DNS.pattern}")
+"""What gRPC itself says where it has sent nothing."""
+_TLS: Final = re.compile("handshake failed|verification check failed", re.IGNORECASE)
 
 
 def _tls_failed(text: str) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" not in text:
-        return "TLS to Google failed: is TLS spoken at google_endpoint? (http:// in it speaks none)"
-    return (
-        "TLS to Google failed, its certificate is not trusted: check google_ca_cert (GRPC_DEFAULT_SSL_ROOTS_FILE_PATH) "
-        "and this machine's clock, or does somebody open TLS? Then name its CA there"
-    )
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return (
+            "TLS to Google failed, its certificate is not trusted: check google_ca_cert "
+            "(GRPC_DEFAULT_SSL_ROOTS_FILE_PATH) and this machine's clock, or does somebody open TLS? Then name its CA"
+        )
+    if "handshake" not in text:
+        return "TLS to Google failed, its certificate is for another host name: check google_endpoint"
+    return "TLS to Google failed: is TLS spoken at google_endpoint? (http:// in it speaks none)"
+
+
+def _no_tunnel(call: Call, text: str, proxy: Proxy, failure: BaseException) -> AsyncSecretsError:
+    found = _TUNNEL.search(text)
+    fault = unconnected(proxy, "Google", int(found[1]) if found else None, failure)
+    return fault.error(call.says(fault.text), provider=call.system, name=call.name)
+
+
+_TUNNEL: Final = re.compile(r"HTTP proxy returned response code ([0-9]{3})\b", re.ASCII)

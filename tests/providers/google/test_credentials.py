@@ -153,6 +153,17 @@ async def test_a_login_that_was_revoked(connected, server):
     assert server.count("token") <= 4
 
 
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED"])
+async def test_a_token_endpoint_that_is_down(connected, server, code):
+    """It is asked once in each attempt: google-auth would sleep, and ask thrice."""
+    server.faults.status(code, "canary", method="token")
+    connection = await connected(server.identity.authorized_user_file(token_uri=server.token_uri))
+    with pytest.raises(UnavailableError, match="cannot answer now") as caught:
+        await access(connection, server)
+    assert server.count("token") == 1
+    assert "canary" not in str(caught.value)
+
+
 async def test_impersonation_by_a_setting(server, connected, tmp_path):
     """As another service account, at the address of Google's universe; what it may not be is told with the role."""
     settings = GoogleSettings(impersonate=ACCOUNT, credentials_file=str(server.identity.service_account_file()))
@@ -441,6 +452,18 @@ async def test_what_a_program_has_kept(connected, server, program, tmp_path, end
     assert (tmp_path / "env").exists() == runs
 
 
+@pytest.fixture
+def ours():
+    """What is written into our standard input."""
+    before, (reading, writing) = os.dup(0), os.pipe()
+    os.dup2(reading, 0)
+    with os.fdopen(writing, "w") as into:
+        yield into
+    os.dup2(before, 0)
+    os.close(before)
+    os.close(reading)
+
+
 PROGRAMS = {
     "no JSON": ("canary", "", "makes no sense"),
     "no token": ('{"version": 1, "success": true}', "", "makes no sense"),
@@ -452,10 +475,12 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("what", PROGRAMS)
-async def test_a_program_that_gives_none(connected, server, program, what):
+async def test_a_program_that_gives_none(connected, server, program, ours, what):
     """It is said what, and nothing that it wrote. Our standard input is not its."""
     answer, more, says = PROGRAMS[what]
     file = program(answer, more=more)
+    ours.write("canary\n")
+    ours.flush()
     with pytest.raises(AuthenticationError, match=says) as caught:
         await access(await connected(file, ALLOWED), server)
     assert "canary" not in "".join(traceback.format_exception(caught.value))
@@ -599,8 +624,9 @@ async def test_renewed_ahead(server):
         first = await tokens.current()
         before, start = len(server.requests), now[0]
         now[0] = start.fromtimestamp(start.timestamp() + seconds - 150, UTC)
+        tokens._tried -= 3600
         assert await tokens.current() is first
-        await asyncio.sleep(0)
+        assert tokens._renewal is None
         assert len(server.requests) == before
         now[0] = start.fromtimestamp(start.timestamp() + seconds, UTC)
         tokens._tried -= 3600

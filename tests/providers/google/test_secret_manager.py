@@ -445,8 +445,9 @@ async def test_which_endpoint_is_asked(server, build, monkeypatch):
     """That of the location that the secret is in, not of the source's."""
     asked_at = []
     provider = await build(location="europe-west3")
-    stub = provider._connection._channels.stub
-    monkeypatch.setattr(provider._connection._channels, "stub", lambda *a: asked_at.append(a[1]) or stub(*a))
+    channels = provider._connection._channels
+    call = channels.call
+    monkeypatch.setattr(channels, "call", lambda *a, **more: asked_at.append(a[1]) or call(*a, **more))
     for name in ("A", f"projects/{PROJECT}/secrets/A", f"projects/{PROJECT}/locations/us-east1/secrets/A"):
         with pytest.raises(SecretNotFoundError):
             await provider.get(name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Self
 
+from asyncsecrets.redaction import contain
 from asyncsecrets.testing import hosts
 from asyncsecrets.testing.fakes import Fake
 from asyncsecrets.testing.google_server.calls import Faults
@@ -55,6 +57,9 @@ class GoogleServer(Fake):
         self.ca_file: str | None = None
         self._credentials = self._certify() if tls else None
         self._server: Any = None
+        # grpc.aio logs as it starts, with a lock of its own held; garbage of its own that is collected while another
+        # thread logs waits for that lock, and the two for each other.
+        self._leash = contextlib.ExitStack()
 
     @property
     def endpoint(self) -> str:
@@ -79,6 +84,7 @@ class GoogleServer(Fake):
     async def start(self) -> Self:
         """Listen, on the ports of before, with what was stored before. Raises OSError for a port that is taken."""
         if self._server is None:
+            self._leash.enter_context(contain("grpc"))
             # Ports first: a server of grpc.aio that is let go of before it was started takes the process with it.
             await self._listen()
             server, behind, secure = need("grpc.aio").server(options=_OPTIONS), f"{HOST}:0", self._credentials
@@ -94,6 +100,7 @@ class GoogleServer(Fake):
             await self._http.open()
             await self._relay.open()
         except OSError:
+            self._leash.close()
             await self._http.close()
             raise
 
@@ -104,6 +111,7 @@ class GoogleServer(Fake):
             await self._relay.close()
             await server.stop(None)
             await self._http.close()
+            self._leash.close()
 
     def _certify(self) -> Any:
         issued, self.ca_file = hosts.certify(self.folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import socket
 
 import google_crc32c
@@ -89,3 +90,13 @@ async def test_a_port_that_is_free_again():
     async with server, channel_to(server) as channel:
         answer = await async_clients(channel).secrets.access_secret_version(name=server.add("NAME", "canary"))
         assert (server.port, answer.payload.data) == (port, b"canary")
+
+
+async def test_grpc_does_not_log_as_it_starts(caplog):
+    """It would do so with a lock held that collected garbage may wait for, in a thread that logs."""
+    caplog.set_level("DEBUG")
+    async with GoogleServer() as server, channel_to(server) as channel:
+        await async_clients(channel).secrets.access_secret_version(name=server.add("NAME", "canary"))
+        assert not [record for record in caplog.records if record.name.startswith("grpc")]
+    logging.getLogger("grpc._cython.cygrpc").debug("said again")
+    assert "said again" in caplog.text

@@ -146,7 +146,7 @@ async def test_a_federated_token(server, blocking, holder):
 
 
 async def test_tokens_are_looked_at(server, client, connect):
-    """Too old, revoked, of another audience or tenant: 401 with the challenge, and the SDK gets a new one."""
+    """Too old, revoked, of another audience or tenant: 401 with Key Vault's wording."""
     server.add("NAME", "canary")
     await client.get_secret("NAME")
     for end in (server.entra.expire, lambda: server.entra.revoke(server.client_id)):

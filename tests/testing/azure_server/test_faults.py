@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
+import aiohttp
 import pytest
+import requests
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
     ServiceRequestError,
     ServiceResponseError,
 )
+from azure.core.rest import HttpRequest
 
+from asyncsecrets.testing import hosts
 from asyncsecrets.testing.azure_server import AzureServer
+from asyncsecrets.testing.calls import Log
 
 from .conftest import NOW, codes, refused
 
@@ -180,18 +185,30 @@ async def test_no_value_is_shown(server):
 
 async def test_what_there_is_not(server, client):
     """Operations that the fake has not, and hosts that are none of its."""
-    import aiohttp
-    from azure.core.rest import HttpRequest
-
     await client.get_secret("NAME")
-    response = await client.send_request(HttpRequest("POST", f"{server.uri}/secrets/NAME/backup"))
-    assert response.status_code == 405
+    for verb, path in (("POST", "NAME/backup"), ("DELETE", f"NAME/{server.add('NAME', 'canary-2')}")):
+        response = await client.send_request(HttpRequest(verb, f"{server.uri}/secrets/{path}"))
+        assert response.status_code == 405
+    assert (await client.get_secret("NAME")).value == "canary-2"
     response = await client.send_request(HttpRequest("PUT", f"{server.uri}/secrets/NAME", content=b"[]"))
     assert (response.status_code, response.json()["error"]["code"]) == (400, "BadParameter")
     async with aiohttp.ClientSession(connector=server.connector()) as session:
         url = f"https://localhost:{server.port}/secrets/NAME"
         async with session.get(url, headers={"Host": "absent.vault.azure.net"}) as answer:
             assert answer.status == 404
+
+
+async def test_tls_is_verified(server):
+    """By async and sync clients: another CA vouches for nobody here."""
+    async with AzureServer() as other:
+        async with aiohttp.ClientSession(connector=hosts.connector(lambda: server.addresses, other.ca_file)) as session:
+            with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                await session.get(server.uri)
+        with requests.Session() as session:
+            session.mount("https://", hosts.adapter(lambda: server.addresses, other.ca_file, "azure"))
+            with pytest.raises(requests.exceptions.SSLError):
+                await asyncio.to_thread(session.get, server.uri)
+    assert server.requests == Log()
 
 
 async def test_a_port_that_is_taken():

@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import jwt
 import msal.managed_identity
 import pytest
 import requests
@@ -13,12 +14,14 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import (
     CertificateCredential,
+    ClientAssertionCredential,
     ClientSecretCredential,
     CredentialUnavailableError,
     ManagedIdentityCredential,
     WorkloadIdentityCredential,
     aio,
 )
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from .conftest import NOW, codes, refused
 
@@ -122,12 +125,25 @@ async def test_a_certificate(server, blocking, holder, transport, password):
         server.tenant, server.client_id, file, transport=transport(), **options
     ) as credential:
         assert holder((await credential.get_token(SCOPE)).token) == server.client_id
+    assert Path(file).stat().st_mode & 0o777 == 0o600
     server.entra.add("other")
     wrong = CertificateCredential(server.tenant, "other", file, **options, **blocking)
     assert "AADSTS700027: Client assertion contains an invalid signature." in await told(wrong)
     server.advance(3600)
     late = CertificateCredential(server.tenant, server.client_id, file, **options, **blocking)
     assert "AADSTS700024: Client assertion is not within its valid time range." in await told(late)
+
+
+async def test_an_assertion_is_of_its_application_and_for_its_tenant(server, blocking, holder):
+    """The key alone is not enough."""
+    key = Path(server.entra.certificate_file(server.client_id)).read_bytes()
+    good = {"sub": server.client_id, "aud": f"https://login.microsoftonline.com/{server.tenant}/v2.0", "exp": 2**40}
+    for claims in ({"sub": "other"}, {"aud": "https://login.microsoftonline.com/other/v2.0"}, {}):
+        made = jwt.encode(good | claims, load_pem_private_key(key, None), "PS256")
+        credential = ClientAssertionCredential(server.tenant, server.client_id, lambda made=made: made, **blocking)
+        if claims:
+            assert "AADSTS700027" in await told(credential)
+    assert holder((await asyncio.to_thread(credential.get_token, SCOPE)).token) == server.client_id
 
 
 async def test_a_federated_token(server, blocking, holder):
@@ -221,6 +237,7 @@ async def test_who_may_not(server, client):
         assert message in error.message
         server.allow()
     server.deny(principal="another")
+    server.deny(name="OTHER")
     server.deny(method="SetSecret", principal=server.client_id)
     assert (await client.get_secret("NAME")).value == "canary"
     error = await refused(client.set_secret("NAME", "canary"))

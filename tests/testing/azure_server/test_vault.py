@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
+from azure.core.rest import HttpRequest
 
 from .conftest import NOW, codes, refused
 
@@ -52,9 +54,11 @@ async def test_lists_come_in_pages(server, client):
     assert listed == sorted(listed)
     error = await refused(client.list_properties_of_secrets(max_page_size=26).__anext__())
     assert codes(error) == (400, "BadParameter", "")
+    response = await client.send_request(HttpRequest("GET", f"{server.uri}/secrets?maxresults=4"))
+    assert response.json()["nextLink"].startswith("https://demo.vault.azure.net:443/secrets?api-version=")
     server.rules.page_size = 1
     assert len([item async for item in client.list_properties_of_secrets()]) == 5
-    assert server.count("GetSecrets") == 3 + 1 + 5
+    assert server.count("GetSecrets") == 3 + 1 + 1 + 5
 
 
 async def test_deletion_and_its_limbo(server, client):
@@ -93,7 +97,8 @@ async def test_deletion_and_its_limbo(server, client):
     assert len([item async for item in client.list_properties_of_secret_versions("NAME")]) == 1
     await delete("NAME")
     server.advance(91 * 86_400)
-    assert codes(await refused(client.get_deleted_secret("NAME"))) == (404, "SecretNotFound", "")
+    for call in (client.get_deleted_secret("NAME"), client.get_secret("NAME")):
+        assert codes(await refused(call)) == (404, "SecretNotFound", "")
 
 
 async def test_the_public_waits_end(server, client):
@@ -155,8 +160,6 @@ async def test_versions_of_the_api(connect):
     """Those that the SDK knows are answered; none, or another, is refused."""
     for version in ("7.5", "7.6", "2025-07-01"):
         assert (await connect(api_version=version).set_secret("NAME", "canary")).name == "NAME"
-    from azure.core.rest import HttpRequest
-
     client = connect()
     for query in ("", "?api-version=6.0"):
         response = await client.send_request(HttpRequest("GET", f"{client.vault_url}/secrets/NAME{query}"))
@@ -188,8 +191,6 @@ async def test_readers_of_the_other_region(server, client):
 
 async def test_several_vaults(server, connect):
     """Each has its secrets, in every cloud; one that does not exist has no address."""
-    from azure.core.exceptions import ServiceRequestError
-
     server.add("NAME", "canary-1")
     for name, suffix in (("other", "vault.azure.net"), ("demo", "vault.azure.cn")):
         vault = server.vault(name, suffix)
@@ -200,6 +201,7 @@ async def test_several_vaults(server, connect):
     assert server.vault("other").value("NAME") == "canary-2"
     error = await refused(connect("https://absent.vault.azure.net").get_secret("NAME"))
     assert isinstance(error, ServiceRequestError)
+    assert "Name or service not known" in error.message
     with pytest.raises(ValueError, match="does not match the requested domain"):
         await connect(f"https://localhost:{server.port}").get_secret("NAME")
     client = connect(f"https://localhost:{server.port}", verify_challenge_resource=False)

@@ -21,12 +21,17 @@ class Site:
         self._runner: web.AppRunner | None = None
 
     async def open(self) -> None:
-        """Listen. Raises OSError for a port that is taken."""
-        runner = web.AppRunner(self._make(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        self._runner = runner
-        await web.TCPSite(runner, HOST, self.port, ssl_context=self._context, reuse_address=True).start()
-        self.port = runner.addresses[0][1]
+        """Listen, if it does not. Raises OSError for a port that is taken."""
+        if self._runner is not None:
+            return
+        self._runner = web.AppRunner(self._make(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, HOST, self.port, ssl_context=self._context, reuse_address=True).start()
+        except OSError:
+            await self.close()
+            raise
+        self.port = self._runner.addresses[0][1]
 
     async def close(self) -> None:
         """Listen no more, and end every connection."""

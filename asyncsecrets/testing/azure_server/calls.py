@@ -22,9 +22,9 @@ class Faults(BaseFaults):
     def status(self, status: int, code: str = "", message: str = "Try later.", inner: str = "", **where: Any) -> Fault:
         """Refuse with a status. ``inner`` is Key Vault's innererror, or the number behind AADSTS; ``retry_after=`` (s)
         goes into a header."""
-        refusal, wait = Refused(status, message, inner, code=code), where.pop("retry_after", None)
-        refusal.headers = {} if wait is None else {"Retry-After": f"{wait:g}"}
-        return self.add(Fault("status", refusal=refusal, **where))
+        wait = where.pop("retry_after", None)
+        headers = {} if wait is None else {"Retry-After": f"{wait:g}"}
+        return self.add(Fault("status", refusal=Refused(status, message, inner, code=code, headers=headers), **where))
 
     def throttle(self, retry_after: float | None = None, **where: Any) -> Fault:
         """429 as of a vault that was asked too often."""

@@ -50,8 +50,7 @@ class Entra:
         self.tenants, self.lifetime = {tenant}, 3599.0
         self.applications: dict[str, Application] = {}
         self.wall, self._now, self._folder, self._tenant = wall, now, folder, tenant
-        self._tokens: dict[str, Token] = {}
-        self._demanded: dict[str, str] = {}
+        self._tokens, self._demanded = dict[str, Token](), dict[str, str]()
 
     def add(self, client_id: str, secret: str | None = None, *, expires: float = float("inf")) -> str:
         """An application, or one more secret of it, good until ``expires``; the secret, which is made up if None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import secrets
@@ -125,13 +126,10 @@ def _operation(request: web.Request) -> tuple[str, str, str]:
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body or b"{}")
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise Refused(400, "The body is no JSON.")
-    return found
+    with contextlib.suppress(ValueError):
+        if isinstance(found := json.loads(body or b"{}"), dict):
+            return found
+    raise Refused(400, "The body is no JSON.")
 
 
 def _challenge(vault: Vault, claims: str) -> str:

@@ -22,9 +22,8 @@ class Machine:
 
     def __init__(self, entra: Entra, folder: Path, system: str) -> None:
         self.system: str | None = system
-        self.assigned: set[str] = set()
         self.header, self.arc_folder = secrets.token_hex(16), folder
-        self._entra, self._arc_keys = entra, set[str]()
+        self._entra, self.assigned, self._arc_keys = entra, set[str](), set[str]()
 
     def imds(self, query: Text, headers: Text) -> dict[str, Any]:
         """``/metadata/identity/oauth2/token``."""
@@ -42,16 +41,15 @@ class Machine:
         """``IDENTITY_ENDPOINT`` of the Arc agent: who can read a file of root's is answered."""
         key = headers.get("Authorization", "").removeprefix("Basic ")
         if key not in self._arc_keys:
-            refused = Refused(401, "Read the file that the challenge names.", code="unauthorized")
-            refused.headers["WWW-Authenticate"] = f"Basic realm={self._key_file()}"
-            raise refused
+            headers = {"WWW-Authenticate": self._challenge()}
+            raise Refused(401, "Read the file that the challenge names.", code="unauthorized", headers=headers)
         self._arc_keys.discard(key)
         return self.imds(query, headers)
 
-    def _key_file(self) -> Path:
+    def _challenge(self) -> str:
         key, file = secrets.token_urlsafe(24), self.arc_folder / f"{secrets.token_hex(8)}.key"
         self._arc_keys.add(key)
-        return write_private(file, key)
+        return f"Basic realm={write_private(file, key)}"
 
     def _token(self, query: Text) -> dict[str, Any]:
         client, resource = query.get("client_id", self.system), query.get("resource")

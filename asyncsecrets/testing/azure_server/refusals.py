@@ -53,12 +53,12 @@ class Refused(Exception):  # noqa: N818 - what a server says, not what went wron
     into a challenge; ``page`` is an HTML page in place of all that."""
 
     def __init__(
-        self, status: int, message: str = "", inner: str = "", *, code: str = "", claims: str = "", page: bool = False
-    ) -> None:
+        self, status: int, message: str = "", inner: str = "", *, code: str = "", claims: str = "", page: bool = False,
+        headers: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.status, self.message, self.inner, self.claims, self.page = status, message, inner, claims, page
-        self.code = code or _CODES.get(status, "InternalServerError")
-        self.headers: dict[str, str] = {}
+        self.code, self.headers = code or _CODES.get(status, "InternalServerError"), headers or {}
 
     def of_vault(self) -> dict[str, Any]:
         """As Key Vault writes it."""

@@ -49,7 +49,6 @@ class AzureServer(Fake):
         self._plain = Site(everything(self._front.of_machine))
         self.default = self.vault(vault)
         self.uri = self.default.uri
-        self.add, self.value, self.delete = self.default.add, self.default.value, self.default.delete
 
     @property
     def port(self) -> int:
@@ -63,12 +62,8 @@ class AzureServer(Fake):
 
     async def start(self) -> Self:
         """Listen, on the ports of before, with what was stored before. Raises OSError for a port that is taken."""
-        try:
-            await self._site.open()
-            await self._plain.open()
-        except OSError:
-            await self.stop()
-            raise
+        await self._site.open()
+        await self._plain.open()
         return self
 
     async def stop(self) -> None:
@@ -121,6 +116,18 @@ class AzureServer(Fake):
         if host not in self._vaults:
             self._vaults[host] = Vault(host, self.tenant, self.rules, self.now)
         return self._vaults[host]
+
+    def add(self, name: str, value: str, *, vault: str | None = None, **facts: Any) -> str:
+        """`Vault.add` of the default vault, or of that one."""
+        return self.vault(vault or self.default.name).add(name, value, **facts)
+
+    def value(self, name: str, version: str = "", *, vault: str | None = None) -> str:
+        """`Vault.value` of the default vault, or of that one."""
+        return self.vault(vault or self.default.name).value(name, version)
+
+    def delete(self, name: str, *, vault: str | None = None) -> None:
+        """`Vault.delete` of the default vault, or of that one."""
+        self.vault(vault or self.default.name).delete(name)
 
     # What goes wrong
 

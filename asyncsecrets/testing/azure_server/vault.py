@@ -20,6 +20,7 @@ _NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
 _VERSION: Final = re.compile(r"[0-9a-f]{32}")
 _API: Final = re.compile(r"7\.[0-6]|20\d\d-\d\d-\d\d")
 _KINDS: Final = {"enabled": bool, "nbf": int, "exp": int}
+_ABOUT: Final = {"contentType", "tags"}
 _RECOVERY: Final = {"recoveryLevel": "Recoverable+Purgeable", "recoverableDays": _DAYS}
 DELETING, RECOVERING, DELETED = "ObjectIsBeingDeleted", "ObjectIsBeingRecovered", "ObjectIsDeletedButRecoverable"
 
@@ -94,7 +95,9 @@ class Vault:
 
     def add(self, name: str, value: str, *, attributes: dict[str, Any] | None = None, **about: Any) -> str:
         """Add a version to a secret, which is made if it is absent; the version. ``attributes`` are ``enabled``,
-        ``nbf``, ``exp``; ``about`` are ``contentType`` and ``tags``."""
+        ``nbf``, ``exp``; ``about`` are ``contentType`` and ``tags``. Raises TypeError for others."""
+        if not about.keys() <= _ABOUT:
+            raise TypeError(f"a secret has {', '.join(sorted(_ABOUT))}; not {', '.join(sorted(about.keys() - _ABOUT))}")
         body = {"value": value, "attributes": attributes, **about}
         return str(self.set_secret(Asked(self.host, name, body=body))["id"]).rpartition("/")[2]
 
@@ -256,7 +259,7 @@ def _attributes(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _about(body: Mapping[str, Any]) -> dict[str, Any]:
-    found = {key: body[key] for key in ("contentType", "tags") if body.get(key) is not None}
+    found = {key: body[key] for key in _ABOUT if body.get(key) is not None}
     tags = found.get("tags", {})
     texts = [found.get("contentType", ""), *tags, *tags.values()]
     if len(tags) > 15 or not all(isinstance(text, str) and len(text) <= 512 for text in texts):

@@ -198,7 +198,13 @@ async def test_several_vaults(server, connect):
         assert codes(await refused(client.get_secret("NAME"))) == (404, "SecretNotFound", "")
         await client.set_secret("NAME", "canary-2")
     assert server.value("NAME") == "canary-1"
-    assert server.vault("other").value("NAME") == "canary-2"
+    assert server.value("NAME", vault="other") == server.vault("other").value("NAME") == "canary-2"
+    version = server.add("NAME", "canary-3", vault="other", tags={"team": "web"})
+    assert (server.value("NAME", version, vault="other"), server.value("NAME")) == ("canary-3", "canary-1")
+    server.delete("NAME", vault="other")
+    assert codes(await refused(connect("https://other.vault.azure.net").get_secret("NAME")))[0] == 404
+    with pytest.raises(TypeError, match="a secret has contentType, tags; not content_type"):
+        server.add("NAME", "canary", content_type="text/plain")
     error = await refused(connect("https://absent.vault.azure.net").get_secret("NAME"))
     assert isinstance(error, ServiceRequestError)
     assert "Name or service not known" in error.message

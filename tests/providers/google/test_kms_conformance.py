@@ -1,4 +1,4 @@
-"""The conformance suite against a fake of Google KMS, through Google's own client; once with tokens that end."""
+"""The conformance suite against a fake of Google KMS, by Google's own client; once with TLS and tokens that end."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ class KmsHarness(ProviderHarness):
 
 
 class GuardedHarness(KmsHarness):
-    """With the tokens of a login; those that are out end before every secret that is stored."""
+    """With TLS, and the tokens of a login; those that are out end before every secret that is stored."""
 
     def made(self):
-        return GoogleServer(tokens=())
+        return GoogleServer(tls=True, tokens=())
 
     def settings(self):
         server = self.server

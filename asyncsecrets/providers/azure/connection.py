@@ -116,6 +116,7 @@ class Connection(SdkConnection):
     def _bind(self) -> None:
         self._https.open()
         self._client = self._new_client()
+        self._tokens.join()
 
     def _new_client(self) -> Any:
         """Azure's client. It has a lock, so it belongs to one loop."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, final
 from weakref import WeakKeyDictionary
 
 from asyncsecrets.credential import Credential, usable
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError
 from asyncsecrets.providers.azure.chain import find
 from asyncsecrets.providers.azure.identities import Identity, Target
 from asyncsecrets.providers.azure.settings import AzureSettings
@@ -160,6 +160,13 @@ class Tokens:
         self._pool: _Pool | None = None
         self._last: BearerTokens | None = None
 
+    def join(self) -> None:
+        """Share what there is on the running loop, until this is closed."""
+        pools = _pools.setdefault(asyncio.get_running_loop(), {})
+        key = os.getpid(), self._settings.identity()
+        self._pool = pools.setdefault(key, _Pool(pools, key))
+        self._pool.users += 1
+
     async def current(self, target: Target) -> Shown:
         """What to show now for ``target``. Raises as ``Renewal.current``."""
         shown: Shown = await self._of(target).current()
@@ -186,18 +193,12 @@ class Tokens:
 
     def _of(self, target: Target) -> BearerTokens:
         if self._pool is None:
-            self._pool = self._joined()
-            self._pool.users += 1
+            raise ClosedError(f"{self._call.system} was closed meanwhile")
         found = self._pool.tokens.get(target)
         if found is None:
             found = self._pool.tokens[target] = BearerTokens(self._settings, target, self._call, held=self._held)
         self._last = found
         return found
-
-    def _joined(self) -> _Pool:
-        pools = _pools.setdefault(asyncio.get_running_loop(), {})
-        key = os.getpid(), self._settings.identity()
-        return pools.setdefault(key, _Pool(pools, key))
 
     def _left(self) -> list[BearerTokens]:
         pool, self._pool, self._last = self._pool, None, None

@@ -100,3 +100,9 @@ async def read(connection, name="NAME", **more):
 async def write(connection, name="NAME", value="canary anew", **more):
     """Set a secret."""
     return await connection.call("SetSecret", name, lambda client: client.set_secret(name, value), **more)
+
+
+def answer(status, *headers, body=b""):
+    """An answer of a server that is none of the fake's, byte for byte."""
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

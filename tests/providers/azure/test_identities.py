@@ -25,7 +25,7 @@ from asyncsecrets.providers.azure.credentials import BearerTokens
 from asyncsecrets.providers.azure.errors import Call
 from asyncsecrets.providers.azure.identities import Target
 from asyncsecrets.providers.azure.settings import AzureSettings
-from tests.providers.azure.conftest import SYSTEM, read, settings_at
+from tests.providers.azure.conftest import SYSTEM, answer, read, settings_at
 from tests.providers.listening import Listening
 
 SCOPE = "https://vault.azure.net/.default"
@@ -104,10 +104,11 @@ async def test_a_machine_is_asked_in_passing(server, names):
     assert [record.code for record in server.requests if record.method == "imds"] == ["invalid_request", "OK"]
 
 
-class Another(Listening):
-    """The metadata service of another cloud, or of Docker, at the same address."""
+class Endpoint(Listening):
+    """Whoever answers where a machine's identity endpoint is looked for."""
 
-    answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 11\r\n\r\nunreachable"
+    def __init__(self, answer):
+        self.answer = answer
 
     async def _talk(self, reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -115,21 +116,20 @@ class Another(Listening):
         await writer.drain()
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Another.answer,
-        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 400 Bad\r\nContent-Length: 6\r\n\r\ncanary",
-        b"HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/canary\r\nContent-Length: 0\r\n\r\n",
-    ],
-)
-async def test_another_cloud(names, answer):
+OTHERS = {
+    "Docker": answer(403, body=b"unreachable"),
+    "AWS": answer(404),
+    "nonsense": answer(400, body=b"canary"),
+    "a redirect": answer(302, "Location: http://192.0.2.1/canary"),
+}
+
+
+@pytest.mark.parametrize("who", OTHERS)
+async def test_another_cloud(names, who):
     """It is not asked for tokens, and what to do is said."""
-    async with Another() as other:
-        other.answer = answer
+    async with Endpoint(OTHERS[who]) as other:
         names["169.254.169.254"] = ("127.0.0.1", other.own_port)
-        await told(tokens_of({}), AuthenticationError, "no Azure credentials.*AZURE_CLIENT_SECRET.*az login")
+        await told(tokens_of({}), AuthenticationError, r"no Azure credentials.*AZURE_CLIENT_SECRET.*az login")
 
 
 async def test_no_machine_and_no_login():
@@ -350,30 +350,61 @@ ARC = {
     "of another kind": ("Basic realm={folder}/canary", MalformedResponseError, "none of its own"),
     "nothing": ("Basic", MalformedResponseError, "none of its own"),
     "absent": ("Basic realm={folder}/canary.key", AuthenticationError, "group himds"),
+    "too long": ("Basic realm={folder}/long.key", AuthenticationError, "group himds"),
+    "no text": ("Basic realm={folder}/odd.key", AuthenticationError, "group himds"),
 }
 
 
 @pytest.mark.parametrize("what", ARC)
-async def test_arc_names_a_file(server, what, monkeypatch):
+async def test_arc_names_a_file(what, tmp_path, monkeypatch):
     """One of its own is read, and no other."""
     header, kind, match = ARC[what]
-    challenge = header.format(folder=server.machine.arc_folder)
-    monkeypatch.setattr(server.machine, "_challenge", lambda: challenge)
-    await told(tokens_of(server.environ("arc")), kind, match)
+    monkeypatch.setattr("asyncsecrets.providers.azure.machine._KEYS", str(tmp_path))
+    (tmp_path / "canary").write_text("canary")
+    (tmp_path / "long.key").write_text("canary" * 1000)
+    (tmp_path / "odd.key").write_bytes(b"\xff\xfe")
+    async with Endpoint(answer(401, f"WWW-Authenticate: {header.format(folder=tmp_path)}")) as agent:
+        await told(tokens_of({"IDENTITY_ENDPOINT": agent.url, "IMDS_ENDPOINT": agent.url}), kind, match)
 
 
-async def test_another_identity_than_was_asked_for(server):
-    """Older agents of Arc give the token of the machine's own instead."""
-    environ = {**server.environ("arc"), "AZURE_CLIENT_ID": "11111111-2222-3333-4444-555555555555"}
-    server.machine._token = lambda query: {"access_token": "canary", "client_id": "other", "expires_in": 99}
-    await told(tokens_of(environ), AuthenticationError, "of this client id is assigned")
+NONSENSE = {
+    "none": {},
+    "no end": {"access_token": "canary"},
+    "an end that is none": {"access_token": "canary", "expires_on": "x"},
+    "no object": ["canary"],
+    "no text": {"access_token": "canary canary", "expires_in": 9},
+}
 
 
-@pytest.mark.parametrize("answer", [{}, {"access_token": "canary"}, {"access_token": "canary", "expires_on": "x"}, []])
-async def test_a_machine_talks_nonsense(server, answer):
+@pytest.mark.parametrize("what", NONSENSE)
+async def test_a_machine_talks_nonsense(what):
     """What is no token is told as such."""
-    server.machine._token = lambda query: answer
-    await told(tokens_of(server.environ("imds")), MalformedResponseError, "gives no token")
+    async with Endpoint(answer(200, body=json.dumps(NONSENSE[what]).encode())) as endpoint:
+        environ = {"IDENTITY_ENDPOINT": endpoint.url, "IDENTITY_HEADER": "canary"}
+        await told(
+            tokens_of(environ), (MalformedResponseError, AuthenticationError), "no token|access token has a blank"
+        )
+
+
+async def test_another_identity_than_was_asked_for():
+    """Older agents of Arc give the token of the machine's own instead."""
+    given = {"access_token": "canary", "client_id": "other", "expires_in": "99"}
+    async with Endpoint(answer(200, body=json.dumps(given).encode())) as endpoint:
+        environ = {"IDENTITY_ENDPOINT": endpoint.url, "IDENTITY_HEADER": "canary"}
+        assert (await tokens_of(environ).current()).token() == "canary"
+        await told(
+            tokens_of({**environ, "AZURE_CLIENT_ID": "ours"}), AuthenticationError, "of this client id is assigned"
+        )
+
+
+@pytest.mark.parametrize(
+    ("status", "match"), [(401, "refuses .HTTP 401.*IDENTITY_HEADER"), (403, "no identity of its")]
+)
+async def test_a_machine_refuses(status, match):
+    """Each with what to do."""
+    async with Endpoint(answer(status, body=b"canary")) as endpoint:
+        environ = {"IDENTITY_ENDPOINT": endpoint.url, "IDENTITY_HEADER": "canary"}
+        await told(tokens_of(environ), AuthenticationError, match)
 
 
 # -- logins

@@ -37,6 +37,7 @@ _KNOWN: Final = 300.0
 """For how many seconds it is remembered whose secret it is that a name leads to."""
 _ABSENT: Final = frozenset({"SecretNotFound"})
 _LIMBO: Final = frozenset({"ObjectIsBeingDeleted", "ObjectIsBeingRecovered"})
+_CONFLICT: Final = _LIMBO | {"Conflict"}  # whose inner code may be missing: nothing else is one here
 _DELETED: Final = frozenset({"ObjectIsDeletedButRecoverable"})
 _OUTDATED: Final = frozenset({"BadParameter"})
 _STATES: Final[Mapping[str, NotFoundReason]] = {
@@ -136,8 +137,7 @@ class Operations:
         return facts
 
     def _note(self, place: Place, facts: Facts) -> None:
-        if place.shared:
-            self._owners.note(place.key, facts.owner or "")
+        self._owners.note(place.key, facts.owner or "")
 
     # -- what is deleted
 
@@ -178,7 +178,7 @@ class Operations:
         self, operation: str, place: Place, work: Callable[[Any], Awaitable[bool]]
     ) -> bool | None:
         try:
-            answer: bool | None = await self._call(operation, place, work, _LIMBO)
+            answer: bool | None = await self._call(operation, place, work, _CONFLICT)
         except SecretNotFoundError:
             return False
         return answer

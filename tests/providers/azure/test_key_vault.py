@@ -271,6 +271,16 @@ async def test_a_change_reads_once_whose_a_name_is(server, provider):
     assert MARK not in tags(server, "litellm-x2f-a")
 
 
+async def test_an_old_version_does_not_say_whose_a_secret_is(server, provider, build):
+    """It is the newest one that does, whichever was read before."""
+    old = await provider.put("A_B", "canary 1")
+    server.add("A-B", "canary 2")
+    asking = await build()
+    assert (await asking.get("A_B", old.version)).equals("canary 1")
+    await asking.put("A_B", "canary 3")
+    assert MARK not in tags(server, "A-B")
+
+
 @pytest.mark.parametrize("mark", [None, "A_B"])
 async def test_whose_a_disabled_secret_is(server, provider, mark):
     """Its value cannot be read, so its versions are asked."""
@@ -331,6 +341,28 @@ async def test_limbos_are_waited_for(server, provider, build):
     await provider.destroy("A")
     await (await build(recover_deleted="true")).put("A", "canary 3")
     assert len(await provider.versions("A")) == 1
+
+
+async def test_nothing_is_purged_before_it_is_deleted(server, provider):
+    """A vault need not know yet what is being deleted: that would pass for nothing to be purged."""
+    await provider.put("A", "canary")
+    server.rules.deleting = 2.0
+    missing = server.faults.status(404, "SecretNotFound", method="PurgeDeletedSecret")
+    await provider.destroy("A")
+    assert missing.hits == 1
+    assert server.now() > 1_800_000_002
+
+
+@pytest.mark.parametrize("operation", ["restore", "destroy"])
+async def test_a_conflict_without_an_inner_code(server, provider, operation):
+    """It is a limbo: Azure has always the outer code, and nothing else is a conflict here."""
+    await provider.put("A", "canary")
+    await provider.delete("A")
+    methods = {"restore": "RecoverDeletedSecret", "destroy": "PurgeDeletedSecret"}
+    conflict = server.faults.status(409, "Conflict", method=methods[operation], times=2)
+    await getattr(provider, operation)("A")
+    assert conflict.hits == 2
+    assert server.count(methods[operation]) == 3
 
 
 async def test_limbos_are_not_waited_for_without_end(server, provider, build):
@@ -412,6 +444,24 @@ async def test_a_list_goes_on_where_it_stopped(server, provider):
         await provider.list()
     assert len(await provider.list()) == 60
     assert server.count("GetSecrets") == 4
+
+
+@pytest.mark.parametrize("what", ["write", "token"])
+async def test_a_list_begins_anew(server, provider, what):
+    """Where something was written here since, or the vault does not know any more where it stopped."""
+    for number in range(60):
+        server.add(f"N{number:03}", "canary")
+    server.faults.status(503, method="GetSecrets", skip=1, times=1)
+    with pytest.raises(UnavailableError):
+        await provider.list()
+    if what == "write":
+        await provider.put("A", "canary")
+    else:
+        server.faults.status(400, "BadParameter", method="GetSecrets", times=1)
+        server.add("A", "canary")
+    found = await provider.list()
+    assert (found[0], len(found)) == ("A", 61)
+    assert server.count("GetSecrets") == {"write": 5, "token": 6}[what]
 
 
 async def test_versions_are_told_with_their_states(server, provider):

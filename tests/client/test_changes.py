@@ -231,7 +231,7 @@ async def test_metadata() -> None:
         await client.write_metadata("NAME", custom={"team": "a"}, cas_required=False)
         assert manager.kept == {"custom": {"team": "a"}, "cas_required": False}
         found = await client.metadata("NAME")
-        assert (found.current_version, found.custom, found.max_versions) == ("1", {"team": "a"}, 0)
+        assert (found.current_version, found.custom, found.max_versions) == ("1", {"team": "a"}, None)
         manager.calls.clear()
         await client.get("NAME")
         await client.get("NAME", version="1")

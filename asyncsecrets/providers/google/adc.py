@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigEr
 from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.credential_files import read_credential_file
 from asyncsecrets.providers.google.machine import Machine, MetadataServer
-from asyncsecrets.providers.google.settings import GoogleSettings
+from asyncsecrets.providers.google.settings import DOMAIN, PROJECT, GoogleSettings
 from asyncsecrets.providers.google.workloads import federated
 from asyncsecrets.settings import Tidied
 
@@ -53,6 +52,8 @@ def find(settings: GoogleSettings, call: Call, server: MetadataServer) -> Found:
     _check_universe(found.credentials.universe_domain, settings.universe_domain, call)
     found.project = environ.get("GOOGLE_CLOUD_PROJECT") or environ.get("GCLOUD_PROJECT") or found.project
     found.quota_project = settings.quota_project or found.quota_project
+    if found.quota_project and not PROJECT.fullmatch(found.quota_project):
+        raise ConfigError(f"{call.system}: quota_project_id in the file of the credentials is no project: make it anew")
     if settings.impersonate:
         found.ahead = _AHEAD
         found.credentials = impersonated_credentials.Credentials(found.credentials, settings.impersonate, list(_SCOPES))
@@ -172,14 +173,13 @@ def _of_the_machine(call: Call, server: MetadataServer) -> Found:
 
 def _check_universe(theirs: str, ours: str, call: Call) -> None:
     if theirs != ours:
-        of_which = f"the universe {theirs!r}" if _DOMAIN.fullmatch(theirs) else "a universe that is no domain"
+        of_which = f"the universe {theirs!r}" if DOMAIN.fullmatch(theirs) else "a universe that is no domain"
         raise ConfigError(
             f"{call.system}: the credentials are of {of_which}, and google_universe_domain (or "
             f"GOOGLE_CLOUD_UNIVERSE_DOMAIN) says {ours!r}: they must be the same"
         )
 
 
-_DOMAIN: Final = re.compile(r"[a-z0-9-]{1,60}(\.[a-z0-9-]{1,60}){1,5}", re.ASCII)
 _NONE: Final = (
     "there are no Google credentials: set GOOGLE_APPLICATION_CREDENTIALS to a file of credentials, run `gcloud auth "
     "application-default login`, or give the machine, pod or service a service account (this is none of Google's: no "

@@ -37,7 +37,7 @@ from asyncsecrets.providers.google.services import Service
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.tunnels import unconnected
 
-__all__ = ["Call", "Meaning", "is_unconnected", "status_of", "translate"]
+__all__ = ["Call", "Meaning", "status_of", "translate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def _text_of(failure: BaseException) -> str:
     return (failure.details() or "") if isinstance(failure, grpc.aio.AioRpcError) else ""
 
 
-def is_unconnected(failure: BaseException) -> bool:
+def _is_unconnected(failure: BaseException) -> bool:
     """Whether there was no connection that anything could be sent on."""
     return status_of(failure) == "UNAVAILABLE" and _UNCONNECTED.search(_text_of(failure)) is not None
 
@@ -90,7 +90,7 @@ def translate(
     if status is None:
         return call.error(MalformedResponseError, f"the answer makes no sense ({type(failure).__name__})", unknown=True)
     said = _Said.of(failure)
-    if proxy is not None and is_unconnected(failure) and not _TLS.search(said.text):
+    if proxy is not None and _is_unconnected(failure) and not _TLS.search(said.text):
         return _no_tunnel(call, said.text, proxy, failure)
     refused = _refused(call, status, said)
     if refused is None and meaning is not None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.providers.escaped import Escaping
+from asyncsecrets.providers.google.settings import PROJECT
 from asyncsecrets.references import Reference, check_name, fault_of, render
 
 __all__ = ["LATEST", "SYSTEM", "Names", "Place", "Target", "is_number", "version_word"]
@@ -23,8 +24,8 @@ LATEST: Final = "latest"
 """The alias of the version that was added last, as far as the one who answers knows."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
-_RESOURCE: Final = re.compile(  # example.com:a-project is of old times
-    r"projects/(?P<project>(?:[a-z0-9.-]{1,63}:)?[a-z0-9-]{1,63})"
+_RESOURCE: Final = re.compile(
+    rf"projects/(?P<project>{PROJECT.pattern})"
     r"(?:/locations/(?P<location>[a-z0-9-]{1,63}))?/secrets/(?P<id>[A-Za-z0-9_-]{1,255})"
 )
 _VERSION_SUFFIX: Final = re.compile(r"(?P<secret>.+)/versions/(?P<version>[A-Za-z0-9_-]{1,63})")
@@ -108,7 +109,7 @@ class Names:
     """
 
     def __init__(self, project: str, location: str) -> None:
-        if not _RESOURCE.fullmatch(f"{parent_of(project or 'p', '')}/secrets/s"):
+        if project and not PROJECT.fullmatch(project):
             raise ConfigError(f"{SYSTEM}: {_NO_PROJECT}, not {project[:100]!a}")
         if not _RESOURCE.fullmatch(f"{parent_of('p', location)}/secrets/s"):
             raise ConfigError(f"{SYSTEM}: {_NO_LOCATION}, not {location[:100]!a}")

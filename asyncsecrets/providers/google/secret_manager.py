@@ -36,7 +36,7 @@ from asyncsecrets.providers.google.documents import (
 from asyncsecrets.providers.google.names import LATEST, SYSTEM, Names, Target, is_number, version_word
 from asyncsecrets.providers.google.operations import Answer, Operations
 from asyncsecrets.providers.google.services import SECRET_MANAGER
-from asyncsecrets.providers.google.settings import GoogleSettings
+from asyncsecrets.providers.google.settings import PROJECT, GoogleSettings
 from asyncsecrets.providers.google.swap import Swap
 from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.secret import Payload, Secret
@@ -298,10 +298,9 @@ class GoogleSecretManagerProvider:
 
     async def _project(self, name: str | None = None) -> str:
         project = self.settings.project or await self._connection.project(name)
-        if not project:
-            raise ConfigError(
-                f"{SYSTEM}: the credentials do not say of which project they are: set GOOGLE_SECRET_MANAGER_PROJECT_ID"
-            )
+        if not PROJECT.fullmatch(project):
+            text = "the credentials (or GOOGLE_CLOUD_PROJECT) do not say of which project they are"
+            raise ConfigError(f"{SYSTEM}: {text}: set GOOGLE_SECRET_MANAGER_PROJECT_ID")
         return project
 
     async def _look_for_end(self, target: Target) -> None:

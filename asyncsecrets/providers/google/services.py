@@ -14,7 +14,6 @@ class Service:
     """One API. ``transport`` imports and returns the class of Google's client that speaks it over a channel."""
 
     name: str
-    permission: str
     transport: Callable[[], Any]
     writes: frozenset[str] = frozenset()
 
@@ -41,7 +40,6 @@ def _kms() -> Any:
 
 SECRET_MANAGER: Final = Service(
     "secretmanager",
-    "secretmanager",
     _secret_manager,
     frozenset(
         {
@@ -55,4 +53,4 @@ SECRET_MANAGER: Final = Service(
         }
     ),
 )
-KMS: Final = Service("cloudkms", "cloudkms", _kms)
+KMS: Final = Service("cloudkms", _kms)

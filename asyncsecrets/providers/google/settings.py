@@ -14,7 +14,10 @@ from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.loopback import is_loopback
 from asyncsecrets.settings import SYSTEMS, Value, typed
 
-__all__ = ["GoogleSettings"]
+__all__ = ["DOMAIN", "PROJECT", "GoogleSettings"]
+
+PROJECT: Final = re.compile(r"(?:[a-z0-9.-]{1,63}:)?[a-z0-9-]{1,63}", re.ASCII)  # example.com:a-project is of old times
+DOMAIN: Final = re.compile(r"[a-z0-9-]{1,60}(\.[a-z0-9-]{1,60}){1,5}", re.ASCII)
 
 
 @configured
@@ -63,6 +66,10 @@ class GoogleSettings:
         object.__setattr__(self, "endpoint", self.endpoint.rstrip("/"))
         if self.endpoint:
             _check_endpoint(self.endpoint, insecure=self.allow_insecure_http)
+        for key, (form, says) in _FORMS.items():
+            found = getattr(self, key)
+            if found and not form.fullmatch(found):
+                raise ConfigError(f"{says}, not {found[:100]!a}")
 
     def variables(self) -> Mapping[str, str]:
         """The environment: ``environ``, which does not show it."""
@@ -96,6 +103,19 @@ _NAMES: Final = {
     "google_universe_domain": "universe_domain",
 }
 
+
+_FORMS: Final = {
+    "impersonate": (
+        re.compile(r"[A-Za-z0-9._-]{1,100}@[A-Za-z0-9.-]{1,200}|[0-9]{1,30}", re.ASCII),
+        "google_impersonate_service_account is the address of a service account, NAME@PROJECT.iam.gserviceaccount.com",
+    ),
+    "quota_project": (
+        PROJECT,
+        "google_quota_project_id (or GOOGLE_CLOUD_QUOTA_PROJECT) is a project's id, such as shop-1234, or its number",
+    ),
+    "universe_domain": (DOMAIN, "google_universe_domain (or GOOGLE_CLOUD_UNIVERSE_DOMAIN) is a domain"),
+}
+"""What goes into headers and addresses, by its form."""
 
 _HOST_PORT: Final = re.compile(
     r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?", re.ASCII

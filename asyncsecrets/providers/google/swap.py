@@ -89,7 +89,7 @@ class Swap:
         if claim is None or claim["number"] != self._wanted:
             return None
         if claim["token"] != self.token and self.now() - int(claim["at"]) < _HELD:
-            text = f"somebody else is about to write version {self._wanted}; read it again and decide anew"
+            text = f"somebody else writes version {self._wanted}, or just has; read it again and decide anew"
             raise conflict(self.target.name, text)
         return claim["token"]
 

@@ -11,6 +11,7 @@ import pytest
 from asyncsecrets import SecretsClient
 from asyncsecrets.cli.app import main
 from asyncsecrets.errors import AccessDeniedError, ConfigError
+from asyncsecrets.providers.google import GoogleSettings
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.testing.google_server import GoogleServer
 from tests.providers.google.conftest import settings_at
@@ -97,6 +98,43 @@ async def test_a_project_that_is_none(project):
     )
     with pytest.raises(ConfigError, match=r"GOOGLE_SECRET_MANAGER_PROJECT_ID .* is a project's id, such as shop-1234"):
         await client.get("A")
+
+
+@pytest.mark.parametrize("project", ["", "../canary", "My Project"])
+async def test_credentials_that_say_no_project(google, project):
+    """It would become a part of the name that is asked for: what is missing is said, and nothing sent."""
+    general = {"key_management_system": "google_secret_manager", "key_management_settings": settings_at(google)}
+    environ = {"GOOGLE_CLOUD_PROJECT": project}
+    async with SecretsClient.from_config({"general_settings": general}, environ=environ) as client:
+        with pytest.raises(ConfigError, match="do not say of which project they are: set GOOGLE_SECRET_MANAGER"):
+            await client.get("A")
+    assert not google.requests
+
+
+FORMS = {
+    "google_quota_project_id": ("a\nb", "proj\u00e4ct", "projects/shop"),
+    "google_impersonate_service_account": ("../x?y", "My Account", "a@b\n"),
+    "google_universe_domain": ("https://example.com", "a b", "localhost"),
+}
+
+
+@pytest.mark.parametrize("key", FORMS)
+def test_what_goes_into_headers_and_addresses(key):
+    """gRPC takes no such header, and writes that on stderr: it is said of the setting, before anything is sent."""
+    for text in FORMS[key]:
+        with pytest.raises(ConfigError, match=rf"{key} .*is .*, not "):
+            GoogleSettings.from_mapping("google_secret_manager", {key: text}, {})
+
+
+@pytest.mark.parametrize("project", ["a\nb", "proj\u00e4ct"])
+async def test_a_quota_project_in_a_file(project):
+    """As a setting has one."""
+    async with GoogleServer(tokens=()) as server:
+        file = server.identity.service_account_file(quota_project_id=project)
+        async with at(server, **settings_at(server, file)) as client:
+            with pytest.raises(ConfigError, match="quota_project_id in the file of the credentials is no project"):
+                await client.get("A")
+        assert not server.requests
 
 
 def test_metadata_on_the_command_line(tmp_path, capsys):

@@ -95,7 +95,7 @@ async def test_one_that_crashed_between_claim_and_version(server, writers):
         await asyncio.sleep(0.001)
     crashed.cancel()
     await asyncio.wait([crashed])
-    with pytest.raises(ConflictError, match="somebody else is about to write version 2"):
+    with pytest.raises(ConflictError, match="somebody else writes version 2, or just has"):
         await second.put("A", "canary of the second", cas="1")
     server.advance(59)
     with pytest.raises(ConflictError):

@@ -23,7 +23,7 @@ from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.credential_files import read_credential_file
 from asyncsecrets.providers.google.machine import Machine, MetadataServer
 from asyncsecrets.providers.google.settings import DOMAIN, PROJECT, GoogleSettings
-from asyncsecrets.providers.google.workloads import federated
+from asyncsecrets.providers.google.workloads import account_in, federated
 from asyncsecrets.settings import Tidied
 
 __all__ = ["Found", "find"]
@@ -146,10 +146,9 @@ def _federated(info: Mapping[str, Any], where: str, call: Call, environ: Mapping
 def _impersonated(info: Mapping[str, Any], where: str, call: Call, environ: Mapping[str, str]) -> Any:
     """As another service account, by credentials that are in the same file."""
     url = str(info["service_account_impersonation_url"])
-    account = url.rpartition("/")[2].removesuffix(":generateAccessToken")
     source = _credentials(info["source_credentials"], f"source_credentials in {where}", call, environ)
     return impersonated_credentials.Credentials(
-        source, account, list(_SCOPES), delegates=info.get("delegates"), iam_endpoint_override=url
+        source, account_in(url), list(_SCOPES), delegates=info.get("delegates"), iam_endpoint_override=url
     )
 
 

@@ -1,7 +1,7 @@
 """Workload identity federation (https://google.aip.dev/auth/4117): what another cloud knows us by, exchanged.
 
-The exchange is google-auth's. Where its subject comes from is here: it would be read from the process's environment
-and files as they are, and programs would be run with our standard input.
+The exchange is google-auth's, and so is what is particular to AWS, whose variables it reads from the process. Other
+subjects come from here: google-auth takes files as they are, and runs programs with our standard input.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.credential_files import read_credential_file
 from asyncsecrets.providers.programs import ProgramError, output_of
 
-__all__ = ["federated"]
+__all__ = ["account_in", "federated"]
 
 _AWS: Final = "urn:ietf:params:aws:token-type:aws4_request"
 _ALLOW: Final = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"
@@ -39,14 +40,13 @@ def federated(
     """The credentials of an ``external_account`` file, which is ``where``. Raises ConfigError and google-auth's."""
     source, rest = info["credential_source"], {key: info[key] for key in info if key != "credential_source"}
     if info["subject_token_type"] == _AWS:
-        supplier = _AwsKeys(source, call, environ)
-        return _AtAws.from_info({**rest, "aws_security_credentials_supplier": supplier}, scopes=list(scopes))
+        return aws.Credentials.from_info(info, scopes=list(scopes))
     if "executable" in source:
-        take: Any = _Program(source["executable"], call, environ)
+        take: Any = _Program(info, call, environ)
     elif "file" in source:
-        take = _File(source, call)
+        take = partial(_of_file, source, call)
     elif "url" in source:
-        take = _Url(source, call)
+        take = partial(_of_url, source, call)
     else:
         raise ConfigError(f"{where}: its credential_source has no file, url or executable, and is not for AWS")
     return identity_pool.Credentials.from_info({**rest, "subject_token_supplier": _Supplier(take)}, scopes=list(scopes))
@@ -60,43 +60,31 @@ class _Supplier(identity_pool.SubjectTokenSupplier):  # type: ignore[misc]  # go
         return self._take(context, request)
 
 
-class _File:
+def _of_file(source: Mapping[str, Any], call: Call, *_: Any) -> str:
     """A token in a file, read anew each time: who writes it rewrites it as it expires."""
+    where = f"the file {source['file']!r} of credential_source"
+    try:
+        return _token_in(read_credential_file(str(source["file"]), where), source, where)
+    except ConfigError as error:
+        problem = str(error)
+    raise call.error(AuthenticationError, problem)
 
-    def __init__(self, source: Mapping[str, Any], call: Call) -> None:
-        self._path = str(source["file"])
-        self._source = source
-        self._call = call
 
-    def __call__(self, *_: Any) -> str:
-        where = f"the file {self._path!r} of credential_source"
+def _of_url(source: Mapping[str, Any], call: Call, _: Any, request: Any) -> str:
+    """A token that somebody beside this machine gives."""
+    answer = request(url=source["url"], method="GET", headers=source.get("headers") or {})
+    problem = f"the url of credential_source gives no token (HTTP {answer.status})"
+    if answer.status == 200:
         try:
-            return _token_in(read_credential_file(self._path, where), self._source, where)
+            return _token_in(answer.data.decode("utf-8", "replace"), source, "what the url of credential_source gives")
         except ConfigError as error:
             problem = str(error)
-        raise self._call.error(AuthenticationError, problem)
+    raise call.error(AuthenticationError, problem)
 
 
-class _Url:
-    """A token that somebody beside this machine gives."""
-
-    def __init__(self, source: Mapping[str, Any], call: Call) -> None:
-        self._source = source
-        self._call = call
-
-    def __call__(self, _: Any, request: Any) -> str:
-        answer = request(url=self._source["url"], method="GET", headers=self._source.get("headers") or {})
-        if answer.status == 200:
-            problem = "the url of credential_source gives no token"
-            try:
-                return _token_in(answer.data.decode(), self._source, "what the url of credential_source gives")
-            except ConfigError as error:
-                problem = str(error)
-            except UnicodeDecodeError:
-                pass
-        else:
-            problem = f"the url of credential_source gives no token (HTTP {answer.status})"
-        raise self._call.error(AuthenticationError, problem)
+def account_in(url: str) -> str:
+    """The service account that is impersonated at ``url``."""
+    return url.rpartition("/")[2].removesuffix(":generateAccessToken")
 
 
 def _token_in(text: str, source: Mapping[str, Any], where: str) -> str:
@@ -114,7 +102,9 @@ def _token_in(text: str, source: Mapping[str, Any], where: str) -> str:
 class _Program:
     """A token that a program gives, if programs are allowed. It has no terminal, and not our standard input."""
 
-    def __init__(self, source: Mapping[str, Any], call: Call, environ: Mapping[str, str]) -> None:
+    def __init__(self, info: Mapping[str, Any], call: Call, environ: Mapping[str, str]) -> None:
+        source = info["credential_source"]["executable"]
+        self._account = account_in(info.get("service_account_impersonation_url") or "")
         self._command = shlex.split(source["command"])
         self._seconds = min(120.0, max(5.0, float(source.get("timeout_millis") or 30_000) / 1000))
         self._kept = str(source.get("output_file") or "")
@@ -135,6 +125,7 @@ class _Program:
     def _run(self, context: Any) -> str:
         told = {"AUDIENCE": context.audience, "TOKEN_TYPE": context.subject_token_type, "INTERACTIVE": "0"}
         told |= {"OUTPUT_FILE": self._kept} if self._kept else {}
+        told |= {"IMPERSONATED_EMAIL": self._account} if self._account else {}
         environ = {**self._environ, **{f"GOOGLE_EXTERNAL_ACCOUNT_{name}": value for name, value in told.items()}}
         try:
             return output_of(self._command, environ, self._seconds)
@@ -157,52 +148,3 @@ class _Program:
         except (ValueError, KeyError, TypeError, AttributeError):
             pass
         raise self._call.error(AuthenticationError, problem)
-
-
-class _AwsKeys(aws.AwsSecurityCredentialsSupplier):  # type: ignore[misc]  # google-auth has no types
-    """The keys and region of a workload at AWS: of its environment, or those that the service beside it gives."""
-
-    def __init__(self, source: Mapping[str, Any], call: Call, environ: Mapping[str, str]) -> None:
-        self._source = source
-        self._call = call
-        self._environ = environ
-        self.verification_url = source.get("regional_cred_verification_url")
-
-    def get_aws_region(self, _: Any, request: Any) -> str:
-        environ = self._environ
-        given = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
-        return given or self._get(request, "region_url")[:-1]  # of a zone, such as eu-central-1b
-
-    def get_aws_security_credentials(self, _: Any, request: Any) -> Any:
-        environ = self._environ
-        found: list[Any] = [
-            environ.get(f"AWS_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
-        ]
-        if not (found[0] and found[1]):
-            role = self._get(request, "url").strip()
-            keys = json.loads(self._get(request, "url", f"/{role}"))
-            found = [keys["AccessKeyId"], keys["SecretAccessKey"], keys.get("Token")]
-        return aws.AwsSecurityCredentials(*found)
-
-    def _get(self, request: Any, what: str, more: str = "") -> str:
-        headers, url = {}, self._source.get(what)
-        if token_url := self._source.get("imdsv2_session_token_url"):
-            asked = request(url=token_url, method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "300"})
-            headers = {"X-aws-ec2-metadata-token": self._checked(asked)}
-        if not url:
-            raise self._call.error(AuthenticationError, f"credential_source has no {what}, and the environment none")
-        return self._checked(request(url=f"{url}{more}", method="GET", headers=headers))
-
-    def _checked(self, answer: Any) -> str:
-        if answer.status != 200:
-            raise self._call.error(AuthenticationError, f"AWS's metadata service refuses (HTTP {answer.status})")
-        return str(answer.data.decode("ascii", "replace"))
-
-
-class _AtAws(aws.Credentials):  # type: ignore[misc]  # google-auth has no types
-    """What STS is asked by may differ: not everybody is in AWS's largest partition."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if url := options["aws_security_credentials_supplier"].verification_url:
-            self._cred_verification_url = url

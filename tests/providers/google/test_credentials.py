@@ -436,6 +436,10 @@ async def test_a_program(connected, server, program, tmp_path):
     assert (await access(await connected(file, ALLOWED), server)).endswith("subject/prog")
     environ = (tmp_path / "env").read_text().splitlines()
     assert {"OWN=1", "GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE=0"} <= set(environ)
+    assert not any(line.startswith("GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL=") for line in environ)
+    altered(file, service_account_impersonation_url=server.identity.impersonation_url(ACCOUNT))
+    assert (await access(await connected(file, ALLOWED), server)) == ACCOUNT
+    assert f"GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL={ACCOUNT}" in (tmp_path / "env").read_text().splitlines()
     assert token not in "\n".join(environ)
 
 
@@ -552,8 +556,12 @@ AWS = {"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "canary", "AWS_R
 
 
 @pytest.mark.parametrize("environ", [AWS, {}])
-async def test_a_workload_at_aws(tmp_path, environ):
-    """Its keys are those of the environment of the source, or of the machine there; STS is asked by Google."""
+async def test_a_workload_at_aws(tmp_path, environ, monkeypatch):
+    """Its keys are those of the process's environment, or of the machine there; STS is asked by Google."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
     async with Exchange() as exchange:
         source = {
             "environment_id": "aws1",
@@ -570,7 +578,7 @@ async def test_a_workload_at_aws(tmp_path, environ):
             "credential_source": source,
         }
         (tmp_path / "aws.json").write_text(json.dumps(info))
-        tokens = tokens_of({"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "aws.json"), **environ})
+        tokens = tokens_of({"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "aws.json")})
         shown = await tokens.current()
         assert dict(shown.headers())["authorization"] == "Bearer ya29.canary"
         await tokens.aclose()
@@ -580,6 +588,22 @@ async def test_a_workload_at_aws(tmp_path, environ):
     assert f"sts.{region}.amazonaws.com.cn" in body
     assert key in body
     assert (len(exchange.heard) == 1) == bool(environ)
+
+
+async def test_a_workload_at_aws_that_is_refused(server, monkeypatch):
+    """What AWS's metadata service says is in google-auth's error, and not in ours."""
+    for name in AWS:
+        monkeypatch.delenv(name, raising=False)
+    server.faults.status("PERMISSION_DENIED", "canary", method="subject")
+    file = server.identity.external_account_file(source="url")
+    url = json.loads(file.read_text())["credential_source"]["url"]
+    source = {"environment_id": "aws1", "regional_cred_verification_url": "https://sts.{region}.amazonaws.com"}
+    aws = {"subject_token_type": "urn:ietf:params:aws:token-type:aws4_request"}
+    altered(file, **aws, credential_source={**source, "region_url": url, "url": url})
+    with pytest.raises(AuthenticationError, match=r"what gives them refuses") as caught:
+        await tokens_of({"GOOGLE_APPLICATION_CREDENTIALS": str(file)}).current()
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    assert server.count("subject") == 1
 
 
 # -- tokens do not show themselves

@@ -83,7 +83,8 @@ class BearerTokens(Renewal):
 
     async def renew(self, rejected: Shown, claims: str = "") -> bool:
         """As ``Renewal.renew``. ``claims`` are what the vault wants of the next token, where it has said so."""
-        self._claims = claims or self._claims
+        if claims and self._frozen == rejected:  # otherwise there is another already
+            self._claims = claims
         return await super().renew(rejected)
 
     def _find(self) -> _Found:

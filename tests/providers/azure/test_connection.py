@@ -141,6 +141,10 @@ async def test_claims(connected, server):
     claims = [token.claims for token in server.entra._tokens.values()]
     assert ["nbf" in each for each in claims] == [False, True]
     assert all("xms_cc" in each for each in claims)  # who asks can handle such challenges
+    server.entra.revoke(server.client_id)
+    server.entra._demanded.clear()
+    await read(connection)
+    assert ["nbf" in token.claims for token in server.entra._tokens.values()] == [False]  # they were for that one
 
 
 async def test_a_vault_that_has_moved(connected, server):

@@ -112,6 +112,8 @@ def _of_who_asks(call: Call, refusal: Refusal) -> AsyncSecretsError | None:
         return call.error(AccessDeniedError, _BARRED)
     if refusal.status == 403 and refusal.inner in _DENIED:
         return call.error(AccessDeniedError, _DENIED[refusal.inner](call))
+    if refusal.status == 404 and refusal.code == "VaultNotFound":
+        return ConfigError(call.says(f"there is no vault {call.host} where its name leads to: {_URI}, {_NO_ENDPOINT}"))
     if refusal.status == 429:
         error = call.error(RateLimitedError, f"the vault throttles {call.operation}: it has 4,000 calls in 10 seconds")
         error.retry_after = refusal.retry_after
@@ -160,7 +162,11 @@ _DENIED: Final[dict[str, Callable[[Call], str]]] = {
     "ForbiddenByPolicy": _allow_policy,
     "ForbiddenByRbac": _allow_role,
 }
-_UNKNOWN: Final = "the vault does not accept the token: is azure_tenant_id (AZURE_TENANT_ID) that of its subscription?"
+_UNKNOWN: Final = (
+    "the vault does not accept the token: is azure_tenant_id (AZURE_TENANT_ID), or the tenant of the machine whose "
+    "identity it is, that of the vault's subscription?"
+)
+_NO_ENDPOINT: Final = "and whether DNS leads to the vault's private endpoint, if it has one"
 _NO_VAULT: Final = f"what answers asks for no token of Entra ID, as a vault does: {_URI}"
 _BARRED: Final = f"a 403 that is not Azure's: something between us and the vault refuses; {_URI}, proxies and firewalls"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from asyncsecrets.boundary import configured, configuring
-from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed
+from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, is_quoted, revealed
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.settings import SYSTEMS, Value, typed
 
@@ -62,6 +62,8 @@ class AzureSettings:
         for name in ("tenant_id", "client_id"):
             if not _ID.fullmatch(getattr(self, name)):
                 raise ConfigError(f"azure_{name} must be an id such as 72f988bf-86f1-41af-91ab-2d7cd011db47")
+        if is_quoted(revealed(self.client_secret)):
+            raise ConfigError(_QUOTED)
         for name in ("connect_timeout", "attempt_timeout", "max_connections"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be greater than 0")
@@ -118,6 +120,9 @@ _IDENTITY: Final = (
 )
 
 
+_QUOTED: Final = (
+    "azure_client_secret (AZURE_CLIENT_SECRET) stands in quotation marks, which would be sent too: leave them out"
+)
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{0,253}", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:https://)?([a-z0-9][a-z0-9.-]{0,252}(?::[0-9]{1,5})?)/*", re.ASCII)
 _VAULT: Final = "https://NAME.vault.azure.net"

@@ -305,6 +305,14 @@ async def test_a_write_that_is_not_answered_is_decided(server, client, when):
     assert server.count("SetSecret") == (1 if when == "after" else 2)
 
 
+async def test_a_vault_that_is_not_where_its_name_leads(server, build):
+    """As a private vault's public name: no secret is absent for that, and the environment does not stand in."""
+    server.faults.status(404, "VaultNotFound")
+    async with build({**server.environ(), "A": "canary"}) as secrets:
+        with pytest.raises(ConfigError, match="private endpoint"):
+            await secrets.get("A")
+
+
 async def test_a_vault_that_is_not_there(server, build):
     """Is a matter of the configuration, and never absent: the environment does not stand in."""
     environ = {**server.environ(), "A": "canary of the environment"}

@@ -83,7 +83,7 @@ def test_ids(name):
 def test_a_client_secret_in_quotation_marks(mark):
     """As docker's --env-file passes them on; Entra ID would only say that it is wrong."""
     assert made({"azure_client_secret": f"canary{mark}s"}).client_secret.reveal() == f"canary{mark}s"
-    with pytest.raises(ConfigError, match="AZURE_CLIENT_SECRET.* stands in quotation marks") as caught:
+    with pytest.raises(ConfigError, match=r"AZURE_CLIENT_SECRET.* stands in quotation marks") as caught:
         made(AZURE_CLIENT_SECRET=f"{mark}canary{mark}\n")
     assert "canary" not in str(caught.value)
 

@@ -148,7 +148,7 @@ def _details(failure: Any) -> list[Any]:
 
 def _refused(call: Call, status: str, said: _Said) -> AsyncSecretsError | None:
     """What is refused to who asks, whatever it was that was asked."""
-    if said.reason in CONFIGURATION and status in _BY_REASON:
+    if said.reason in CONFIGURATION:
         remedy = CONFIGURATION[said.reason](said.service or call.api, said.consumer)
         return ConfigError(call.says(remedy))
     if status == "UNAUTHENTICATED":
@@ -167,7 +167,6 @@ def _refused(call: Call, status: str, said: _Said) -> AsyncSecretsError | None:
     return None
 
 
-_BY_REASON: Final = frozenset({"PERMISSION_DENIED", "FAILED_PRECONDITION", "UNAUTHENTICATED", "INVALID_ARGUMENT"})
 _HTTP: Final = "Received http2 header with status"
 _TOO_LARGE: Final = "larger than max"  # as gRPC itself says of what it does not take in
 _HIDDEN: Final = "Google says the same of a project, or a secret or key in it, that does not exist"

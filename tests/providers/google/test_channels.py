@@ -16,6 +16,7 @@ import trustme
 from google.cloud.secretmanager_v1 import AccessSecretVersionRequest, AddSecretVersionRequest, SecretPayload
 
 from asyncsecrets.errors import (
+    AccessDeniedError,
     ClosedError,
     ConfigError,
     InsecureTransportError,
@@ -116,6 +117,43 @@ async def test_a_slow_answer_replaces_no_channel(google, connected):
     assert lines(connection) == [first]
 
 
+async def test_a_refusal_replaces_no_channel(google, connected):
+    """Who says that there is no such secret is there."""
+    connection = await connected(attempt_timeout="0.5")
+    await access(connection)
+    (first,) = lines(connection)
+    google.faults.hang(method="AddSecretVersion")
+    writer = asyncio.create_task(add(connection))
+    while not google.count("AddSecretVersion"):
+        await asyncio.sleep(0.01)
+    with pytest.raises(AccessDeniedError):
+        await access(connection, "another-project")
+    with pytest.raises(UnavailableError):
+        await writer
+    assert lines(connection) == [first]
+
+
+async def test_an_answer_of_any_length(google, connected, monkeypatch):
+    """Is not taken in. A page of 400 secrets with 16 KiB of annotations each is less than 8 MiB."""
+    monkeypatch.setattr("asyncsecrets.testing.google_server.secret_manager._MAX_SIZE", 20_000_000)
+    connection = await connected()
+    google.add("NAME", "canary" * 1_000_000)
+    assert len(await access(connection)) == 6_000_000
+    google.add("NAME", "canary" * 2_000_000)
+    with pytest.raises(MalformedResponseError, match="too large"):
+        await access(connection)
+
+
+def test_what_load_balancers_and_google_take():
+    """What is idle for four minutes is forgotten without a word; pings that come too often end a connection; and the
+    only retries are ours."""
+    options = dict(channels._OPTIONS)
+    assert options["grpc.client_idle_timeout_ms"] < 4 * 60 * 1000
+    assert options["grpc.keepalive_time_ms"] >= 30_000
+    assert not options["grpc.keepalive_permit_without_calls"]
+    assert not options["grpc.enable_retries"]
+
+
 async def test_death_and_return(google, connected):
     """While the server is away nothing is sent, and a write is certain not to have been applied; then it goes on."""
     connection = await connected()
@@ -204,6 +242,20 @@ async def test_closed_while_calls_are_under_way(google, connected):
     await connection.aclose()
     for result in await asyncio.gather(*calls, return_exceptions=True):
         assert isinstance(result, ClosedError)
+
+
+async def test_cancelled_as_it_is_closed(google, connected):
+    """Who has cancelled his task gets what he asked for."""
+    connection = await connected()
+    google.faults.hang()
+    call = asyncio.create_task(access(connection))
+    while not google.count("AccessSecretVersion"):
+        await asyncio.sleep(0.01)
+    closing = asyncio.create_task(connection.aclose())
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await closing
 
 
 async def test_a_call_that_is_cancelled(google, connected):
@@ -588,6 +640,14 @@ def run(server, case, support=""):
         timeout=120,
         check=False,
     )
+
+
+def test_the_child_of_a_child_that_grpc_does_not_work_in(monkeypatch):
+    """Has nothing better to inherit, although no thread of gRPC's was alive at that fork."""
+    monkeypatch.setattr(channels, "_inherited", True)
+    monkeypatch.setattr(channels, "_polled", False)
+    channels._after_fork()
+    assert channels._inherited
 
 
 async def test_a_process_that_grpc_does_not_work_in(connected, monkeypatch):

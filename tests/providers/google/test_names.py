@@ -162,6 +162,13 @@ def test_secrets_of_two_projects_have_no_spelling_in_common():
     assert not OURS.spellings("a") & OURS.spellings("projects/other/secrets/a")
 
 
+def test_ids_that_no_plain_name_leads_to_have_spellings_of_their_own():
+    """By the project's id and by its number it is one secret, and another id is another one."""
+    ours, other = "projects/our-project/secrets/a-x41-", "projects/our-project/secrets/b-x41-"
+    assert OURS.spellings(ours) & OURS.spellings("projects/123/secrets/a-x41-")
+    assert not OURS.spellings(ours) & OURS.spellings(other)
+
+
 @given(st.text("/aprojects-x2F41", max_size=14), st.sampled_from(["our-project", "123", "other"]))
 def test_spellings_agree_with_what_may_be_the_same(found, project):
     """They are two ways to ask one thing."""

@@ -124,6 +124,8 @@ async def test_regional_secrets(server, build):
     assert await other.list() == []
     name = f"projects/{PROJECT}/locations/europe-west3/secrets/A-x2F-b"
     assert (await other.get(name)).equals("canary")
+    asked = [list(each._connection._channels._lines) for each in (provider, other)]
+    assert asked == [["europe-west3"], ["", "europe-west3"]]
 
 
 @pytest.mark.parametrize("damage", ["payload", "checksum"])

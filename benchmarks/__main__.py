@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-ORDER = ("imports", "hit_path", "stampede", "many_entries", "cold_reads", "deadlines", "outage", "masking", "aws")
+ORDER = (
+    *("imports", "hit_path", "stampede", "many_entries", "cold_reads", "deadlines", "outage", "masking"),
+    *("aws", "google", "azure"),
+)
 
 
 def main(names: list[str]) -> int:

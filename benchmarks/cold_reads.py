@@ -67,7 +67,7 @@ async def measure() -> dict[str, list[tuple[float, float]]]:
         for number in range(ROUNDS + 1):
             names = _names(number)
             for row, read in rows.items():
-                taken = await _run(read, names[: READS // 5] if row == "hvac" else names)
+                taken = await run(read, names[: READS // 5] if row == "hvac" else names)
                 if number:  # the first round opens the connections
                     results[row].append(taken)
             for name in names:  # the next round has its own
@@ -110,7 +110,7 @@ def _hvac(url: str, token: str, threads: ThreadPoolExecutor) -> Read:
     return threaded
 
 
-async def _run(read: Read, names: list[str]) -> tuple[float, float]:
+async def run(read: Read, names: list[str]) -> tuple[float, float]:
     pending = iter(names)
 
     async def worker() -> None:

@@ -16,11 +16,10 @@ from asyncsecrets.errors import (
     ConfigError,
     ConflictError,
     SecretNotFoundError,
-    UnavailableError,
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.azure.connection import Connection
-from asyncsecrets.providers.azure.documents import Facts, check_dates, check_owner, text_of
+from asyncsecrets.providers.azure.documents import MARK, Facts, check_dates, check_owner, text_of
 from asyncsecrets.providers.azure.names import SYSTEM, Place, is_version, may_be_same, place_of, spellings
 from asyncsecrets.providers.azure.operations import Operations, age
 from asyncsecrets.providers.azure.settings import AzureSettings
@@ -30,7 +29,7 @@ from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["AzureKeyVaultProvider"]
 
-_LIMBO: Final = 8.0
+_LIMBO: Final = 5.0  # seconds: less than the six that an attempt at a write has by default, with its login
 _PAUSES: Final = (0.1, 1.0)  # seconds: the first one, and the longest
 _MOST_TAGS: Final = 14  # of 15, one is ours
 
@@ -59,6 +58,8 @@ class AzureKeyVaultProvider:
     ) -> None:
         if len(settings.tags) > _MOST_TAGS:
             raise ConfigError(f"{SYSTEM}: tags: a secret has 15, of which asyncsecrets takes one: give {_MOST_TAGS}")
+        if MARK in settings.tags:
+            raise ConfigError(f"{SYSTEM}: tags: {MARK} is the one that says by which name a secret was created here")
         if 0 < settings.ttl <= settings.valid_after:
             raise ConfigError(f"{SYSTEM}: with that ttl a secret expires before it is valid: valid_after must be less")
         self.settings = settings
@@ -158,10 +159,8 @@ class AzureKeyVaultProvider:
         limbo = self._limbo()
         while (facts := await self._put(place, text)) is None:
             if self.settings.recover_deleted:
-                await self._recovered(place)
-            if not await limbo.lasts():
-                text = "a secret of this name is being deleted or recovered, which takes Azure some seconds; try again"
-                raise ConflictError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+                await self._recovered(place, limbo)
+            await limbo.wait(place, "it is being deleted or recovered")
         return Secret(payload, name=name, version=facts.version, created=facts.created, expires=self._end_of(facts))
 
     async def _put(self, place: Place, text: str) -> Facts | None:
@@ -182,11 +181,12 @@ class AzureKeyVaultProvider:
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Recover the deleted secret with all its versions, and wait until it can be read.
 
-        Raises SecretNotFoundError where there is none, and UnsupportedOperationError for ``versions``.
+        Raises SecretNotFoundError where there is none, ConflictError where it takes long, and UnsupportedOperationError
+        for ``versions``.
         """
         place = _whole(name, versions, "recovers")
         limbo = self._limbo()
-        if not await self._recovered(place):
+        if not await self._recovered(place, limbo):
             if await self._operations.newest(place) is None:
                 text = "there is no such secret, neither deleted nor not"
                 raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
@@ -198,7 +198,8 @@ class AzureKeyVaultProvider:
     async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Delete the secret, if it is not deleted, and purge it.
 
-        Raises UnsupportedOperationError for ``versions``, and where the vault does not let it be purged: it is deleted.
+        Raises UnsupportedOperationError for ``versions``, and where the vault does not let it be purged: it is deleted;
+        ConflictError where it is not yet, and that takes long.
         """
         place, asked = _whole(name, versions, "purges"), self._operations
         is_deleted = await asked.owner(place) is not None and await asked.delete(place)
@@ -212,9 +213,8 @@ class AzureKeyVaultProvider:
                 return
             await limbo.wait(place, "it is being deleted, and not purged yet")
 
-    async def _recovered(self, place: Place) -> bool:
+    async def _recovered(self, place: Place, limbo: Limbo) -> bool:
         """Recover what is deleted; whether there was anything."""
-        limbo = self._limbo()
         while True:
             found = await self._operations.deleted(place)
             if found is None and await self._operations.newest(place) is not None:
@@ -237,19 +237,13 @@ class Limbo:
         self._ends = clock() + _LIMBO
         self._pause, self._longest = _PAUSES
 
-    async def lasts(self) -> bool:
-        """Wait for a moment; or say False at once, where there is no time left."""
+    async def wait(self, place: Place, what: str) -> None:
+        """Wait for a moment. Raises ConflictError where there is no time left: the vault is well, and answers."""
         if self._clock() + self._pause > self._ends:
-            return False
+            text = f"{what}, for longer than {_LIMBO:g} s; try again in a moment"
+            raise ConflictError(f"{SYSTEM}: {place.name!r}: {text}", provider=SYSTEM, name=place.name)
         await self._sleep(self._pause)
         self._pause = min(2 * self._pause, self._longest)
-        return True
-
-    async def wait(self, place: Place, what: str) -> None:
-        """Wait for a moment. Raises UnavailableError where there is no time left."""
-        if not await self.lasts():
-            text = f"{what}, for longer than {_LIMBO:.0f} s; try again in a moment"
-            raise UnavailableError(f"{SYSTEM}: {place.name!r}: {text}", provider=SYSTEM, name=place.name)
 
 
 def _whole(name: str, versions: Sequence[str] | None, does: str) -> Place:

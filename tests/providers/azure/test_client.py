@@ -21,6 +21,7 @@ from asyncsecrets.errors import (
     UnavailableError,
     WriteOutcomeUnknownError,
 )
+from asyncsecrets.providers.azure import key_vault
 from asyncsecrets.providers.https import Https
 from asyncsecrets.retry import RetryPolicy
 from tests.providers.azure.conftest import SYSTEM, settings_at
@@ -170,6 +171,20 @@ async def test_deleting_and_what_follows(server, build):
         await secrets.destroy("A")
         await secrets.put("A", "canary 3")
         assert (await secrets.get("A")).equals("canary 3")
+
+
+@pytest.mark.parametrize("change", ["restore", "destroy", "put"])
+async def test_a_deletion_that_takes_long(server, build, monkeypatch, change):
+    """What goes on is said, after one wait: not that there was no answer."""
+    monkeypatch.setattr(key_vault, "_LIMBO", 0.3)
+    server.rules.deleting = 60.0
+    async with build() as secrets:
+        await secrets.put("A", "canary")
+        await secrets.delete("A")
+        with pytest.raises(ConflictError, match="being deleted") as caught:
+            await getattr(secrets, change)(*("A", "canary") if change == "put" else ("A",))
+        assert not caught.value.transient
+    assert server.count("GetDeletedSecret") < 4
 
 
 # -- faults: DESIGN §3

@@ -21,7 +21,7 @@ from asyncsecrets.errors import (
     ProviderError,
 )
 from asyncsecrets.providers.azure import credentials
-from asyncsecrets.providers.azure.connection import Connection, _Token
+from asyncsecrets.providers.azure.connection import _TERSE, Connection, _Token
 from asyncsecrets.providers.azure.credentials import BearerTokens, Shown
 from asyncsecrets.providers.azure.errors import Call
 from asyncsecrets.providers.azure.identities import Target
@@ -131,6 +131,17 @@ async def test_a_token_that_stays_refused(connected, server):
     assert server.count("token") <= 5
 
 
+async def test_a_vault_that_begins_to_refuse(connected, server):
+    """A call shows it one token more than that of before, and not a third one."""
+    connection = await connected()
+    await read(connection)
+    server.entra.holder = lambda *_: (_ for _ in ()).throw(server.faults.status(401, "Unauthorized").refusal)
+    server.faults.clear()
+    with pytest.raises(AuthenticationError):
+        await read(connection)
+    assert server.count("token") == 2
+
+
 async def test_claims(connected, server):
     """A vault that wants a newer token with claims of its own (continuous access evaluation) gets it."""
     connection = await connected()
@@ -154,6 +165,7 @@ async def test_a_vault_that_has_moved(connected, server):
     server.default.tenant = "99999999-2222-3333-4444-555555555555"
     server.entra.tenants.add(server.default.tenant)
     assert await read(connection) == "canary"
+    assert server.count("token") == 2, "of the tenant of before nothing is asked any more"
 
 
 async def test_a_token_request_that_fails(connected, server):
@@ -294,6 +306,8 @@ async def test_nothing_is_logged(connected, server, caplog):
         record for record in caplog.records if record.name.split(".")[0] in {"azure", "msal", "urllib3", "requests"}
     ]
     assert [(record.name, record.getMessage()) for record in said] == []
+    await connection.aclose()
+    assert not logging.getLogger(_TERSE).filters, "who logs by himself is not kept from it any longer"
 
 
 async def test_tokens_do_not_show_themselves(connected, server):

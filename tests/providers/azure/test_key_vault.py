@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from asyncsecrets import retry
 from asyncsecrets.errors import (
     AccessDeniedError,
     ConfigError,
@@ -20,7 +21,7 @@ from asyncsecrets.errors import (
     UnavailableError,
     UnsupportedOperationError,
 )
-from asyncsecrets.providers.azure import AzureKeyVaultProvider, AzureSettings
+from asyncsecrets.providers.azure import AzureKeyVaultProvider, AzureSettings, key_vault
 from asyncsecrets.testing.azure_server import AzureServer
 from tests.providers.azure.conftest import SYSTEM, settings_at
 
@@ -161,6 +162,7 @@ async def test_a_version_gets_what_the_settings_say(server, build):
     ("settings", "text"),
     [
         ({"tags": {f"t{number}": "x" for number in range(15)}}, "tags: a secret has 15"),
+        ({"tags": {MARK: "NAME"}}, MARK),
         ({"ttl": 60.0, "valid_after": 60.0}, "before it is valid"),
     ],
 )
@@ -329,7 +331,7 @@ async def test_limbos_are_waited_for(server, provider, build):
     """A deletion takes its time until it can be recovered or purged, a recovery until it can be read, and a purge
     until the name is free."""
     rules = server.rules
-    rules.deleting, rules.recovering, rules.purging = 2.0, 3.0, 4.0
+    rules.deleting, rules.recovering, rules.purging = 1.0, 2.0, 3.0
     await provider.put("A", "canary 1")
     await provider.delete("A")
     await provider.restore("A")
@@ -370,21 +372,37 @@ async def test_limbos_are_not_waited_for_without_end(server, provider, build):
     await provider.put("A", "canary")
     server.rules.deleting = 60.0
     begun = server.now()
-    with pytest.raises(UnavailableError, match="being deleted"):
+    with pytest.raises(ConflictError, match="being deleted"):
         await provider.destroy("A")
-    with pytest.raises(UnavailableError, match="being deleted"):
+    with pytest.raises(ConflictError, match="being deleted"):
         await provider.restore("A")
     with pytest.raises(ConflictError, match="try again"):
         await provider.put("A", "canary")
-    assert 20 < server.now() - begun < 35
+    assert 12 < server.now() - begun < 16
     assert server.count("GetDeletedSecret") < 40
     server.advance(60)
     server.rules.recovering = 60.0
-    with pytest.raises(UnavailableError, match="being recovered"):
+    with pytest.raises(ConflictError, match="being recovered"):
         await provider.restore("A")
     server.advance(60)
     await provider.restore("A")
     assert (await provider.get("A")).equals("canary")
+
+
+async def test_a_put_that_recovers_has_one_wait(server, provider, build):
+    """For the deletion and the recovery together."""
+    await provider.put("A", "canary")
+    server.rules.deleting, server.rules.recovering = 3.0, 60.0
+    await provider.delete("A")
+    reaching, begun = await build(recover_deleted="true"), server.now()
+    with pytest.raises(ConflictError, match="try again"):
+        await reaching.put("A", "canary 2")
+    assert 3 < server.now() - begun < 6
+
+
+def test_a_wait_fits_into_an_attempt():
+    """What is told at its end is more than that there was no answer in time."""
+    assert (1 - retry._RESERVE) * retry.RetryPolicy().deadline > key_vault._LIMBO
 
 
 async def test_a_vault_that_lets_nothing_be_purged(server, provider, monkeypatch):

@@ -168,7 +168,12 @@ class _Shows:
             rejected = await self._tokens.current(target)
         if rejected is not None and rejected.target == target:
             await self._tokens.renew(rejected, claims)
-        ours.shown = await self._tokens.current(target)
+        try:
+            ours.shown = await self._tokens.current(target)
+        except ConfigError:
+            if ours.is_challenged:
+                raise
+            return _Token("none", 0)  # the SDK remembers for the process whom to ask: the vault is asked again
         return _Token(ours.shown.token(), 0)
 
     async def get_token(self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, **_: Any) -> Any:

@@ -144,7 +144,7 @@ _PERMISSIONS: Final = {
     "GetSecret": ("get", _READER),
     "GetSecretVersions": ("list", _READER),
     "GetSecrets": ("list", _READER),
-    "PurgeDeletedSecret": ("purge", "Key Vault Purge Operator"),
+    "PurgeDeletedSecret": ("purge", _OFFICER),  # the Purge Operator purges vaults, and no secrets
     "RecoverDeletedSecret": ("recover", _OFFICER),
     "SetSecret": ("set", _OFFICER),
     "UpdateSecret": ("set", _OFFICER),

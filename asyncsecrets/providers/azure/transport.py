@@ -28,6 +28,8 @@ class Attempt:
         """The token that was shown last."""
         self.asked = 0
         """How many tokens were asked for: a second one as the vault has refused the first."""
+        self.is_challenged = False
+        """Whether the vault has said by now whom to ask for a token; else that is remembered from elsewhere."""
         self._is_out = False
 
     def is_sent(self) -> None:
@@ -59,9 +61,11 @@ class ToVault(AsyncHttpTransport):  # type: ignore[misc]  # azure.core is not th
             raise ours.call.error(
                 InsecureTransportError, "the vault's answer leads to another host; it is not followed"
             )
-        # Without a token it only asks who is to be asked for one.
-        may_change = request.method != "GET" and "Authorization" in request.headers
         headers, body = dict(request.headers), request.content
+        if ours.shown is None:  # without a token it only asks who is to be asked for one
+            headers.pop("Authorization", None)
+            headers, body = {**headers, "Content-Length": "0"} if body else headers, None
+        may_change = request.method != "GET" and "Authorization" in headers
         answer = await self._https.exchange(
             request.method,
             request.url,
@@ -70,6 +74,7 @@ class ToVault(AsyncHttpTransport):  # type: ignore[misc]  # azure.core is not th
             sending=ours.is_sent if may_change else _nothing,
         )
         if answer.status == 401:
+            ours.is_challenged = True
             ours.is_refused()
         return Answered(request, answer)
 

@@ -168,6 +168,23 @@ async def test_a_vault_that_has_moved(connected, server):
     assert server.count("token") == 2, "of the tenant of before nothing is asked any more"
 
 
+@pytest.mark.parametrize("call", [read, write])
+async def test_what_is_remembered_of_a_vault_is_asked_again(connected, server, call):
+    """Where its tenant is not ours, by what the process remembers: it may have moved, or be another test's."""
+    connection, ours = await connected(), server.default.tenant
+    await call(connection)
+    server.default.tenant = "99999999-2222-3333-4444-555555555555"
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"99999999.*AZURE_TENANT_ID"):
+            await call(connection)
+    server.default.tenant = ours
+    before = len(server.requests)
+    assert await call(connection)
+    asked = [record.method for record in server.requests][before:]
+    assert asked == ["challenge", "GetSecret" if call is read else "SetSecret"]
+    assert server.count("token") == 1
+
+
 async def test_a_token_request_that_fails(connected, server):
     """Who needs the token is told so, with the secret's name; a write was not sent."""
     connection = await connected({**server.environ(), "AZURE_CLIENT_SECRET": "canary-wrong"})

@@ -35,7 +35,7 @@ from asyncsecrets.providers.wire import Answer
 from tests.providers.azure.conftest import SYSTEM, read, write
 
 HOST = "demo.vault.azure.net"
-GET, SET = Call(SYSTEM, "GetSecret", "NAME", HOST), Call(SYSTEM, "SetSecret", "NAME", HOST)
+GET, SET, PURGE = (Call(SYSTEM, f"{verb}Secret", "NAME", HOST) for verb in ("Get", "Set", "PurgeDeleted"))
 
 
 def answered(status, content=b"", **headers):
@@ -56,6 +56,7 @@ REFUSALS = [
     (GET, 403, "Forbidden", "ForbiddenByConnection", AccessDeniedError, "private endpoint"),
     (GET, 403, "Forbidden", "ForbiddenByRbac", AccessDeniedError, "role 'Key Vault Secrets User'"),
     (SET, 403, "Forbidden", "ForbiddenByRbac", AccessDeniedError, "role 'Key Vault Secrets Officer'.*SetSecret"),
+    (PURGE, 403, "Forbidden", "ForbiddenByRbac", AccessDeniedError, "role 'Key Vault Secrets Officer'.*PurgeDeleted"),
     (GET, 403, "Forbidden", "ForbiddenByPolicy", AccessDeniedError, "lacks the secret permission 'get'"),
     (SET, 403, "Forbidden", "AccessDenied", AccessDeniedError, "lacks the secret permission 'set'"),
     (GET, 403, "Forbidden", "SomethingNew", AccessDeniedError, r"refuses GetSecret \(SomethingNew\)"),

@@ -130,13 +130,11 @@ def _service_account(info: Mapping[str, Any], *_: Any) -> Any:
 
 def _user(info: Mapping[str, Any], *_: Any) -> Any:
     found = user.Credentials.from_authorized_user_info(info)
-    found.token = found.expiry = None  # a token in the file may be of any age
     return found.with_token_uri(info["token_uri"]) if info.get("token_uri") else found
 
 
 def _federated_user(info: Mapping[str, Any], *_: Any) -> Any:
-    known = {name: info[name] for name in info if name not in {"token", "expiry"}}
-    return external_account_authorized_user.Credentials.from_info(known)
+    return external_account_authorized_user.Credentials.from_info(info)
 
 
 def _federated(info: Mapping[str, Any], where: str, call: Call, environ: Mapping[str, str]) -> Any:

@@ -136,7 +136,7 @@ class Machine(Credentials):  # type: ignore[misc]  # google-auth has no types
 def _token_in(answer: bytes) -> tuple[str, float]:
     try:
         found: Any = json.loads(answer)
-        return str(found["access_token"]), min(float(found["expires_in"]), 86_400.0)
+        return str(found["access_token"]), float(found["expires_in"])
     except (ValueError, KeyError, TypeError):
         return "", 0.0
 

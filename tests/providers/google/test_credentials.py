@@ -20,6 +20,7 @@ from asyncsecrets.errors import (
     AuthenticationError,
     ConfigError,
     InsecureTransportError,
+    MalformedResponseError,
     UnavailableError,
 )
 from asyncsecrets.providers.google.connection import Connection
@@ -183,6 +184,45 @@ async def test_impersonation_by_a_setting(server, connected, tmp_path):
             ["https://www.googleapis.com/auth/cloud-platform"],
         )
     ]
+
+
+async def test_who_passes_on_an_impersonation(server):
+    """Is told as the file has it."""
+    file = server.identity.impersonated_file(ACCOUNT, delegates=["projects/-/serviceAccounts/another"])
+    tokens, real, sent = tokens_of({"GOOGLE_APPLICATION_CREDENTIALS": str(file)}), None, []
+
+    def send(where, url, method, headers, body):
+        sent.append((url, body))
+        return real.send(where, url, method, headers, body)
+
+    real, tokens._wire = tokens._wire, type("Wire", (), {"send": staticmethod(send)})()
+    await tokens.current()
+    (asked,) = [json.loads(body) for url, body in sent if "generateAccessToken" in url]
+    assert asked["delegates"] == ["projects/-/serviceAccounts/another"]
+
+
+async def test_an_impersonation_by_a_machine_is_renewed_as_any(server):
+    """What the metadata server keeps until its end is another token."""
+    found = await asyncio.to_thread(tokens_of(machine_of(server))._find)
+    tokens = tokens_of(machine_of(server), google_impersonate_service_account=ACCOUNT)
+    impersonating = await asyncio.to_thread(tokens._find)
+    assert found.ahead < 4 * 60 < impersonating.ahead
+
+
+@pytest.mark.parametrize("variable", ["GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT"])
+async def test_the_project_of_the_environment(server, variable):
+    """Comes before that of the credentials, as with Google's own clients."""
+    file = server.identity.service_account_file()
+    settings = {"google_application_credentials": str(file)}
+    assert (await tokens_of({}, **settings).current()).project == server.project
+    assert (await tokens_of({variable: "another"}, **settings).current()).project == "another"
+
+
+async def test_a_token_in_a_file_is_not_used(connected, server):
+    """It may be of any age: one is got in any case."""
+    ends = {"token": "canary", "expiry": "2999-01-01T00:00:00Z"}
+    file = server.identity.authorized_user_file(token_uri=server.token_uri, **ends)
+    assert (await access(await connected(file), server)) == "user@example.com"
 
 
 QUOTA = {
@@ -354,18 +394,21 @@ async def test_not_ready_for_ever(server):
     assert 19 <= sum(slept) <= 21
 
 
+FLAVOR = "Metadata-Flavor: Google\r\n"
 METADATA = {
-    "404": (b"HTTP/1.1 404 X\r\nMetadata-Flavor: Google\r\nContent-Length: 0\r\n\r\n", "no service account"),
-    "403": (b"HTTP/1.1 403 X\r\nMetadata-Flavor: Google\r\nContent-Length: 6\r\n\r\ncanary", "workloadIdentityUser"),
-    "nonsense": (b"HTTP/1.1 200 X\r\nMetadata-Flavor: Google\r\nContent-Length: 6\r\n\r\ncanary", "universe"),
-    "not Google": (b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{}", "none of Google's"),
+    "404": (AuthenticationError, "404", FLAVOR, "", "no service account"),
+    "403": (AccessDeniedError, "403", FLAVOR, "canary", "workloadIdentityUser"),
+    "429": (UnavailableError, "429", FLAVOR, "canary", "cannot answer"),
+    "nonsense": (ConfigError, "200", FLAVOR, "canary", "universe"),
+    "not Google": (MalformedResponseError, "200", "", "{}", "none of Google's"),
 }
 
 
 @pytest.mark.parametrize("what", METADATA)
 async def test_a_metadata_server_that_gives_none(what):
     """Each with what to do."""
-    answer, says = METADATA[what]
+    error, status, flavor, body, says = METADATA[what]
+    answer = f"HTTP/1.1 {status} X\r\n{flavor}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
     class Odd(Listening):
         async def _talk(self, reader, writer):
@@ -374,8 +417,25 @@ async def test_a_metadata_server_that_gives_none(what):
             await writer.drain()
 
     async with Odd() as odd:
-        with pytest.raises((AuthenticationError, AccessDeniedError, ConfigError, Exception), match=says):
-            await tokens_of({"GCE_METADATA_HOST": odd.address}).current()
+        tokens = tokens_of({"GCE_METADATA_HOST": odd.address})
+        tokens._server._patience._seconds = 0
+        with pytest.raises(error, match=says) as caught:
+            await tokens.current()
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["K_SERVICE", "CLOUD_RUN_JOB", "FUNCTION_TARGET", "GAE_ENV"])
+def test_services_of_googles(variable):
+    """What runs there is not asked for its hardware: sandboxes may not show it."""
+    assert tokens_of({"GCE_METADATA_IP": "127.0.0.1:1", variable: "app"})._server.is_there()
+
+
+def test_the_name_of_the_metadata_server():
+    """Is not looked up: who answers for it in DNS would give the tokens."""
+    server, asked = tokens_of({"GCE_METADATA_HOST": "metadata.google.internal"})._server, []
+    server._wire = type("Wire", (), {"send": lambda self, _, url, *__: asked.append(url)})()
+    server._get("/canary")
+    assert asked == ["http://169.254.169.254/canary"]
 
 
 def test_hardware_of_googles(tmp_path, monkeypatch):

@@ -134,13 +134,22 @@ class AzureKeyVaultProvider:
             text = "there is no such secret"
             raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
         check_owner(place, found[-1])
-        current = found[-1]
-        if len(found) > 1 and age(found[-2]) == age(current):
-            newest, _ = await self._operations.value(place)
-            found.sort(key=lambda facts: (age(facts), facts.version == newest.version))
         now = self._now()
+        if len(found) > 1 and age(found[-2]) == age(found[-1]):
+            current = await self._current(place)
+            found.sort(key=lambda facts: (age(facts), facts.version == current if current else not facts.enabled))
         infos = [VersionInfo(facts.version, facts.created, facts.state(now)) for facts in found]
         return [*infos[:-1], VersionInfo(infos[-1].version, infos[-1].created, infos[-1].state, current=True)]
+
+    async def _current(self, place: Place) -> str | None:
+        """The version that is read if none is named; None where it is handed out to nobody, and so not told."""
+        try:
+            newest, _ = await self._operations.value(place)
+        except SecretNotFoundError as error:
+            if error.reason != "absent":
+                return None
+            raise
+        return newest.version
 
     # -- writing
 

@@ -482,6 +482,18 @@ async def test_a_list_begins_anew(server, provider, what):
     assert server.count("GetSecrets") == {"write": 5, "token": 6}[what]
 
 
+async def test_versions_of_one_second_of_which_the_current_one_is_disabled(server, provider, monkeypatch):
+    """Azure does not say which one that is, as it hands it out to nobody: it is one that is disabled."""
+    now = server.now()
+    monkeypatch.setattr(server, "_clock", lambda: now)
+    for _ in range(5):
+        server.add("A", "canary")
+    last = server.add("A", "canary", attributes={"enabled": False})
+    found = await provider.versions("A")
+    assert len({each.created for each in found}) == 1
+    assert [(each.version, each.state) for each in found if each.current] == [(last, "disabled")]
+
+
 async def test_versions_are_told_with_their_states(server, provider):
     """Oldest first; of those of one second it is asked which is current."""
     now = int(server.now())

@@ -18,7 +18,7 @@ from asyncsecrets.providers.azure.credentials import Tokens
 from asyncsecrets.providers.azure.errors import Call, Meaning, refusal_in, translate
 from asyncsecrets.providers.azure.identities import Target
 from asyncsecrets.providers.azure.settings import AzureSettings
-from asyncsecrets.providers.azure.transport import Attempt, ToVault, attempt
+from asyncsecrets.providers.azure.transport import Attempt, HandsOn, ToVault, attempt
 from asyncsecrets.providers.https import Https
 from asyncsecrets.providers.sdk import Outcome, SdkConnection
 from asyncsecrets.providers.ways import trusting
@@ -124,7 +124,8 @@ class Connection(SdkConnection):
             self._settings.vault_uri,
             _Shows(self._tokens, self._https),
             transport=ToVault(self._https, self._settings.vault_uri),
-            retry_total=0,
+            retry_policy=HandsOn(),
+            redirect_policy=HandsOn(),
             logger=_SILENT,
         )
 

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Any, Final, Self
 from urllib.parse import urlencode, urlsplit
 
+from azure.core.pipeline.policies import AsyncHTTPPolicy
 from azure.core.pipeline.transport import AsyncHttpTransport, HttpTransport
 
 from asyncsecrets.errors import AsyncSecretsError, InsecureTransportError
@@ -16,7 +17,7 @@ from asyncsecrets.providers.https import Https
 from asyncsecrets.providers.wire import Wire
 from asyncsecrets.sending import is_out, is_settled
 
-__all__ = ["Attempt", "ToEntra", "ToVault", "attempt"]
+__all__ = ["Attempt", "HandsOn", "ToEntra", "ToVault", "attempt"]
 
 
 class Attempt:
@@ -54,10 +55,12 @@ class ToVault(AsyncHttpTransport):  # type: ignore[misc]  # azure.core is not th
     def __init__(self, https: Https, vault_uri: str) -> None:
         self._https = https
         self._vault = _place(vault_uri)
+        self._root = f"{vault_uri}/"
 
     async def send(self, request: Any, **_: Any) -> Answered:
         ours = attempt.get()
-        if _place(request.url) != self._vault:  # an answer says where its next page is
+        url = request.url  # an answer says where its next page is; the others begin as the vault does
+        if not url.startswith(self._root) and _place(url) != self._vault:
             raise ours.call.error(
                 InsecureTransportError, "the vault's answer leads to another host; it is not followed"
             )
@@ -68,7 +71,7 @@ class ToVault(AsyncHttpTransport):  # type: ignore[misc]  # azure.core is not th
         may_change = request.method != "GET" and "Authorization" in headers
         answer = await self._https.exchange(
             request.method,
-            request.url,
+            url,
             headers,
             body.encode() if isinstance(body, str) else body,
             sending=ours.is_sent if may_change else _nothing,
@@ -89,6 +92,13 @@ class ToVault(AsyncHttpTransport):  # type: ignore[misc]  # azure.core is not th
 
     async def __aexit__(self, *_: object) -> None:
         """The session is closed by who has made it."""
+
+
+class HandsOn(AsyncHTTPPolicy):  # type: ignore[misc]  # azure.core is not there for mypy
+    """Stands where Azure's client would try again, or follow a redirect: it does neither."""
+
+    async def send(self, request: Any) -> Any:
+        return await self.next.send(request)
 
 
 class ToEntra(HttpTransport):  # type: ignore[misc]  # azure.core is not there for mypy

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final, NoReturn, final
 from asyncsecrets import exact, members
 from asyncsecrets.errors import DecodeError
 
-__all__ = ["MASK", "Payload", "Secret", "on_member"]
+__all__ = ["MASK", "Payload", "Secret", "on_member", "payload_of"]
 
 MASK: Final = "**********"
 
@@ -292,6 +292,12 @@ def _utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:  # in another zone there are hours that UTC has no year for
         return datetime.max.replace(tzinfo=UTC) if moment.year > 1 else datetime.min.replace(tzinfo=UTC)
+
+
+def payload_of(data: bytes) -> Payload:
+    """What was stored as bytes: text where it is UTF-8."""
+    text = _decoded(data)
+    return data if text is None else text
 
 
 def _decoded(payload: bytes) -> str | None:

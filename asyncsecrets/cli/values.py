@@ -13,7 +13,7 @@ from typing import Final
 from asyncsecrets.cli.console import Console
 from asyncsecrets.cli.sources import read_file
 from asyncsecrets.errors import ConfigError
-from asyncsecrets.secret import Payload
+from asyncsecrets.secret import Payload, payload_of
 
 __all__ = ["MAX_VALUE", "check_no_value", "configure", "read", "read_text", "remark_on"]
 
@@ -74,13 +74,13 @@ def read(args: argparse.Namespace, console: Console) -> Payload:
         data = _piped(console, line=args.stdin_line)
     if not data and not args.allow_empty:
         raise ConfigError("the value is empty, which is usually an accident; --allow-empty stores it all the same")
-    return _payload(data)
+    return payload_of(data)
 
 
 def read_text(console: Console, question: str) -> str:
     """Text that is as secret as a value: asked for without echo, or from stdin. Raises ConfigError."""
     data = _prompt(question).encode("utf-8") if console.reads_terminal else _piped(console, line=False)
-    text = _payload(data)
+    text = payload_of(data)
     if not isinstance(text, str):
         raise ConfigError("what was given is not UTF-8 text")
     return text
@@ -118,10 +118,3 @@ def _piped(console: Console, *, line: bool) -> bytes:
     if line and data.endswith(b"\n"):
         return data[:-2] if data.endswith(b"\r\n") else data[:-1]
     return data
-
-
-def _payload(data: bytes) -> Payload:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data

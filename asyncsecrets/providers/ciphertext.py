@@ -26,7 +26,7 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.environment import EnvironmentProvider, check_variable
 from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.providers.sdk import SdkConnection
-from asyncsecrets.secret import Payload, Secret
+from asyncsecrets.secret import Payload, Secret, payload_of
 
 __all__ = ["CiphertextProvider", "parse_bytes_literal", "parse_ciphertext"]
 
@@ -163,7 +163,7 @@ class CiphertextProvider(ABC):
         if version is not None:
             raise UnsupportedOperationError(f"{self.system}: {name!r} has no versions; leave the version out")
         plaintext = await self.decrypt(await self.ciphertext(name), name)
-        return Secret(_payload(plaintext), name=name)
+        return Secret(payload_of(plaintext), name=name)
 
     async def ciphertext(self, name: str) -> bytes:
         """The bytes that the variable spells.
@@ -190,10 +190,3 @@ class CiphertextProvider(ABC):
             with suppress(SecretNotFoundError):
                 return await self._texts.get(variable)
         return None
-
-
-def _payload(plaintext: bytes) -> Payload:
-    try:
-        return plaintext.decode("utf-8")
-    except UnicodeDecodeError:
-        return plaintext

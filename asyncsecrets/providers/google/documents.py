@@ -38,7 +38,6 @@ __all__ = [
     "moment",
     "names_of",
     "new_secret",
-    "payload_of",
     "request_of",
     "state_of",
     "version_of",
@@ -129,14 +128,6 @@ def version_of(target: Target, answer: Any, asked: str = "", *, written: bool = 
     if not is_number(number) or (is_number(asked) and asked != number):
         raise malformed(target.name, "the answer is about another version than was asked for", written=written)
     return str(number)
-
-
-def payload_of(data: bytes) -> Payload:
-    """A value: text where it is UTF-8."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data
 
 
 def moment(time: Any) -> datetime | None:

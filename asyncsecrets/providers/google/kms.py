@@ -13,6 +13,7 @@ from asyncsecrets.providers.ciphertext import CiphertextProvider
 from asyncsecrets.providers.google.checksums import Checksums, crc32c
 from asyncsecrets.providers.google.connection import Connection
 from asyncsecrets.providers.google.errors import Call
+from asyncsecrets.providers.google.names import may_be_same_project
 from asyncsecrets.providers.google.services import KMS
 from asyncsecrets.providers.google.settings import GoogleSettings
 from asyncsecrets.providers.guarded import guarded
@@ -151,5 +152,4 @@ def _may_be(wanted: re.Match[str], used: re.Match[str] | None) -> bool:
     if used is None or not used["version"] or used["place"] != wanted["place"]:
         return False
     of_it = wanted["version"] in {None, used["version"]}
-    same = used["project"] == wanted["project"]
-    return of_it and (same or used["project"].isdecimal() != wanted["project"].isdecimal())
+    return of_it and may_be_same_project(used["project"], wanted["project"])

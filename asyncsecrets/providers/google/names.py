@@ -16,7 +16,7 @@ from asyncsecrets.providers.escaped import Escaping
 from asyncsecrets.providers.google.settings import PROJECT
 from asyncsecrets.references import Reference, check_name, fault_of, render
 
-__all__ = ["LATEST", "SYSTEM", "Names", "Place", "Target", "is_number", "version_word"]
+__all__ = ["LATEST", "SYSTEM", "Names", "Place", "Target", "is_number", "may_be_same_project", "version_word"]
 
 SYSTEM: Final = "google_secret_manager"
 

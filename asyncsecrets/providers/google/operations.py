@@ -17,7 +17,6 @@ from asyncsecrets.providers.google.documents import (
     ends_of,
     malformed,
     meaning,
-    payload_of,
     request_of,
     version_of,
 )
@@ -25,7 +24,7 @@ from asyncsecrets.providers.google.names import LATEST, Target
 from asyncsecrets.providers.google.services import SECRET_MANAGER
 from asyncsecrets.providers.pages import MOST, Pages
 from asyncsecrets.providers.remembered import Remembered
-from asyncsecrets.secret import Secret
+from asyncsecrets.secret import Secret, payload_of
 from asyncsecrets.sending import is_settled
 
 __all__ = ["Answer", "Operations", "is_absent"]

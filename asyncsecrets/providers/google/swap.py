@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from asyncsecrets.errors import ConflictError
-from asyncsecrets.providers.google.documents import CLAIM, conflict, payload_of
+from asyncsecrets.providers.google.documents import CLAIM, conflict
 from asyncsecrets.providers.google.names import Target, is_number
 from asyncsecrets.providers.google.operations import Operations, is_absent
-from asyncsecrets.secret import Secret
+from asyncsecrets.secret import Secret, payload_of
 
 __all__ = ["Swap"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from dataclasses import dataclass, field
@@ -35,7 +34,7 @@ class Answered:
         self.reason = _phrase(answer.status)
 
     def text(self, encoding: str | None = None) -> str:
-        return self.content.removeprefix(codecs.BOM_UTF8).decode(encoding or "utf-8")
+        return self.content.decode(encoding or "utf-8")
 
     def json(self) -> Any:
         return json.loads(self.text())

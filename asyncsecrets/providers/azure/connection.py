@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AccessTokenInfo
@@ -164,11 +164,8 @@ class _Shows:
         ours, wanted = attempt.get(), options or {}
         ours.asked += 1
         target = _checked(Target(scope, wanted.get("tenant_id") or ""))
-        rejected, claims = ours.shown, wanted.get("claims") or ""
-        if rejected is None and claims:
-            rejected = await self._tokens.current(target)
-        if rejected is not None and rejected.target == target:
-            await self._tokens.renew(rejected, claims)
+        if ours.shown is not None and ours.shown.target == target:
+            await self._tokens.renew(ours.shown, wanted.get("claims") or "")
         try:
             ours.shown = await self._tokens.current(target)
         except ConfigError:
@@ -176,19 +173,6 @@ class _Shows:
                 raise
             return _Token("none", 0)  # the SDK remembers for the process whom to ask: the vault is asked again
         return _Token(ours.shown.token(), 0)
-
-    async def get_token(self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, **_: Any) -> Any:
-        """The same, for whoever knows no other."""
-        return await self.get_token_info(scopes[0], options={"claims": claims, "tenant_id": tenant_id})
-
-    async def close(self) -> None:
-        """Tokens are closed by who has made them."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Tokens are closed by who has made them."""
 
 
 _SCOPE: Final = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/{0,2}\.default", re.ASCII)

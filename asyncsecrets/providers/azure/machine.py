@@ -61,7 +61,7 @@ class Machine:
     ) -> None:
         self._environ = environ
         self._client_id = client_id
-        self._wire = replace(wire, timeout=(min(1.0, wire.timeout[0]), wire.timeout[1]))
+        self._wire = wire
         self._patience = patience
         self._now = now
 

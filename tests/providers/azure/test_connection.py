@@ -152,6 +152,12 @@ async def test_claims(connected, server):
     claims = [token.claims for token in server.entra._tokens.values()]
     assert ["nbf" in each for each in claims] == [False, True]
     assert all("xms_cc" in each for each in claims)  # who asks can handle such challenges
+    server.entra._demanded.clear()
+    server.entra.revoke(server.client_id)
+    assert await read(connection) == "canary"
+    again = [token.claims for token in server.entra._tokens.values()][-1]
+    assert server.count("token") == 3
+    assert "nbf" not in again, "they are those of one challenge"
     server.entra.revoke(server.client_id)
     server.entra._demanded.clear()
     await read(connection)

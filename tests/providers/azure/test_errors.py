@@ -154,7 +154,11 @@ def test_retry_after(hint, seconds):
 
 def test_what_a_refusal_says():
     """The innermost code; what is no code counts as none."""
-    nested = {"code": "A", "innererror": {"code": "B", "innererror": {"code": "C"}}, "message": "canary"}
+    nested = {
+        "code": "A",
+        "innererror": {"code": "B", "innererror": {"innererror": {"code": "C"}}},
+        "message": "canary",
+    }
     found = Refusal.of(answered(403, json.dumps({"error": nested}).encode()))
     assert (found.status, found.code, found.inner, found.text) == (403, "A", "C", "canary")
     assert "canary" not in repr(found)

@@ -177,6 +177,9 @@ async def test_settings_that_the_vault_refuses(server, build):
     provider = await build(content_type="x" * 600)
     with pytest.raises(ConfigError, match="content_type"):
         await provider.put("NAME", "canary")
+    server.faults.page(400, method="SetSecret")
+    with pytest.raises(MalformedResponseError, match="none of a vault"):
+        await provider.put("NAME", "canary")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import trustme
 
 from asyncsecrets.errors import (
     AccessDeniedError,
+    AsyncSecretsError,
     AuthenticationError,
     ConfigError,
     InsecureTransportError,
@@ -45,6 +46,14 @@ async def test_a_proxy(connected, server, names):
         assert set(proxy.targets) == {"demo.vault.azure.net:443", "login.microsoftonline.com:443"}
         assert b"canary" not in proxy.carried
         await connection.aclose()
+
+
+async def test_a_proxy_of_an_unknown_name(connected, server):
+    """It is not the vault that is not there."""
+    connection = await connected({**server.environ(), "HTTPS_PROXY": "http://canary.test:3128"})
+    with pytest.raises(AsyncSecretsError, match="proxy") as caught:
+        await read(connection)
+    assert "no vault" not in str(caught.value)
 
 
 PROXIES = {
@@ -184,6 +193,11 @@ async def test_a_write_is_out_once_it_is_sent(connected, server):
     with followed() as sending, pytest.raises(AccessDeniedError):
         await write(connection)
     assert not sending.out
+    server.allow()
+    server.faults.status(503, method="SetSecret")
+    with followed() as sending, pytest.raises(UnavailableError):
+        await write(connection)
+    assert sending.out, "who cannot answer may have written"
 
 
 @pytest.mark.parametrize("method", ["SetSecret", "token", "challenge", "another token"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import pprint
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from hypothesis import given, settings
@@ -119,9 +121,15 @@ async def test_ciphertext_of_a_key_service_may_stand_there():
         async def decrypt(self, ciphertext: bytes, name: str | None = None) -> bytes:
             return ciphertext[::-1]
 
-    provider = Reversing({}, dotenv=Additions(given={"A": "eXJhbmFj"}))
+        async def _encrypt(self, plaintext: bytes) -> bytes:
+            return plaintext[::-1]
+
+    settings = SimpleNamespace(max_connections=1, variables=dict)
+    service = AsyncMock()
+    provider = Reversing(settings, service, dotenv=Additions(given={"A": "eXJhbmFj"}))
     await provider.open()
     assert (await provider.get("A")).equals("canary")
+    service.open.assert_awaited_once_with()
 
 
 def test_no_value_is_shown(caplog: pytest.LogCaptureFixture):

@@ -68,6 +68,7 @@ def test_quotation_marks_around_its_path():
 
 NEEDED = {
     "approle_secret_id_file": {"approle_role_id": "x"},
+    "azure_ca_cert": {"azure_tenant_id": "t", "azure_client_id": "c", "azure_client_secret": "canary"},
     "aws_web_identity_token": {"aws_role_name": "arn:aws:iam::123456789012:role/some"},
     "ca_path": {"token": "canary"},
     "ca_cert": {"token": "canary"},
@@ -80,14 +81,22 @@ NEEDED = {
 ABOUT = {
     "hashicorp_vault": {"addr": "https://127.0.0.1:1"},
     "aws_secret_manager": {"aws_region_name": "eu-central-1"},
+    "azure_key_vault": {"azure_key_vault_uri": "https://a.vault.azure.net"},
     "google_secret_manager": {"google_secret_manager_project_id": "a"},
     "local": {},
 }
-SDKS = {"aws_secret_manager": "botocore", "google_secret_manager": "grpc", "local": "pyrage"}
+SDKS = {
+    "aws_secret_manager": "botocore",
+    "azure_key_vault": "azure",
+    "google_secret_manager": "grpc",
+    "local": "pyrage",
+}
+LATER = {"local_file", "azure_client_certificate_path", "azure_federated_token_file"}
+"""What is no credential, and what is read when a vault has asked for a token (tests/providers/azure)."""
 
 
 @pytest.mark.parametrize(
-    "setting", sorted((FILES | SENT_FILES) & {key for words in SYSTEMS.values() for key in words} - {"local_file"})
+    "setting", sorted((FILES | SENT_FILES) & {key for words in SYSTEMS.values() for key in words} - LATER)
 )
 async def test_a_setting_that_holds_what_belongs_into_the_file(setting, caplog):
     """Whoever has pasted the credential itself where its path was to be does not read it in an error, nor in a log."""

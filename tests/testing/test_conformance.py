@@ -85,7 +85,7 @@ DEFECTS = [
     (broken.PatchReturnsOldVersion, "test_patch", None, "returns another version"),
     (broken.PatchIgnoresCas, "test_patch_compare_and_set", None, "expected ConflictError, got an answer"),
     (broken.RotateReturnsOldVersion, "test_rotate", None, "does not return a new version"),
-    (broken.MetadataForgets, "test_metadata", None, "not what was written"),
+    (broken.MetadataForgets, "test_limits_in_metadata", None, "not what was written"),
     (broken.EmptyMetadataIsIgnored, "test_metadata", None, "does not clear"),
     (broken.EncryptShows, "test_encrypt", None, "shows the value"),
     (broken.EncryptStrips, "test_encrypt", None, "not exactly what was stored"),

@@ -13,7 +13,7 @@ from typing import Any, Final
 from azure.core.pipeline.policies import ContentDecodePolicy
 from azure.identity import CertificateCredential, ClientAssertionCredential, ClientSecretCredential
 
-from asyncsecrets.credential import revealed, usable
+from asyncsecrets.credential import revealed, shown_path, usable
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError
 from asyncsecrets.providers.azure.grants import NOT_OBTAINED
 from asyncsecrets.providers.azure.identities import Target
@@ -85,7 +85,7 @@ def _of_secret(settings: AzureSettings, options: dict[str, Any]) -> Any:
 def _of_certificate(settings: AzureSettings, options: dict[str, Any]) -> Any:
     path, password = settings.client_certificate_path, revealed(settings.client_certificate_password) or None
     chain = Tidied(settings.variables()).get("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", "").lower() in {"1", "true"}
-    where = f"the file {path!r} of azure_client_certificate_path (AZURE_CLIENT_CERTIFICATE_PATH)"
+    where = f"the file {shown_path(path)} of azure_client_certificate_path (AZURE_CLIENT_CERTIFICATE_PATH)"
     try:
         data = read_regular(Path(path))
     except (OSError, ValueError, ConfigError):
@@ -105,7 +105,7 @@ def _of_certificate(settings: AzureSettings, options: dict[str, Any]) -> Any:
 
 def _of_workload(settings: AzureSettings, options: dict[str, Any]) -> Any:
     path = settings.federated_token_file
-    where = f"the file {path!r} of azure_federated_token_file (AZURE_FEDERATED_TOKEN_FILE)"
+    where = f"the file {shown_path(path)} of azure_federated_token_file (AZURE_FEDERATED_TOKEN_FILE)"
     token = usable(read_credential_file(path, where), where)
     return ClientAssertionCredential(func=lambda: token, **options)
 

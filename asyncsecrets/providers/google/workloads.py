@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from google.auth import aws, identity_pool
 
-from asyncsecrets.credential import usable
+from asyncsecrets.credential import shown_path, usable
 from asyncsecrets.errors import AuthenticationError, ConfigError
 from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.credential_files import read_credential_file
@@ -62,7 +62,7 @@ class _Supplier(identity_pool.SubjectTokenSupplier):  # type: ignore[misc]  # go
 
 def _of_file(source: Mapping[str, Any], call: Call, *_: Any) -> str:
     """A token in a file, read anew each time: who writes it rewrites it as it expires."""
-    where = f"the file {source['file']!r} of credential_source"
+    where = f"the file {shown_path(str(source['file']))} of credential_source"
     try:
         return _token_in(read_credential_file(str(source["file"]), where), source, where)
     except ConfigError as error:

@@ -204,6 +204,16 @@ async def test_a_federated_token_is_read_anew(server):
     assert server.count("token") == before
 
 
+@pytest.mark.parametrize("setting", ["azure_client_certificate_path", "azure_federated_token_file"])
+async def test_a_credential_where_the_path_of_its_file_was_to_be(server, setting):
+    """Is not shown."""
+    pasted = '{"private_key": "-----BEGIN PRIVATE KEY-----\\ncanary"}'
+    who = {"azure_tenant_id": server.tenant, "azure_client_id": server.client_id, setting: pasted}
+    await told(
+        tokens_of({}, **settings_at(server, **who)), ConfigError, r"\(not shown, as it does not look like a path"
+    )
+
+
 ENTRA = {
     "secret": (401, "7000215", AuthenticationError, r"AADSTS7000215.*AZURE_CLIENT_SECRET.* is wrong.*not its id"),
     "expired": (401, "7000222", AuthenticationError, "AZURE_CLIENT_SECRET.* has expired"),

@@ -646,7 +646,7 @@ def run(server, case, support=""):
     settings = {**settings_at(server), "attempt_timeout": "3"}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM + case, json.dumps(settings)],
-        env={**os.environ, **({"GRPC_ENABLE_FORK_SUPPORT": support} if support else {})},
+        env={**os.environ, "PYTHONASYNCIODEBUG": "", **({"GRPC_ENABLE_FORK_SUPPORT": support} if support else {})},
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -22,6 +22,7 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.azure import AzureKeyVaultProvider, AzureSettings, key_vault
+from asyncsecrets.providers.azure.documents import Facts
 from asyncsecrets.testing.azure_server import AzureServer
 from tests.providers.azure.conftest import SYSTEM, settings_at
 
@@ -303,6 +304,29 @@ async def test_whose_a_disabled_secret_is(server, provider, mark):
         assert tags(server, "A-B") == {MARK: "A_B"}
 
 
+@pytest.mark.parametrize("place", ["first", "last"])
+async def test_whose_a_secret_is_its_newest_version_says(server, provider, place):
+    """Versions come in no order: the one that was made last counts, wherever it stands."""
+    server.add("A-B", "canary 1", tags={MARK: "A_B"})
+    server.advance(1)
+    server.add("A-B", "canary 2", attributes={"enabled": False}, tags={MARK: "a-b"})
+    secret = server.default._secrets["a-b"]
+    ids = sorted(secret.versions, reverse=place == "first")
+    for each, key in zip(secret.versions.values(), ids, strict=True):
+        each.id = key
+    secret.versions = {each.id: each for each in secret.versions.values()}
+    with pytest.raises(InvalidNameError):
+        await provider.put("A_B", "canary anew")
+    await provider.put("a-b", "canary anew")
+
+
+def test_the_moment_at_which_a_version_ends():
+    """It is over then; and one that begins then has begun."""
+    moment = datetime.fromtimestamp(1_800_000_000, UTC)
+    assert Facts(VERSION, expires=moment).state(1_800_000_000.0) == "expired"
+    assert Facts(VERSION, begins=moment).state(1_800_000_000.0) == "enabled"
+
+
 async def test_who_may_not_look_does_not_write(server, provider):
     """It could be another name's secret: the error says which permission is missing."""
     server.deny("ForbiddenByPolicy", method="GetSecret")
@@ -465,6 +489,19 @@ async def test_a_list_goes_on_where_it_stopped(server, provider):
         await provider.list()
     assert len(await provider.list()) == 60
     assert server.count("GetSecrets") == 4
+
+
+async def test_a_list_of_before_is_over_once_it_is_closed(server, provider):
+    """Whoever opens it again asks for all of it."""
+    for number in range(60):
+        server.add(f"N{number:03}", "canary")
+    server.faults.status(503, method="GetSecrets", skip=1, times=1)
+    with pytest.raises(UnavailableError):
+        await provider.list()
+    await provider.aclose()
+    await provider.open()
+    assert len(await provider.list()) == 60
+    assert server.count("GetSecrets") == 5
 
 
 @pytest.mark.parametrize("what", ["write", "token"])

@@ -115,10 +115,18 @@ def test_every_setting_is_taken():
     )
 
 
+@pytest.mark.parametrize("name", ["client_secret", "client_certificate_password"])
+def test_other_credentials_are_another_identity(name):
+    """Sources that differ in one share no token."""
+    one, other = (AzureSettings(vault_uri=URI, **{name: value}) for value in ("canary 1", "canary 2"))
+    assert one.identity() != other.identity()
+
+
 def test_they_do_not_show_credentials():
     """Nor what tells sources apart."""
     found = made(AZURE_CLIENT_SECRET=" canary\n", AZURE_CLIENT_CERTIFICATE_PASSWORD="canary")
     assert found.client_secret.reveal() == "canary"
+    assert AzureSettings(vault_uri=URI, client_secret=" canary\n").client_secret.reveal() == "canary"
     assert "canary" not in repr(found) + repr(found.identity())
 
 

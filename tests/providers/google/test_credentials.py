@@ -28,6 +28,7 @@ from asyncsecrets.providers.google.credentials import BearerTokens, Shown
 from asyncsecrets.providers.google.errors import Call
 from asyncsecrets.providers.google.services import SECRET_MANAGER
 from asyncsecrets.providers.google.settings import GoogleSettings
+from asyncsecrets.providers.programs import ProgramError
 from asyncsecrets.testing.google_server import GoogleServer
 from tests.providers.google.conftest import settings_at
 from tests.providers.listening import Listening
@@ -548,6 +549,23 @@ async def test_a_program_that_gives_none(connected, server, program, ours, what)
     with pytest.raises(AuthenticationError, match=says) as caught:
         await access(await connected(file, ALLOWED), server)
     assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(1, 5), (7000, 7), (10**9, 120), (None, 30)])
+async def test_how_long_a_program_may_take(connected, server, program, monkeypatch, given, seconds):
+    """Between five seconds and two minutes (https://google.aip.dev/auth/4117), and half a minute if nobody says."""
+    asked = []
+
+    def run(command, environ, limit):
+        asked.append(limit)
+        raise ProgramError("canary")
+
+    monkeypatch.setattr("asyncsecrets.providers.google.workloads.output_of", run)
+    source = {"executable": {"command": "give", "timeout_millis": given}}
+    file = altered(server.identity.external_account_file(), credential_source=source)
+    with pytest.raises(AuthenticationError, match="the program of credential_source"):
+        await access(await connected(file, ALLOWED), server)
+    assert set(asked) == {seconds}
 
 
 async def test_a_program_that_is_not_there(connected, server):

@@ -425,6 +425,24 @@ async def test_a_list_after_a_write_is_read_anew(server, provider, monkeypatch):
     assert await provider.list() == ["A", "B", "C"]
 
 
+@pytest.mark.parametrize("end", ["closed", "abandoned"])
+async def test_a_list_of_before_does_not_go_on(server, provider, monkeypatch, end):
+    """A source that is opened anew may be of a child of a fork, a long time after."""
+    monkeypatch.setattr("asyncsecrets.providers.google.secret_manager._PAGE", 1)
+    for name in ("A", "B"):
+        server.add(name, "canary")
+    server.faults.status("UNAVAILABLE", method="ListSecrets", skip=1, times=1)
+    with pytest.raises(UnavailableError):
+        await provider.list()
+    if end == "closed":
+        await provider.aclose()
+    else:
+        provider.abandon()
+    await provider.open()
+    assert await provider.list() == ["A", "B"]
+    assert server.count("ListSecrets") == 4
+
+
 async def test_what_stands_in_the_header(server, provider):
     """Google routes a call by it, so it names what the call is about."""
     await provider.put("A", "canary", cas="0")

@@ -64,6 +64,14 @@ async def test_of_writers_that_race_one_wins(server, writers, cas, seed):
     assert len(numbers(server)) == int(cas) + 1
 
 
+async def test_a_claim_that_was_made_use_of_holds_up_nobody(server, writers):
+    """It was of another number."""
+    first, second, *_ = writers
+    server.add("A", "canary 1")
+    assert (await first.put("A", "canary 2", cas="1")).version == "2"
+    assert (await second.put("A", "canary 3", cas="2")).version == "3"
+
+
 async def test_writers_that_count(server, writers):
     """Each reads, adds one and writes it if nobody was faster: nothing is lost."""
     server.add("A", "0 canary")

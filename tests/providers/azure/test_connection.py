@@ -32,9 +32,9 @@ from tests.providers.azure.conftest import SYSTEM, read, settings_at, write
 TARGET = Target("https://vault.azure.net/.default")
 
 
-def tokens_of(server, **options):
+def tokens_of(server, *, method="default", **options):
     """The tokens of an application, without a vault."""
-    settings = AzureSettings.from_mapping(SYSTEM, settings_at(server), server.environ())
+    settings = AzureSettings.from_mapping(SYSTEM, settings_at(server, auth_method=method), server.environ())
     return BearerTokens(settings, TARGET, Call(SYSTEM, "credentials"), **options)
 
 
@@ -238,6 +238,20 @@ async def test_renewed_ahead(server):
     async with asyncio.timeout(10):
         await asyncio.wait({tokens._renewal})
     assert await tokens.current() != first
+    await tokens.aclose()
+
+
+@pytest.mark.parametrize(("method", "requests"), [("default", 2), ("client_secret", 1)])
+async def test_an_identity_that_ends(server, method, requests):
+    """One that was chosen is asked once; where nothing was chosen, another may be there by now."""
+    shift = [0.0]
+    tokens = tokens_of(server, now=lambda: time.time() + shift[0], method=method)
+    await tokens.current()
+    server.entra._of(server.client_id).secrets.clear()
+    shift[0] = 3599
+    with pytest.raises(AuthenticationError, match="AADSTS7000215"):
+        await tokens.current()
+    assert server.count("token") == 1 + requests
     await tokens.aclose()
 
 

@@ -111,7 +111,6 @@ class Connection(SdkConnection):
     def _make(self) -> None:
         bundle = bundle_of(self._settings)
         self._https.prepare(self._settings.vault_uri, lambda: trusting(bundle, TRUST))
-        self._new_client()  # what it imports when it is made first, it imports here
 
     def _bind(self) -> None:
         self._https.open()

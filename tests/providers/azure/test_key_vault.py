@@ -96,6 +96,12 @@ async def test_the_seeds_example(server, provider):
         assert secret.created == datetime.fromtimestamp(int(server.now()), UTC)
 
 
+async def test_a_vault_that_is_given_with_its_port(server, build):
+    """Its answers are about the vault without one, and about none else."""
+    server.add("NAME", "canary")
+    assert (await (await build(azure_key_vault_uri=f"{server.uri}:443")).get("NAME")).equals("canary")
+
+
 @pytest.mark.parametrize("version", ["1", "", "latest", "A" * 32, "../x", VERSION + "0"])
 async def test_what_is_no_version_is_not_asked_for(server, provider, version):
     """A version has 32 hexadecimal digits."""

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 from asyncsecrets.boundary import configuring
 from asyncsecrets.credential import BLANKS, Credential
@@ -32,7 +32,6 @@ __all__ = [
     "Tidied",
     "Value",
     "nearest",
-    "typed",
     "variables",
     "vocabulary",
 ]
@@ -175,17 +174,6 @@ _CHECKS: Final = {
     Kind.MAPPING: _mapping,
     Kind.CHOICE: _choice,
 }
-
-
-def typed(kind: Kind, value: Any, *, whole: bool = False) -> Any:
-    """What a checked setting of ``kind`` says: a bool, a number (``whole``: an int), a tuple of texts, or the text."""
-    if kind is Kind.BOOL:
-        return value == "true"
-    if kind is Kind.LIST:
-        return tuple(value)
-    if kind in {Kind.SECONDS, Kind.SECONDS_OR_ZERO, Kind.COUNT}:
-        return int(value) if whole else float(value)
-    return value
 
 
 def vocabulary(system: str) -> Mapping[str, Setting]:

@@ -11,8 +11,9 @@ from urllib.parse import SplitResult, urlsplit
 from asyncsecrets.boundary import configured, configuring
 from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed, usable
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.fields import WithEnviron, fields_of
 from asyncsecrets.providers.loopback import is_loopback
-from asyncsecrets.settings import SYSTEMS, Tidied, Value, typed
+from asyncsecrets.settings import Tidied
 
 __all__ = ["AwsSettings", "check_endpoint", "endpoint_is_from", "endpoint_of"]
 
@@ -23,7 +24,7 @@ _SESSION_NAME: Final = re.compile(r"[A-Za-z0-9_=,.@-]{2,64}", re.ASCII)
 
 @configured
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AwsSettings:
+class AwsSettings(WithEnviron):
     """Where AWS is and who we are there; times in seconds.
 
     Credentials are, in this order: ``access_key_id`` with ``secret_access_key`` (and ``session_token``); the profile
@@ -93,11 +94,6 @@ class AwsSettings:
         for name in ("endpoint", "sts_endpoint"):
             object.__setattr__(self, name, _tidy(getattr(self, name)))
 
-    def variables(self) -> Mapping[str, str]:
-        """The environment: ``environ``, which does not show it."""
-        variables: Mapping[str, str] = revealed(self.environ)
-        return variables
-
     def _look_at_credentials(self) -> None:
         for name in _SECRET:
             text: str = revealed(getattr(self, name))
@@ -120,21 +116,12 @@ class AwsSettings:
 
         Credentials of the environment are not taken up here: they are looked up whenever credentials are loaded.
         """
-        values: dict[str, Any] = {}
-        for key, setting in SYSTEMS[system].items():
-            found: Value | None = settings.get(key)
-            if found in (None, "") and key not in _CREDENTIALS:
-                found = setting.from_environ(environ)
-            if found not in (None, ""):
-                name = _NAMES.get(key, key.removeprefix("aws_"))
-                values[name] = typed(setting.kind, found, whole=name in _WHOLE)
-        return cls(environ=environ, **values)
+        return cls(environ=environ, **fields_of(system, settings, environ, _NAMES, "aws_", later=_CREDENTIALS))
 
 
 _SECRET: Final = ("access_key_id", "secret_access_key", "session_token", "external_id", "web_identity_token")
 _KEYS: Final = _SECRET[:3]
 _CREDENTIALS: Final = frozenset({"aws_access_key_id", "aws_secret_access_key", "aws_session_token"})
-_WHOLE: Final = frozenset({"max_connections", "recovery_window_days"})
 _NAMES: Final = {
     "aws_endpoint_url": "endpoint",
     "aws_profile_name": "profile",

@@ -10,14 +10,14 @@ from typing import Any, Final, Self
 from asyncsecrets.boundary import configured, configuring
 from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, is_quoted, revealed
 from asyncsecrets.errors import ConfigError
-from asyncsecrets.settings import SYSTEMS, Value, typed
+from asyncsecrets.providers.fields import WithEnviron, fields_of
 
 __all__ = ["AzureSettings"]
 
 
 @configured
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AzureSettings:
+class AzureSettings(WithEnviron):
     """Which vault it is and who we are at Azure; times in seconds.
 
     ``vault_uri`` is ``https://NAME.vault.azure.net``, or that of another cloud. ``auth_method`` says by what we are
@@ -79,11 +79,6 @@ class AzureSettings:
         authority = self.authority_host or _CLOUDS.get(self.vault_uri.partition(".")[2], _AUTHORITY)
         put("authority_host", _address(authority, "azure_authority_host", _AUTHORITY))
 
-    def variables(self) -> Mapping[str, str]:
-        """The environment: ``environ``, which does not show it."""
-        variables: Mapping[str, str] = revealed(self.environ)
-        return variables
-
     def identity(self) -> Hashable:
         """What says who we are and how that is asked for. It does not show itself."""
         environ = Credential(tuple(sorted(self.variables().items())))
@@ -93,14 +88,8 @@ class AzureSettings:
     @configuring
     def from_mapping(cls, system: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
         """Build from checked ``key_management_settings`` of ``system`` and an environment. Raises ConfigError."""
-        values: dict[str, Any] = {}
-        for key, setting in SYSTEMS[system].items():
-            found: Value | None = settings.get(key)
-            found = found if found not in (None, "") else setting.from_environ(environ)
-            if found not in (None, ""):
-                name = _NAMES.get(key, key.removeprefix("azure_"))
-                values[name] = typed(setting.kind, found, whole=key == "max_connections")
-        return cls(environ=environ, **{"vault_uri": "", **values})
+        found = fields_of(system, settings, environ, _NAMES, "azure_")
+        return cls(environ=environ, **{"vault_uri": "", **found})
 
 
 _NAMES: Final = {"azure_key_vault_uri": "vault_uri"}

@@ -9,10 +9,10 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from asyncsecrets.boundary import configured, configuring
-from asyncsecrets.credential import Credential, revealed
+from asyncsecrets.credential import Credential
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.providers.fields import WithEnviron, fields_of
 from asyncsecrets.providers.loopback import is_loopback
-from asyncsecrets.settings import SYSTEMS, Value, typed
 
 __all__ = ["DOMAIN", "PROJECT", "GoogleSettings"]
 
@@ -22,7 +22,7 @@ DOMAIN: Final = re.compile(r"[a-z0-9-]{1,60}(\.[a-z0-9-]{1,60}){1,5}", re.ASCII)
 
 @configured
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GoogleSettings:
+class GoogleSettings(WithEnviron):
     """Where Google is and who we are there; times in seconds.
 
     Credentials are those of ``credentials_file``, else Application Default Credentials in ``environ`` (see
@@ -71,36 +71,21 @@ class GoogleSettings:
             if found and not form.fullmatch(found):
                 raise ConfigError(f"{says}, not {found[:100]!a}")
 
-    def variables(self) -> Mapping[str, str]:
-        """The environment: ``environ``, which does not show it."""
-        variables: Mapping[str, str] = revealed(self.environ)
-        return variables
-
     @classmethod
     @configuring
     def from_mapping(cls, system: str, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
         """Build from checked ``key_management_settings`` of ``system`` and an environment. Raises ConfigError."""
-        values: dict[str, Any] = {}
-        for key, setting in SYSTEMS[system].items():
-            found: Value | None = settings.get(key)
-            found = found if found not in (None, "") else setting.from_environ(environ)
-            if found not in (None, "") and key not in _OF_ITS_SOURCE:
-                values[_NAMES.get(key, key)] = typed(setting.kind, found, whole=key == "max_connections")
-        return cls(environ=environ, **values)
+        return cls(environ=environ, **fields_of(system, settings, environ, _NAMES, "google_"))
 
 
-_OF_ITS_SOURCE: Final = frozenset({"always_read_secret_manager", "refresh_interval"})
 _NAMES: Final = {
     "additional_authenticated_data": "aad",
     "google_application_credentials": "credentials_file",
-    "google_ca_cert": "ca_cert",
-    "google_endpoint": "endpoint",
     "google_impersonate_service_account": "impersonate",
     "google_kms_resource_name": "kms_key",
     "google_quota_project_id": "quota_project",
     "google_secret_manager_location": "location",
     "google_secret_manager_project_id": "project",
-    "google_universe_domain": "universe_domain",
 }
 
 

@@ -5,43 +5,20 @@ How long it is kept is measured by `python -m benchmarks`; here it is counted wh
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from tests.providers.azure.conftest import settings_at
-
-ROOT = Path(__file__).parents[3]
+from tests.providers.starting import blocking_in
 
 PROGRAM = """
-import asyncio, concurrent.futures.thread, json, socket, sys, threading
-import aiohttp, tenacity, yaml  # the base packages, which every program has
-import asyncsecrets.client
-from asyncsecrets.loops import in_thread
-
-here, done, counting = threading.get_ident(), [], False
-BLOCKING = {"import", "open", "os.listdir", "os.scandir", "socket.getaddrinfo", "subprocess.Popen", "time.sleep"}
-
-def note(event, args):
-    if counting and event in BLOCKING:
-        done.append((threading.get_ident() == here, event, str(args[0]) if args else ""))
-
-sys.addaudithook(note)
-settings, environ, places = json.loads(sys.argv[1])
-genuine = socket.getaddrinfo
-socket.getaddrinfo = lambda host, port, *args, **more: genuine(*places.get(host, (host, port)), *args, **more)
-
 def load():
     from asyncsecrets.providers.azure import connection
     return connection.Connection, connection.AzureSettings
 
-async def main():
+async def main(settings, environ, places):
     global counting
+    genuine = socket.getaddrinfo
+    socket.getaddrinfo = lambda host, port, *args, **more: genuine(*places.get(host, (host, port)), *args, **more)
     counting = True
     Connection, Settings = await in_thread(load)
     connection = Connection("azure_key_vault", Settings.from_mapping("azure_key_vault", settings, environ))
@@ -49,31 +26,13 @@ async def main():
     await connection.call("GetSecret", "NAME", lambda client: client.get_secret("NAME"))
     counting = False
     await connection.aclose()
-
-asyncio.run(main())
-print(json.dumps(done))
 """
-
-
 SDKS = ("azure", "msal", "cryptography", "requests", "urllib3")
 
 
 @pytest.mark.parametrize("kind", ["client_secret", "client_certificate", "workload_identity", "imds"])
 async def test_nothing_blocks_the_loop(server, kind):
     """Importing the SDKs, certificates, tokens and their files are for threads: the loop does none of it."""
-    told = json.dumps([settings_at(server), server.environ(kind), dict(server.addresses)])
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "-c", PROGRAM, told),
-        env={**os.environ, "PYTHONASYNCIODEBUG": ""},
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    output, said = await process.communicate()
-    assert said == b""
-    done = json.loads(output)
-    by_threads = {what for on_loop, event, what in done if event == "import" and not on_loop}
+    environ, places = server.environ(kind), dict(server.addresses)
+    by_threads = await blocking_in(PROGRAM, settings_at(server), environ, places, sdk=SDKS)
     assert {"azure.keyvault.secrets.aio", "azure.identity", "msal"} <= by_threads
-    on_loop = [(event, what) for is_on_loop, event, what in done if is_on_loop]
-    assert [what for event, what in on_loop if event == "import" and what.startswith(SDKS)] == []
-    assert [each for each in on_loop if each[0] != "import"] == []

@@ -3,7 +3,7 @@
 ``asyncsecrets.source``: a source has become stale, cannot serve, or is well again. ``asyncsecrets.rotation``: a secret
 has another version, or is gone. ``asyncsecrets.auth``: logins, and credentials that were renewed.
 ``asyncsecrets.node``: another node of a cluster is asked from now on. ``asyncsecrets.config``: which configuration is
-obeyed, and what of it or of a ``.env`` file is not used.
+obeyed, and what of it or of a ``.env`` file is not used. ``asyncsecrets.app``: what an app was started without.
 
 There is no handler and no level of ours: whoever runs the program decides what becomes of a line. A line says what
 happened, since when and until when, and last of all what to do about it. It never holds a value, and is one line
@@ -24,6 +24,7 @@ from typing import Final
 from weakref import WeakMethod
 
 __all__ = [
+    "APP",
     "AUTH",
     "CONFIG",
     "NODE",
@@ -43,6 +44,7 @@ SOURCE: Final = logging.getLogger("asyncsecrets.source")
 CONFIG: Final = logging.getLogger("asyncsecrets.config")
 ROTATION: Final = logging.getLogger("asyncsecrets.rotation")
 AUTH: Final = logging.getLogger("asyncsecrets.auth")
+APP: Final = logging.getLogger("asyncsecrets.app")
 NODE: Final = logging.getLogger("asyncsecrets.node")
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))

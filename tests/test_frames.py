@@ -124,6 +124,8 @@ def client_calls(client: SecretsClient, name: str) -> dict[str, Call]:
         "on_change": lambda: client.on_change(ignored),
         "status": client.status,
         "health": client.health,
+        "lacking": lambda: client.lacking([name]),
+        "fetch_missing": client.fetch_missing,
         "explain": lambda: client.explain(name),
         "explain what is none": lambda: client.explain(f"secret://nowhere/{name}"),
         "get_secret": lambda: get_secret(name),

@@ -132,6 +132,11 @@ class SecretsClient(Writing, Looking):
 
     # -- life
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened, and is not closed."""
+        return self._started and not self._closed
+
     async def __aenter__(self) -> Self:
         await self.start()
         default.push(self)
@@ -149,6 +154,7 @@ class SecretsClient(Writing, Looking):
         """
         self._check_open()
         running_loop()
+        self._started = True
         try:
             await self._start_sources()
         except BaseException:

@@ -144,6 +144,18 @@ class Condition:
         """Which names cannot be served."""
         return list(dict.fromkeys(map(label, [*self.cut_off.copy(), *self.own.copy()])))
 
+    def why_missing(self, place: Place) -> str | None:
+        """The class of the error for which the value in ``place`` cannot be served; None where nothing is known."""
+        for name in (place, place.key):
+            failing = self.cut_off.get(name) or self.own.get(name)
+            if failing is not None:
+                return _why(failing)
+        return None
+
+    def whys(self) -> dict[str, str]:
+        """All that cannot be served, and the class of the error for which it cannot."""
+        return {label(name): _why(failing) for name, failing in {**self.cut_off, **self.own}.items()}
+
     def first_end(self) -> float | None:
         """When the first of the stale values ends, in readings of the clock; None if nothing is stale."""
         return min((failing.ends for failing in self.stale.copy().values()), default=None)
@@ -294,6 +306,10 @@ class Condition:
             self.trouble = Trouble(self._clock(), self._wall())
         self.is_well = well and self.has_answered
         self.at_ease = self.is_well and not self._ended
+
+
+def _why(failing: Failing) -> str:
+    return "UnavailableError" if failing.cause is None else failing.cause.error
 
 
 def _remember(failings: dict[Name, Failing], key: Name, failing: Failing, most: int = _MOST) -> None:

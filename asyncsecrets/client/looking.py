@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
 from asyncsecrets.boundary import afresh
+from asyncsecrets.client.places import place_of
 from asyncsecrets.client.reading import Reading
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.status import Explanation, Health, SourceStatus, explain, health_of, status_of
 from asyncsecrets.client.watching import OnChange
+from asyncsecrets.config import DEFAULT_SOURCE
 from asyncsecrets.errors import UnsupportedOperationError
 from asyncsecrets.providers.base import Lister, Provider, VersionInfo, VersionLister
-from asyncsecrets.references import check_prefix
+from asyncsecrets.references import Reference, check_prefix, render
 from asyncsecrets.secret import Secret
 
 __all__ = ["Looking"]
@@ -87,6 +89,35 @@ class Looking(Reading):
         ask, with ``warm_up``.
         """
         return health_of(self._unique())
+
+    @property
+    def hosted_keys(self) -> tuple[str, ...]:
+        """The ``hosted_keys`` of every source that can be read, as names, or references where it is not the default."""
+        return tuple(
+            name if source.name == DEFAULT_SOURCE else render(Reference(name, source.name))
+            for source in self._unique()
+            if source.access_mode.reads
+            for name in sorted(source.hosted_keys or ())
+        )
+
+    @afresh
+    def lacking(self, names: Iterable[str] | None = None) -> dict[str, str]:
+        """Return which of ``names`` are known to be ``missing``, or all that is, with the class of the error.
+
+        No I/O, from any thread. As ``health()``, it goes by the last answers.
+        """
+        if names is None:
+            return {name: why for source in self._unique() for name, why in source.reporter.condition.whys().items()}
+        routes = {name: self._router.route(name) for name in names}
+        why = {name: route.source.reporter.condition.why_missing(place_of(route)) for name, route in routes.items()}
+        return {name: error for name, error in why.items() if error is not None}
+
+    @afresh
+    def fetch_missing(self) -> None:
+        """Ask for all that ``health()`` says is missing, in the background. Returns at once. From any thread."""
+        self._check_open()
+        for source in self._unique():
+            source.fetch_missing()
 
     @afresh
     def explain(self, name: str) -> Explanation:

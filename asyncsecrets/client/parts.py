@@ -19,7 +19,7 @@ class Parts(LoopBound):
     What is warm of them is in ``hot``, and ``watchers`` hear of it.
     """
 
-    _closed = False
+    _started = _closed = False
     _sources: dict[str, Source] = {}  # noqa: RUF012  # none, where the constructor did not get that far
 
     def __init__(self, router: Router, hot: Hot, watchers: Watchers) -> None:

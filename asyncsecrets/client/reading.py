@@ -76,21 +76,23 @@ class Reading(Parts):
         return await found.home.run(partial(found.read, route))
 
     @afresh
-    async def get_many(self, names: Iterable[str]) -> dict[str, Secret]:
+    async def get_many(self, names: Iterable[str], *, within: float | None = None) -> dict[str, Secret]:
         """Return several secrets by name, fetched at once. Raises ResolveError listing every name that failed.
 
         No more are asked for at once than there are connections. Each has the deadline of the retry policy from its
-        turn; all together have that deadline once, and once more for each time that all connections are taken.
+        turn; all together have that deadline once, and once more for each time that all connections are taken, or
+        ``within`` seconds if that is less.
         """
-        return await self._all(names, self.get)
+        return await self._all(names, self.get, within)
 
     @afresh
-    async def warm_up(self, names: Iterable[str]) -> None:
+    async def warm_up(self, names: Iterable[str], *, within: float | None = None) -> None:
         """Fetch ``names`` now, so that the first reader does not wait. Raises ResolveError listing all that failed.
 
-        They are required from then on: ``health()`` is ``down`` while one of them cannot be had.
+        They are required from then on: ``health()`` is ``down`` while one of them cannot be had. It takes as long as
+        ``get_many`` may, or ``within`` seconds if that is less.
         """
-        await self._all(names, self._get_required)
+        await self._all(names, self._get_required, within)
 
     @afresh
     async def resolve(self, document: Any) -> Any:
@@ -145,7 +147,9 @@ class Reading(Parts):
         secret.reveal()
         return secret
 
-    async def _all(self, names: Iterable[str], read: Callable[[str], Awaitable[Secret]]) -> dict[str, Secret]:
+    async def _all(
+        self, names: Iterable[str], read: Callable[[str], Awaitable[Secret]], within: float | None = None
+    ) -> dict[str, Secret]:
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise ConfigError("several names are expected, as text, in a list or other iterable")
         given: list[Any] = [*names]
@@ -156,8 +160,10 @@ class Reading(Parts):
         wanted = dict.fromkeys(given)
         sources = {name: source for name in wanted if (source := self._source_of(name)) is not None}
         counts = Counter(sources.values())
-        within = max([await source.calls.time_for(count) for source, count in counts.items()], default=1.0)
-        return await read_all(wanted, read, within, lambda name: sources[name].config.system)
+        time = max([await source.calls.time_for(count) for source, count in counts.items()], default=1.0)
+        return await read_all(
+            wanted, read, time if within is None else min(time, within), lambda name: sources[name].config.system
+        )
 
     def _source_of(self, name: str) -> Source | None:
         try:

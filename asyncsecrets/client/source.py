@@ -238,6 +238,12 @@ class Source:
         if self._keeps and self.home.here and not self._connection.closed:
             self.cache.join(key).add_done_callback(retrieve)
 
+    def fetch_missing(self) -> None:
+        """Have what is missing in the cache soon, if it can be had. From any thread."""
+        condition = self.reporter.condition
+        for name in (*condition.cut_off.copy(), *condition.own.copy()):
+            self.home.post(partial(self._begin_to_fetch, name.key if isinstance(name, Place) else name))
+
     def seen(self, secret: Secret, route: Route[Source]) -> Secret:
         """Return the view of what a flight brought. One of the many who waited may have made it already."""
         return self.views.warm(route) or self.views.publish(secret, route)

@@ -1,0 +1,56 @@
+"""Whether an app is ready to be asked: what a readiness probe wants to know, and never a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+from asyncsecrets.client.status import Health
+
+__all__ = ["CLOSED", "STARTING", "Readiness", "readiness_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether an app has the secrets that it needs.
+
+    * ``ready``: nothing that it needs is missing. Where no name was said to be needed or optional, nothing that it was
+      served, and none of the ``hosted_keys``.
+    * ``status``: ``closed`` or ``starting``; ``fresh``, nothing is known to be wrong; ``degraded``, it is ready, and
+      something else is wrong; ``down``, it is not ready.
+    * ``missing``: what it needs and does not have, with the class of the error.
+    * ``stale``: what is served while renewing it fails.
+    * ``failing_sources``: whose last call failed.
+    """
+
+    ready: bool
+    status: Literal["closed", "starting", "fresh", "degraded", "down"]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
+    failing_sources: tuple[str, ...] = ()
+
+    @property
+    def http_status(self) -> Literal[200, 503]:
+        """What an HTTP probe is answered."""
+        return 200 if self.ready else 503
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same, to be made JSON of."""
+        return asdict(self)
+
+
+CLOSED: Final = Readiness(ready=False, status="closed")
+STARTING: Final = Readiness(ready=False, status="starting")
+
+
+def readiness_of(health: Health, missing: Mapping[str, str]) -> Readiness:
+    """Sum up. ``missing`` is what the app cannot do without."""
+    status: Literal["fresh", "degraded", "down"] = "fresh" if health.state == "fresh" else "degraded"
+    return Readiness(
+        ready=not missing,
+        status="down" if missing else status,
+        missing=missing,
+        stale=health.stale,
+        failing_sources=health.failing_sources,
+    )

@@ -135,11 +135,17 @@ async def get_secret_bool(name: str, default: object = _MISSING) -> object:
     Capitals and blanks around the word do not matter. Raises ``DecodeError`` for any other text, without showing it.
     """
     try:
-        meaning = _WORDS.get((await get_secret(name)).strip().lower())
+        text = await get_secret(name)
     except SecretNotFoundError:
         if default is _MISSING:
             raise
         return default
+    return bool_of(text, name)
+
+
+def bool_of(text: str, name: str) -> bool:
+    """What the secret ``name`` says. Raises DecodeError, as ``get_secret_bool``."""
+    meaning = _WORDS.get(text.strip().lower())
     if meaning is None:
         raise DecodeError(f"{name!r} is neither true/yes/on/1 nor false/no/off/0")
     return meaning
@@ -158,6 +164,7 @@ def push(client: DefaultClient) -> None:
 def push_if_none(client: DefaultClient) -> DefaultClient:
     """Make ``client`` the default while the running loop lasts, unless there is one; return the default."""
     global _open, _closed_on, _implicit  # noqa: PLW0603
+    _take_implicit(_has_ended)
     here = _running()
     with _changing:
         if not _open:
@@ -197,6 +204,12 @@ async def reset_default() -> None:
     _closed_on = None
     if client is not None:
         await client.aclose()
+
+
+def opened() -> DefaultClient | None:
+    """The client that the program has opened last, if one is open; not one that ``get_secret`` has opened."""
+    implicit = _implicit[0] if _implicit is not None else None
+    return next((client for client in reversed(_open) if client is not implicit), None)
 
 
 def _default() -> DefaultClient | None:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from asyncsecrets.client.status import Health
 
-__all__ = ["CLOSED", "STARTING", "Readiness", "readiness_of"]
+__all__ = ["CLOSED", "STARTING", "Readiness", "closed_for", "readiness_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ class Readiness:
 
 CLOSED: Final = Readiness(ready=False, status="closed")
 STARTING: Final = Readiness(ready=False, status="starting")
+
+
+def closed_for(missing: Mapping[str, str]) -> Readiness:
+    """It could not be opened without what is ``missing``."""
+    return Readiness(ready=False, status="closed", missing=missing)
 
 
 def readiness_of(health: Health, missing: Mapping[str, str]) -> Readiness:

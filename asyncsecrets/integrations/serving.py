@@ -22,8 +22,8 @@ from typing import Any, Literal, Unpack
 from asyncsecrets.boundary import afresh, configuring
 from asyncsecrets.client import SecretsClient
 from asyncsecrets.client.options import Options
-from asyncsecrets.errors import ClosedError, ConfigError
-from asyncsecrets.integrations.readiness import CLOSED, Readiness
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError, ResolveError
+from asyncsecrets.integrations.readiness import CLOSED, Readiness, closed_for
 from asyncsecrets.integrations.running import NOT_OPEN, Run
 from asyncsecrets.integrations.starting import needs_of
 from asyncsecrets.loops import current_loop, in_thread, running_loop
@@ -112,6 +112,16 @@ class AppSecrets:
         """
         run = self._run()
         return CLOSED if run is None or run.is_over else run.readiness()
+
+    async def probe(self) -> Readiness:
+        """As ``readiness``, for a probe: opens the client where no lifespan has, and tells why it cannot."""
+        try:
+            await self.reach()
+        except ResolveError as error:
+            return closed_for({name: type(failure).__name__ for name, failure in error.failures.items()})
+        except AsyncSecretsError:
+            return CLOSED
+        return self.readiness()
 
     # -- inside
 

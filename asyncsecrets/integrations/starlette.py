@@ -1,0 +1,75 @@
+"""Starlette: the secrets of an app on its lifespan, in ``request.state.secrets``.
+
+secrets = AppSecrets("config.yaml", required=["DB_PASSWORD"])
+app = Starlette(routes=[Route("/readyz", readyz(secrets))], lifespan=lifespan(secrets))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
+
+from asyncsecrets.errors import TransientError
+from asyncsecrets.integrations.asgi import STATE
+from asyncsecrets.integrations.serving import AppSecrets
+
+__all__ = ["Lifespan", "lifespan", "readyz", "unavailable"]
+
+App = TypeVar("App")
+Own = Callable[[App], AbstractAsyncContextManager[Any]]
+
+
+class Lifespan(Generic[App]):
+    """A lifespan with ``secrets``, and an app's ``own`` within. See ``lifespan``."""
+
+    def __init__(self, secrets: AppSecrets, own: Own[App] | None) -> None:
+        self.secrets = secrets
+        self._own = own
+
+    @asynccontextmanager
+    async def __call__(self, app: App) -> AsyncIterator[Mapping[str, Any]]:
+        """Open the secrets, then what is the app's own; yield the state of both."""
+        async with self.secrets.opened() as client:
+            if self._own is None:
+                yield {STATE: client}
+                return
+            async with self._own(app) as state:
+                yield {**(state or {}), STATE: client}
+
+
+def lifespan(secrets: AppSecrets, own: Own[App] | None = None) -> Lifespan[App]:
+    """Return a lifespan for ``Starlette(lifespan=…)``, in which ``secrets`` are open.
+
+    ``own`` is a lifespan that the app has already. It is begun when the secrets are there, and ended before they are
+    closed. What it yields stays in ``request.state``, beside ``request.state.secrets``.
+    """
+    return Lifespan(secrets, own)
+
+
+def readyz(secrets: AppSecrets) -> Callable[[Request], Awaitable[JSONResponse]]:
+    """Return an endpoint for a readiness probe: 200 if ``secrets`` are ready, else 503; and why, as JSON."""
+
+    async def answer(_: Request) -> JSONResponse:
+        readiness = await secrets.probe()
+        headers = {"cache-control": "no-store"}
+        return JSONResponse(readiness.as_dict(), status_code=readiness.http_status, headers=headers)
+
+    return answer
+
+
+async def unavailable(connection: HTTPConnection, error: Exception) -> Response:
+    """Answer 503 for a secret that cannot be had for the moment: ``app.add_exception_handler(TransientError, …)``.
+
+    The body says nothing of it. A WebSocket is closed with 1013, "try again later".
+    """
+    if isinstance(connection, WebSocket):
+        await connection.close(1013)
+    wait = error.retry_after if isinstance(error, TransientError) else None
+    headers = {"retry-after": str(math.ceil(wait or 1.0))}
+    return JSONResponse({"detail": "Service Unavailable"}, status_code=503, headers=headers)

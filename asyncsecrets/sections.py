@@ -117,12 +117,12 @@ class Sections:
     def sources(self, root: Mapping[str, Any]) -> dict[str, SourceConfig]:
         """The sources that are declared, ``default`` among them only if it is."""
         general = self._section(root.get("general_settings"), "general_settings")
-        ours = self._ours(root)
-        sources = {
-            name: self._named_source(name, declared)
-            for name, declared in self._section(ours.get("sources"), "asyncsecrets.sources").items()
-        }
-        if default := self._default_source(general):
+        declared = self._section(self._ours(root).get("sources"), "asyncsecrets.sources")
+        hook = self._litellm_hook(general) if DEFAULT_SOURCE in declared else None
+        if hook is not None:
+            declared = {**declared, DEFAULT_SOURCE: self._behind(hook, declared[DEFAULT_SOURCE])}
+        sources = {name: self._named_source(name, section) for name, section in declared.items()}
+        if hook is None and (default := self._default_source(general)):
             if DEFAULT_SOURCE in sources:
                 raise self._error(
                     "asyncsecrets.sources.default", "is general_settings' manager already; rename this one"
@@ -130,9 +130,25 @@ class Sections:
             sources[DEFAULT_SOURCE] = default
         return sources
 
+    def _litellm_hook(self, general: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The settings of ``general_settings`` where its manager is the class by which LiteLLM asks us: ``custom``."""
+        self._check_near_misses(general, _MANAGER, "general_settings")
+        if general.get("key_management_system") != "custom":
+            return None
+        settings = _plain(general.get("key_management_settings"), "key_management_settings")
+        return self._section(settings, "general_settings.key_management_settings")
+
+    def _behind(self, hook: Mapping[str, Any], declared: Any) -> Mapping[str, Any]:
+        """The source behind LiteLLM's hook: what LiteLLM is told holds for it, where it does not say otherwise."""
+        where = "asyncsecrets.sources.default"
+        section = self._section(declared, where)
+        own = self._section(section.get("key_management_settings"), f"{where}.key_management_settings")
+        told = {key: value for key, value in hook.items() if key != "custom_secret_manager"}
+        return {**section, "key_management_settings": {**told, **own}}
+
     def _ours(self, root: Mapping[str, Any]) -> Mapping[str, Any]:
         ours = self._section(_plain(root.get("asyncsecrets"), "asyncsecrets"), "asyncsecrets")
-        self._check_keys(ours, ("env_file", "retry", "sources"), "asyncsecrets")
+        self._check_keys(ours, ("env_file", "litellm", "retry", "sources"), "asyncsecrets")
         return ours
 
     def _default_source(self, general: Mapping[str, Any]) -> SourceConfig | None:

@@ -143,7 +143,7 @@ def test_a_path_may_be_text_and_a_mapping_may_be_the_file_s_content(write: Calla
 
 def test_a_key_that_no_section_has_is_answered_with_those_it_has():
     """Where nothing is like what was written, the error lists what may be."""
-    with pytest.raises(ConfigError, match="not a setting; there are: env_file, retry, sources"):
+    with pytest.raises(ConfigError, match="not a setting; there are: env_file, litellm, retry, sources"):
         load_config({"asyncsecrets": {"zzz": "canary"}}, {})
 
 
@@ -838,3 +838,50 @@ def test_the_retry_policy_of_a_call_goes_before_that_of_the_file() -> None:
     for policy, seconds in ((None, 20.0), (RetryPolicy(deadline=3.0), 3.0)):
         client = SecretsClient.from_config(document, environ={}, retry=policy)
         assert {source.retry.policy.deadline for source in client._sources.values()} == {seconds}
+
+
+# LiteLLM's hook
+
+
+def hooked(**told: Any) -> dict[str, Any]:
+    """A configuration by which LiteLLM asks asyncsecrets, and asyncsecrets a Vault."""
+    return {
+        "general_settings": {
+            "key_management_system": "custom",
+            "key_management_settings": {"custom_secret_manager": "secret_manager.AsyncSecrets", **told},
+        },
+        "asyncsecrets": {
+            "sources": {
+                "default": {
+                    "key_management_system": "hashicorp_vault",
+                    "key_management_settings": {"addr": "https://v.example", "access_mode": "read_and_write"},
+                }
+            }
+        },
+    }
+
+
+def test_behind_litellm_s_hook_is_the_source_default():
+    """What LiteLLM is told holds for it too, where it does not say otherwise."""
+    source = load_config(hooked(hosted_keys=["A"], store_virtual_keys=True, access_mode="read_only"), {}).sources
+    assert set(source) == {"default"}
+    assert source["default"] == SourceConfig(
+        name="default",
+        system="hashicorp_vault",
+        settings={"addr": "https://v.example"},
+        hosted_keys=frozenset({"A"}),
+        access_mode=AccessMode.READ_AND_WRITE,
+        store_virtual_keys=True,
+    )
+
+
+def test_a_setting_beside_the_hook_is_checked_as_the_manager_s_own():
+    """A typo is an error there as anywhere, and the place is that of the source."""
+    assert "asyncsecrets.sources.default" in refused(hooked(hosted_key=["A"]))
+
+
+def test_a_manager_of_general_settings_that_is_no_hook_stays_the_only_default():
+    """Two managers under one name are one too many."""
+    document = hooked()
+    document["general_settings"]["key_management_system"] = "hashicorp_vault"
+    assert "rename this one" in refused(document)

@@ -35,8 +35,12 @@ class AbsentKeys(Generic[K]):
 
     def recall(self, key: K, clock: Callable[[], float]) -> BaseException | None:
         """Return an error of the caller's own if ``key`` is still believed to be absent. Asks the clock only then."""
+        return fresh(self._errors[key][1]) if self.holds(key, clock) else None
+
+    def holds(self, key: K, clock: Callable[[], float]) -> bool:
+        """Whether ``key`` is still believed to be absent. From any thread."""
         until, error = self._errors.get(key, (0.0, None))
-        return fresh(error) if error is not None and clock() < until else None
+        return error is not None and clock() < until
 
     def forget(self, key: K) -> None:
         """``key`` may well be there."""

@@ -166,6 +166,10 @@ class SingleFlightCache(LoopBound, Entries[K, V]):
         except KeyError:
             return None
 
+    def is_absent(self, key: K) -> bool:
+        """Whether *absent* is believed of ``key`` just now. Never does I/O; safe from any thread."""
+        return self._absent.holds(key, self._clock)
+
     def recall(self, key: K) -> V | None:
         """Return the value of ``key``, also one that nobody vouches for just now, else None."""
         return self._entries.get(key)

@@ -112,6 +112,18 @@ class Reading(Parts):
         except (KeyError, TypeError):
             return None
 
+    @afresh
+    def is_absent(self, name: str) -> bool:
+        """Whether it is known that there is no such secret: the manager has said so less than ``negative_ttl`` ago, and
+        nothing stands in. Synchronous, never I/O, from any thread.
+
+        What ``peek`` has is not absent; of what neither of them knows, only ``get`` can tell. The environment alone is
+        never known: asking it costs nothing.
+        """
+        self._check_open()
+        route = self._router.route(name)
+        return route.source.is_absent(route)
+
     @property
     def texts(self) -> dict[str, str]:
         """What is cached, as text by name or reference. Read only. Do not keep it: it is replaced by an empty dict when

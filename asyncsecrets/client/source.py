@@ -280,6 +280,17 @@ class Source:
         secret = self.cache.peek(name)
         return secret if secret is not None and secret.source == self.name else None
 
+    def is_absent(self, route: Route[Source]) -> bool:
+        """Whether it is known that nothing is where ``route`` leads. No I/O, from any thread."""
+        entry = self.cache.peek(route.key)
+        if entry is None:
+            return self.cache.is_absent(route.key)
+        try:
+            self.views.of(entry, route)
+        except SecretNotFoundError:
+            return True
+        return False
+
     # -- asking the manager
 
     async def _fetch(self, key: Key) -> Secret:

@@ -1,0 +1,125 @@
+"""What LiteLLM's ``sync_read_secret`` is answered with, without keeping an event loop on which others wait.
+
+===============  ===================================================================================================
+What is known    The answer
+===============  ===================================================================================================
+a value          the value: a dict lookup
+it is absent     the environment's, for most of what LiteLLM asks is a feature flag
+nothing          off an event loop: what the manager says. On one: the environment's, and the manager is asked behind
+===============  ===================================================================================================
+
+LiteLLM takes None, and any exception, to mean the environment. A name in ``hosted_keys`` is answered from the manager
+or with None, and taken out of the environment of the process, so that nothing stands in for it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError, TransientError
+from asyncsecrets.integrations.litellm.resident import Resident
+from asyncsecrets.loops import current_loop
+from asyncsecrets.secret import Secret
+
+__all__ = ["Answers"]
+
+_REMEMBERED: Final = 4_096  # absent names; LiteLLM asks for some hundred
+
+
+class Answers:
+    """Answers for ``resident``'s client. ``hosted`` names never come from ``environ``.
+
+    ``patience``: seconds that a reader on an event loop may wait for what is not known. ``limit``: those that any other
+    may.
+    """
+
+    def __init__(
+        self,
+        resident: Resident,
+        hosted: frozenset[str],
+        *,
+        patience: float = 0.0,
+        limit: float = 10.0,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._resident = resident
+        self._hosted = hosted
+        self._patience = patience
+        self._limit = limit
+        self._environ = environ
+        self._absent: dict[str, None] = {}
+        self._asked: set[str] = set()
+        self._starting: weakref.ref[asyncio.Task[Any]] | None = None
+
+    def starting(self) -> None:
+        """The task that runs is LiteLLM's start: nobody else waits for its loop yet, so it may be kept."""
+        task = asyncio.current_task() if current_loop() is not None else None
+        self._starting = None if task is None else weakref.ref(task)
+
+    def read(self, name: str) -> str | None:
+        """Return a value, or None for LiteLLM to look into the environment. Raises AsyncSecretsError for a name in
+        ``hosted`` that could not be had, where that was waited for."""
+        self._resident.start()  # nothing, but in the child of a fork
+        client = self._resident.client
+        secret = client.peek(name)
+        if secret is not None:
+            return secret.reveal()
+        try:
+            if client.is_absent(name):
+                return self._beside(name)
+        except AsyncSecretsError:  # no secret can have such a name
+            return self._beside(name)
+        return self._ask(name, self._time_for(name))
+
+    def is_left_to_environment(self, name: str) -> bool:
+        """Whether the manager said, when it was asked last, that it has no such secret, and need not have it."""
+        return name in self._absent and name not in self._hosted
+
+    def _beside(self, name: str) -> str | None:
+        return None if name in self._hosted else self._environ.get(name)
+
+    def _time_for(self, name: str) -> float:
+        """How long who asks may wait, in seconds."""
+        if current_loop() is None:
+            return self._limit
+        if self._starting is not None and self._starting() is asyncio.current_task():
+            return self._limit
+        return 0.0 if name in self._absent else self._patience
+
+    def _ask(self, name: str, within: float) -> str | None:
+        if not within and name in self._asked:
+            return self._beside(name)
+        self._asked.add(name)
+        asking = self._resident.begin(partial(self._fetch, name))
+        try:
+            found = asking.result(within) if within else None
+        except TimeoutError:
+            found = None
+        if isinstance(found, Secret):
+            return found.reveal()
+        if isinstance(found, TransientError):
+            self._starting = None  # it is given up once, not for each of the ninety names that a start asks for
+        if name in self._hosted and found is not None and not isinstance(found, SecretNotFoundError):
+            raise found
+        return self._beside(name)
+
+    async def _fetch(self, name: str) -> Secret | AsyncSecretsError:
+        try:
+            found = await self._resident.client.get(name)
+        except SecretNotFoundError as error:
+            self._absent[name] = None
+            if len(self._absent) > _REMEMBERED:
+                del self._absent[next(iter(self._absent))]
+            return error.with_traceback(None)
+        except AsyncSecretsError as error:
+            return error.with_traceback(None)
+        else:
+            self._absent.pop(name, None)
+            return found
+        finally:
+            self._asked.discard(name)

@@ -1,0 +1,34 @@
+"""LiteLLM logs an ERROR with a traceback for every name that its manager does not have: feature flags, at each request.
+
+What is left to the environment because the manager does not have it is no error, and not logged as one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["keep_quiet"]
+
+_LOGGER: Final = logging.getLogger("LiteLLM")
+_BEGINNING: Final = "Defaulting to os.environ value for key="
+
+
+class _Quiet(logging.Filter):
+    def __init__(self, is_expected: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._is_expected = is_expected
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not (isinstance(record.msg, str) and record.msg.startswith(_BEGINNING)):
+            return True
+        name = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        return not (isinstance(name, str) and self._is_expected(name))
+
+
+def keep_quiet(is_expected: Callable[[str], bool]) -> None:
+    """Keep out of LiteLLM's log what it says of names that are ``is_expected``. The last such function counts."""
+    for known in [one for one in _LOGGER.filters if isinstance(one, _Quiet)]:
+        _LOGGER.removeFilter(known)
+    _LOGGER.addFilter(_Quiet(is_expected))

@@ -1,0 +1,164 @@
+"""What LiteLLM is answered: what is known at once, what is not known without keeping a loop that serves."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from asyncsecrets.errors import AccessDeniedError, UnavailableError
+from asyncsecrets.integrations.litellm.answers import Answers
+from tests.client.support import denied, down
+
+
+@pytest.fixture
+def answers(reside, manager):
+    """Answers of a manager's client; ``hosted`` names are the manager's alone."""
+
+    def answers(hosted: frozenset[str] = frozenset(), environ=None, **options) -> Answers:
+        resident = reside(manager, hosted_keys=hosted or None)
+        return Answers(resident, hosted, environ=environ or {}, **options)
+
+    return answers
+
+
+def gets(manager) -> list[str]:
+    return [name for operation, name in manager.calls if operation == "get"]
+
+
+async def until(condition) -> None:
+    """Wait until what another thread does is done."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def test_off_a_loop_the_manager_is_waited_for(answers, manager):
+    """A thread may wait, and what it has read is warm for all."""
+    answer = answers()
+    assert answer.read("KEY") == "canary-1"
+    assert answer.read("KEY") == "canary-1"
+    assert gets(manager) == ["KEY"]
+
+
+async def test_on_a_loop_what_is_not_known_is_fetched_behind(answers, manager):
+    """The loop goes on with the environment's answer, and the next reader has the manager's."""
+    answer = answers(environ={"KEY": "canary-environment"})
+    manager.gate = asyncio.Event()
+    assert answer.read("KEY") == "canary-environment"
+    assert answer.read("KEY") == "canary-environment"
+    loop = answer._resident._loop
+    loop.call_soon_threadsafe(manager.gate.set)
+    await until(lambda: answer.read("KEY") == "canary-1")
+    assert gets(manager) == ["KEY"]
+
+
+async def test_the_start_of_litellm_may_wait_on_its_loop(answers, manager):
+    """Whatever the task asks that made the hook is waited for; another task's question is not."""
+    answer = answers()
+    answer.starting()
+    assert answer.read("KEY") == "canary-1"
+
+    async def request() -> str | None:
+        return answer.read("OTHER")
+
+    assert await asyncio.create_task(request()) is None
+    await until(lambda: answer.read("OTHER") == "canary-other")
+
+
+async def test_a_start_gives_a_manager_up_once(answers, manager):
+    """Ninety names are not ninety deadlines."""
+    answer = answers(environ={"FLAG": "on"})
+    answer.starting()
+    manager.failure = down
+    assert answer.read("KEY") is None
+    manager.gate = asyncio.Event()  # it does not answer at all any more
+    assert [answer.read(name) for name in ("FLAG", *map(str, range(90)))] == ["on", *[None] * 90]
+
+
+async def test_a_reader_on_a_loop_waits_as_long_as_is_configured(answers, manager):
+    """``patience`` is enough for a manager that is quick."""
+    assert answers(patience=30.0).read("KEY") == "canary-1"
+
+
+async def test_absent_is_known_at_once(answers, manager):
+    """What the manager does not have costs one question, and the environment answers."""
+    answer = answers(environ={"FLAG": "on"})
+    answer.starting()
+    assert answer.read("NOWHERE") is None
+    assert not answer.is_left_to_environment("KEY")
+    assert answer.is_left_to_environment("NOWHERE")
+    asked = gets(manager)
+    assert answer.read("NOWHERE") is None
+    assert gets(manager) == asked == ["NOWHERE"]
+
+
+async def test_absent_is_asked_again_behind_when_it_is_no_longer_believed(reside, manager):
+    """A flag that is stored later is seen, and nobody waits for it, however patient."""
+    resident = reside(manager, negative_ttl=0.0)
+    answer = Answers(resident, frozenset(), environ={}, patience=30.0)
+    assert answer.read("LATER") is None
+    manager.gate = asyncio.Event()
+    assert answer.read("LATER") is None
+    manager.set("LATER", "canary-later")
+    resident._loop.call_soon_threadsafe(manager.gate.set)
+    await until(lambda: answer.read("LATER") == "canary-later")
+    assert not answer.is_left_to_environment("LATER")
+
+
+@pytest.mark.parametrize("failure", [down, denied])
+def test_the_environment_never_answers_for_a_hosted_name(answers, manager, failure):
+    """Absent, denied or down: LiteLLM gets an error or None, and not what an old variable says."""
+    environ = {"KEY": "canary-stale", "GONE": "canary-stale", "FLAG": "on"}
+    answer = answers(frozenset({"KEY", "GONE"}), environ)
+    assert answer.read("GONE") is None
+    assert not answer.is_left_to_environment("GONE")
+    manager.failure = failure
+    with pytest.raises((UnavailableError, AccessDeniedError)):
+        answer.read("KEY")
+
+
+async def test_nor_does_it_on_a_loop(answers, manager):
+    """What is not known of a hosted name is not known."""
+    manager.gate = asyncio.Event()
+    answer = answers(frozenset({"KEY"}), {"KEY": "canary-stale"})
+    assert answer.read("KEY") is None
+    answer._resident._loop.call_soon_threadsafe(manager.gate.set)
+    await until(lambda: answer.read("KEY") == "canary-1")
+
+
+def test_a_name_that_no_secret_can_have_is_the_environment_s(answers, manager):
+    """LiteLLM asks for what a request says, too."""
+    answer = answers(environ={"": "canary-empty"})
+    assert answer.read("") == "canary-empty"
+    assert answer.read("line\nbreak") is None
+    assert gets(manager) == []
+
+
+def test_what_is_not_hosted_fails_without_an_error(answers, manager):
+    """LiteLLM would log a traceback for each feature flag while the manager is down."""
+    manager.failure = down
+    assert answers(environ={"FLAG": "on"}).read("FLAG") == "on"
+
+
+def test_many_threads_ask_once(answers, manager):
+    """One flight for whoever asks."""
+    answer = answers()
+    answer._resident.start()
+    found: list[str | None] = []
+    readers = [threading.Thread(target=lambda: found.append(answer.read("KEY"))) for _ in range(16)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(10)
+    assert found == ["canary-1"] * 16
+    assert gets(manager) == ["KEY"]
+
+
+def test_no_more_absent_names_are_remembered_than_there_is_room_for(answers, monkeypatch):
+    """Whoever chooses names does not choose how much memory they take."""
+    monkeypatch.setattr("asyncsecrets.integrations.litellm.answers._REMEMBERED", 2)
+    answer = answers()
+    for name in ("A", "B", "C"):
+        answer.read(name)
+    assert [answer.is_left_to_environment(name) for name in ("A", "B", "C")] == [False, True, True]

@@ -63,6 +63,7 @@ check: $(VENV)/.check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples
 	$(BIN)/python -m pytest -q tests/test_layering.py
 
 format: $(VENV)/.check

@@ -71,6 +71,7 @@ class AppSecrets:
         self._make = _maker(config, options)
         self._jitter = options.get("jitter", random.random)
         self._runs: dict[asyncio.AbstractEventLoop, Run] = {}
+        self._started: list[Run] = []
 
     def opened(self) -> AbstractAsyncContextManager[SecretsClient]:
         """Have the client open within ``async with``, as the process's default client. It may be entered any number of
@@ -80,6 +81,23 @@ class AppSecrets:
         left open.
         """
         return _Opened(self._enter, self._leave)
+
+    @afresh
+    async def start(self) -> SecretsClient:
+        """Open the client, where a framework has one hook for the start and one for the end: there, ``aclose``. Raises
+        as ``opened`` does."""
+        run = await self._enter()
+        self._started = [other for other in self._started if not other.loop.is_closed()] + [run]
+        return run.reached()
+
+    @afresh
+    async def aclose(self) -> None:
+        """End what one ``start`` on the running event loop has begun. Harmless where there was none."""
+        loop = running_loop()
+        run = next((run for run in reversed(self._started) if run.loop is loop), None)
+        if run is not None:
+            self._started.remove(run)
+            await self._leave(run)
 
     @property
     def client(self) -> SecretsClient:

@@ -37,7 +37,7 @@ EXAMPLES = ROOT / "examples"
 
 REFRESH = 0.3  # seconds: how often an example asks the store, so that a test need not wait
 PATIENCE = 30.0  # seconds until a test gives up on what should come: a loaded machine is slow, not wrong
-_PACE = 0.02  # seconds between the requests of a stream
+_PACE = 0.05  # seconds between the requests of a stream
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:([1-9]\d*)")
 _TROUBLE = re.compile(r"^.*(?:\w+Warning: |Traceback \(most recent call last\)|was never awaited).*$", re.MULTILINE)
 
@@ -205,8 +205,8 @@ def run(command: Sequence[str], folder: Path, store: Store, *, stdin: int = subp
 def started(command: Sequence[str], folder: Path, store: Store, *, ready: str = "/readyz") -> Iterator[App]:
     """The same for a server, from when it answers ``ready`` with 200.
 
-    It is told to listen on port 0, and says which one that became. For one that does not say so, ``{port}`` in the
-    command becomes a port that was free a moment ago.
+    It is told to listen on port 0, by its command or by ``PORT``, and says which one that became. For one that does not
+    say so, ``{port}`` in the command becomes a port that was free a moment ago.
     """
     port = _free_port() if any("{port}" in word for word in command) else None
     words = [word.replace("{port}", str(port)) for word in command]
@@ -267,6 +267,7 @@ def _environ(place: str, config: Path, store: Store) -> dict[str, str]:
         "PYTHONWARNINGS": "default",
         "PYTHONPATH": str(ROOT),
         "ASYNCSECRETS_CONFIG": str(config),
+        "PORT": "0",
         **store.environ,
     }
 

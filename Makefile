@@ -24,8 +24,8 @@ $(LOWEST)/.test: pyproject.toml tests/lowest.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asyncsecrets needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(LOWEST)
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(LOWEST)/bin/python -m tests.lowest local cli aws google azure testing > $(LOWEST)/lowest.txt
-	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/lowest.txt --editable '.[local,cli,aws,google,azure,testing]' --group test
+	@$(LOWEST)/bin/python -m tests.lowest local cli aws google azure pydantic testing > $(LOWEST)/lowest.txt
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/lowest.txt --editable '.[local,cli,aws,google,azure,pydantic,testing]' --group test
 	@touch $@
 
 # Beside the newest LiteLLM, by the extra that goes with it: what is installed last must not break what was there.

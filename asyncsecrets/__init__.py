@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from asyncsecrets.cache import CachePolicy, SingleFlightCache
     from asyncsecrets.client import SecretsClient
     from asyncsecrets.default import DefaultClient
+    from asyncsecrets.integrations.pydantic import load_settings
     from asyncsecrets.retry import RetryPolicy
     from asyncsecrets.secret import Secret
 
@@ -43,6 +44,7 @@ __all__ = [
     "errors",
     "get_secret",
     "get_secret_bool",
+    "load_settings",
     "reset_default",
 ]
 
@@ -52,6 +54,7 @@ _HOMES = {
     "Secret": "asyncsecrets.secret",
     "SecretsClient": "asyncsecrets.client",
     "SingleFlightCache": "asyncsecrets.cache",
+    "load_settings": "asyncsecrets.integrations.pydantic",
 }
 
 

@@ -99,7 +99,7 @@ async def _read_or(name: str, default: object) -> object:
 
 async def _read(name: str) -> Secret:
     while True:
-        client = _default() or await _open_default()
+        client = await default_client()
         try:
             return await client.get(name)
         except ClosedError:
@@ -212,7 +212,12 @@ def opened() -> DefaultClient | None:
     return next((client for client in reversed(_open) if client is not implicit), None)
 
 
-def _default() -> DefaultClient | None:
+async def default_client() -> DefaultClient:
+    """Return the client that ``get_secret`` reads through. One is opened if none is open."""
+    return current_client() or await _open_default()
+
+
+def current_client() -> DefaultClient | None:
     """The default client, unless it was opened by ``get_secret`` on a loop that has ended."""
     clients, implicit = _open, _implicit
     if not clients or (implicit is not None and clients[-1] is implicit[0] and _has_ended(implicit[1])):

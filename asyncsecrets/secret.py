@@ -15,10 +15,13 @@ import hmac
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, NoReturn, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, final
 
 from asyncsecrets import exact, members
-from asyncsecrets.errors import DecodeError
+from asyncsecrets.errors import DecodeError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 __all__ = ["MASK", "Payload", "Secret", "on_member", "payload_of"]
 
@@ -244,6 +247,26 @@ class Secret:
         )
         return other
 
+    def to_pydantic(self) -> SecretStr:
+        """Return the value as pydantic's ``SecretStr``, for a model that declares one.
+
+        Raises as ``reveal``, and MissingDependencyError without pydantic.
+        """
+        shown: SecretStr = _pydantic().SecretStr(self.reveal())
+        return shown
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        """How pydantic takes a Secret as a field: as it is, or made of text, bytes or pydantic's own secrets."""
+        from pydantic_core import core_schema  # noqa: PLC0415  # as above; whoever asks for this has it
+
+        masked = core_schema.plain_serializer_function_ser_schema(str, when_used="json")
+        return core_schema.with_info_plain_validator_function(_taken, serialization=masked)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
+        return {"type": "string", "format": "password", "writeOnly": True}
+
     def equals(self, other: Secret | Payload) -> bool:
         """Compare values in constant time. Use this in assertions: there, ``==`` on revealed text prints it."""
         payload = other.__payload if isinstance(other, Secret) else other  # noqa: SLF001  # the same class
@@ -277,6 +300,29 @@ class Secret:
 
     __reduce__ = __reduce_ex__ = __getstate__ = __copy__ = __deepcopy__ = _refuse
     __iter__ = __len__ = __getitem__ = __bytes__ = _refuse
+
+
+def _pydantic() -> Any:
+    try:
+        import pydantic  # noqa: PLC0415  # many times the cost of importing this package
+    except ModuleNotFoundError:
+        pass
+    else:
+        return pydantic
+    raise MissingDependencyError(
+        "this needs the package 'pydantic', which is not installed: pip install \"asyncsecrets[pydantic]\"",
+        extra="pydantic",
+    )
+
+
+def _taken(value: Any, info: Any) -> Secret:
+    """What a field of pydantic is given, as a Secret that is named after the field."""
+    if isinstance(value, Secret):
+        return value
+    payload = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    if not isinstance(payload, str | bytes):
+        raise ValueError("a Secret is made of text or bytes")  # noqa: TRY004  # pydantic makes its own error of this
+    return Secret(payload, name=getattr(info, "field_name", None) or "value")
 
 
 def _flaw(payload: object, expires: datetime | None) -> tuple[type[Exception], str] | None:

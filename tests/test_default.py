@@ -381,9 +381,9 @@ def test_a_client_that_another_thread_has_ended_meanwhile(monkeypatch: pytest.Mo
     set_up(0)
     asyncio.run(_read())
     taken = [default._open[-1]]
-    now = default._default
+    now = default.current_client
     set_up(1)
-    monkeypatch.setattr(default, "_default", lambda: taken.pop() if taken else now())
+    monkeypatch.setattr(default, "current_client", lambda: taken.pop() if taken else now())
 
     async def late() -> tuple[str, str]:
         await default._open_default()

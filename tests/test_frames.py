@@ -79,6 +79,11 @@ async def following(client: SecretsClient, name: str) -> None:
         await anext(changes)
 
 
+async def following_many(client: SecretsClient, names: list[str]) -> None:
+    """Follow several for one turn."""
+    await anext(client.watch_many(names))
+
+
 def client_calls(client: SecretsClient, name: str) -> dict[str, Call]:
     """Every public method; the first word of each key is its name. Values go in wherever something goes in."""
     document = {"a": f"os.environ/{name}", "plain": VALUE, "b": [f"secret:///{name}?field=x", f"secret:///{name}x"]}
@@ -121,6 +126,7 @@ def client_calls(client: SecretsClient, name: str) -> dict[str, Call]:
         "encrypt": lambda: client.encrypt(VALUE),
         "encrypt what is no value": lambda: client.encrypt({"k": VALUE}),  # type: ignore[arg-type]
         "watch": lambda: following(client, name),
+        "watch_many": lambda: following_many(client, [name, name + "x"]),
         "on_change": lambda: client.on_change(ignored),
         "status": client.status,
         "health": client.health,
@@ -202,7 +208,7 @@ def provider_calls(provider: Any, name: str) -> dict[str, Call]:
     return {call: make for call, make in calls.items() if hasattr(provider, call.partition(" ")[0])}
 
 
-UNGUARDED: Final = frozenset({"get", "get_secret", "watch"})
+UNGUARDED: Final = frozenset({"get", "get_secret"})
 """Of the client: the hit path, and what reads by it. A boundary costs, and there is no value in their frames."""
 
 TURNS: Final = (0, 1, 4, 16)  # of the loop, after which all is cancelled

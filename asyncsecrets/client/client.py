@@ -67,7 +67,8 @@ class SecretsClient(Writing, Looking):
         cache_options: dict[str, Any] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        hot, watchers = Hot(default.rebind), Watchers()
+        hot = Hot(default.rebind)
+        watchers = Watchers(lambda: hot.secrets)
         sources = build_sources(
             config,
             providers or {},

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TypeVar
 
 from asyncsecrets.boundary import afresh
+from asyncsecrets.client.callbacks import OnChange
 from asyncsecrets.client.places import place_of
-from asyncsecrets.client.reading import Reading
+from asyncsecrets.client.reading import Reading, names_of
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.status import Explanation, Health, SourceStatus, explain, health_of, status_of
-from asyncsecrets.client.watching import OnChange
+from asyncsecrets.client.watching import Watch
 from asyncsecrets.config import DEFAULT_SOURCE
-from asyncsecrets.errors import UnsupportedOperationError
+from asyncsecrets.errors import ConfigError, UnsupportedOperationError
 from asyncsecrets.providers.base import Lister, Provider, VersionInfo, VersionLister
 from asyncsecrets.references import Reference, check_prefix, render
 from asyncsecrets.secret import Secret
@@ -56,25 +57,77 @@ class Looking(Reading):
         return await _ask(target, entry, ask)
 
     @afresh
-    def watch(self, name: str) -> AsyncIterator[Secret]:
+    def watch(self, name: str, *, wait: bool = False) -> Watch[Secret]:
         """Follow a secret: yields it now, and again whenever it has another version or value.
 
             async for secret in secrets.watch("DB_PASSWORD"):
-                await pool.reconnect(secret.reveal())
+                await log_in_again(secret.reveal())
 
         A consumer that is slower than the rotations sees the newest value, not every one. A manager that cannot be
-        reached for a while does not end it. A secret that is gone does, with the error that says so.
+        reached for a while does not end it. A secret that is gone does, with the error that says so, and so does
+        closing the client, with ClosedError.
+
+        With ``wait``, a secret that is not there, or cannot be had at first, is waited for. It is looked for every
+        minute, at first sooner; if somebody else reads it meanwhile, it is there at once.
+
+        Taking the next value may be cancelled, by a time limit for instance, and is done again without a loss. There is
+        nothing to be closed. Each task has a ``watch`` of its own, on any event loop.
         """
-        freshness = self._route(name, None).source.config.freshness
-        return self._watchers.follow(name, partial(self.get, name), freshness.refresh_interval)
+
+        async def read() -> dict[str, Secret]:
+            return {name: await self.get(name)}
+
+        return self._watch([name], read, lambda found: found[name], wait=wait)
 
     @afresh
-    def on_change(self, callback: OnChange) -> Callable[[], None]:
+    def watch_many(self, names: Iterable[str], *, wait: bool = False) -> Watch[dict[str, Secret]]:
+        """Follow several secrets at once: yields all of them, by name, now and whenever one of them has changed.
+
+        What is of one secret of the manager is of one version of it: a user and a password that are members of one
+        JSON object belong together. Otherwise as ``watch``; what cannot be had is listed in a ResolveError.
+        """
+        wanted = names_of(names)
+        if not wanted:
+            raise ConfigError("there is no name here to be followed")
+        return self._watch(wanted, partial(self.get_many, wanted), dict, wait=wait)
+
+    def _watch(
+        self,
+        names: builtins.list[str],
+        read: Callable[[], Awaitable[Mapping[str, Secret]]],
+        shape: Callable[[Mapping[str, Secret]], T],
+        *,
+        wait: bool,
+    ) -> Watch[T]:
+        freshness = [self._route(name, None).source.config.freshness for name in names]
+        return Watch(
+            self._watchers,
+            names,
+            read,
+            self.peek,
+            shape,
+            every=min(found.refresh_interval for found in freshness),
+            kept=all(found.cached for found in freshness),
+            wait=wait,
+        )
+
+    @afresh
+    def on_change(self, callback: OnChange, name: str | None = None) -> Callable[[], None]:
         """Call ``callback(reference, secret)`` whenever a secret that was read has another version or value.
 
-        It is called on the event loop of this client, and must not block. Returns a function that ends it.
+        With ``name``, only for the one that is read under this name or reference.
+
+        It is a plain function. It is called on the event loop of this client, in the step in which the value changes,
+        once for each change and reference, and must not block. What it raises is logged, without the value, and harms
+        nobody else. Returns a function that ends it; closing the client does so, too.
+
+        It reads nothing: a secret that nobody reads has no changes, nor has one of a source that caches nothing. Those
+        are followed with ``watch``.
         """
-        return self._watchers.on_change(callback, self._hot.secrets)
+        self._check_open()
+        if name is not None:
+            self._route(name, None)
+        return self._watchers.callbacks.add(callback, name)
 
     @afresh
     def status(self) -> builtins.list[SourceStatus]:

@@ -18,7 +18,7 @@ from asyncsecrets.loops import running_loop
 from asyncsecrets.references import check_name
 from asyncsecrets.secret import Secret
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "names_of"]
 
 
 class Reading(Parts):
@@ -78,6 +78,8 @@ class Reading(Parts):
     @afresh
     async def get_many(self, names: Iterable[str], *, within: float | None = None) -> dict[str, Secret]:
         """Return several secrets by name, fetched at once. Raises ResolveError listing every name that failed.
+
+        What is cached is returned as it is at one moment: members of one JSON secret are of one version of it.
 
         No more are asked for at once than there are connections. Each has the deadline of the retry policy from its
         turn; all together have that deadline once, and once more for each time that all connections are taken, or
@@ -162,23 +164,29 @@ class Reading(Parts):
     async def _all(
         self, names: Iterable[str], read: Callable[[str], Awaitable[Secret]], within: float | None = None
     ) -> dict[str, Secret]:
-        if isinstance(names, str) or not isinstance(names, Iterable):
-            raise ConfigError("several names are expected, as text, in a list or other iterable")
-        given: list[Any] = [*names]
+        wanted = names_of(names)
         running_loop()
-        for name in given:
-            if not isinstance(name, str):  # which could not even be listed among the failures
-                check_name(name)
-        wanted = dict.fromkeys(given)
         sources = {name: source for name in wanted if (source := self._source_of(name)) is not None}
         counts = Counter(sources.values())
         time = max([await source.calls.time_for(count) for source, count in counts.items()], default=1.0)
-        return await read_all(
-            wanted, read, time if within is None else min(time, within), lambda name: sources[name].config.system
-        )
+        time = time if within is None else min(time, within)
+        found = await read_all(wanted, read, time, lambda name: sources[name].config.system)
+        # Each came at a moment of its own, and one that came early may have been renewed with one that came late.
+        return {name: self._hot.secrets.get(name, secret) for name, secret in found.items()}
 
     def _source_of(self, name: str) -> Source | None:
         try:
             return self._router.route(name).source
         except AsyncSecretsError:
             return None  # whoever reads it is told why
+
+
+def names_of(names: Iterable[str]) -> list[str]:
+    """Several names, each once, in their order. Raises ConfigError, InvalidNameError."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ConfigError("several names are expected, as text, in a list or other iterable")
+    given: list[Any] = [*names]
+    for name in given:
+        if not isinstance(name, str):  # which could not even be listed among the failures
+            check_name(name)
+    return list(dict.fromkeys(given))

@@ -149,6 +149,7 @@ class Views:
 
     def stored(self, key: Key, value: Secret, previous: Secret | None) -> None:  # noqa: ARG002  # the protocol's
         """Every warm view of ``key`` is made anew, and what was missing in it looked for."""
+        changes: list[tuple[str, Secret]] = []
         for route in self._take(key) if key in self._routes else ():
             try:
                 view = self.of(value, route)
@@ -158,7 +159,9 @@ class Views:
                 continue
             self._note(route)
             self._hot.publish(route.reference, view, self._peek, key, value)
-            self._changed(route.reference, view)
+            changes.append((route.reference, view))
+        for reference, view in changes:  # who hears of one, and looks at another, finds that changed as well
+            self._changed(reference, view)
         for place, route in list(self._lacking.items()):
             if place.key == key:
                 with suppress(AsyncSecretsError):

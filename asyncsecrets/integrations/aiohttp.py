@@ -10,14 +10,19 @@ async def sign(request: web.Request) -> web.Response:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from asyncsecrets.boundary import afresh
 from asyncsecrets.client import SecretsClient
+from asyncsecrets.errors import TransientError
+from asyncsecrets.integrations.kinds import MISSING, reading
+from asyncsecrets.integrations.readiness import NO_STORE, UNAVAILABLE, retry_after
 from asyncsecrets.integrations.serving import AppSecrets
 
-__all__ = ["SECRETS", "readyz", "secrets_client", "secrets_ctx"]
+__all__ = ["SECRETS", "readyz", "secret", "secrets_client", "secrets_ctx", "unavailable"]
 
 SECRETS: Final = web.AppKey("SECRETS", SecretsClient)
 """Where an app has its client: ``app[SECRETS]``, or ``request.config_dict[SECRETS]`` in an app below it as well."""
@@ -44,12 +49,35 @@ def secrets_client(request: web.Request) -> SecretsClient:
     return request.config_dict[SECRETS]
 
 
+@afresh
+async def secret(request: web.Request, name: str, kind: type = str, *, default: object = MISSING) -> Any:
+    """Return the value of a secret of that client.
+
+    ``kind`` is ``str``, ``bool`` (as ``get_secret_bool`` reads it) or ``Secret``. ``default`` is returned if, and only
+    if, the secret does not exist. Everything else raises ``AsyncSecretsError``, which aiohttp answers with 500, or with
+    503 where ``unavailable`` handles what is transient.
+    """
+    return await reading(name, kind, default)(secrets_client(request))
+
+
 def readyz(secrets: AppSecrets) -> Callable[[web.Request], Awaitable[web.Response]]:
     """Return a handler for a readiness probe: 200 if ``secrets`` are ready, else 503; and why, as JSON."""
 
     async def handler(_: web.Request) -> web.Response:
         readiness = await secrets.probe()
-        headers = {"cache-control": "no-store"}
-        return web.json_response(readiness.as_dict(), status=readiness.http_status, headers=headers)
+        return web.json_response(readiness.as_dict(), status=readiness.http_status, headers=NO_STORE)
 
     return handler
+
+
+@web.middleware
+async def unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer 503 for a secret that cannot be had for the moment: ``web.Application(middlewares=[unavailable])``.
+
+    The body says nothing of it.
+    """
+    try:
+        return await handler(request)
+    except TransientError as error:
+        headers = retry_after(error)
+    return web.json_response(UNAVAILABLE, status=503, headers=headers)

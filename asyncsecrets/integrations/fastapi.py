@@ -22,24 +22,15 @@ from fastapi.requests import HTTPConnection
 from asyncsecrets import default as process
 from asyncsecrets.boundary import afresh
 from asyncsecrets.client import SecretsClient
-from asyncsecrets.errors import ClosedError, ConfigError, SecretNotFoundError
+from asyncsecrets.errors import ClosedError
 from asyncsecrets.integrations.asgi import STATE
+from asyncsecrets.integrations.kinds import MISSING, reading
 from asyncsecrets.integrations.running import NOT_OPEN
 from asyncsecrets.integrations.starlette import Lifespan, lifespan, readyz, unavailable
-from asyncsecrets.references import check_name
-from asyncsecrets.secret import Secret
 
 __all__ = ["lifespan", "readyz", "secret", "secrets_client", "unavailable"]
 
-_MISSING: Final = object()
-
 _found: WeakKeyDictionary[FunctionType, Lifespan[Any] | None] = WeakKeyDictionary()
-
-_KINDS: Final[dict[type, Callable[[Secret], Any]]] = {
-    str: Secret.reveal,
-    bool: lambda found: process.bool_of(found.reveal(), found.name),
-    Secret: lambda found: found,
-}
 
 
 async def client_of(connection: HTTPConnection) -> SecretsClient:
@@ -92,7 +83,7 @@ secrets_client: Final[Any] = Depends(client_of)
 """The client, as a dependency: ``Annotated[SecretsClient, secrets_client]``."""
 
 
-def secret(name: str, kind: type = str, *, default: object = _MISSING) -> Any:
+def secret(name: str, kind: type = str, *, default: object = MISSING) -> Any:
     """Return the dependency on a secret's value: ``Annotated[str, secret("DB_PASSWORD")]``.
 
     ``kind`` is ``str``, ``bool`` (as ``get_secret_bool`` reads it) or ``Secret``. ``default`` is given to the handler
@@ -107,18 +98,10 @@ def secret(name: str, kind: type = str, *, default: object = _MISSING) -> Any:
 
 @lru_cache(maxsize=None, typed=True)
 def _reader(name: str, kind: type, default: object) -> Callable[[HTTPConnection], Awaitable[Any]]:
-    check_name(name)
-    if kind not in _KINDS:
-        raise ConfigError(f"secret({name!r}) is read as str, bool or Secret, not as {kind!r}")
-    form = _KINDS[kind]
+    read_with = reading(name, kind, default)
 
     @afresh
     async def read(connection: HTTPConnection) -> Any:
-        try:
-            return form(await (await client_of(connection)).get(name))
-        except SecretNotFoundError:
-            if default is _MISSING:
-                raise
-            return default
+        return await read_with(await client_of(connection))
 
     return read

@@ -16,16 +16,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from litestar import Litestar, Response, get
+from litestar import Litestar, Request, Response, get
 from litestar.config.app import AppConfig
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.plugins import InitPlugin
 
 from asyncsecrets.client import SecretsClient
+from asyncsecrets.integrations.kinds import MISSING, reading
+from asyncsecrets.integrations.readiness import NO_STORE, UNAVAILABLE, retry_after
 from asyncsecrets.integrations.serving import AppSecrets
 
-__all__ = ["SecretsPlugin", "readyz", "secret"]
+__all__ = ["SecretsPlugin", "readyz", "secret", "unavailable"]
 
 
 class SecretsPlugin(InitPlugin):
@@ -55,12 +57,17 @@ class SecretsPlugin(InitPlugin):
         return await self._secrets.reach()
 
 
-def secret(name: str) -> Provide:
-    """Return a dependency: the value of a secret as text, as it is when a request is handled."""
+def secret(name: str, kind: type = str, *, default: object = MISSING) -> Provide:
+    """Return the dependency on a secret's value, read for each request: ``{"password": secret("DB_PASSWORD")}``.
 
-    async def value(secrets: NamedDependency[SecretsClient]) -> str:
-        text: str = (await secrets.get(name)).reveal()
-        return text
+    ``kind`` is ``str``, ``bool`` (as ``get_secret_bool`` reads it) or ``Secret``. ``default`` is given to the handler
+    if, and only if, the secret does not exist. Everything else raises ``AsyncSecretsError``, which Litestar answers
+    with 500, or with 503 where ``unavailable`` handles what is transient.
+    """
+    read = reading(name, kind, default)
+
+    async def value(secrets: NamedDependency[SecretsClient]) -> Any:
+        return await read(secrets)
 
     return Provide(value)
 
@@ -70,7 +77,14 @@ def readyz(secrets: AppSecrets, path: str = "/readyz") -> HTTPRouteHandler:
 
     async def readyz() -> Response[dict[str, Any]]:
         readiness = await secrets.probe()
-        headers = {"cache-control": "no-store"}
-        return Response(readiness.as_dict(), status_code=readiness.http_status, headers=headers)
+        return Response(readiness.as_dict(), status_code=readiness.http_status, headers=NO_STORE)
 
     return get(path, include_in_schema=False)(readyz)
+
+
+def unavailable(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
+    """Answer 503 for a secret that cannot be had for the moment: ``exception_handlers={TransientError: unavailable}``.
+
+    The body says nothing of it.
+    """
+    return Response(UNAVAILABLE, status_code=503, headers=retry_after(error))

@@ -10,16 +10,19 @@ async def sign(text: str) -> str:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from quart import Quart, Response, current_app, jsonify
 from quart.signals import got_serving_exception
 
+from asyncsecrets.boundary import afresh
 from asyncsecrets.client import SecretsClient
+from asyncsecrets.integrations.kinds import MISSING, reading
+from asyncsecrets.integrations.readiness import NO_STORE, UNAVAILABLE, retry_after
 from asyncsecrets.integrations.serving import AppSecrets
 
-__all__ = ["init_app", "readyz", "secret", "secrets_client"]
+__all__ = ["init_app", "readyz", "secret", "secrets_client", "unavailable"]
 
 _EXTENSION: Final = "asyncsecrets"
 
@@ -55,9 +58,15 @@ async def secrets_client() -> SecretsClient:
     return await secrets.reach()
 
 
-async def secret(name: str) -> str:
-    """Return the value of a secret of the current app as text, as ``get_secret`` does."""
-    return (await (await secrets_client()).get(name)).reveal()
+@afresh
+async def secret(name: str, kind: type = str, *, default: object = MISSING) -> Any:
+    """Return the value of a secret of the current app.
+
+    ``kind`` is ``str``, ``bool`` (as ``get_secret_bool`` reads it) or ``Secret``. ``default`` is returned if, and only
+    if, the secret does not exist. Everything else raises ``AsyncSecretsError``, which Quart answers with 500, or with
+    503 where ``unavailable`` handles what is transient.
+    """
+    return await reading(name, kind, default)(await secrets_client())
 
 
 def readyz(secrets: AppSecrets) -> Callable[[], Awaitable[Response]]:
@@ -65,9 +74,22 @@ def readyz(secrets: AppSecrets) -> Callable[[], Awaitable[Response]]:
 
     async def readyz() -> Response:
         readiness = await secrets.probe()
-        response = jsonify(readiness.as_dict())
-        response.status_code = readiness.http_status
-        response.headers["cache-control"] = "no-store"
-        return response
+        return _json(readiness.as_dict(), readiness.http_status, NO_STORE)
 
     return readyz
+
+
+async def unavailable(error: Exception) -> Response:
+    """Answer 503 for a secret that cannot be had for the moment:
+    ``app.register_error_handler(TransientError, unavailable)``.
+
+    The body says nothing of it.
+    """
+    return _json(UNAVAILABLE, 503, retry_after(error))
+
+
+def _json(body: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> Response:
+    response = jsonify(body)
+    response.status_code = status
+    response.headers.update(headers)
+    return response

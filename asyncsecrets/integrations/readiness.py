@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 from asyncsecrets.client.status import Health
+from asyncsecrets.errors import TransientError
 
-__all__ = ["CLOSED", "STARTING", "Readiness", "closed_for", "readiness_of"]
+__all__ = ["CLOSED", "NO_STORE", "STARTING", "UNAVAILABLE", "Readiness", "closed_for", "readiness_of", "retry_after"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,12 @@ class Readiness:
         return asdict(self)
 
 
+NO_STORE: Final = {"cache-control": "no-store"}
+"""The headers of an answer to a probe."""
+
+UNAVAILABLE: Final = {"detail": "Service Unavailable"}
+"""The body of a 503 for a secret that cannot be had for the moment: nothing of which secret, or why."""
+
 CLOSED: Final = Readiness(ready=False, status="closed")
 STARTING: Final = Readiness(ready=False, status="starting")
 
@@ -59,3 +67,9 @@ def readiness_of(health: Health, missing: Mapping[str, str]) -> Readiness:
         stale=health.stale,
         failing_sources=health.failing_sources,
     )
+
+
+def retry_after(error: Exception) -> dict[str, str]:
+    """The headers of that 503: in how many seconds to ask again."""
+    wait = error.retry_after if isinstance(error, TransientError) else None
+    return {"retry-after": str(math.ceil(wait or 1.0))}

@@ -6,7 +6,6 @@ app = Starlette(routes=[Route("/readyz", readyz(secrets))], lifespan=lifespan(se
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar
@@ -15,8 +14,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from asyncsecrets.errors import TransientError
 from asyncsecrets.integrations.asgi import STATE
+from asyncsecrets.integrations.readiness import NO_STORE, UNAVAILABLE, retry_after
 from asyncsecrets.integrations.serving import AppSecrets
 
 __all__ = ["Lifespan", "lifespan", "readyz", "unavailable"]
@@ -57,8 +56,7 @@ def readyz(secrets: AppSecrets) -> Callable[[Request], Awaitable[JSONResponse]]:
 
     async def answer(_: Request) -> JSONResponse:
         readiness = await secrets.probe()
-        headers = {"cache-control": "no-store"}
-        return JSONResponse(readiness.as_dict(), status_code=readiness.http_status, headers=headers)
+        return JSONResponse(readiness.as_dict(), status_code=readiness.http_status, headers=NO_STORE)
 
     return answer
 
@@ -70,6 +68,4 @@ async def unavailable(connection: HTTPConnection, error: Exception) -> Response:
     """
     if isinstance(connection, WebSocket):
         await connection.close(1013)
-    wait = error.retry_after if isinstance(error, TransientError) else None
-    headers = {"retry-after": str(math.ceil(wait or 1.0))}
-    return JSONResponse({"detail": "Service Unavailable"}, status_code=503, headers=headers)
+    return JSONResponse(UNAVAILABLE, status_code=503, headers=retry_after(error))

@@ -14,15 +14,15 @@ import os
 
 from aiohttp import web
 
-from asyncsecrets.integrations.aiohttp import readyz, secrets_client, secrets_ctx
+from asyncsecrets.integrations.aiohttp import readyz, secret, secrets_ctx, unavailable
 from asyncsecrets.integrations.serving import AppSecrets
 
 
 async def sign(request: web.Request) -> web.Response:
     """Sign a text."""
-    key = await secrets_client(request).get("SIGNING_KEY")
+    key: str = await secret(request, "SIGNING_KEY")
     text = request.match_info["text"]
-    return web.Response(text=hmac.new(key.reveal_bytes(), text.encode(), hashlib.sha256).hexdigest())
+    return web.Response(text=hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest())
 
 
 async def make_app() -> web.Application:
@@ -31,7 +31,7 @@ async def make_app() -> web.Application:
     api = web.Application()
     api.router.add_get("/{text}", sign)
 
-    app = web.Application()
+    app = web.Application(middlewares=[unavailable])
     app.cleanup_ctx.append(secrets_ctx(secrets))
     app.router.add_get("/readyz", readyz(secrets))
     app.add_subapp("/sign", api)

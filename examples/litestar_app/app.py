@@ -13,7 +13,8 @@ from litestar import Litestar, MediaType, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from asyncsecrets.integrations.litestar import SecretsPlugin, readyz, secret
+from asyncsecrets.errors import TransientError
+from asyncsecrets.integrations.litestar import SecretsPlugin, readyz, secret, unavailable
 from asyncsecrets.integrations.serving import AppSecrets
 
 secrets = AppSecrets(required=["SIGNING_KEY"])
@@ -29,4 +30,5 @@ app = Litestar(
     [sign, readyz(secrets)],
     plugins=[SecretsPlugin(secrets)],
     dependencies={"signing_key": secret("SIGNING_KEY")},
+    exception_handlers={TransientError: unavailable},
 )

@@ -11,7 +11,8 @@ import hmac
 
 from quart import Quart
 
-from asyncsecrets.integrations.quart import init_app, readyz, secret
+from asyncsecrets.errors import TransientError
+from asyncsecrets.integrations.quart import init_app, readyz, secret, unavailable
 from asyncsecrets.integrations.serving import AppSecrets
 
 secrets = AppSecrets(required=["SIGNING_KEY"])
@@ -19,10 +20,11 @@ secrets = AppSecrets(required=["SIGNING_KEY"])
 app = Quart(__name__)
 init_app(app, secrets)
 app.add_url_rule("/readyz", view_func=readyz(secrets))
+app.register_error_handler(TransientError, unavailable)
 
 
 @app.get("/sign/<text>")
 async def sign(text: str) -> str:
     """Sign a text."""
-    key = await secret("SIGNING_KEY")
+    key: str = await secret("SIGNING_KEY")
     return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()

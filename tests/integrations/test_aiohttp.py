@@ -6,8 +6,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from asyncsecrets import SecretsClient, errors, get_secret
-from asyncsecrets.integrations.aiohttp import SECRETS, readyz, secrets_client, secrets_ctx
+from asyncsecrets import RetryPolicy, Secret, SecretsClient, errors, get_secret
+from asyncsecrets.integrations.aiohttp import SECRETS, readyz, secret, secrets_client, secrets_ctx, unavailable
+from asyncsecrets.integrations.readiness import UNAVAILABLE
 from asyncsecrets.integrations.serving import AppSecrets
 from asyncsecrets.providers.memory import MemoryProvider
 
@@ -53,6 +54,12 @@ def app_with(secrets=None):
 def running(app):
     """A client of the app, which runs."""
     return TestClient(TestServer(app))
+
+
+def slow(before):
+    """A client of a manager that fails, which does not try again."""
+    retry = RetryPolicy(attempts=1)
+    return SecretsClient.from_provider(MemoryProvider({}, before=before), retry=retry)
 
 
 async def answer(client, path="/secret"):
@@ -152,3 +159,48 @@ async def test_the_probe_tells_what_is_missing(secrets):
     without = AppSecrets(lambda: SecretsClient.from_provider(down), required=["KEY"], degraded=True)
     async with running(app_with(without)) as client, client.get("/readyz") as reply:
         assert (reply.status, (await reply.json())["missing"]) == (503, {"KEY": "UnavailableError"})
+
+
+async def test_a_secret_is_read_as_what_the_handler_wants():
+    """Text, a bool or a Secret; a default only for what does not exist."""
+
+    async def kinds(request):
+        found = [
+            await secret(request, "FLAG"),
+            await secret(request, "FLAG", bool),
+            await secret(request, "OTHER", default=None),
+        ]
+        assert isinstance(await secret(request, "FLAG", Secret), Secret)
+        with pytest.raises(errors.SecretNotFoundError):
+            await secret(request, "OTHER")
+        with pytest.raises(errors.ConfigError, match="str, bool or Secret"):
+            await secret(request, "FLAG", int)
+        return web.json_response(found)
+
+    app = app_with(AppSecrets(lambda: SecretsClient.from_provider(MemoryProvider({"FLAG": "yes"}))))
+    app.router.add_get("/kinds", kinds)
+    async with running(app) as client:
+        assert await answer(client, "/kinds") == '["yes", true, null]'
+
+
+async def test_what_is_transient_is_answered_with_503():
+    """The answer tells nothing of what failed; what is not transient stays 500."""
+
+    async def before(operation, name):
+        if name == "KEY":
+            raise errors.RateLimitedError("memory: too many", provider="memory", name=name, retry_after=6.1)
+        raise errors.AccessDeniedError("memory: no", provider="memory", name=name)
+
+    async def other(request):
+        return web.Response(text=await secret(request, "OTHER"))
+
+    app = web.Application(middlewares=[unavailable])
+    app.cleanup_ctx.append(secrets_ctx(AppSecrets(lambda: slow(before))))
+    app.router.add_get("/secret", read)
+    app.router.add_get("/other", other)
+    async with running(app) as client:
+        async with client.get("/secret") as reply:
+            assert (reply.status, reply.headers["retry-after"], await reply.json()) == (503, "7", UNAVAILABLE)
+        async with client.get("/other") as reply:
+            assert reply.status == 500
+            assert "OTHER" not in await reply.text()

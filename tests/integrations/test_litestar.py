@@ -15,8 +15,9 @@ from litestar.di import NamedDependency, Provide
 from litestar.plugins import InitPlugin
 from litestar.testing import TestClient
 
-from asyncsecrets import SecretsClient, errors, get_secret
-from asyncsecrets.integrations.litestar import SecretsPlugin, readyz, secret
+from asyncsecrets import RetryPolicy, Secret, SecretsClient, errors, get_secret
+from asyncsecrets.integrations.litestar import SecretsPlugin, readyz, secret, unavailable
+from asyncsecrets.integrations.readiness import UNAVAILABLE
 from asyncsecrets.integrations.serving import AppSecrets
 from asyncsecrets.providers.memory import MemoryProvider
 
@@ -298,3 +299,55 @@ def test_a_plugin_that_takes_ours_away_is_survived(secrets, made):
     with TestClient(app) as client:
         assert client.get("/secret").text == "1"
         client.blocking_portal.call(made[0].aclose)
+
+
+def test_a_secret_is_read_as_what_the_handler_wants():
+    """Text, a bool or a Secret; a default only for what does not exist."""
+
+    @get("/kinds")
+    async def kinds(
+        text: NamedDependency[str],
+        flag: NamedDependency[bool],
+        whole: NamedDependency[Secret],
+        other: NamedDependency[str | None],
+    ) -> list[str | bool | None]:
+        return [text, flag, whole.version, other]
+
+    dependencies = {
+        "text": secret("FLAG"),
+        "flag": secret("FLAG", bool),
+        "whole": secret("FLAG", Secret),
+        "other": secret("OTHER", default=None),
+    }
+    secrets = AppSecrets(lambda: SecretsClient.from_provider(MemoryProvider({"FLAG": "yes"})))
+    with TestClient(Litestar([kinds], plugins=[SecretsPlugin(secrets)], dependencies=dependencies)) as client:
+        assert client.get("/kinds").json() == ["yes", True, "1", None]
+    with pytest.raises(errors.ConfigError, match="str, bool or Secret"):
+        secret("FLAG", int)
+
+
+def test_what_is_transient_is_answered_with_503():
+    """The answer tells nothing of what failed; what is not transient stays 500."""
+
+    async def before(operation, name):
+        if name == "KEY":
+            raise errors.RateLimitedError("memory: too many", provider="memory", name=name, retry_after=6.1)
+        raise errors.AccessDeniedError("memory: no", provider="memory", name=name)
+
+    @get("/other", dependencies={"other": secret("OTHER")})
+    async def other(other: NamedDependency[str]) -> str:
+        return other
+
+    retry = RetryPolicy(attempts=1)
+    secrets = AppSecrets(lambda: SecretsClient.from_provider(MemoryProvider({}, before=before), retry=retry))
+    app = Litestar(
+        [read, other],
+        plugins=[SecretsPlugin(secrets)],
+        dependencies={"key": secret("KEY")},
+        exception_handlers={errors.TransientError: unavailable},
+    )
+    with TestClient(app) as client:
+        answer = client.get("/secret")
+        assert (answer.status_code, answer.headers["retry-after"], answer.json()) == (503, "7", UNAVAILABLE)
+        answer = client.get("/other")
+        assert (answer.status_code, "OTHER" in answer.text) == (500, False)

@@ -6,8 +6,9 @@ import pytest
 from quart import Quart, websocket
 from quart.testing.app import LifespanError
 
-from asyncsecrets import SecretsClient, errors, get_secret
-from asyncsecrets.integrations.quart import init_app, readyz, secret, secrets_client
+from asyncsecrets import RetryPolicy, Secret, SecretsClient, errors, get_secret
+from asyncsecrets.integrations.quart import init_app, readyz, secret, secrets_client, unavailable
+from asyncsecrets.integrations.readiness import UNAVAILABLE
 from asyncsecrets.integrations.serving import AppSecrets
 from asyncsecrets.providers.memory import MemoryProvider
 
@@ -178,3 +179,40 @@ async def test_the_probe_tells_what_is_missing(app):
     async with app_with(without).test_app() as running:
         reply = await running.test_client().get("/readyz")
         assert (reply.status_code, (await reply.get_json())["missing"]) == (503, {"KEY": "UnavailableError"})
+
+
+async def test_a_secret_is_read_as_what_the_view_wants():
+    """Text, a bool or a Secret; a default only for what does not exist."""
+    app = app_with(AppSecrets(lambda: SecretsClient.from_provider(MemoryProvider({"FLAG": "yes"}))))
+    async with app.test_app(), app.app_context():
+        assert await secret("FLAG") == "yes"
+        assert await secret("FLAG", bool) is True
+        assert isinstance(await secret("FLAG", Secret), Secret)
+        assert await secret("OTHER", default=None) is None
+        with pytest.raises(errors.SecretNotFoundError):
+            await secret("OTHER")
+        with pytest.raises(errors.ConfigError, match="str, bool or Secret"):
+            await secret("FLAG", int)
+
+
+async def test_what_is_transient_is_answered_with_503():
+    """The answer tells nothing of what failed; what is not transient stays 500."""
+
+    async def before(operation, name):
+        if name == "KEY":
+            raise errors.RateLimitedError("memory: too many", provider="memory", name=name, retry_after=6.1)
+        raise errors.AccessDeniedError("memory: no", provider="memory", name=name)
+
+    retry = RetryPolicy(attempts=1)
+    app = app_with(AppSecrets(lambda: SecretsClient.from_provider(MemoryProvider({}, before=before), retry=retry)))
+    app.register_error_handler(errors.TransientError, unavailable)
+
+    @app.get("/other")
+    async def other():
+        return await secret("OTHER")
+
+    async with app.test_app() as running:
+        reply = await running.test_client().get("/secret")
+        assert (reply.status_code, reply.headers["retry-after"], await reply.get_json()) == (503, "7", UNAVAILABLE)
+        reply = await running.test_client().get("/other")
+        assert (reply.status_code, b"OTHER" in await reply.get_data()) == (500, False)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from asyncsecrets.integrations.pydantic import load_settings
     from asyncsecrets.retry import RetryPolicy
     from asyncsecrets.secret import Secret
+    from asyncsecrets.virtual_keys import VirtualKeys
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ __all__ = [
     "Secret",
     "SecretsClient",
     "SingleFlightCache",
+    "VirtualKeys",
     "__version__",
     "errors",
     "get_secret",
@@ -54,6 +56,7 @@ _HOMES = {
     "Secret": "asyncsecrets.secret",
     "SecretsClient": "asyncsecrets.client",
     "SingleFlightCache": "asyncsecrets.cache",
+    "VirtualKeys": "asyncsecrets.virtual_keys",
     "load_settings": "asyncsecrets.integrations.pydantic",
 }
 

@@ -328,9 +328,14 @@ def _source(name: str, system: str, values: ProviderSettings) -> SourceConfig:
         primary_secret_name=given.get("primary_secret_name"),
         access_mode=AccessMode(given.get("access_mode", "read_only")),
         store_virtual_keys=given.get("store_virtual_keys") == "true",
-        virtual_key_prefix=given.get("prefix_for_stored_virtual_keys", "litellm/"),
+        virtual_key_prefix=_slashed(given.get("prefix_for_stored_virtual_keys", "litellm/")),
         freshness=_freshness(given, system),
     )
+
+
+def _slashed(prefix: str) -> str:
+    """The prefix as LiteLLM puts it before the name of a key."""
+    return prefix if prefix.endswith("/") else f"{prefix}/"
 
 
 def _freshness(given: Mapping[str, Any], system: str) -> Freshness:

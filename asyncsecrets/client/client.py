@@ -17,7 +17,9 @@ from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.looking import Looking
 from asyncsecrets.client.options import Options, ProviderOptions
 from asyncsecrets.client.routing import Router
-from asyncsecrets.client.sources import build_sources, only_source
+from asyncsecrets.client.sources import Maker, build_sources, only_source
+from asyncsecrets.client.store import Store
+from asyncsecrets.client.variants import Variants
 from asyncsecrets.client.watching import Watchers
 from asyncsecrets.client.writing import Writing
 from asyncsecrets.config import DEFAULT_SOURCE, Config, Freshness, load_config
@@ -69,9 +71,8 @@ class SecretsClient(Writing, Looking):
     ) -> None:
         hot = Hot(default.rebind)
         watchers = Watchers(lambda: hot.secrets)
-        sources = build_sources(
+        maker = Maker(
             config,
-            providers or {},
             environ,
             hot,
             retry=Retry(retry or config.retry, jitter=jitter),
@@ -79,7 +80,9 @@ class SecretsClient(Writing, Looking):
             cache_options={"jitter": jitter, **(cache_options or {})},
             wall=wall_clock,
         )
-        super().__init__(Router(sources, config.aliases, config.origin), hot, watchers)
+        sources = build_sources(config, providers or {}, maker)
+        router = Router(sources, config.aliases, config.origin)
+        super().__init__(router, hot, watchers, Variants(maker, providers or {}))
 
     @classmethod
     @afresh
@@ -130,6 +133,19 @@ class SecretsClient(Writing, Looking):
         ``config.yaml`` that is found, or the environment. ``options`` are those of the class. Raises ConfigError."""
         environ = options.get("environ")
         return cls(Config.from_environment(os.environ if environ is None else environ, Path.cwd()), **options)
+
+    # -- for whoever keeps something of his own
+
+    @afresh
+    def store(self, source: str | None = None, settings: Mapping[str, Any] | None = None) -> Store:
+        """What ``VirtualKeys`` and the like stand on: a source, for names that are nobody else's. No I/O.
+
+        ``settings`` replace some of those that the source is declared with: there is one more source for each distinct
+        set of them, closed with this client. Raises ConfigError.
+        """
+        self._check_open()
+        found = self._router.source(source)
+        return Store(self._variants.of(found, settings) if settings else found, self._check_open)
 
     # -- life
 

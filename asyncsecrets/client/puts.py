@@ -35,19 +35,31 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.base import Encrypter, Provider, Writer
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["Delete", "Put", "delete", "put", "sealed"]
+__all__ = ["Delete", "Put", "delete", "delete_at_home", "put", "put_at_home", "sealed"]
 
 T = TypeVar("T")
 
 
-async def put(source: Source, write: Put, *, interrupted: bool = False) -> Secret:
-    """Make ``write``, and return the secret as it now is. ``interrupted``: it was begun elsewhere, and not ended."""
-    return await _begun(source, write.name, lambda: _put(source, write, interrupted), interrupted)
+async def put_at_home(source: Source, name: str, value: Secret, cas: str | None) -> Secret:
+    """Put at the source's home, and return the value as it now is."""
+    write = Put(name, value, cas)
+    written = await source.home.run(
+        partial(put, source, write),
+        repeatable=False,
+        decide=partial(put, source, write, interrupted=True),
+    )
+    field = source.default_field
+    return written if field is None else written.field(field)
 
 
-async def delete(source: Source, write: Delete, *, interrupted: bool = False) -> None:
-    """Delete; absent is not an error. ``interrupted`` as for ``put``."""
-    await _begun(source, write.name, lambda: _delete(source, write, interrupted), interrupted)
+async def delete_at_home(source: Source, name: str) -> None:
+    """Delete at the source's home; absent is not an error."""
+    write = Delete(name)
+    await source.home.run(
+        partial(delete, source, write),
+        repeatable=False,
+        decide=partial(delete, source, write, interrupted=True),
+    )
 
 
 def sealed(name: str, payload: object) -> Secret | DecodeError:
@@ -135,6 +147,16 @@ class Delete:
     def is_applied(self, source: Source, current: Secret | None) -> bool:  # noqa: ARG002  # as a put is
         """Whether there is nothing now."""
         return current is None
+
+
+async def put(source: Source, write: Put, *, interrupted: bool = False) -> Secret:
+    """Make ``write``, and return the secret as it now is. ``interrupted``: it was begun elsewhere, and not ended."""
+    return await _begun(source, write.name, lambda: _put(source, write, interrupted), interrupted)
+
+
+async def delete(source: Source, write: Delete, *, interrupted: bool = False) -> None:
+    """Delete; absent is not an error. ``interrupted`` as for ``put``."""
+    await _begun(source, write.name, lambda: _delete(source, write, interrupted), interrupted)
 
 
 async def _begun(source: Source, name: str, work: Work[T], interrupted: bool) -> T:

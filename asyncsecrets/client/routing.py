@@ -25,7 +25,7 @@ from asyncsecrets.errors import AccessModeError, ConfigError, UnsupportedOperati
 from asyncsecrets.settings import nearest
 from asyncsecrets.templates import is_template
 
-__all__ = ["Router"]
+__all__ = ["Router", "check_reads", "check_writes"]
 
 _ROUTES: Final = 1_024
 
@@ -88,11 +88,7 @@ class Router:
         if found.is_environment:
             how = "; configure a manager (asyncsecrets init sets up a local store)" if reference.source is None else ""
             raise UnsupportedOperationError(f"{name!r} cannot be written: the environment is read only{how}")
-        if not found.access_mode.writes:
-            raise AccessModeError(
-                f"source {found.name!r} is read_only; to write to it, set access_mode: read_and_write (or write_only) "
-                f"in its key_management_settings",
-            )
+        check_writes(found)
         if reference.source is None and self._is_alias(name, found):
             raise UnsupportedOperationError(
                 f"{name!r} is read as {self._aliases[name]} (environment_variables in {self.origin}); write that"
@@ -108,11 +104,7 @@ class Router:
     def readable(self, source: str | None) -> Source:
         """Return the source to look around in. Raises AccessModeError before anything is sent."""
         found = self.source(source)
-        if not found.access_mode.reads:
-            raise AccessModeError(
-                f"source {found.name!r} is write_only; to read from it, set access_mode: read_and_write in its "
-                f"key_management_settings"
-            )
+        check_reads(found)
         return found
 
     def versions_of(self, text: str, source: str | None) -> tuple[Source, str]:
@@ -174,6 +166,24 @@ class Router:
 
     def _to_environment(self, text: str, name: str, rule: str) -> Route[Source]:
         return _to_manager(text, name, self.sources[ENVIRONMENT], environment=False, rule=rule)
+
+
+def check_writes(source: Source) -> None:
+    """Raise AccessModeError where ``access_mode`` forbids to write to a source."""
+    if not source.access_mode.writes:
+        raise AccessModeError(
+            f"source {source.name!r} is read_only; to write to it, set access_mode: read_and_write (or write_only) "
+            f"in its key_management_settings",
+        )
+
+
+def check_reads(source: Source) -> None:
+    """Raise AccessModeError where ``access_mode`` forbids to read from a source."""
+    if not source.access_mode.reads:
+        raise AccessModeError(
+            f"source {source.name!r} is write_only; to read from it, set access_mode: read_and_write in its "
+            f"key_management_settings"
+        )
 
 
 def _to_manager(text: str, name: str, source: Source, *, environment: bool, rule: str) -> Route[Source]:

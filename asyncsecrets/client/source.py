@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
@@ -40,6 +41,7 @@ __all__ = ["Source"]
 
 T = TypeVar("T")
 
+_SAFE = re.compile(r"[A-Za-z0-9/_-]{1,255}", re.ASCII)  # what any manager can have, as far as nobody says otherwise
 _LEAST = 0.1  # seconds that a provider has to close, however long it was until its reads had ended
 
 
@@ -173,6 +175,16 @@ class Source:
     def deletes_for_good(self) -> bool:
         """Whether what is deleted cannot be restored."""
         return getattr(self._connection.provider, "deletes_for_good", False)
+
+    @property
+    def lists_deleted(self) -> bool:
+        """Whether the manager lists deleted secrets, too. Builds the provider."""
+        return getattr(self._connection.provider, "lists_deleted", False)
+
+    def can_name(self, name: str) -> bool:
+        """Whether a secret can be created by this name. Builds the provider."""
+        can_name = getattr(self._connection.provider, "can_name", None)
+        return _SAFE.fullmatch(name) is not None if can_name is None else bool(can_name(name))
 
     def spelled(self, entry: str) -> str:
         """How the manager spells the name of a secret; empty for what it has no name for."""

@@ -21,37 +21,56 @@ from asyncsecrets.providers.base import Provider
 from asyncsecrets.providers.environment import FOUND_DOTENV, EnvironmentProvider
 from asyncsecrets.retry import Retry
 
-__all__ = ["build_sources", "only_source"]
+__all__ = ["Maker", "build_sources", "only_source"]
 
 # The environment costs nothing to ask, and may be changed by the process itself.
 _FRESHNESS = Freshness(refresh_interval=10.0, max_stale=60.0, negative_ttl=0.0)
 
 
-def build_sources(
-    config: Config,
-    providers: Mapping[str, Provider],
-    environ: Mapping[str, str] | None,
-    hot: Hot,
-    *,
-    retry: Retry,
-    changed: Changed,
-    cache_options: dict[str, Any],
-    wall: Callable[[], float],
-) -> dict[str, Source]:
-    """Return the sources of ``config`` by name, and the environment, which every client has.
+class Maker:
+    """Makes the sources of ``config``, one by one. No I/O.
 
     ``environ`` None is the process's own environment, and the ``.env`` file in the working directory. Raises
     ConfigError.
     """
-    dotenv = config.env_file if config.env_file is not None or environ is not None else FOUND_DOTENV
-    # Shared by all: a pipe can be read once.
-    additions = Additions(dotenv, given=revealed(dict(config.given)), environ=environ)
-    environment = partial(EnvironmentProvider, environ, dotenv=additions)
-    build = partial(registry.build, environ=os.environ if environ is None else environ, dotenv=additions)
-    source = partial(Source, hot=hot, retry=retry, changed=changed, cache_options=cache_options, wall=wall)
 
+    def __init__(
+        self,
+        config: Config,
+        environ: Mapping[str, str] | None,
+        hot: Hot,
+        *,
+        retry: Retry,
+        changed: Changed,
+        cache_options: dict[str, Any],
+        wall: Callable[[], float],
+    ) -> None:
+        dotenv = config.env_file if config.env_file is not None or environ is not None else FOUND_DOTENV
+        # Shared by all: a pipe can be read once.
+        additions = Additions(dotenv, given=revealed(dict(config.given)), environ=environ)
+        self.environment = partial(EnvironmentProvider, environ, dotenv=additions)
+        self._build = partial(registry.build, environ=os.environ if environ is None else environ, dotenv=additions)
+        self.source = partial(Source, hot=hot, retry=retry, changed=changed, cache_options=cache_options, wall=wall)
+
+    def declared(
+        self, declared: SourceConfig, provider: Provider | None = None, *, stood_in_for: bool = False
+    ) -> Source:
+        """The source that is ``declared``, with its ``provider`` if that is made already; whether the environment has
+        what is absent there."""
+        return self.source(
+            declared,
+            provider=provider,
+            build=partial(self._build, declared.system, declared.settings),
+            # One of its own for each: the environment as a source is opened and closed by itself.
+            environment=self.environment() if stood_in_for else None,
+        )
+
+
+def build_sources(config: Config, providers: Mapping[str, Provider], maker: Maker) -> dict[str, Source]:
+    """Return the sources of ``config`` by name, and the environment, which every client has. Raises ConfigError."""
     own = SourceConfig(name=ENVIRONMENT, system="env", freshness=_FRESHNESS)
-    sources = {ENVIRONMENT: source(own, provider=environment(), build=environment, environment=None)}
+    build = maker.environment
+    sources = {ENVIRONMENT: maker.source(own, provider=build(), build=build, environment=None)}
     for name, declared in config.sources.items():
         if name == ENVIRONMENT:
             raise ConfigError(
@@ -60,13 +79,8 @@ def build_sources(
         if declared.system == "env" and name not in providers:
             sources[name] = sources[ENVIRONMENT]
             continue
-        sources[name] = source(
-            declared,
-            provider=providers.get(name),
-            build=partial(build, declared.system, declared.settings),
-            # One of its own for each: the environment as a source is opened and closed by itself.
-            environment=environment() if _is_stood_in_for(name, declared) else None,
-        )
+        stood_in_for = _is_stood_in_for(name, declared)
+        sources[name] = maker.declared(declared, providers.get(name), stood_in_for=stood_in_for)
     return sources
 
 
@@ -84,6 +98,7 @@ def only_source(
         system=provider.system,
         hosted_keys=None if hosted_keys is None else frozenset(hosted_keys),
         access_mode=AccessMode(access_mode),
+        store_virtual_keys=True,  # whoever hands over a provider, and asks for keys in it, means it
         freshness=freshness,
     )
 

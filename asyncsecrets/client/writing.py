@@ -34,7 +34,7 @@ from asyncsecrets.providers.base import (
 from asyncsecrets.registry import unable
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["Writing"]
+__all__ = ["Writing", "restore"]
 
 T = TypeVar("T")
 
@@ -67,11 +67,7 @@ class Writing(Parts):
         self._check_open()
         _check_cas(cas)
         target, entry = self._router.writable(name, source)
-        write = puts.Put(entry, sealed, cas)
-        make, decide = partial(puts.put, target, write), partial(puts.put, target, write, interrupted=True)
-        written = await target.home.run(make, repeatable=False, decide=decide)
-        field = target.default_field
-        return written if field is None else written.field(field)
+        return await puts.put_at_home(target, entry, sealed, cas)
 
     @afresh
     async def delete(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
@@ -86,9 +82,7 @@ class Writing(Parts):
             return
         self._check_open()
         target, entry = self._router.writable(name, source)
-        write = puts.Delete(entry)
-        make, decide = partial(puts.delete, target, write), partial(puts.delete, target, write, interrupted=True)
-        await target.home.run(make, repeatable=False, decide=decide)
+        await puts.delete_at_home(target, entry)
 
     @afresh
     async def restore(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
@@ -97,7 +91,7 @@ class Writing(Parts):
         Raises SecretNotFoundError where the secret is gone for good or never was; UnsupportedOperationError for
         ``versions`` where only whole secrets are deleted; ConfigError for an empty list.
         """
-        await self._change(name, source, partial(_restore, versions=_listed(versions)))
+        await self._change(name, source, partial(restore, versions=_listed(versions)))
 
     @afresh
     async def destroy(self, name: str, *, versions: Iterable[str] | None = None, source: str | None = None) -> None:
@@ -243,7 +237,9 @@ async def _delete_versions(source: Source, name: str, versions: Sequence[str]) -
     await _forgotten(source, name, remove, lambda known: known.versions_removed(name, versions), taken=versions)
 
 
-async def _restore(source: Source, name: str, versions: Sequence[str] | None) -> None:
+async def restore(source: Source, name: str, versions: Sequence[str] | None = None) -> None:
+    """Bring back what was deleted, at the source's home."""
+
     async def bring_back(provider: Provider) -> None:
         if not isinstance(provider, Restorer):
             raise unable(provider, Restorer, "cannot restore what was deleted")

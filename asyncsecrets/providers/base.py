@@ -105,6 +105,8 @@ class Writer(Provider, Protocol):
     * ``previous_version``: the label of the version that was current before, where versions are no numbers. There, a
       version that is the write's token is the write's own.
     * ``attempt_timeout``: for how many seconds after it was begun a request may still arrive.
+    * ``can_name(name) -> bool``: whether a secret can be created by this name. Without I/O. So ``VirtualKeys`` gives a
+      key the name that was asked for, and escapes only what cannot be one.
     * ``deletes_for_good = True``: what ``delete`` takes cannot be restored, and whoever makes the secret anew begins
       with its first version.
     * ``as_kept(text) -> str``: what will be read, where the manager keeps another text than it was given, such as the
@@ -126,7 +128,10 @@ class Writer(Provider, Protocol):
 
 @runtime_checkable
 class Lister(Provider, Protocol):
-    """A provider that can list names."""
+    """A provider that can list names.
+
+    ``lists_deleted = True``: deleted secrets are among them, as long as the manager keeps something of them.
+    """
 
     async def list(self, prefix: str = "") -> list[str]:
         """Return the full names of all secrets that start with ``prefix``, sorted. Nothing there: an empty list."""

@@ -48,6 +48,7 @@ from asyncsecrets.providers.local_recipients import (
     removed,
 )
 from asyncsecrets.providers.local_store import Entry, Recipient, Store, check_name, check_storable, render_within
+from asyncsecrets.references import fault_of
 from asyncsecrets.secret import Payload, Secret
 from asyncsecrets.settings import Tidied
 from asyncsecrets.trust import FoundFile
@@ -160,6 +161,10 @@ class LocalProvider:
     def abandon(self) -> None:
         """Start with a new lock on the file's content: a thread of the parent process may have held the old one."""
         self._file.abandon()
+
+    def can_name(self, name: str) -> bool:
+        """Whether a secret can be created by this name."""
+        return not fault_of(name)
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Decrypt the secret's current version, or the given one.

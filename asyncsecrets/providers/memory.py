@@ -21,7 +21,7 @@ from asyncsecrets.credential import revealed
 from asyncsecrets.errors import ClosedError, ConflictError, NotFoundReason, SecretNotFoundError
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.guarded import guarded
-from asyncsecrets.references import check_name
+from asyncsecrets.references import check_name, fault_of
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["MemoryProvider"]
@@ -83,6 +83,10 @@ class MemoryProvider:
 
     def abandon(self) -> None:
         """Nothing here belongs to an event loop."""
+
+    def can_name(self, name: str) -> bool:
+        """Whether a secret can be created by this name."""
+        return not fault_of(name)
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Return the secret's current version, or the given one."""

@@ -23,6 +23,7 @@ __all__ = [
     "check_name",
     "elsewhere",
     "is_arn",
+    "is_creatable",
     "is_prefix",
     "is_version_id",
     "may_be_same",
@@ -86,6 +87,11 @@ def check_creatable(name: str) -> None:
             provider=SYSTEM,
             name=name,
         )
+
+
+def is_creatable(name: str) -> bool:
+    """Whether a secret can be created by this name."""
+    return _NAME.fullmatch(name) is not None and _MANAGED not in name
 
 
 def is_arn(name: str) -> bool:

@@ -38,6 +38,7 @@ from asyncsecrets.providers.aws.names import (
     check_name,
     elsewhere,
     is_arn,
+    is_creatable,
     is_prefix,
     is_version_id,
     may_be_same,
@@ -118,6 +119,10 @@ class AwsSecretsManagerProvider:
         self._chores.clear()
         self._pages.forget()
         self._connection.abandon()
+
+    def can_name(self, name: str) -> bool:
+        """Whether a secret can be created by this name."""
+        return is_creatable(name)
 
     def same_secret(self, name: str, other: str) -> bool:
         """Whether ``name`` and ``other`` may be two spellings of one secret's name: plain, full ARN, partial ARN."""

@@ -20,7 +20,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.azure.connection import Connection
 from asyncsecrets.providers.azure.documents import MARK, Facts, check_dates, check_owner, text_of
-from asyncsecrets.providers.azure.names import SYSTEM, Place, is_version, may_be_same, place_of, spellings
+from asyncsecrets.providers.azure.names import SYSTEM, Place, is_name, is_version, may_be_same, place_of, spellings
 from asyncsecrets.providers.azure.operations import Operations, age
 from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.base import VersionInfo
@@ -89,6 +89,10 @@ class AzureKeyVaultProvider:
         """Forget what belongs to a loop that is gone or to the parent of a fork."""
         self._operations.forget()
         self._connection.abandon()
+
+    def can_name(self, name: str) -> bool:
+        """Whether a secret can be created by this name."""
+        return is_name(name)
 
     def spelled(self, name: str) -> str:
         """What a secret is called in the vault."""

@@ -20,7 +20,7 @@ from asyncsecrets.errors import InvalidNameError
 from asyncsecrets.providers.escaped import Escaping
 from asyncsecrets.references import check_name, fault_of
 
-__all__ = ["SYSTEM", "Place", "is_version", "listed", "marked", "may_be_same", "place_of", "spellings"]
+__all__ = ["SYSTEM", "Place", "is_name", "is_version", "listed", "marked", "may_be_same", "place_of", "spellings"]
 
 SYSTEM: Final = "azure_key_vault"
 
@@ -53,6 +53,11 @@ def place_of(name: str) -> Place:
     if found is None:
         raise _refusal(name)
     return found
+
+
+def is_name(name: str) -> bool:
+    """Whether a secret can have this name."""
+    return not fault_of(name) and _place(name) is not None
 
 
 def _place(name: str) -> Place | None:

@@ -124,6 +124,10 @@ class Names:
             raise _refusal(name)
         return found
 
+    def has(self, name: str) -> bool:
+        """Whether a secret can have this name."""
+        return self._place(name) is not None
+
     def _place(self, name: str) -> Place | None:
         if fault_of(name):
             return None

@@ -105,6 +105,10 @@ class GoogleSecretManagerProvider:
         """What is served although it could not be checked."""
         return self._checksums.remarks
 
+    def can_name(self, name: str) -> bool:
+        """Whether a secret can be created by this name."""
+        return self._names.has(name)
+
     def spelled(self, name: str) -> str:
         """The id that Google has for a secret's name."""
         return self._names.place(name).id

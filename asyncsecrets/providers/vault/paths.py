@@ -20,7 +20,7 @@ from yarl import URL
 from asyncsecrets.errors import ConfigError, InvalidNameError
 from asyncsecrets.providers import loopback
 from asyncsecrets.providers.vault.settings import VaultSettings
-from asyncsecrets.references import check_name
+from asyncsecrets.references import check_name, fault_of
 
 __all__ = [
     "MAX_NAME_BYTES",
@@ -29,6 +29,7 @@ __all__ = [
     "encode_name",
     "is_address",
     "is_loopback",
+    "is_name",
     "socket_of",
     "split_address",
 ]
@@ -124,6 +125,11 @@ def encode_name(name: str, prefix: str = "") -> str:
         shown = repr(name if len(name) <= _SHOWN else name[:_SHOWN] + "…")
         raise InvalidNameError(f"{shown} cannot be the name of a Vault secret: {fault}", provider=SYSTEM, name=name)
     return _encode(name)
+
+
+def is_name(name: str, prefix: str = "") -> bool:
+    """Whether a secret can have this name."""
+    return not fault_of(name) and not _fault(name, prefix)
 
 
 def _encode(path: str) -> str:

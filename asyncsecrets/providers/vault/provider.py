@@ -35,7 +35,7 @@ from asyncsecrets.providers.vault.kv2 import KV2
 from asyncsecrets.providers.vault.leader import Leader
 from asyncsecrets.providers.vault.listing import folder_of, list_names
 from asyncsecrets.providers.vault.mount import BELIEVED_FOR, Mount
-from asyncsecrets.providers.vault.paths import SYSTEM, Paths, encode_name
+from asyncsecrets.providers.vault.paths import SYSTEM, Paths, encode_name, is_name
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.secret import Payload, Secret
 
@@ -74,6 +74,7 @@ class VaultProvider:
     system: ClassVar[str] = SYSTEM
     guards_writes: ClassVar[bool] = True
     tells_sending: ClassVar[bool] = True
+    lists_deleted: ClassVar[bool] = True
 
     @configuring
     def __init__(
@@ -122,6 +123,10 @@ class VaultProvider:
         if not self._transport.is_open:
             await self._transport.open()
             self.tokens.opened()
+
+    def can_name(self, name: str) -> bool:
+        """Whether a secret can be created by this name."""
+        return is_name(name, self._paths.prefix)
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Read one secret: see ``Provider``."""

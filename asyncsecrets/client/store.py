@@ -1,0 +1,120 @@
+"""One source, for a part of a program that keeps secrets of its own there, such as virtual keys.
+
+Whoever reads through a client is bound by the rules of routing. A store asks its source and nothing else, and may read
+what it has written itself where ``access_mode`` is ``write_only``: nobody else is given that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from asyncsecrets.client.places import Route
+from asyncsecrets.client.puts import delete_at_home, put_at_home
+from asyncsecrets.client.routing import check_reads, check_writes
+from asyncsecrets.client.source import Source
+from asyncsecrets.client.views import remember
+from asyncsecrets.client.writing import restore
+from asyncsecrets.declared import SourceConfig
+from asyncsecrets.errors import UnsupportedOperationError
+from asyncsecrets.providers.base import Lister, Provider
+from asyncsecrets.secret import Secret
+
+__all__ = ["Store"]
+
+
+class Store:
+    """The secrets of ``source``. ``check_open`` raises ClosedError where its client is closed."""
+
+    def __init__(self, source: Source, check_open: Callable[[], None]) -> None:
+        self._source = source
+        self._check_open = check_open
+
+    @property
+    def declared(self) -> SourceConfig:
+        """What the source is declared to be."""
+        return self._source.config
+
+    @property
+    def lists_deleted(self) -> bool:
+        """Whether the manager lists names of deleted secrets too."""
+        return self._source.lists_deleted
+
+    @property
+    def writes_within(self) -> float:
+        """Seconds within which a write has been applied, or never will be, as far as clocks can tell."""
+        return self._source.retry.policy.deadline
+
+    def check_writable(self) -> None:
+        """Raise AccessModeError, UnsupportedOperationError, ClosedError where nothing can be written. No I/O."""
+        self._check_open()
+        if self._source.is_environment:
+            raise UnsupportedOperationError("the environment is read only: keys are stored at a secret manager")
+        check_writes(self._source)
+
+    def check_readable(self) -> None:
+        """Raise AccessModeError, ClosedError where nothing can be read for others. No I/O."""
+        self._check_open()
+        check_reads(self._source)
+
+    async def can_name(self) -> Callable[[str], bool]:
+        """What says, without I/O, whether a secret can be created by a name: opens the provider."""
+        self._check_open()
+        return await self._source.home.run(partial(_can_name, self._source))
+
+    async def get(self, name: str) -> Secret:
+        """The value, from memory if it is there. Raises SecretNotFoundError."""
+        route, source = self._route(name), self._source
+        return await source.home.run(partial(source.read, route))
+
+    async def refresh(self, name: str) -> Secret:
+        """The value as the manager has it now, which is what ``get`` returns from then on."""
+        route, source = self._route(name), self._source
+        return await source.home.run(partial(source.refresh, route))
+
+    async def current(self, name: str, version: str | None = None) -> Secret:
+        """The value as it is where writes arrive, past what is cached. Raises SecretNotFoundError."""
+        self._check_open()
+        key = name if version is None else (name, version)
+        secret = await self._source.home.run(partial(self._source.current, key))
+        field = self._source.default_field
+        value = secret if field is None else secret.field(field)
+        remember(value)
+        return value
+
+    async def put(self, name: str, value: Secret, cas: str | None = None) -> Secret:
+        """As ``SecretsClient.put``."""
+        self.check_writable()
+        remember(value)
+        return await put_at_home(self._source, name, value, cas)
+
+    async def delete(self, name: str) -> None:
+        """As ``SecretsClient.delete``."""
+        self.check_writable()
+        await delete_at_home(self._source, name)
+
+    async def restore(self, name: str) -> None:
+        """As ``SecretsClient.restore``."""
+        self.check_writable()
+        await self._source.home.run(partial(restore, self._source, name))
+
+    async def list(self, prefix: str) -> list[str]:
+        """The names that start with ``prefix``, sorted; at some managers those of deleted secrets, too."""
+        self._check_open()
+        call = partial(self._source.calls.call, None, partial(_list, prefix=prefix), paged=True)
+        return await self._source.home.run(partial(self._source.tasks.run, call))
+
+    def _route(self, name: str) -> Route[Source]:
+        self._check_open()
+        return Route("", name, self._source, name, None, None, environment=False, rule="")
+
+
+async def _list(provider: Provider, prefix: str) -> list[str]:
+    if not isinstance(provider, Lister):
+        raise UnsupportedOperationError(f"{provider.system} cannot list its secrets")
+    return await provider.list(prefix)
+
+
+async def _can_name(source: Source) -> Callable[[str], bool]:
+    await source.calls.opened(None)
+    return source.can_name

@@ -1,0 +1,129 @@
+"""A renaming: the key is written under its new name, read back, and only then deleted under its old one.
+
+What the record of the old alias says is accepted beside the key goes along. Until the old name is deleted, both lead to
+a key that is accepted; a process that ends in between leaves a record that tells where to go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from asyncsecrets.boundary import fresh
+from asyncsecrets.errors import ConflictError
+from asyncsecrets.secret import Secret
+from asyncsecrets.virtual_keys import records
+from asyncsecrets.virtual_keys.bench import Bench, Held
+from asyncsecrets.virtual_keys.records import Pending, Record
+from asyncsecrets.virtual_keys.rotation import Rotated, begun, completed, last_days, pending_of, whole
+
+__all__ = ["deleted", "forgotten", "moved", "moved_back", "renamed"]
+
+
+async def renamed(bench: Bench, alias: str, to: str, given: Secret | None, grace: float) -> Rotated:
+    """Rename ``alias``; with a key that is ``given``, rotate it to that at the same time.
+
+    Raises SecretNotFoundError, ConflictError (also where the other alias has a key), PartialRotationError, DecodeError.
+    """
+    bench.names.of(to)
+    held = await bench.held(alias)
+    bench.check_idle(alias, held.record)
+    if held.record.pending is not None:
+        finish = moved if held.record.pending.kind == "renaming" else completed
+        await finish(bench, alias, held)
+        held = await bench.held(alias)
+    held = await begun(bench, alias, held, given, grace, to)
+    return await whole(bench, alias, moved(bench, alias, held))
+
+
+async def moved(bench: Bench, alias: str, held: Held) -> Rotated:
+    """Go on with the renaming that is pending in what is held, to its end. Raises ConflictError where the other alias
+    has another key: then nothing is pending afterwards."""
+    pending = pending_of(held)
+    key = await _copied(bench, alias, held, pending)
+    until = await _taken_along(bench, held.record, pending)
+    look = await bench.shelf.look(bench.names.of(alias))
+    if look.holds(pending.old):
+        await bench.shelf.store.delete(bench.names.of(alias))
+    await _forgotten(bench, alias, held)
+    return Rotated(pending.to, key, until)
+
+
+async def _copied(bench: Bench, alias: str, held: Held, pending: Pending) -> Secret:
+    name = bench.names.of(pending.to)
+    look = await bench.shelf.look(name)
+    if look.value is not None and look.holds(pending.new):
+        return look.value
+    try:
+        written = await bench.shelf.create(name, pending.new)
+    except ConflictError as error:
+        refusal = fresh(error)
+    else:
+        if await bench.shelf.read_back(name, written):
+            return written
+        raise bench.conflict(pending.to, "what was written is not there; look again")
+    if (await bench.shelf.look(name)).holds(pending.new):  # by somebody else, who goes on with the same renaming
+        return pending.new
+    await bench.end(alias, held, done=False)
+    raise refusal
+
+
+async def _taken_along(bench: Bench, record: Record, pending: Pending) -> float | None:
+    """Have the record of the other alias say what is accepted beside the key; until when the old one is, if it is."""
+    last = last_days(bench, pending)
+    accepted = (*record.accepted(bench.now()), *last)
+    there = await bench.held(pending.to)
+    bench.check_idle(pending.to, there.record)
+    if accepted or there.record.previous or there.record.pending:
+        name = bench.names.record(pending.to)
+        text = records.written(name, Record(bench.now(), pending.id, None, accepted))
+        await bench.shelf.revive(name, text, there.look)
+    return last[0].until if last else None
+
+
+async def _forgotten(bench: Bench, alias: str, held: Held) -> None:
+    """Have nothing be left of an alias but what its manager keeps of a deleted record, which holds no key."""
+    try:
+        await bench.end(alias, bare(held))
+    except ConflictError as error:
+        refusal = fresh(error)
+    else:
+        await bench.shelf.store.delete(bench.names.record(alias))
+        return
+    if (await bench.held(alias)).look.value is not None:
+        raise refusal
+
+
+async def moved_back(bench: Bench, alias: str, held: Held) -> None:
+    """Have the old name be the only one again; where it is deleted already, go on to the end instead."""
+    pending = pending_of(held)
+    old, new = bench.names.of(alias), bench.names.of(pending.to)
+    if not (await bench.shelf.look(old)).holds(pending.old):
+        await moved(bench, alias, held)
+        return
+    if (await bench.shelf.look(new)).holds(pending.new):
+        await deleted(bench, pending.to)
+    await bench.end(alias, held, done=False)
+
+
+async def deleted(bench: Bench, alias: str) -> None:
+    """Delete a key. What is accepted beside it goes first, so that nobody who makes the alias anew has it again."""
+    held = await bench.held(alias)
+    bench.check_idle(alias, held.record)
+    if held.record.pending is not None or held.record.previous:
+        await bench.end(alias, bare(held), done=False)
+    await bench.shelf.store.delete(bench.names.of(alias))
+    if held.look.value is not None:
+        await bench.shelf.store.delete(bench.names.record(alias))
+
+
+async def forgotten(bench: Bench, alias: str) -> None:
+    """Have nothing be accepted beside the key of an alias that is new: who deleted the one before it elsewhere has left
+    its record behind."""
+    held = await bench.held(alias)
+    if held.record.pending is not None or held.record.previous:
+        await bench.end(alias, bare(held), done=False)
+
+
+def bare(held: Held) -> Held:
+    """What is held, without the keys that are accepted."""
+    return Held(replace(held.record, previous=()), held.look)

@@ -1,0 +1,125 @@
+"""Names at one source, each written only if it is still what it was when it was looked at.
+
+Where the manager has a compare-and-set, that decides who comes first. Where it has none (Azure, Vault's KV version 1),
+a name is looked at once more right before it is written; and who claims one waits for as long as another's write may
+take, and looks whether the claim is still his own: of several that claim at once, the last one has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from asyncsecrets.boundary import fresh
+from asyncsecrets.client.store import Store
+from asyncsecrets.errors import ConflictError, SecretNotFoundError, UnsupportedOperationError
+from asyncsecrets.secret import Secret
+
+__all__ = ["Look", "Shelf"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a name was when it was looked at: its value, or None; and the version that a write is to replace."""
+
+    value: Secret | None
+    version: str | None
+
+    def holds(self, key: Secret) -> bool:
+        """Whether the value is this one."""
+        return self.value is not None and self.value.equals(key)
+
+    def is_as(self, other: Look) -> bool:
+        """Whether nobody has written in between, as far as can be seen."""
+        if self.value is None or other.value is None:
+            return self.value is other.value
+        return self.version == other.version and self.value.equals(other.value)
+
+
+ABSENT = Look(None, "0")
+
+
+class Shelf:
+    """The names of ``store``. ``sleep`` waits, in seconds."""
+
+    def __init__(self, store: Store, sleep: Callable[[float], Awaitable[object]]) -> None:
+        self.store = store
+        self._sleep = sleep
+        self._compares = True
+
+    async def look(self, name: str) -> Look:
+        """What ``name`` is, where writes arrive."""
+        try:
+            found = await self.store.current(name)
+        except SecretNotFoundError as error:
+            return Look(None, error.version or "0")
+        return Look(found, found.version)
+
+    async def read_back(self, name: str, written: Secret) -> bool:
+        """Whether what was ``written`` is there, as the version that the manager said it is."""
+        try:
+            found = await self.store.current(name, written.version)
+        except SecretNotFoundError:
+            return False
+        return found.equals(written)
+
+    async def write(self, name: str, value: Secret, look: Look) -> Secret:
+        """Write ``name`` if it is still as in ``look``. Raises ConflictError if it is not."""
+        if self._compares and look.version is not None:
+            try:
+                return await self.store.put(name, value, look.version)
+            except UnsupportedOperationError:
+                self._compares = False
+        now = await self.look(name)
+        if not now.is_as(look):
+            raise self._conflict(name)
+        return await self.store.put(name, value)
+
+    async def create(self, name: str, value: Secret) -> Secret:
+        """Write ``name`` if nothing is there. What was deleted there is no hindrance, where the manager lets it be one
+        no more. Raises ConflictError."""
+        try:
+            return await self._created(name, value)
+        except ConflictError as error:
+            refusal = fresh(error)
+        look = await self.look(name)
+        if look.value is None and look.version != "0":
+            return await self.write(name, value, look)  # Vault compares with what was deleted
+        if look.value is not None:
+            raise self._conflict(name)
+        raise refusal
+
+    async def _created(self, name: str, value: Secret) -> Secret:
+        written = await self.write(name, value, ABSENT)
+        # Without a compare-and-set two may have created it at once: the last one has it.
+        if not self._compares and not (await self.look(name)).holds(value):
+            raise self._conflict(name)
+        return written
+
+    async def revive(self, name: str, value: Secret, look: Look) -> Secret:
+        """Write ``name`` as ``write`` does, and have it back where it was deleted and only can be had back first."""
+        try:
+            return await (self.create(name, value) if look.value is None else self.write(name, value, look))
+        except ConflictError as error:
+            refusal = fresh(error)
+        if look.value is not None or (await self.look(name)).value is not None:
+            raise refusal
+        try:
+            await self.store.restore(name)
+        except (SecretNotFoundError, UnsupportedOperationError):
+            raise refusal from None
+        return await self.write(name, value, await self.look(name))
+
+    async def claim(self, name: str, value: Secret, look: Look) -> Secret:
+        """As ``revive``, and see that of several who claim ``name`` at once only one goes on. Raises ConflictError."""
+        written = await self.revive(name, value, look)
+        if not self._compares:
+            await self._sleep(self.store.writes_within)
+            if not (await self.look(name)).holds(value):
+                raise self._conflict(name)
+        return written
+
+    def _conflict(self, name: str) -> ConflictError:
+        system = self.store.declared.system
+        text = f"{name!r} is there, or somebody else has written it meanwhile; look again and decide anew"
+        return ConflictError(f"{system}: {text}", provider=system, name=name)

@@ -1,0 +1,166 @@
+"""A process that ends at any step of a change: the old key works until the new one is confirmed, and nothing is lost.
+
+The process is cut off from its manager before each of its calls in turn, which is after the one before. Another one
+finds what it has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asyncsecrets.errors import AsyncSecretsError, UnavailableError
+from tests.virtual_keys.support import Manager, Plain, Times, Unversioned, client_of, keys_of
+
+OLD, NEW = "sk-canary-old", "sk-canary-new"
+
+CHANGES = {
+    "rotate": lambda keys: keys.rotate("team-a", NEW),
+    "rename": lambda keys: keys.rename("team-a", "team-b"),
+    "rename and rotate": lambda keys: keys.rename("team-a", "team-b", NEW),
+}
+
+
+class World:
+    """A manager, and processes at it: each has a connection of its own to what is stored."""
+
+    def __init__(self, kind):
+        self.kind = kind
+        self.stored = kind()
+        self.times = Times()
+
+    def connection(self):
+        connected = self.kind()
+        connected._secrets = self.stored._secrets
+        return connected
+
+    async def cut_off(self, change, after):
+        """Make ``change`` in a process that is cut off after so many calls; whether it came to its end."""
+        manager = self.connection()
+
+        def fail(operation, name):
+            cut = len(manager.calls) > after
+            return UnavailableError("memory: gone", provider="memory") if cut else None
+
+        manager.fail = fail
+        async with client_of(manager) as client:
+            try:
+                await change(keys_of(client, self.times))
+            except AsyncSecretsError:
+                return False
+        return True
+
+    async def accepted(self, *candidates):
+        """Which are, for whichever of the two aliases, in a process that knows nothing yet."""
+        async with client_of(self.connection()) as client:
+            keys = keys_of(client, self.times)
+            return [
+                any([await keys.verify(candidate, alias) for alias in ("team-a", "team-b")]) for candidate in candidates
+            ]
+
+
+@pytest.fixture(params=[Manager, Plain, Unversioned], ids=lambda kind: kind.__name__)
+def kind(request):
+    return request.param
+
+
+async def every_step(kind, change):
+    """The world after a process was cut off, for each number of calls that it might have made."""
+    after = 0
+    while True:
+        world = World(kind)
+        async with client_of(world.connection()) as client:
+            await keys_of(client, world.times).store("team-a", OLD)
+        done = await world.cut_off(change, after)
+        yield after, world
+        if done:
+            assert after > 6
+            return
+        after += 1
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("fix", ["finish", "undo"])
+async def test_cut_off_and_reconciled(kind, name, fix):
+    """The old key is accepted at each step, and afterwards there is nothing left to do."""
+    async for after, world in every_step(kind, CHANGES[name]):
+        assert await world.accepted(OLD) == [True], after
+        assert {OLD, NEW} & set(world.stored.values.values()), after
+        world.times.now += 121
+        assert await world.accepted(OLD) == [True], after
+        async with client_of(world.connection()) as client:
+            keys = keys_of(client, world.times)
+            pending = [one for one in await keys.reconcile() if one.state == "half_done"]
+            found = await keys.reconcile(fix)
+            assert not [one for one in found if one.problem], after
+            assert [one for one in await keys.reconcile() if one.is_open] == [], after
+            [alias] = await keys.list()
+            current = (await keys.get(alias)).reveal()
+            assert current in {OLD, NEW}
+            if pending and fix == "finish":
+                assert (alias, current) == ended(name), after
+            elif pending and name == "rotate":
+                assert (alias, current) == ("team-a", OLD), after
+        assert await world.accepted(OLD, current) == [True, True], after
+
+
+def ended(name):
+    return ("team-a" if name == "rotate" else "team-b", OLD if name == "rename" else NEW)
+
+
+async def test_cut_off_and_rotated_again(kind):
+    """A rotation goes on where the one before ended, and the key that nobody was told is what it comes to."""
+    async for after, world in every_step(kind, lambda keys: keys.rotate("team-a", NEW)):
+        world.times.now += 121
+        async with client_of(world.connection()) as client:
+            keys = keys_of(client, world.times)
+            resumed = [one for one in await keys.reconcile() if one.state == "half_done"]
+            done = await keys.rotate("team-a")
+            assert done.key.equals(NEW) is bool(resumed), after
+        assert await world.accepted(OLD, done.key.reveal()) == [True, True], after
+
+
+async def test_a_process_that_was_taken_for_dead_comes_too_late():
+    """It is undone meanwhile, and its key does not become current any more: the manager compares."""
+    world = World(Manager)
+    slow = world.connection()
+    async with client_of(slow) as client, client_of(world.connection()) as other:
+        keys, operator = keys_of(client, world.times), keys_of(other, world.times)
+        await keys.store("team-a", OLD)
+        undoing = []
+
+        async def undo(operation, name):
+            slow.calls.append((operation, name))
+            if (operation, name) == ("put", "litellm/team-a") and not undoing:
+                world.times.now += 121
+                undoing.append(await operator.reconcile("undo"))
+
+        slow.before = undo
+        with pytest.raises(AsyncSecretsError, match=r"somebody else|given another"):
+            await keys.rotate("team-a", NEW)
+        assert [one.fixed for one in undoing[0]] == [True]
+    assert world.stored.values["litellm/team-a"] == OLD
+    assert await world.accepted(OLD, NEW) == [True, False]
+
+
+async def test_two_go_on_with_the_same(kind):
+    """Both come to the same end."""
+    async for after, world in every_step(kind, lambda keys: keys.rotate("team-a", NEW)):
+        world.times.now += 121
+        async with client_of(world.connection()) as one, client_of(world.connection()) as two:
+            found = await asyncio.gather(*(keys_of(client, world.times).reconcile("finish") for client in (one, two)))
+            assert not [finding.problem for each in found for finding in each if finding.problem], after
+        assert await world.accepted(OLD) == [True], after
+
+
+async def test_the_old_key_of_what_was_broken_off_is_not_accepted_for_ever():
+    """It was revoked: by a rotation without grace that ended between switching and writing that down."""
+    world = World(Manager)
+    async with client_of(world.connection()) as client:
+        await keys_of(client, world.times).store("team-a", OLD)
+    assert not await world.cut_off(lambda keys: keys.rotate("team-a", NEW, grace=0), 7)
+    assert world.stored.values["litellm/team-a"] == NEW
+    assert await world.accepted(OLD) == [True]
+    world.times.now += 121
+    assert await world.accepted(OLD, NEW) == [False, True]

@@ -95,9 +95,19 @@ def _environ(home: str) -> dict[str, str]:
     return {"HOME": home, "PATH": path, "LC_ALL": "C.UTF-8", "TERM": "dumb", "NO_COLOR": "1"}
 
 
+class _Page:
+    """A page as a module: frameworks look there for what the annotations of a function mean."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self.__dict__ = namespace
+
+
 def _new_home(namespace: dict[str, Any]) -> None:
     namespace["folder"] = tempfile.TemporaryDirectory()
     namespace["home"] = namespace["folder"].name
+    name = namespace["__name__"] = Path(namespace["home"]).name
+    namespace["__file__"] = f"{namespace['home']}/{name}.py"
+    sys.modules[name] = _Page(namespace)
     # Blocks read and write files of their own; none of them may see this repository's.
     namespace["before"] = Path.cwd(), dict(os.environ)
     os.environ.update(_environ(namespace["home"]))
@@ -106,6 +116,7 @@ def _new_home(namespace: dict[str, Any]) -> None:
 
 
 def _leave_home(namespace: dict[str, Any]) -> None:
+    del sys.modules[namespace["__name__"]]
     folder, environ = namespace["before"]
     os.chdir(folder)
     os.environ.clear()

@@ -299,5 +299,4 @@ def lives_through_rotation_and_outage(app: App, store: Store, name: str, path: s
         store.rotate(name, f"{CANARY}-{name}-3")
         store.come_back()
         is_seen(f"{CANARY}-{name}-3")
-    assert stream.made > 20
     assert not stream.failed, stream.failed

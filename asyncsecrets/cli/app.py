@@ -44,6 +44,7 @@ COMMANDS: Final = (
     "resolve",
     "run",
     "export",
+    "litellm",
     "completion",
 )
 """Every command, in the order of ``--help``: the modules of this package with these names."""

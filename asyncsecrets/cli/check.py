@@ -86,17 +86,48 @@ def run(args: argparse.Namespace, console: Console) -> int:
     findings = using(config, lambda client: _check_all(client, wanted))
     _add_remedies(config, findings, args.config)
     code = worst(finding.family for finding in findings).value
-    document = {
+    document: dict[str, Any] = {
         "ok": code == 0,
         "exit_code": code,
         "configuration": config.origin or None,
         "secrets": [_row(finding) for finding in findings],
         "faults": [_fault_document(group) for group in _faults(findings)],
     }
-    console.result(document, _report(findings, console))
+    hosted = _hosted(config, findings)
+    if hosted is not None:
+        document["hosted_keys"] = hosted
+    console.result(document, _report(findings, console) + _hosted_text(config, hosted))
     if config.origin and not args.config:
         console.note(f"asyncsecrets: the configuration is {printable(config.origin)}")
     return code
+
+
+def _hosted(config: Config, findings: Iterable[Finding]) -> list[str] | None:
+    """The ``hosted_keys`` that a file of LiteLLM should have: what it uses of the manager. None where it has them."""
+    from asyncsecrets.config import DEFAULT_SOURCE
+
+    document, source = config.document.reveal(), config.sources[DEFAULT_SOURCE]
+    if source.hosted_keys is not None or ("model_list" not in document and "litellm_settings" not in document):
+        return None
+    return [
+        finding.name
+        for finding in findings
+        if finding.secret is not None and finding.secret.source == DEFAULT_SOURCE and _is_name(finding.use)
+    ]
+
+
+def _is_name(use: Use) -> bool:
+    return use.reference is not None and use.reference.is_plain
+
+
+def _hosted_text(config: Config, hosted: list[str] | None) -> str:
+    if not hosted:
+        return ""
+    names = "".join(f"\n    - {printable(name)}" for name in hosted)
+    return (
+        f"\n\nFor LiteLLM to ask the manager for these and nothing else, and the environment for none, put into "
+        f"key_management_settings of {printable(config.origin)}:\n  hosted_keys:{names}"
+    )
 
 
 def _wanted(args: argparse.Namespace, config: Config) -> list[Use]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ class Answers:
     """Answers for ``resident``'s client. ``hosted`` names never come from ``environ``.
 
     ``patience``: seconds that a reader on an event loop may wait for what is not known. ``limit``: those that any other
-    may.
+    may. ``given(name, secret)`` is what of a secret LiteLLM is to have now.
     """
 
     def __init__(
@@ -46,7 +46,9 @@ class Answers:
         patience: float = 0.0,
         limit: float = 10.0,
         environ: Mapping[str, str] = os.environ,
+        given: Callable[[str, Secret], Secret] = lambda _, secret: secret,
     ) -> None:
+        self._given = given
         self._resident = resident
         self._hosted = hosted
         self._patience = patience
@@ -54,40 +56,49 @@ class Answers:
         self._environ = environ
         self._absent: dict[str, None] = {}
         self._asked: set[str] = set()
-        self._starting: weakref.ref[asyncio.Task[Any]] | None = None
+        self._loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
+        self._start: Callable[[], asyncio.Task[Any] | None] = lambda: None
 
-    def starting(self) -> None:
-        """The task that runs is LiteLLM's start: nobody else waits for its loop yet, so it may be kept."""
-        task = asyncio.current_task() if current_loop() is not None else None
-        self._starting = None if task is None else weakref.ref(task)
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that was last asked on, if it is still there: LiteLLM's."""
+        return self._loop()
 
     def read(self, name: str) -> str | None:
         """Return a value, or None for LiteLLM to look into the environment. Raises AsyncSecretsError for a name in
         ``hosted`` that could not be had, where that was waited for."""
         self._resident.start()  # nothing, but in the child of a fork
         client = self._resident.client
+        loop = current_loop()
+        if loop is not self._loop() and loop is not None:
+            self._begin(loop)
         secret = client.peek(name)
         if secret is not None:
-            return secret.reveal()
+            return self._given(name, secret).reveal()
         try:
             if client.is_absent(name):
                 return self._beside(name)
         except AsyncSecretsError:  # no secret can have such a name
             return self._beside(name)
-        return self._ask(name, self._time_for(name))
+        return self._ask(name, self._time_for(name, loop))
 
     def is_left_to_environment(self, name: str) -> bool:
         """Whether the manager said, when it was asked last, that it has no such secret, and need not have it."""
         return name in self._absent and name not in self._hosted
 
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The first task that asks on a loop is LiteLLM's start: nobody else waits for that loop yet."""
+        task = asyncio.current_task()
+        self._loop = weakref.ref(loop)
+        self._start = (lambda: None) if task is None else weakref.ref(task)
+
     def _beside(self, name: str) -> str | None:
         return None if name in self._hosted else self._environ.get(name)
 
-    def _time_for(self, name: str) -> float:
+    def _time_for(self, name: str, loop: asyncio.AbstractEventLoop | None) -> float:
         """How long who asks may wait, in seconds."""
-        if current_loop() is None:
-            return self._limit
-        if self._starting is not None and self._starting() is asyncio.current_task():
+        start = self._start()
+        if loop is None or (start is not None and start is asyncio.current_task()):
             return self._limit
         return 0.0 if name in self._absent else self._patience
 
@@ -101,9 +112,9 @@ class Answers:
         except TimeoutError:
             found = None
         if isinstance(found, Secret):
-            return found.reveal()
+            return self._given(name, found).reveal()
         if isinstance(found, TransientError):
-            self._starting = None  # it is given up once, not for each of the ninety names that a start asks for
+            self._start = lambda: None  # it is given up once, not for each of the ninety names that a start asks for
         if name in self._hosted and found is not None and not isinstance(found, SecretNotFoundError):
             raise found
         return self._beside(name)

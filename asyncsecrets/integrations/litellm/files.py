@@ -33,12 +33,13 @@ class Needs:
 
     ``required``: without one of them LiteLLM does not start. ``used``: LiteLLM starts without one that does not exist,
     and not without one that could not be asked for. ``hosted``: those of ``required`` that the environment must never
-    stand in for.
+    stand in for. ``places`` says where else than in the parameters of models a name is used.
     """
 
     required: tuple[str, ...]
     used: tuple[str, ...]
     hosted: frozenset[str]
+    places: Mapping[str, str]
 
 
 def find(named: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> Path:
@@ -86,12 +87,15 @@ def _litellm_file(environ: Mapping[str, str]) -> str:
 def needs_of(config: Config) -> Needs:
     """What LiteLLM will ask for. ``general_settings`` is required: without ``master_key`` LiteLLM lets anybody in."""
     hosted = config.sources[DEFAULT_SOURCE].hosted_keys or frozenset()
-    required, used = dict.fromkeys(sorted(hosted)), dict[str, None]()
+    required, used, places = dict.fromkeys(sorted(hosted)), dict[str, None](), dict[str, str]()
     for path, text in references(config.document.reveal()):
         name = _name_in(text)
-        if name is not None:
-            (required if path[0] == "general_settings" else used)[name] = None
-    return Needs(tuple(required), tuple(name for name in used if name not in required), hosted)
+        if name is None:
+            continue
+        (required if path[0] == "general_settings" else used)[name] = None
+        if not (path[0] == "model_list" and path[2:3] == ("litellm_params",) and len(path) == 4):
+            places.setdefault(name, ".".join(map(str, path)))
+    return Needs(tuple(required), tuple(name for name in used if name not in required), hosted, places)
 
 
 def _name_in(text: str) -> str | None:

@@ -37,7 +37,6 @@ class AsyncSecrets(CustomSecretManager):  # type: ignore[misc]  # nobody has to 
     def __init__(self, config: str | os.PathLike[str] | None = None) -> None:
         super().__init__(secret_manager_name="asyncsecrets")  # noqa: S106  # what LiteLLM calls it
         self._shared: Shared = shared(config or self.config)
-        self._shared.answers.starting()
         keep_quiet(self._shared.answers.is_left_to_environment)
 
     @afresh

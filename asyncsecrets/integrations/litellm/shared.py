@@ -16,6 +16,7 @@ from asyncsecrets.integrations.litellm.answers import Answers
 from asyncsecrets.integrations.litellm.files import find, load, needs_of, patience_of
 from asyncsecrets.integrations.litellm.keys import Keys
 from asyncsecrets.integrations.litellm.resident import Resident
+from asyncsecrets.integrations.litellm.rotated import Rotated, models_of
 from asyncsecrets.integrations.litellm.warming import warm
 from asyncsecrets.journal import CONFIG, few, one_line, say
 from asyncsecrets.retry import RetryPolicy
@@ -36,12 +37,19 @@ class Shared:
         self._is_warm = False
         self.resident = Resident(SecretsClient(config), self._moved_in)
         self.keys = Keys(self.resident.client)
+        self._rotated = Rotated(
+            models_of(config.document.reveal()),
+            self.needs.places,
+            peek=self.resident.client.peek,
+            loop=lambda: self.answers.loop,
+        )
         self.answers = Answers(
             self.resident,
             self.needs.hosted,
             patience=patience_of(config),
             limit=(config.retry or RetryPolicy()).deadline,
             environ=environ,
+            given=self._rotated.given,
         )
 
     def start(self) -> None:
@@ -57,6 +65,7 @@ class Shared:
             return  # in the child of a fork: what can be had is there, and the client says what is wrong
         if not self._is_warm:
             self._is_warm = True
+            self.resident.client.on_change(self._rotated.heard)
             self._tell_absent(absent)
             self._take_out()
 

@@ -23,6 +23,13 @@ def answers(reside, manager):
     return answers
 
 
+def serving(answer: Answers) -> Answers:
+    """``answer``, after LiteLLM's start."""
+    answer._begin(asyncio.get_running_loop())
+    answer._start = lambda: None
+    return answer
+
+
 def gets(manager) -> list[str]:
     return [name for operation, name in manager.calls if operation == "get"]
 
@@ -43,7 +50,7 @@ def test_off_a_loop_the_manager_is_waited_for(answers, manager):
 
 async def test_on_a_loop_what_is_not_known_is_fetched_behind(answers, manager):
     """The loop goes on with the environment's answer, and the next reader has the manager's."""
-    answer = answers(environ={"KEY": "canary-environment"})
+    answer = serving(answers(environ={"KEY": "canary-environment"}))
     manager.gate = asyncio.Event()
     assert answer.read("KEY") == "canary-environment"
     assert answer.read("KEY") == "canary-environment"
@@ -54,9 +61,8 @@ async def test_on_a_loop_what_is_not_known_is_fetched_behind(answers, manager):
 
 
 async def test_the_start_of_litellm_may_wait_on_its_loop(answers, manager):
-    """Whatever the task asks that made the hook is waited for; another task's question is not."""
+    """Whatever the first task on a loop asks is waited for; another task's question is not."""
     answer = answers()
-    answer.starting()
     assert answer.read("KEY") == "canary-1"
 
     async def request() -> str | None:
@@ -69,7 +75,6 @@ async def test_the_start_of_litellm_may_wait_on_its_loop(answers, manager):
 async def test_a_start_gives_a_manager_up_once(answers, manager):
     """Ninety names are not ninety deadlines."""
     answer = answers(environ={"FLAG": "on"})
-    answer.starting()
     manager.failure = down
     assert answer.read("KEY") is None
     manager.gate = asyncio.Event()  # it does not answer at all any more
@@ -78,13 +83,12 @@ async def test_a_start_gives_a_manager_up_once(answers, manager):
 
 async def test_a_reader_on_a_loop_waits_as_long_as_is_configured(answers, manager):
     """``patience`` is enough for a manager that is quick."""
-    assert answers(patience=30.0).read("KEY") == "canary-1"
+    assert serving(answers(patience=30.0)).read("KEY") == "canary-1"
 
 
 async def test_absent_is_known_at_once(answers, manager):
     """What the manager does not have costs one question, and the environment answers."""
     answer = answers(environ={"FLAG": "on"})
-    answer.starting()
     assert answer.read("NOWHERE") is None
     assert not answer.is_left_to_environment("KEY")
     assert answer.is_left_to_environment("NOWHERE")
@@ -96,7 +100,7 @@ async def test_absent_is_known_at_once(answers, manager):
 async def test_absent_is_asked_again_behind_when_it_is_no_longer_believed(reside, manager):
     """A flag that is stored later is seen, and nobody waits for it, however patient."""
     resident = reside(manager, negative_ttl=0.0)
-    answer = Answers(resident, frozenset(), environ={}, patience=30.0)
+    answer = serving(Answers(resident, frozenset(), environ={}, patience=30.0))
     assert answer.read("LATER") is None
     manager.gate = asyncio.Event()
     assert answer.read("LATER") is None
@@ -121,7 +125,7 @@ def test_the_environment_never_answers_for_a_hosted_name(answers, manager, failu
 async def test_nor_does_it_on_a_loop(answers, manager):
     """What is not known of a hosted name is not known."""
     manager.gate = asyncio.Event()
-    answer = answers(frozenset({"KEY"}), {"KEY": "canary-stale"})
+    answer = serving(answers(frozenset({"KEY"}), {"KEY": "canary-stale"}))
     assert answer.read("KEY") is None
     answer._resident._loop.call_soon_threadsafe(manager.gate.set)
     await until(lambda: answer.read("KEY") == "canary-1")

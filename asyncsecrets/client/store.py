@@ -98,6 +98,10 @@ class Store:
         self.check_writable()
         await self._source.home.run(partial(restore, self._source, name))
 
+    def forget(self, name: str) -> None:
+        """Have nothing of ``name`` cached any more: who does not read it often is not to have it renewed."""
+        self._source.home.post(partial(self._source.cache.invalidate, name))
+
     async def list(self, prefix: str) -> list[str]:
         """The names that start with ``prefix``, sorted; at some managers those of deleted secrets, too."""
         self._check_open()

@@ -45,9 +45,9 @@ class AsyncSecrets(CustomSecretManager):  # type: ignore[misc]  # nobody has to 
         return self._shared.answers.read(secret_name)
 
     @afresh
-    async def async_read_secret(self, secret_name: str, optional_params: Any = None, timeout: Any = None) -> str | None:  # noqa: ARG002, ASYNC109  # as above
+    async def async_read_secret(self, secret_name: str, optional_params: Any = None, timeout: Any = None) -> str | None:  # noqa: ARG002, ASYNC109  # as above; the second is the team's settings
         """Return a virtual key as the manager has it now, or None."""
-        found = await self._do(partial(self._keys.read, secret_name))
+        found = await self._do(partial(self._keys.read, secret_name, optional_params))
         return None if found is None else found.reveal()
 
     @afresh
@@ -56,14 +56,14 @@ class AsyncSecrets(CustomSecretManager):  # type: ignore[misc]  # nobody has to 
         secret_name: str,
         secret_value: str,
         description: str | None = None,  # noqa: ARG002  # asyncsecrets has it from the same file
-        optional_params: Any = None,  # noqa: ARG002
+        optional_params: Any = None,
         timeout: Any = None,  # noqa: ARG002, ASYNC109
         tags: Any = None,  # noqa: ARG002  # as the description
     ) -> dict[str, Any]:
         """Store a virtual key."""
         value = Secret(secret_value, name=secret_name)
         del secret_value
-        return _told(await self._do(partial(self._keys.write, secret_name, value)), secret_name)
+        return _told(await self._do(partial(self._keys.write, secret_name, value, optional_params)), secret_name)
 
     @afresh
     async def async_rotate_secret(
@@ -71,14 +71,14 @@ class AsyncSecrets(CustomSecretManager):  # type: ignore[misc]  # nobody has to 
         current_secret_name: str,
         new_secret_name: str,
         new_secret_value: str,
-        optional_params: Any = None,  # noqa: ARG002
+        optional_params: Any = None,
         timeout: Any = None,  # noqa: ARG002, ASYNC109
     ) -> dict[str, Any]:
         """Replace a virtual key: in place under the same name, else the old one is deleted when the new one is read
         back."""
         value = Secret(new_secret_value, name=new_secret_name)
         del new_secret_value
-        rotate = partial(self._keys.rotate, current_secret_name, new_secret_name, value)
+        rotate = partial(self._keys.rotate, current_secret_name, new_secret_name, value, optional_params)
         return _told(await self._do(rotate), new_secret_name)
 
     @afresh
@@ -86,11 +86,11 @@ class AsyncSecrets(CustomSecretManager):  # type: ignore[misc]  # nobody has to 
         self,
         secret_name: str,
         recovery_window_in_days: int | None = None,  # noqa: ARG002  # LiteLLM never says; it is a setting here
-        optional_params: Any = None,  # noqa: ARG002
+        optional_params: Any = None,
         timeout: Any = None,  # noqa: ARG002, ASYNC109
     ) -> dict[str, Any]:
         """Delete a virtual key. One that is not there is no error."""
-        await self._do(partial(self._keys.delete, secret_name))
+        await self._do(partial(self._keys.delete, secret_name, optional_params))
         return {"name": secret_name}
 
     async def async_health_check(self, timeout: Any = None) -> bool:  # noqa: ARG002, ASYNC109

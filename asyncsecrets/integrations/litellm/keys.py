@@ -1,5 +1,7 @@
 """The virtual keys that a LiteLLM proxy mints, stored under the names that it gives them.
 
+LiteLLM's database says which keys are accepted, so what stands here is the current one of each name, and nothing else.
+
 LiteLLM runs its hooks as background tasks, so two may overlap for one name. Here they wait for each other, in the order
 in which they came. Nothing of a virtual key stays in the cache: other workers change them too.
 """
@@ -8,15 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
+from asyncsecrets.boundary import fresh
 from asyncsecrets.client import SecretsClient
-from asyncsecrets.config import DEFAULT_SOURCE
-from asyncsecrets.errors import ConflictError, SecretNotFoundError
+from asyncsecrets.client.store import Store
+from asyncsecrets.errors import ConflictError, SecretNotFoundError, UnsupportedOperationError
 from asyncsecrets.secret import Secret
+from asyncsecrets.virtual_keys import VirtualKeys
+from asyncsecrets.virtual_keys.teams import overrides
 
 __all__ = ["Keys"]
+
+Team = Mapping[str, Any] | None
+"""A team's own settings, as LiteLLM hands them on: ``secret_manager_settings``."""
 
 
 class Keys:
@@ -29,57 +39,50 @@ class Keys:
         self._client = client
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    async def read(self, name: str) -> Secret | None:
+    async def read(self, name: str, team: Team = None) -> Secret | None:
         """Return a key as the manager has it now, or None."""
         async with self._turn(name):
-            return await self._read(name)
+            return await (await self._place(team)).read(name)
 
-    async def write(self, name: str, value: Secret) -> Secret:
+    async def write(self, name: str, value: Secret, team: Team = None) -> Secret:
         """Store a key that was issued, whatever is there under its name: LiteLLM's database knows which key it is."""
         async with self._turn(name):
-            return await self._put(name, value)
+            return await (await self._place(team)).write(name, value)
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, team: Team = None) -> None:
         """Delete a key. One that is not there is no error."""
         async with self._turn(name):
-            await self._client.delete(name, source=DEFAULT_SOURCE)
+            await (await self._place(team)).delete(name)
 
-    async def rotate(self, current: str, new: str, value: Secret) -> Secret:
+    async def rotate(self, current: str, new: str, value: Secret, team: Team = None) -> Secret:
         """Store ``value`` as ``new``, and then delete ``current``, unless that is the same: then it has a new value.
 
         Nothing is deleted before the new key was read back. Raises ConflictError if it cannot be read back as it was
         written: then both are there.
         """
         async with self._turn(current, new):
-            written = await self._put(new, value)
+            place = await self._place(team)
+            written = await place.write(new, value)
             if current != new:
-                await self._check(new, value)
-                await self._client.delete(current, source=DEFAULT_SOURCE)
+                await self._check(place, new, value)
+                await place.delete(current)
             return written
 
-    async def _check(self, name: str, value: Secret) -> None:
-        found = await self._read(name)
+    async def _check(self, place: _Place, name: str, value: Secret) -> None:
+        found = await place.read(name)
         if found is None or not found.equals(value):
             raise ConflictError(
                 f"{name!r} is not what was written a moment ago, so the key that it was to replace is kept; look who "
                 f"else writes it",
-                provider="asyncsecrets",
+                provider=place.store.declared.system,
                 name=name,
             )
 
-    async def _read(self, name: str) -> Secret | None:
-        try:
-            return await self._client.refresh(name, source=DEFAULT_SOURCE)
-        except SecretNotFoundError:
-            return None
-        finally:
-            self._client.invalidate(name, source=DEFAULT_SOURCE)
-
-    async def _put(self, name: str, value: Secret) -> Secret:
-        try:
-            return await self._client.put(name, value.reveal(), source=DEFAULT_SOURCE)
-        finally:
-            self._client.invalidate(name, source=DEFAULT_SOURCE)
+    async def _place(self, team: Team) -> _Place:
+        keys, store = VirtualKeys(self._client), self._client.store()
+        if not team:
+            return _Place(keys, store)
+        return _Place(keys.team(team), self._client.store(None, overrides(store.declared.system, team)))
 
     @asynccontextmanager
     async def _turn(self, *names: str) -> AsyncIterator[None]:
@@ -87,3 +90,42 @@ class Keys:
             for name in sorted(set(names)):  # in one order for all, or two who rename to and fro would wait for ever
                 await stack.enter_async_context(self._turns.setdefault(name, asyncio.Lock()))
             yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the keys of one team are; ``keys`` know what the manager calls them."""
+
+    keys: VirtualKeys
+    store: Store
+
+    async def read(self, name: str) -> Secret | None:
+        try:
+            return await self.store.current(await self._spelled(name))
+        except SecretNotFoundError:
+            return None
+
+    async def write(self, name: str, value: Secret) -> Secret:
+        spelled = await self._spelled(name)
+        try:
+            return await self._put(spelled, value)
+        except ConflictError as error:  # as long as it can be restored, a deleted name is taken at some managers
+            refusal = fresh(error)
+        try:
+            await self.store.restore(spelled)
+        except (SecretNotFoundError, UnsupportedOperationError):
+            raise refusal from None
+        return await self._put(spelled, value)
+
+    async def _put(self, spelled: str, value: Secret) -> Secret:
+        try:
+            return await self.store.put(spelled, value)
+        finally:
+            self.store.forget(spelled)
+
+    async def delete(self, name: str) -> None:
+        await self.store.delete(await self._spelled(name))
+
+    async def _spelled(self, name: str) -> str:
+        """The name at the manager, where some characters of an alias may have to be escaped."""
+        return await self.keys.name_of(await self.keys.alias_in(name))

@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from asyncsecrets.errors import ResolveError
+from asyncsecrets.errors import ConfigError, ResolveError
 from asyncsecrets.integrations import litellm as integration
 from asyncsecrets.integrations.litellm import shared as sharing
 from asyncsecrets.integrations.litellm.quiet import keep_quiet
@@ -78,6 +78,15 @@ async def test_litellm_reads_and_stores_through_it(hook):
     assert await manager.async_delete_secret(secret_name="litellm/a", optional_params=None) == {"name": "litellm/a"}
     assert await manager.async_read_secret("litellm/a") is None
     assert await manager.async_health_check()
+
+
+async def test_a_team_s_settings_are_those_of_its_own_place(hook):
+    """LiteLLM hands them on as they stand in the team's metadata; a typo is an error, and not another place."""
+    manager = hook()
+    with pytest.raises(ConfigError, match="mout"):
+        await manager.async_write_secret("litellm/a", "canary-a", optional_params={"mout": "team"})
+    await manager.async_write_secret("litellm/a", "canary-a", optional_params={"mount": "team"})
+    assert await manager.async_read_secret("litellm/a", optional_params={"secret_manager_settings": {}}) == "canary-a"
 
 
 def test_every_instance_shares_one_client(hook):

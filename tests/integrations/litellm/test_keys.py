@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from asyncsecrets.errors import AccessModeError, ConflictError, UnavailableError
+from asyncsecrets.errors import AccessModeError, ConflictError, InvalidNameError, UnavailableError
 from asyncsecrets.integrations.litellm.keys import Keys
 from asyncsecrets.secret import Secret
 from tests.client.support import ONCE, Manager, client_of, down
@@ -95,6 +95,56 @@ async def test_a_key_is_read_as_it_is_now(keys, manager):
     await keys.read("litellm/a")
     manager.set("litellm/a", "canary-a2")
     assert (await keys.read("litellm/a")).reveal() == "canary-a2"
+
+
+async def test_a_key_is_read_for_a_rename_where_nothing_else_may_be_read(manager):
+    """``write_only`` keeps programs from reading, and LiteLLM's hook from nothing that is its own."""
+    async with client_of(manager, access_mode="write_only") as client:
+        keys = Keys(client)
+        await keys.write("litellm/a", key("canary-a1"))
+        found = await keys.read("litellm/a")
+        assert found.reveal() == "canary-a1"
+        await keys.rotate("litellm/a", "litellm/b", found)
+        assert (await keys.read("litellm/b")).reveal() == "canary-a1"
+
+
+async def test_any_alias_has_a_name(keys, manager):
+    """The key is issued by then; no alias is refused, and none meets another's key."""
+    aliases = ["team a", "ümläut", "a/../b", ".rotation/x", "x" * 200, "_2e-rotation"]
+    for alias in aliases:
+        await keys.write(f"litellm/{alias}", key(f"canary-{alias}"))
+    for alias in aliases:
+        assert (await keys.read(f"litellm/{alias}")).reveal() == f"canary-{alias}"
+
+
+async def test_a_name_that_is_none_of_litellm_s_is_refused(keys, manager):
+    """The prefix keeps the hooks off everything else."""
+    manager.set("DB_PASSWORD", "canary-db")
+    with pytest.raises(InvalidNameError, match="prefix"):
+        await keys.delete("DB_PASSWORD")
+    assert operations(manager) == []
+
+
+async def test_the_name_of_a_deleted_key_is_used_again(manager, monkeypatch):
+    """Where the manager keeps it for some days, it is restored and gets the new value, as LiteLLM does."""
+    put = manager.put
+    restored: list[str] = []
+
+    async def put_unless_deleted(name, value, **options):
+        if not restored:
+            raise ConflictError("scheduled for deletion", provider="memory", name=name)
+        return await put(name, value, **options)
+
+    async def restore(name, versions=None):
+        restored.append(name)
+
+    monkeypatch.setattr(manager, "put", put_unless_deleted)
+    monkeypatch.setattr(manager, "restore", restore)
+    async with client_of(manager, retry=ONCE) as client:
+        keys = Keys(client)
+        await keys.write("litellm/a", key("canary-a2"))
+        assert (await keys.read("litellm/a")).reveal() == "canary-a2"
+    assert restored == ["litellm/a"]
 
 
 async def test_no_key_stays_in_the_cache(keys, manager):

@@ -19,6 +19,7 @@ from asyncsecrets.integrations.pydantic import FromSecret, LiveSettings, load_se
 from asyncsecrets.testing.virtual_time import VirtualClock
 from tests.client.support import (
     ONCE,
+    Failure,
     Manager,
     client_of,
     client_with,
@@ -27,6 +28,7 @@ from tests.client.support import (
     in_virtual_time,
     settled,
     virtual_client,
+    virtual_options,
 )
 
 LOGGER = "asyncsecrets.settings"
@@ -222,17 +224,19 @@ async def test_a_validator_that_raises_anything_leaves_the_last_snapshot(caplog)
     ]
 
 
-def test_an_outage_keeps_the_last_snapshot_and_is_caught_up_with() -> None:
-    """One secret has rotated, another one has left the memory and cannot be had: both come with the source."""
+@pytest.mark.parametrize("failure", [down, denied])
+def test_what_cannot_be_had_keeps_the_last_snapshot_and_is_caught_up_with(failure: Failure, caplog) -> None:
+    """One secret has rotated, another one has left the memory and cannot be had: both come within a minute."""
 
     async def main(clock: VirtualClock) -> None:
         manager = _manager()
         async with virtual_client(clock, manager, refresh_interval=100_000, retry=ONCE) as client:
             live = await load_settings(Login, client, live=True)
+            await settled()
             manager.set("login", login(2))
             client.invalidate("LIMIT")
             await client.refresh("login")
-            manager.failure = down
+            manager.failure = failure
             await asyncio.sleep(300)
             assert live.current.pair() == ("user-1", "canary-1")
             manager.failure = None
@@ -240,23 +244,48 @@ def test_an_outage_keeps_the_last_snapshot_and_is_caught_up_with() -> None:
             assert live.current.pair() == ("user-2", "canary-2")
 
     in_virtual_time(main)
+    said = [record for record in caplog.records if record.name == LOGGER]
+    assert len(said) == (failure is denied)  # an outage is what its source tells of
 
 
-async def test_what_is_denied_keeps_the_last_snapshot_until_the_next_change() -> None:
-    manager = _manager()
-    async with client_of(manager) as client:
-        live = await load_settings(Login, client, live=True)
-        manager.set("login", login(2))
-        await client.refresh("login")
-        client.invalidate("LIMIT")
-        manager.failure = denied
+def test_a_secret_that_is_deleted_is_waited_for() -> None:
+    async def main(clock: VirtualClock) -> None:
+        manager = _manager()
+        async with virtual_client(clock, manager, refresh_interval=100, negative_ttl=0.0) as client:
+            live = await load_settings(Login, client, live=True)
+            await client.delete("login")
+            await asyncio.sleep(300)
+            assert live.current.pair() == ("user-1", "canary-1")
+            manager.set("login", login(2))
+            await asyncio.sleep(70)
+            assert live.current.pair() == ("user-2", "canary-2")
+
+    in_virtual_time(main)
+
+
+def test_what_is_not_cached_is_looked_at_every_refresh_interval() -> None:
+    async def main(clock: VirtualClock) -> None:
+        manager = _manager()
+        freshness = Freshness(cached=False, refresh_interval=100.0)
+        source = SourceConfig(name="default", system="memory", freshness=freshness)
+        async with client_with({"default": (source, manager)}, **virtual_options(clock)) as client:
+            live = await load_settings(Login, client, live=True)
+            manager.set("login", login(2))
+            await asyncio.sleep(101)
+            assert live.current.pair() == ("user-2", "canary-2")
+
+    in_virtual_time(main)
+
+
+async def test_settings_without_a_secret_have_nothing_to_follow() -> None:
+    class Bare(BaseModel):
+        limit: int = 1
+
+    async with client_of(Manager({})) as client:
+        live = await load_settings(Bare, client, live=True)
         await settled()
-        assert live.current.pair() == ("user-1", "canary-1")
-        assert live._task is None
-        manager.failure = None
-        await client.get("LIMIT")
-        await _rotated(client, manager, "login", login(3))
-        assert live.current.pair() == ("user-3", "canary-3")
+        assert live._task.done()
+        assert live.current.limit == 1
 
 
 async def test_callbacks_are_told_of_each_snapshot_and_harm_nobody(caplog) -> None:
@@ -302,7 +331,7 @@ async def test_it_ends_with_its_client_or_when_it_is_closed(end: Callable[[LiveS
             assert live.current.pair() == ("user-1", "canary-1")
     await settled()
     assert live.current.pair() == ("user-1", "canary-1")
-    assert live._task is None
+    assert live._task.done()
     assert [task for task in asyncio.all_tasks() if task.get_name() == "asyncsecrets-settings"] == []
 
 
@@ -315,9 +344,9 @@ async def test_closing_the_client_while_a_snapshot_waits_ends_it_without_a_word(
         client.invalidate("LIMIT")
         manager.gate = asyncio.Event()
         await settled()
-        assert live._task is not None
+        assert not live._task.done()
     await settled()
-    assert live._task is None
+    assert live._task.done()
     assert [record for record in caplog.records if record.name == LOGGER] == []
 
 

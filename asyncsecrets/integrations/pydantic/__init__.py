@@ -85,8 +85,6 @@ async def load_settings(
     """
     using = client if client is not None else cast("SecretsClient", await default_client())
     loader = Loader(model, using, overrides, marked_only=marked_only)
-    if live:
-        following = LiveSettings(loader, loader.references)
-        await following.begin()
-        return following
-    return await loader.make(await loader.read())
+    chosen = await loader.read()
+    settings = await loader.make(chosen)
+    return LiveSettings(loader, chosen, settings) if live else settings

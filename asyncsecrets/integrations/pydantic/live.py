@@ -13,7 +13,6 @@ from asyncsecrets.errors import AsyncSecretsError, ClosedError, ResolveError, Tr
 from asyncsecrets.integrations.pydantic.batch import Chosen
 from asyncsecrets.integrations.pydantic.loading import Loader
 from asyncsecrets.loops import spawn
-from asyncsecrets.secret import Secret
 
 __all__ = ["LiveSettings"]
 
@@ -21,7 +20,7 @@ M = TypeVar("M", bound=BaseModel)
 
 logger = logging.getLogger("asyncsecrets.settings")
 
-_PAUSE: Final = 1.0, 60.0  # seconds between tries to read what was rotated: the first and the longest
+_PAUSE: Final = 1.0, 60.0  # seconds until what failed is tried again: the first and the longest
 
 
 class LiveSettings(Generic[M]):
@@ -31,31 +30,29 @@ class LiveSettings(Generic[M]):
         connect(live.current.db_user, live.current.db_password)
 
     ``current`` is one snapshot, made of values that were current at one moment; take it once for what belongs
-    together. When a secret of it rotates, a new one replaces it. A value that the model refuses leaves the last
-    snapshot in place, and is logged once. It ends with its client, or with ``close``; ``current`` stays what it was.
+    together. When a secret of it rotates, a new one replaces it. A value that the model refuses, and a secret that
+    cannot be had, leave the last snapshot in place, and are logged once. It ends with its client, with the event loop
+    that it was loaded on, or with ``close``; ``current`` stays what it was.
     """
 
-    def __init__(self, loader: Loader[M], references: frozenset[str]) -> None:
+    def __init__(self, loader: Loader[M], chosen: list[Chosen], settings: M) -> None:
         self._loader = loader
-        self._references = references
-        self._chosen: list[Chosen] = []
-        self._current: M | None = None
+        self._chosen = chosen
+        self._current = settings
         self._callbacks: list[Callable[[M], object]] = []
-        self._task: asyncio.Task[None] | None = None
-        self._changed = self._failing = False
-        self._leave: Callable[[], None] | None = None
+        self._failing = False
+        self._task = spawn(self._follow(), name="asyncsecrets-settings")
 
     @property
     def current(self) -> M:
         """The newest snapshot. From any thread."""
-        if self._current is None:
-            raise ClosedError("these settings were never loaded")
         return self._current
 
     def on_change(self, callback: Callable[[M], object]) -> Callable[[], None]:
         """Call ``callback(settings)`` with each new snapshot. Returns a function that ends it.
 
-        It is called on the event loop of the client, and must not block. What it raises is logged and goes no further.
+        It is called on the event loop that the settings were loaded on, and must not block. What it raises is logged
+        and goes no further.
         """
         self._callbacks.append(callback)
 
@@ -66,55 +63,41 @@ class LiveSettings(Generic[M]):
         return remove
 
     def close(self) -> None:
-        """Follow no longer. Harmless when closed. To be called on the event loop of the client."""
-        if self._leave is not None:
-            self._leave()
-            self._leave = None
-        if self._task is not None:
-            self._task.cancel()
-
-    async def begin(self) -> None:
-        """Load the first snapshot. What changes meanwhile is not missed."""
-        self._leave = self._loader.client.on_change(self._heard)
-        try:
-            await self._renew()
-        except BaseException:
-            self.close()
-            raise
-
-    def _heard(self, reference: str, _: Secret) -> None:
-        if reference not in self._references:
-            return
-        self._changed = True
-        if self._current is not None and self._task is None:
-            # It begins with the next turn of the loop: by then, all members of a secret have changed.
-            self._task = spawn(self._follow(), name="asyncsecrets-settings", done=self._ended)
-
-    def _ended(self, _: asyncio.Task[None]) -> None:
-        self._task = None
+        """Follow no longer. Harmless when closed. To be called on the event loop that the settings were loaded on."""
+        self._task.cancel()
 
     async def _follow(self) -> None:
         pause, longest = _PAUSE
-        while self._changed and self._leave is not None:
+        while self._chosen:
+            try:
+                await self._watch()
+            except ClosedError:
+                return
+            except AsyncSecretsError as error:
+                self._tell(error)
+            await asyncio.sleep(pause)
+            pause = min(longest, 2 * pause) if self._failing else _PAUSE[0]
+
+    async def _watch(self) -> None:
+        """Renew with every change, the first time at once. Returns when it has to begin anew."""
+        names = {each.reference for each in self._chosen}
+        async for _ in self._loader.client.watch_many(names, wait=True):
             try:
                 await self._renew()
             except ClosedError:
-                return
+                raise
             except Exception as error:  # noqa: BLE001  # a validator may raise anything
                 self._tell(error)
-                if not _may_pass(error):
-                    continue  # the next change may mend it
-                self._changed = True
+                if _may_pass(error):
+                    return
             else:
                 self._failing = False
-                continue
-            await asyncio.sleep(pause)
-            pause = min(longest, 2 * pause)
+            if names != {each.reference for each in self._chosen}:
+                return
 
     async def _renew(self) -> None:
-        self._changed = False
         chosen = await self._loader.read()
-        if self._current is None or chosen != self._chosen:
+        if chosen != self._chosen:
             settings = await self._loader.make(chosen)
             self._chosen, self._current = chosen, settings
             self._call_back(settings)

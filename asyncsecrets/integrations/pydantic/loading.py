@@ -49,11 +49,6 @@ class Loader(Generic[M]):
             if not any(self._is_given(choice.path) for choice in want.choices)
         ]
 
-    @property
-    def references(self) -> frozenset[str]:
-        """Every name that may be asked for."""
-        return frozenset(choice.reference for want in self._wanted for choice in want.choices)
-
     async def read(self) -> list[Chosen]:
         """Read the secrets. Raises ResolveError listing every name that failed."""
         return await fetch(self.client, self._wanted, environment=self._is_settings)

@@ -26,6 +26,7 @@ from asyncsecrets.providers.ways import trusting
 __all__ = ["Connection"]
 
 _SILENT: Final = logging.Logger("azure", logging.CRITICAL)  # noqa: LOG001  # nobody's: the SDK would tell every request
+_NOT_OURS: Final = ("retry", "redirect", "proxy", "logging", "custom_hook")
 _TERSE: Final = "azure.identity._internal.get_token_mixin"
 
 
@@ -123,9 +124,8 @@ class Connection(SdkConnection):
             self._settings.vault_uri,
             _Shows(self._tokens, self._https),
             transport=ToVault(self._https, self._settings.vault_uri),
-            retry_policy=HandsOn(),
-            redirect_policy=HandsOn(),
             logger=_SILENT,
+            **{f"{policy}_policy": HandsOn() for policy in _NOT_OURS},
         )
 
     async def _unbind(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from asyncsecrets.errors import (
@@ -88,9 +88,9 @@ def _parts(vault: str, name: str | None, address: object, *, written: bool = Fal
     return found
 
 
-def name_in(vault: str, properties: Any) -> str:
+def name_in(vault: str, item: Mapping[str, Any]) -> str:
     """The name of an item of a list. Raises MalformedResponseError."""
-    return listed(_parts(vault, None, properties.id)["name"], (properties.tags or {}).get(MARK))
+    return listed(_parts(vault, None, item.get("id"))["name"], (item.get("tags") or {}).get(MARK))
 
 
 def check_subject(vault: str, place: Place, address: object, *, written: bool = False) -> str | None:
@@ -115,19 +115,25 @@ class Facts:
     purgeable: bool = True
 
     @classmethod
-    def of(cls, vault: str, place: Place, properties: Any, asked: str | None = None, *, written: bool = False) -> Facts:
-        """Those of the secret at ``place``, of the version that was ``asked`` for. Raises MalformedResponseError."""
-        version = check_subject(vault, place, properties.id, written=written)
+    def of(
+        cls, vault: str, place: Place, found: Mapping[str, Any], asked: str | None = None, *, written: bool = False
+    ) -> Facts:
+        """Those of the secret at ``place``, of the version that was ``asked`` for.
+
+        Raises MalformedResponseError, and what Python does of members of other types than Azure's.
+        """
+        version = check_subject(vault, place, found.get("id"), written=written)
         if version is None or asked not in {None, version}:
             raise malformed(place.name, "the answer is about another version than was asked for", written=written)
+        said = found.get("attributes") or {}
         return cls(
             version=version,
-            owner=marked(place.key, (properties.tags or {}).get(MARK)) if place.shared else None,
-            enabled=properties.enabled is not False,
-            created=properties.created_on,
-            begins=properties.not_before,
-            expires=properties.expires_on,
-            purgeable="Purgeable" in (properties.recovery_level or "Purgeable"),
+            owner=marked(place.key, (found.get("tags") or {}).get(MARK)) if place.shared else None,
+            enabled=said.get("enabled") is not False,
+            created=_moment(said.get("created")),
+            begins=_moment(said.get("nbf")),
+            expires=_moment(said.get("exp")),
+            purgeable="Purgeable" in (said.get("recoveryLevel") or "Purgeable"),
         )
 
     def state(self, now: float) -> State:
@@ -137,6 +143,10 @@ class Facts:
         if self.expires is not None and self.expires.timestamp() <= now:
             return "expired"
         return "not_yet_valid" if self.begins is not None and self.begins.timestamp() > now else "enabled"
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 # -- what cannot be had

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
@@ -38,6 +38,7 @@ _KNOWN: Final = 300.0
 _ABSENT: Final = frozenset({"SecretNotFound"})
 _LIMBO: Final = frozenset({"ObjectIsBeingDeleted", "ObjectIsBeingRecovered"})
 _CONFLICT: Final = _LIMBO | {"Conflict"}  # whose inner code may be missing: nothing else is one here
+_JSON: Final = {"Accept": "application/json"}
 _DELETED: Final = frozenset({"ObjectIsDeletedButRecoverable"})
 _OUTDATED: Final = frozenset({"BadParameter"})
 _STATES: Final[Mapping[str, NotFoundReason]] = {
@@ -75,12 +76,13 @@ class Operations:
         """One version, the newest by default, whatever its dates are and whoever has created the secret."""
 
         async def get(client: Any) -> tuple[Facts, Secret]:
-            answer = await client.get_secret(place.spelled, version)
-            facts = Facts.of(self._vault, place, answer.properties, version)
-            if not isinstance(answer.value, str):
+            found = await _ask(client, "GET", f"/secrets/{place.spelled}/{version or ''}")
+            facts = Facts.of(self._vault, place, found, version)
+            value = found.get("value")
+            if not isinstance(value, str):
                 raise malformed(place.name, "the answer has no value")
             return facts, Secret(
-                answer.value, name=place.name, version=facts.version, created=facts.created, expires=facts.expires
+                value, name=place.name, version=facts.version, created=facts.created, expires=facts.expires
             )
 
         facts, secret = await self._call("GetSecret", place, get, meaning=partial(_not_handed_out, place, version))
@@ -91,25 +93,28 @@ class Operations:
     async def set(self, place: Place, text: str, owner: str) -> Facts | None:
         """Add a version of ``place``, with the tag that says whose it is, unless ``owner`` is empty. None: what was
         deleted has that name, in limbo or, if that is to be recovered, for as long as it can be."""
-        settings, now = self._settings, self._now()
-        tags = {**settings.tags, MARK: owner} if owner else dict(settings.tags)
+        body = {"value": text, **self._described(owner)}
 
         async def set_(client: Any) -> Facts:
-            answer = await client.set_secret(
-                place.spelled,
-                text,
-                tags=tags or None,
-                content_type=settings.content_type or None,
-                not_before=datetime.fromtimestamp(now + settings.valid_after, UTC) if settings.valid_after else None,
-                expires_on=datetime.fromtimestamp(now + settings.ttl, UTC) if settings.ttl else None,
-            )
-            return Facts.of(self._vault, place, answer.properties, written=True)
+            found = await _ask(client, "PUT", f"/secrets/{place.spelled}", body)
+            return Facts.of(self._vault, place, found, written=True)
 
-        unless = _LIMBO | _DELETED if settings.recover_deleted else _LIMBO
+        unless = _LIMBO | _DELETED if self._settings.recover_deleted else _LIMBO
         facts: Facts | None = await self._call("SetSecret", place, set_, unless, _not_set)
         if facts is not None:
             self._note(place, facts)
         return facts
+
+    def _described(self, owner: str) -> dict[str, Any]:
+        """What a new version has beside its value, but for what is empty."""
+        settings, now = self._settings, self._now()
+        dates = {"nbf": settings.valid_after, "exp": settings.ttl}
+        members = {
+            "tags": {**settings.tags, MARK: owner} if owner else {**settings.tags},
+            "contentType": settings.content_type,
+            "attributes": {date: int(now + seconds) for date, seconds in dates.items() if seconds},
+        }
+        return {name: member for name, member in members.items() if member}
 
     # -- whose it is
 
@@ -143,7 +148,7 @@ class Operations:
 
     async def delete(self, place: Place) -> bool:
         """Delete; whether there was anything to delete."""
-        delete = partial(self._send, place, "DELETE", "/secrets/{}")
+        delete = partial(self._change, place, "DELETE", f"/secrets/{place.spelled}")
         try:
             return bool(await self._call("DeleteSecret", place, delete, _ABSENT))
         finally:
@@ -153,7 +158,7 @@ class Operations:
         """The newest version of what is deleted and can be recovered."""
 
         async def get(client: Any) -> Facts:
-            return Facts.of(self._vault, place, (await client.get_deleted_secret(place.spelled)).properties)
+            return Facts.of(self._vault, place, await _ask(client, "GET", f"/deletedsecrets/{place.spelled}"))
 
         facts: Facts | None = await self._call("GetDeletedSecret", place, get, _ABSENT)
         if facts is not None:
@@ -162,14 +167,14 @@ class Operations:
 
     async def recover(self, place: Place) -> bool | None:
         """Have a recovery begin. False: there is nothing to recover; None: it is still being deleted, or recovered."""
-        recover = partial(self._send, place, "POST", "/deletedsecrets/{}/recover")
+        recover = partial(self._change, place, "POST", f"/deletedsecrets/{place.spelled}/recover")
         return await self._unless_in_limbo("RecoverDeletedSecret", place, recover)
 
     async def purge(self, place: Place) -> bool | None:
         """Remove for good what is deleted. False and None as for ``recover``."""
 
         async def purge(client: Any) -> bool:
-            await client.purge_deleted_secret(place.spelled)
+            await _answer(client, "DELETE", f"/deletedsecrets/{place.spelled}")
             return True
 
         return await self._unless_in_limbo("PurgeDeletedSecret", place, purge)
@@ -183,40 +188,28 @@ class Operations:
             return False
         return answer
 
-    async def _send(self, place: Place, method: str, path: str, client: Any) -> bool:
-        """What Azure's client only does by methods that wait for the end of the limbo, without an end of their own."""
-        answer = await client.send_request(HttpRequest(method, path.format(place.spelled)))
-        if answer.status_code >= HTTPStatus.BAD_REQUEST:
-            raise HttpResponseError(response=answer)
-        check_subject(self._vault, place, answer.json().get("id"), written=True)
+    async def _change(self, place: Place, method: str, path: str, client: Any) -> bool:
+        found = await _ask(client, method, path)
+        check_subject(self._vault, place, found.get("id"), written=True)
         return True
 
     # -- lists
 
     async def names(self) -> list[str]:
         """The names of all secrets."""
-
-        def pages(client: Any) -> Any:
-            return client.list_properties_of_secrets()
-
-        return await self._all("GetSecrets", None, pages, partial(name_in, self._vault))
+        return await self._all("GetSecrets", None, "/secrets", partial(name_in, self._vault))
 
     async def versions(self, place: Place) -> list[Facts]:
         """Every version, in no order."""
+        path = f"/secrets/{place.spelled}/versions"
+        return await self._all("GetSecretVersions", place, path, partial(Facts.of, self._vault, place))
 
-        def pages(client: Any) -> Any:
-            return client.list_properties_of_secret_versions(place.spelled)
-
-        return await self._all("GetSecretVersions", place, pages, partial(Facts.of, self._vault, place))
-
-    async def _all(
-        self, operation: str, place: Place | None, pages: Callable[[Any], Any], take: Callable[[Any], T]
-    ) -> list[T]:
-        """What ``take`` makes of each item on each of the ``pages``."""
+    async def _all(self, operation: str, place: Place | None, path: str, take: Callable[[Any], T]) -> list[T]:
+        """What ``take`` makes of each item on each page of what is at ``path``."""
 
         async def page_of(token: str, client: Any) -> tuple[list[T], str]:
-            found = pages(client).by_page(token or None)
-            return [take(item) async for item in await anext(found)], found.continuation_token or ""
+            page = await _ask(client, "GET", token or path)
+            return [take(item) for item in page.get("value") or ()], page.get("nextLink") or ""
 
         async def fetch(token: str) -> tuple[list[T], str] | None:
             unless = _OUTDATED if token else frozenset()
@@ -244,6 +237,25 @@ class Operations:
         finally:
             if Call(SYSTEM, operation).writes:
                 self._pages.forget()
+
+
+async def _ask(client: Any, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The object that is answered to a request of Azure's ``client``, which does not look into it: see ``Facts``."""
+    found: dict[str, Any] = json.loads((await _answer(client, method, path, body)).content)
+    return found
+
+
+async def _answer(client: Any, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """The answer to a request. Raises HttpResponseError for a refusal.
+
+    By ``send_request``, as the client's other methods wait for the end of a limbo, without an end of their own, and
+    spend half of a read's time on objects of every member. A stream, as else the client parses what it is.
+    """
+    request = HttpRequest(method, path, headers=_JSON, json=body)
+    answer = await client.send_request(request, stream=True)
+    if answer.status_code >= HTTPStatus.BAD_REQUEST:
+        raise HttpResponseError(response=answer)
+    return answer
 
 
 def check_admitted(place: Place, facts: Facts) -> None:

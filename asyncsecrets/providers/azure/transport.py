@@ -95,10 +95,10 @@ class ToVault(AsyncHttpTransport):  # type: ignore[misc]  # azure.core is not th
 
 
 class HandsOn(AsyncHTTPPolicy):  # type: ignore[misc]  # azure.core is not there for mypy
-    """Stands where Azure's client would try again, or follow a redirect: it does neither."""
+    """Stands where Azure's client would try again, follow a redirect or do something else that is not to be done."""
 
-    async def send(self, request: Any) -> Any:
-        return await self.next.send(request)
+    def send(self, request: Any) -> Any:
+        return self.next.send(request)
 
 
 class ToEntra(HttpTransport):  # type: ignore[misc]  # azure.core is not there for mypy

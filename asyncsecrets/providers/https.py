@@ -150,10 +150,9 @@ async def _answer(response: aiohttp.ClientResponse) -> Answer:
     if 300 <= response.status < 400:
         raise RedirectedError
     body = await _read(response)
-    headers = {key.lower(): value for key, value in response.headers.items()}
-    if is_encoded(headers.get("content-encoding", ""), body) and response.status < 500:
+    if is_encoded(response.headers.get("Content-Encoding", ""), body) and response.status < 500:
         raise EncodedError
-    return Answer(response.status, headers, body)
+    return Answer(response.status, response.headers, body)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

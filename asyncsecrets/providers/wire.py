@@ -38,7 +38,7 @@ _CHUNK: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, read. Its repr shows the status."""
+    """An answer, read. Its headers have names of either case. Its repr shows the status."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)

@@ -27,15 +27,14 @@ class Transport(Https):
         answer = await self.exchange(
             request.method, request.url, _headers(request.headers), request.body, sending=sending
         )
-        return AioAWSResponse(request.url, answer.status, answer.headers, _Body(answer.data))
+        return AioAWSResponse(request.url, answer.status, _lowered(answer.headers), _Body(answer.data))
 
     def _mocked(self, request: Any, mocked: Any, sending: Callable[[], object]) -> AioAWSResponse:
         self.turns.over()
         if not self.is_open:
             raise ClosedError(f"the {self._system} provider is not open")
         sending()
-        headers = {key.lower(): value for key, value in mocked.headers.items()}
-        return AioAWSResponse(request.url, mocked.status_code, headers, _Body(mocked.content))
+        return AioAWSResponse(request.url, mocked.status_code, _lowered(mocked.headers), _Body(mocked.content))
 
 
 class _Body:
@@ -55,6 +54,10 @@ def _nothing() -> None:
 def _operation(signed: Mapping[str, str | bytes]) -> str:
     target = signed.get("X-Amz-Target", "")
     return (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    return {key.lower(): value for key, value in headers.items()}
 
 
 def _headers(signed: Mapping[str, str | bytes]) -> dict[str, str]:

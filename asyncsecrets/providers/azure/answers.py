@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Self
 
-from multidict import CIMultiDict
-
 from asyncsecrets.providers.wire import Answer
 
 __all__ = ["Answered", "Refusal", "document_in"]
@@ -28,10 +26,19 @@ class Answered:
         self.request = request
         self.url = request.url
         self.status_code = answer.status
-        self.headers = CIMultiDict(answer.headers)
+        self.headers = answer.headers
         self.content = answer.data
-        self.content_type = self.headers.get("Content-Type")
-        self.reason = _phrase(answer.status)
+
+    @property
+    def content_type(self) -> str | None:
+        return self.headers.get("Content-Type")
+
+    @property
+    def reason(self) -> str:
+        try:
+            return HTTPStatus(self.status_code).phrase
+        except ValueError:
+            return ""
 
     def text(self, encoding: str | None = None) -> str:
         return self.content.decode(encoding or "utf-8")
@@ -41,13 +48,6 @@ class Answered:
 
     def body(self) -> bytes:
         return self.content
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
 
 
 def document_in(content: bytes) -> dict[str, Any]:

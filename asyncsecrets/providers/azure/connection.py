@@ -125,6 +125,7 @@ class Connection(SdkConnection):
             _Shows(self._tokens, self._https),
             transport=ToVault(self._https, self._settings.vault_uri),
             logger=_SILENT,
+            auto_request_id=False,  # nobody is told the id
             **{f"{policy}_policy": HandsOn() for policy in _NOT_OURS},
         )
 

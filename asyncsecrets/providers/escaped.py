@@ -23,6 +23,7 @@ class Escaping:
     def __init__(self, alphabet: Collection[str], *, caseless: bool = False) -> None:
         legal = "".join(map(re.escape, sorted(alphabet)))
         digit = "[0-9a-f]" if caseless else "[0-9A-F]"
+        self._legal = re.compile(f"[{legal}]*")
         self._parts = re.compile(f"([{legal}])|[^{legal}]+")
         self._escape = re.compile(f"-x((?:{digit}{{2}})+)-")
         self._open_end = re.compile(rf"-(?:x{digit}*)?\Z")
@@ -30,6 +31,8 @@ class Escaping:
 
     def encode(self, name: str) -> str:
         """How ``name`` is spelled there. Raises UnicodeEncodeError for a lone surrogate."""
+        if self._legal.fullmatch(name) and not self._escape.search(name):  # as nearly all names
+            return name
         text = ""
         for part in reversed([*self._parts.finditer(name)]):  # from the end: what follows a hyphen makes it an escape's
             text = (part[1] or self._escaped(part[0])) + text

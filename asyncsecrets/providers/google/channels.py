@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import re
@@ -49,6 +50,12 @@ _SILENCE: Final = frozenset({"DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED"})
 _all: weakref.WeakSet[Channels] = weakref.WeakSet()
 
 
+@functools.cache
+def _attribute(operation: str) -> str:
+    """What Google's transports call an operation."""
+    return _WORD_START.sub("_", operation).lower()
+
+
 class Channels:
     """The channels of one source to one service, on one loop at a time. ``roots`` are the CAs to trust, as PEM (None:
     gRPC's own). ``room`` bounds how many calls are under way."""
@@ -81,7 +88,7 @@ class Channels:
         what is at its other end may have forgotten it, and gRPC tries to connect more and more seldom.
         """
         line = self._lines.get(location) or self._new(location)
-        stub, heard = getattr(line.transport, _WORD_START.sub("_", operation).lower()), line.heard
+        stub, heard = getattr(line.transport, _attribute(operation)), line.heard
         if sent is not None:
             sent()
         try:

@@ -107,8 +107,9 @@ class Connection(SdkConnection):
         status = shown = None
         try:
             shown = await self._tokens.current()
-            key, _, value = routing.partition("=")
-            metadata = [("x-goog-request-params", f"{key}={quote(value, safe='')}"), *shown.headers()]
+            # Resource names have no percent sign: most of quote's time goes by slash after slash.
+            params = quote(routing.replace("/", "%2F"), safe="=%")
+            metadata = [("x-goog-request-params", params), *shown.headers()]
             channels = self._open_channels
             async with channels.room:  # waiting for it is no part of the attempt: it says nothing about Google
                 sent, limit = is_out if call.writes else None, self._settings.attempt_timeout

@@ -6,9 +6,9 @@ import copy
 from dataclasses import dataclass
 from typing import TypeVar
 
-from asyncsecrets.errors import AsyncSecretsError, ProviderError
+from asyncsecrets.errors import AsyncSecretsError, MalformedResponseError, ProviderError
 
-__all__ = ["Call", "named"]
+__all__ = ["Call", "malformed", "named"]
 
 E = TypeVar("E", bound=ProviderError)
 
@@ -35,6 +35,14 @@ class Call:
         error = kind(self.says(text), provider=self.system, name=self.name)
         error.outcome_unknown = unknown and self.writes
         return error
+
+
+def malformed(system: str, asks: str, name: str | None, text: str, *, written: bool = False) -> MalformedResponseError:
+    """The error for an answer that is not one of the manager's; ``asks`` what to look at. ``name`` None: it is about no
+    one secret. Where something was ``written``, its outcome is unknown then."""
+    error = Call(system, "", name).error(MalformedResponseError, f"{text}; {asks}")
+    error.outcome_unknown = written
+    return error
 
 
 def named(error: AsyncSecretsError, call: Call) -> AsyncSecretsError:

@@ -51,14 +51,14 @@ class Pages:
         key: Hashable,
         fetch: Callable[[str], Awaitable[tuple[list[T], str] | None]],
         *,
-        endless: Callable[[], AsyncSecretsError],
+        endless: Callable[[str], AsyncSecretsError],
         narrow: bool = False,
     ) -> list[T]:
         """Everything on the pages of what ``key`` stands for.
 
         ``fetch`` returns what is on the page that a token leads to (``""``: the first one) and the token of the next
         page, or None where the manager knows the token no more: then all is read anew. ``endless`` makes the error for
-        an answer without an end; ``narrow``: a prefix makes it shorter.
+        an answer without an end, of a text; ``narrow``: a prefix makes it shorter.
         """
         reading, before = self._resumed(key), self._changes
         try:
@@ -73,7 +73,7 @@ class Pages:
                 shorter = "narrow it with a prefix, or " if narrow else ""
                 error.message += f" (after {reading.pages:,} pages: {shorter}ask again, which goes on from there)"
             raise
-        raise endless()
+        raise endless(f"the answer goes on for more than {MOST:,} pages")
 
     @staticmethod
     def _add(reading: _Reading, page: tuple[list[Any], str] | None) -> bool:

@@ -91,9 +91,10 @@ class Renewal(ABC):
     def _translate(self, failure: Exception) -> AsyncSecretsError:
         """What a failure to find or renew credentials means."""
 
-    @abstractmethod
     def _ends_within(self, found: Any, seconds: float) -> bool:
         """Whether what was found expires so soon."""
+        left = self._left(found)
+        return left is not None and left < seconds
 
     @abstractmethod
     def _left(self, found: Any) -> float | None:

@@ -14,10 +14,12 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from asyncsecrets.errors import AsyncSecretsError, ClosedError
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.call import Call, named
+from asyncsecrets.providers.guarded import guarded
+from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.quiet import without_collections
 from asyncsecrets.redaction import contain, contain_new
 
-__all__ = ["Credentials", "Outcome", "SdkConnection"]
+__all__ = ["Credentials", "Outcome", "SdkConnection", "SdkProvider"]
 
 
 class Outcome(NamedTuple):
@@ -165,3 +167,27 @@ class SdkConnection(ABC):
         except AsyncSecretsError as error:
             problem = named(error, call)
         raise problem
+
+
+@guarded
+class SdkProvider:
+    """How a provider is opened and closed that reads and writes over ``_connection``, and lists by ``_pages``."""
+
+    tells_sending: ClassVar[bool] = True
+
+    _connection: SdkConnection
+    _pages: Pages
+
+    async def open(self) -> None:
+        """Make the client, in a thread. Nothing is sent. Raises ConfigError."""
+        await self._connection.open()
+
+    async def aclose(self) -> None:
+        """Close what ``open`` made for the loop, and end what is under way."""
+        self._pages.forget()
+        await self._connection.aclose()
+
+    def abandon(self) -> None:
+        """Forget what belongs to a loop that is gone or to the parent of a fork."""
+        self._pages.forget()
+        self._connection.abandon()

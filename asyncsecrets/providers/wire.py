@@ -11,9 +11,10 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
+import certifi
 import urllib3
 from urllib3 import exceptions
 
@@ -29,8 +30,9 @@ from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.tls import certificate_fault, client_context, doubts_issuer
 from asyncsecrets.providers.tunnels import broken, unconnected
 from asyncsecrets.providers.ways import attempts, check_way, is_encoded, proxy_of, trusting
+from asyncsecrets.settings import Tidied
 
-__all__ = ["Answer", "Wire"]
+__all__ = ["Answer", "Trusting", "Wire", "bundle_of"]
 
 _CAP: Final = 512 * 1024
 _CHUNK: Final = 64 * 1024
@@ -43,6 +45,26 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     data: bytes = field(repr=False)
+
+
+class Trusting(Protocol):
+    """What settings say of requests for credentials; times in seconds."""
+
+    @property
+    def ca_cert(self) -> str: ...
+    @property
+    def allow_insecure_http(self) -> bool: ...
+    @property
+    def connect_timeout(self) -> float: ...
+    @property
+    def attempt_timeout(self) -> float: ...
+    def variables(self) -> Mapping[str, str]:
+        """The environment, which names proxies and whom to trust."""
+
+
+def bundle_of(settings: Trusting) -> str:
+    """The file or directory of CAs to trust."""
+    return settings.ca_cert or Tidied(settings.variables()).get("REQUESTS_CA_BUNDLE") or certifi.where()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +83,18 @@ class Wire:
     environ: Mapping[str, str] = field(repr=False)
     insecure: bool = False
     clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def of(cls, settings: Trusting, call: Call, trust: str) -> Self:
+        """As ``settings`` say."""
+        return cls(
+            call=call,
+            bundle=bundle_of(settings),
+            trust=trust,
+            timeout=(settings.connect_timeout, settings.attempt_timeout),
+            environ=Tidied(settings.variables()),
+            insecure=settings.allow_insecure_http,
+        )
 
     def send(self, where: str, url: str, method: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         """The answer to a request, whatever its status; ``where`` names what is asked.

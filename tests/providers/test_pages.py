@@ -33,8 +33,8 @@ class Book:
         return [place], str(place + 1) if place + 1 < self.length else ""
 
     async def read(self, prefix=""):
-        def endless():
-            return MalformedResponseError("more than 10,000 pages", provider="s")
+        def endless(text):
+            return MalformedResponseError(text, provider="s")
 
         return await self.pages.read(prefix, self.fetch, endless=endless, narrow=True)
 

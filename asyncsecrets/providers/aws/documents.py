@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
-from asyncsecrets.errors import DecodeError, MalformedResponseError
+from asyncsecrets.errors import DecodeError
+from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.aws.names import CURRENT, SYSTEM, answers
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.secret import Payload, Secret
@@ -71,10 +73,8 @@ def _version_info(entry: Mapping[str, Any]) -> VersionInfo:
     return VersionInfo(str(entry.get("VersionId")), moment(entry.get("CreatedDate")), current=current)
 
 
-def malformed(name: str | None, text: str) -> MalformedResponseError:
-    """The error for an answer that is not one of Secrets Manager's. ``name`` None: it is about no one secret."""
-    about = f"{SYSTEM}: {name!r}" if name is not None else SYSTEM
-    return MalformedResponseError(f"{about}: {text}; is the endpoint AWS?", provider=SYSTEM, name=name)
+malformed: Final = partial(calling.malformed, SYSTEM, "is the endpoint AWS?")
+"""The error for an answer that is not one of Secrets Manager's: see ``asyncsecrets.providers.call``."""
 
 
 def moment(value: Any) -> datetime | None:

@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 from asyncsecrets.boundary import configuring
 from asyncsecrets.errors import (
     ConflictError,
-    MalformedResponseError,
     ProviderError,
     SecretNotFoundError,
     UnsupportedOperationError,
@@ -52,7 +51,8 @@ from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.guarded import guarded
-from asyncsecrets.providers.pages import MOST, Pages
+from asyncsecrets.providers.pages import Pages
+from asyncsecrets.providers.sdk import SdkProvider
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["AwsSecretsManagerProvider"]
@@ -70,7 +70,7 @@ _PAGE: Final = 100
 
 
 @guarded
-class AwsSecretsManagerProvider:
+class AwsSecretsManagerProvider(SdkProvider):
     """Reads and writes secrets of one account and region.
 
     A name is a secret's name or its full or partial ARN. A version is a version id, or a stage (``AWSPREVIOUS``). A
@@ -81,8 +81,9 @@ class AwsSecretsManagerProvider:
     system: ClassVar[str] = SYSTEM
     batch_size: ClassVar[int] = 20
     idempotent_writes: ClassVar[bool] = True
-    tells_sending: ClassVar[bool] = True
     previous_version: ClassVar[str] = "AWSPREVIOUS"
+
+    _connection: Connection
 
     @configuring
     def __init__(self, settings: AwsSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -101,24 +102,18 @@ class AwsSecretsManagerProvider:
         """Build from ``key_management_settings`` and an environment. Raises ConfigError."""
         return cls(AwsSettings.from_mapping(SYSTEM, settings, environ))
 
-    async def open(self) -> None:
-        """Make the client, in a thread. Nothing is sent. Raises ConfigError, also where no region is known."""
-        await self._connection.open()
-
     async def aclose(self) -> None:
         """Close the session and end what is under way."""
-        self._pages.forget()
         for chore in (chores := set(self._chores)):
             chore.cancel()
-        await self._connection.aclose()
+        await super().aclose()
         if chores:
             await asyncio.wait(chores)
 
     def abandon(self) -> None:
         """Forget what belongs to a loop that is gone or to the parent of a fork."""
         self._chores.clear()
-        self._pages.forget()
-        self._connection.abandon()
+        super().abandon()
 
     def can_name(self, name: str) -> bool:
         """Whether a secret can be created by this name."""
@@ -336,11 +331,8 @@ class AwsSecretsManagerProvider:
             page = await self._call(operation, name, wanted, _OUTDATED)
             return None if page is None else (take(page), str(page.get("NextToken") or ""))
 
-        def endless() -> MalformedResponseError:
-            return malformed(name, f"the answer to {operation} goes on for more than {MOST:,} pages")
-
         key = json.dumps([operation, name, parameters], sort_keys=True)
-        return await self._pages.read(key, fetch, endless=endless, narrow=name is None)
+        return await self._pages.read(key, fetch, endless=partial(malformed, name), narrow=name is None)
 
     def _check_whole(self, name: str, versions: Sequence[str] | None, does: str) -> None:
         check_name(name)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from certifi import where
-
 from asyncsecrets.errors import AuthenticationError
 from asyncsecrets.providers.azure.applications import WAYS, Application, is_given
 from asyncsecrets.providers.azure.identities import Identity
@@ -15,34 +13,20 @@ from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.patience import Patience
 from asyncsecrets.providers.wire import Wire
-from asyncsecrets.settings import Tidied
 
-__all__ = ["TRUST", "bundle_of", "find"]
+__all__ = ["TRUST", "find"]
 
 TRUST: Final = "azure_ca_cert (or REQUESTS_CA_BUNDLE)"
 
 
-def bundle_of(settings: AzureSettings) -> str:
-    """The file or directory of CAs to trust."""
-    return settings.ca_cert or Tidied(settings.variables()).get("REQUESTS_CA_BUNDLE") or where()
-
-
 def find(settings: AzureSettings, call: Call, patience: Patience) -> Identity:
     """Find it anew. Blocks, for about a second at most. Raises AuthenticationError, ConfigError."""
-    way, environ = settings.auth_method, Tidied(settings.variables())
-    wire = Wire(
-        call=call,
-        bundle=bundle_of(settings),
-        trust=TRUST,
-        timeout=(settings.connect_timeout, settings.attempt_timeout),
-        environ=environ,
-        insecure=settings.allow_insecure_http,
-    )
+    way, wire = settings.auth_method, Wire.of(settings, call, TRUST)
     if way == "default":
         way = next((known for known in WAYS if is_given(settings, known)), way)
     if way in WAYS:
         return Application(settings, wire, way)
-    machine = Machine(environ, settings.client_id, wire, patience)
+    machine = Machine(settings.client_id, wire, patience)
     login = Login(settings.variables(), settings.tenant_id, call)
     if way == "managed_identity" or (way == "default" and machine.is_there()):
         return machine

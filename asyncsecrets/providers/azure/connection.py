@@ -13,7 +13,7 @@ from azure.core.credentials import AccessTokenInfo
 from azure.keyvault.secrets.aio import SecretClient
 
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError
-from asyncsecrets.providers.azure.chain import TRUST, bundle_of
+from asyncsecrets.providers.azure.chain import TRUST
 from asyncsecrets.providers.azure.credentials import Tokens
 from asyncsecrets.providers.azure.errors import Call, Meaning, refusal_in, translate
 from asyncsecrets.providers.azure.identities import Target
@@ -22,6 +22,7 @@ from asyncsecrets.providers.azure.transport import Attempt, HandsOn, ToVault, at
 from asyncsecrets.providers.https import Https
 from asyncsecrets.providers.sdk import Outcome, SdkConnection
 from asyncsecrets.providers.ways import trusting
+from asyncsecrets.providers.wire import bundle_of
 
 __all__ = ["Connection"]
 

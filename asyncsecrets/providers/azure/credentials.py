@@ -110,10 +110,6 @@ class BearerTokens(Renewal):
         why = f"what was given makes no sense ({type(failure).__name__})"
         return self._asker.error(AuthenticationError, f"the Azure credentials could not be obtained: {why}")
 
-    def _ends_within(self, found: _Found, seconds: float) -> bool:
-        left = self._left(found)
-        return left is not None and left < seconds
-
     def _left(self, found: _Found) -> float | None:
         return None if found.ends is None else found.ends - self._now()
 

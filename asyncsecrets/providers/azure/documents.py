@@ -6,15 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal
 
 from asyncsecrets.errors import (
     DecodeError,
-    MalformedResponseError,
     NotFoundReason,
     SecretNotFoundError,
     UnsupportedOperationError,
 )
+from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.azure.names import SYSTEM, Place, listed, marked
 from asyncsecrets.secret import Payload
 
@@ -69,15 +70,8 @@ def _size(text: str) -> int | None:
 # -- answers
 
 
-def malformed(name: str | None, text: str, *, written: bool = False) -> MalformedResponseError:
-    """The error for an answer that is not one of the vault's. ``name`` None: it is about no one secret.
-
-    Where something was ``written``, its outcome is unknown then.
-    """
-    about = f"{SYSTEM}: {name!r}" if name is not None else SYSTEM
-    error = MalformedResponseError(f"{about}: {text}; is azure_key_vault_uri a vault?", provider=SYSTEM, name=name)
-    error.outcome_unknown = written
-    return error
+malformed: Final = partial(calling.malformed, SYSTEM, "is azure_key_vault_uri a vault?")
+"""The error for an answer that is not one of the vault's: see ``asyncsecrets.providers.call``."""
 
 
 def _parts(vault: str, name: str | None, address: object, *, written: bool = False) -> re.Match[str]:

@@ -25,6 +25,8 @@ from asyncsecrets.providers.azure.operations import Operations, age
 from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.guarded import guarded
+from asyncsecrets.providers.pages import Pages
+from asyncsecrets.providers.sdk import SdkProvider
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["AzureKeyVaultProvider"]
@@ -35,7 +37,7 @@ _MOST_TAGS: Final = 14  # of 15, one is ours
 
 
 @guarded
-class AzureKeyVaultProvider:
+class AzureKeyVaultProvider(SdkProvider):
     """Reads and writes the secrets of a vault.
 
     A name is any text: see ``asyncsecrets.providers.azure.names`` for what it is in the vault, and when two names would
@@ -45,7 +47,6 @@ class AzureKeyVaultProvider:
     """
 
     system: ClassVar[str] = SYSTEM
-    tells_sending: ClassVar[bool] = True
 
     @configuring
     def __init__(
@@ -67,7 +68,8 @@ class AzureKeyVaultProvider:
         self.default_field: str | None = None
         self.concurrency = settings.max_connections
         self._connection = Connection(SYSTEM, settings)
-        self._operations = Operations(self._connection, settings, clock, now)
+        self._pages = Pages(clock)
+        self._operations = Operations(self._connection, self._pages, settings, clock, now)
         self._clock, self._now, self._sleep = clock, now, sleep
 
     @classmethod
@@ -75,20 +77,6 @@ class AzureKeyVaultProvider:
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
         """Build from ``key_management_settings`` and an environment. Raises ConfigError."""
         return cls(AzureSettings.from_mapping(SYSTEM, settings, environ))
-
-    async def open(self) -> None:
-        """Make the client, in a thread. Nothing is sent. Raises ConfigError."""
-        await self._connection.open()
-
-    async def aclose(self) -> None:
-        """Close the session and end what is under way."""
-        self._operations.forget()
-        await self._connection.aclose()
-
-    def abandon(self) -> None:
-        """Forget what belongs to a loop that is gone or to the parent of a fork."""
-        self._operations.forget()
-        self._connection.abandon()
 
     def can_name(self, name: str) -> bool:
         """Whether a secret can be created by this name."""

@@ -52,14 +52,13 @@ class Machine:
 
     def __init__(
         self,
-        environ: Mapping[str, str],
         client_id: str,
         wire: Wire,
         patience: Patience,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._environ = environ
+        self._environ = wire.environ
         self._client_id = client_id
         self._wire = wire
         self._patience = patience

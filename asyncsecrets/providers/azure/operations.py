@@ -17,7 +17,6 @@ from asyncsecrets.errors import (
     ConflictError,
     InvalidNameError,
     NotFoundReason,
-    ProviderError,
     SecretNotFoundError,
 )
 from asyncsecrets.providers.azure.connection import Connection
@@ -25,7 +24,7 @@ from asyncsecrets.providers.azure.documents import MARK, Facts, absent, check_su
 from asyncsecrets.providers.azure.errors import Call, Refusal
 from asyncsecrets.providers.azure.names import SYSTEM, Place
 from asyncsecrets.providers.azure.settings import AzureSettings
-from asyncsecrets.providers.pages import MOST, Pages
+from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.remembered import Remembered
 from asyncsecrets.secret import Secret
 
@@ -55,6 +54,7 @@ class Operations:
     def __init__(
         self,
         connection: Connection,
+        pages: Pages,
         settings: AzureSettings,
         clock: Callable[[], float],
         now: Callable[[], float],
@@ -63,12 +63,8 @@ class Operations:
         self._settings = settings
         self._vault = settings.vault_uri.removesuffix(":443")
         self._now = now
-        self._pages = Pages(clock)
+        self._pages = pages
         self._owners: Remembered[str] = Remembered(_KNOWN, clock)
-
-    def forget(self) -> None:
-        """No list goes on where it stopped."""
-        self._pages.forget()
 
     # -- values
 
@@ -216,12 +212,8 @@ class Operations:
             page: tuple[list[T], str] | None = await self._call(operation, place, partial(page_of, token), unless)
             return page
 
-        def endless() -> ProviderError:
-            name = place.name if place is not None else None
-            return malformed(name, f"the answer to {operation} goes on for more than {MOST:,} pages")
-
-        key = operation, place.key if place is not None else ""
-        return await self._pages.read(key, fetch, endless=endless)
+        name, key = (place.name, place.key) if place is not None else (None, "")
+        return await self._pages.read((operation, key), fetch, endless=partial(malformed, name))
 
     async def _call(
         self,

@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, final
 
-from certifi import where
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport import DEFAULT_RETRYABLE_STATUS_CODES
 
@@ -22,7 +21,6 @@ from asyncsecrets.providers.google.machine import MetadataServer
 from asyncsecrets.providers.google.settings import GoogleSettings
 from asyncsecrets.providers.renewal import PATIENCE, Renewal
 from asyncsecrets.providers.wire import Answer, Wire
-from asyncsecrets.settings import Tidied
 
 __all__ = ["BearerTokens", "Shown"]
 
@@ -74,10 +72,10 @@ class BearerTokens(Renewal):
         self._settings = settings
         self._asker = call
         self._now = now
-        timeout = settings.connect_timeout, settings.attempt_timeout
-        self._wire = wire = _wire(settings, call, timeout)
-        near = replace(wire, timeout=(min(1.0, timeout[0]), timeout[1]))
-        self._server = MetadataServer(Tidied(settings.variables()), call, near, sleep=sleep)
+        self._wire = wire = Wire.of(settings, call, _TRUST)
+        connect, read = wire.timeout
+        near = replace(wire, timeout=(min(1.0, connect), read))
+        self._server = MetadataServer(near, sleep=sleep)
 
     def _find(self) -> Found:
         if self._settings.auth_method == "none":
@@ -113,10 +111,6 @@ class BearerTokens(Renewal):
     def _translate(self, failure: Exception) -> AsyncSecretsError:
         return translate_credentials(self._asker, failure)
 
-    def _ends_within(self, found: Found, seconds: float) -> bool:
-        left = self._left(found)
-        return left is not None and left < seconds
-
     def _left(self, found: Found) -> float | None:
         expiry = getattr(found.credentials, "expiry", None)
         return None if expiry is None else float((expiry.replace(tzinfo=UTC) - self._now()).total_seconds())
@@ -128,14 +122,7 @@ class BearerTokens(Renewal):
         return _NOT_READY if self._server.is_awaited else super()._delay()
 
 
-def _wire(settings: GoogleSettings, call: Call, timeout: tuple[float, float]) -> Wire:
-    environ = Tidied(settings.variables())
-    bundle = settings.ca_cert or environ.get("REQUESTS_CA_BUNDLE") or where()
-    trust = "google_ca_cert (or GRPC_DEFAULT_SSL_ROOTS_FILE_PATH) or REQUESTS_CA_BUNDLE"
-    insecure = settings.allow_insecure_http
-    return Wire(call=call, bundle=bundle, trust=trust, timeout=timeout, environ=environ, insecure=insecure)
-
-
+_TRUST: Final = "google_ca_cert (or GRPC_DEFAULT_SSL_ROOTS_FILE_PATH) or REQUESTS_CA_BUNDLE"
 _NOT_READY: Final = (
     "the metadata server does not answer yet, as in the first ten seconds of a pod on GKE; it is asked again"
 )

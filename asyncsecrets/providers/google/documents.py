@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 from asyncsecrets.errors import (
@@ -15,10 +15,10 @@ from asyncsecrets.errors import (
     ConflictError,
     DecodeError,
     IntegrityError,
-    MalformedResponseError,
     NotFoundReason,
     SecretNotFoundError,
 )
+from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.google.errors import Call
 from asyncsecrets.providers.google.names import SYSTEM, Names, Target, is_number
@@ -104,15 +104,8 @@ def _encryption(key: str, region: str) -> dict[str, Any]:
 # -- answers
 
 
-def malformed(name: str | None, text: str, *, written: bool = False) -> MalformedResponseError:
-    """The error for an answer that is not one of Secret Manager's. ``name`` None: it is about no one secret.
-
-    Where something was ``written``, its outcome is unknown then.
-    """
-    about = f"{SYSTEM}: {name!r}" if name is not None else SYSTEM
-    error = MalformedResponseError(f"{about}: {text}; is the endpoint Google?", provider=SYSTEM, name=name)
-    error.outcome_unknown = written
-    return error
+malformed: Final = partial(calling.malformed, SYSTEM, "is the endpoint Google?")
+"""The error for an answer that is not one of Secret Manager's: see ``asyncsecrets.providers.call``."""
 
 
 def conflict(name: str, text: str) -> ConflictError:

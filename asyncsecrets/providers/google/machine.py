@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -43,15 +43,13 @@ class MetadataServer:
 
     def __init__(
         self,
-        environ: Mapping[str, str],
-        call: Call,
         wire: Wire,
         *,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._environ = environ
-        self._call = call
+        self._environ = wire.environ
+        self._call = wire.call
         self._wire = wire
         self._patience = Patience(_NOT_READY, sleep, clock)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from asyncsecrets.boundary import fresh
@@ -22,7 +23,7 @@ from asyncsecrets.providers.google.documents import (
 )
 from asyncsecrets.providers.google.names import LATEST, Target
 from asyncsecrets.providers.google.services import SECRET_MANAGER
-from asyncsecrets.providers.pages import MOST, Pages
+from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.remembered import Remembered
 from asyncsecrets.secret import Secret, payload_of
 from asyncsecrets.sending import is_settled
@@ -52,16 +53,12 @@ class Operations:
     The highest number that is known of a secret is remembered (0: it was deleted here); and in ``ends``, when it ends.
     """
 
-    def __init__(self, connection: Connection, checksums: Checksums, clock: Callable[[], float]) -> None:
+    def __init__(self, connection: Connection, pages: Pages, checksums: Checksums, clock: Callable[[], float]) -> None:
         self._connection = connection
         self._checksums = checksums
         self._newest: Remembered[int] = Remembered(_LAG, clock)
         self.ends: Remembered[tuple[datetime | None]] = Remembered(_LAG, clock)
-        self._pages = Pages(clock)
-
-    def forget(self) -> None:
-        """No list goes on where it stopped."""
-        self._pages.forget()
+        self._pages = pages
 
     # -- values
 
@@ -195,10 +192,7 @@ class Operations:
             page = await self._call(operation, target, wanted, unless)
             return None if page is None else (take(page), page.next_page_token)
 
-        def endless() -> ProviderError:
-            return malformed(target.name or None, f"the answer to {operation} goes on for more than {MOST:,} pages")
-
-        key = operation, *sorted(fields.items())
+        key, endless = (operation, *sorted(fields.items())), partial(malformed, target.name or None)
         return await self._pages.read(key, fetch, endless=endless, narrow=not target.name)
 
     async def _call(

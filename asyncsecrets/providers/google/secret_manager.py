@@ -39,6 +39,8 @@ from asyncsecrets.providers.google.services import SECRET_MANAGER
 from asyncsecrets.providers.google.settings import PROJECT, GoogleSettings
 from asyncsecrets.providers.google.swap import Swap
 from asyncsecrets.providers.guarded import guarded
+from asyncsecrets.providers.pages import Pages
+from asyncsecrets.providers.sdk import SdkProvider
 from asyncsecrets.secret import Payload, Secret
 
 __all__ = ["GoogleSecretManagerProvider"]
@@ -47,7 +49,7 @@ _PAGE: Final = 400  # with 16 KiB of annotations each, these are less than the l
 
 
 @guarded
-class GoogleSecretManagerProvider:
+class GoogleSecretManagerProvider(SdkProvider):
     """Reads and writes the secrets of a project, or of one of its locations.
 
     A name is any text, spelled in the characters that Google has (``litellm/a`` is ``litellm-x2F-a`` there), or a
@@ -57,8 +59,9 @@ class GoogleSecretManagerProvider:
     """
 
     system: ClassVar[str] = SYSTEM
-    tells_sending: ClassVar[bool] = True
     deletes_for_good: ClassVar[bool] = True
+
+    _connection: Connection
 
     @configuring
     def __init__(
@@ -77,7 +80,8 @@ class GoogleSecretManagerProvider:
         self._connection = Connection(SECRET_MANAGER, SYSTEM, settings)
         self._names = Names(settings.project, settings.location)
         self._checksums = Checksums(SYSTEM)
-        self._operations = Operations(self._connection, self._checksums, clock)
+        self._pages = Pages(clock)
+        self._operations = Operations(self._connection, self._pages, self._checksums, clock)
         self._now = now
 
     @classmethod
@@ -85,20 +89,6 @@ class GoogleSecretManagerProvider:
     def from_settings(cls, settings: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
         """Build from ``key_management_settings`` and an environment. Raises ConfigError."""
         return cls(GoogleSettings.from_mapping(SYSTEM, settings, environ))
-
-    async def open(self) -> None:
-        """Make the client, in a thread. Nothing is sent. Raises ConfigError."""
-        await self._connection.open()
-
-    async def aclose(self) -> None:
-        """Close the channels and end what is under way."""
-        self._operations.forget()
-        await self._connection.aclose()
-
-    def abandon(self) -> None:
-        """Forget what belongs to a loop that is gone or to the parent of a fork."""
-        self._operations.forget()
-        self._connection.abandon()
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -317,7 +317,8 @@ class Source:
             secret = await self.calls.told(name, self._ask(name, version, since, self._used(now - began)))
             secret = self._checked(name, secret)
             if self.known.doubt(key, secret) is None:
-                await self._look_beside()
+                if self.primary_secret_name is not None:
+                    await self._look_beside()
                 return secret
         except SecretNotFoundError as error:
             doubt = self.known.doubt(key, error)
@@ -339,7 +340,7 @@ class Source:
 
     async def _look_beside(self) -> None:
         """Have the ``.env`` file at hand where the environment may stand in for a member that the secret has not."""
-        if self._environment is not None and self.primary_secret_name is not None:
+        if self._environment is not None:
             with suppress(AsyncSecretsError):  # it concerns those who miss a member: they are told (``remark``)
                 await self._environment.look()
 

@@ -13,9 +13,12 @@ __all__ = ["Call", "malformed", "named"]
 E = TypeVar("E", bound=ProviderError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: each read makes one
 class Call:
-    """An operation, as its manager spells it (``GetSecretValue``), of the provider ``system``, about ``name``."""
+    """An operation, as its manager spells it (``GetSecretValue``), of the provider ``system``, about ``name``.
+
+    Never changed.
+    """
 
     system: str
     operation: str

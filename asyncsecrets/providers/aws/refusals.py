@@ -48,7 +48,7 @@ SCHEDULED: Final = "scheduled for deletion"
 """Each is part of the messages about a secret in that state, and of no others."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call(calling.Call):
     """One call of an operation of AWS, in ``region``."""
 

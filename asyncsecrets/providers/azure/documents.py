@@ -95,7 +95,7 @@ def check_subject(vault: str, place: Place, address: object, *, written: bool = 
     return found["version"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: each read makes one
 class Facts:
     """What an answer says of a version beside its value. ``owner``: which of the names that are spelled alike the
     secret was created by, if that was here."""

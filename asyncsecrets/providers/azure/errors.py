@@ -36,7 +36,7 @@ from asyncsecrets.providers.unanswered import Server, unanswered
 __all__ = ["Call", "Meaning", "Refusal", "refusal_in", "translate"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call(calling.Call):
     """One call of an operation of Key Vault, spelled as its REST API spells it (``GetSecret``)."""
 

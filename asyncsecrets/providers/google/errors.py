@@ -40,7 +40,7 @@ from asyncsecrets.providers.tunnels import unconnected
 __all__ = ["Call", "Meaning", "status_of", "translate"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call(calling.Call):
     """One call of an operation of Google, spelled as Google spells it (``AccessSecretVersion``)."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from asyncsecrets.errors import ConfigError, InvalidNameError
@@ -52,9 +52,12 @@ def is_number(version: str) -> bool:
     return _NUMBER.fullmatch(version) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, nor is Target: each read makes both, and frozen ones take three times as long
 class Place:
-    """Where the secret ``name`` is: its ``project`` (an id or a number; empty: the source's own), location and id."""
+    """Where the secret ``name`` is: its ``project`` (an id or a number; empty: the source's own), location and id.
+
+    Never changed.
+    """
 
     name: str
     project: str
@@ -66,19 +69,19 @@ class Place:
         return Target(self.name, self.project or project, self.location, self.id)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target(Place):
-    """A secret whose project is known."""
+    """A secret whose project is known. ``resource`` is its resource name."""
+
+    resource: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.resource = f"{self.parent}/secrets/{self.id}"
 
     @property
     def parent(self) -> str:
         """What it is in."""
         return parent_of(self.project, self.location)
-
-    @property
-    def resource(self) -> str:
-        """Its resource name."""
-        return f"{self.parent}/secrets/{self.id}"
 
     def version(self, word: str) -> str:
         """The resource name of one of its versions."""
@@ -119,7 +122,7 @@ class Names:
     def place(self, name: str) -> Place:
         """Where the secret is. Raises InvalidNameError for what names none."""
         check_name(name, SYSTEM)
-        found = self._place(name)
+        found = self._named(name)
         if found is None:
             raise _refusal(name)
         return found
@@ -129,8 +132,9 @@ class Names:
         return self._place(name) is not None
 
     def _place(self, name: str) -> Place | None:
-        if fault_of(name):
-            return None
+        return None if fault_of(name) else self._named(name)
+
+    def _named(self, name: str) -> Place | None:
         if not name.startswith(_MARK):
             spelled = _ESCAPING.encode(name)
             return Place(name, "", self._location, spelled) if _ID.fullmatch(spelled) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
@@ -26,11 +25,12 @@ from asyncsecrets.client.kin import Kin
 from asyncsecrets.client.known import Known
 from asyncsecrets.client.places import Key, Place, Route
 from asyncsecrets.client.reporting import Reporter
+from asyncsecrets.client.traits import Traits
 from asyncsecrets.client.verdicts import checked, policy_of, verdict_of
 from asyncsecrets.client.views import Changed, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
-from asyncsecrets.errors import AsyncSecretsError, InvalidNameError, SecretNotFoundError
+from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError
 from asyncsecrets.loops import ending, retrieve
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
@@ -41,11 +41,10 @@ __all__ = ["Source"]
 
 T = TypeVar("T")
 
-_SAFE = re.compile(r"[A-Za-z0-9/_-]{1,255}", re.ASCII)  # what any manager can have, as far as nobody says otherwise
 _LEAST = 0.1  # seconds that a provider has to close, however long it was until its reads had ended
 
 
-class Source:
+class Source(Traits):
     """One configured source. Made without I/O; its provider is opened when it is first needed.
 
     The provider is ``provider``, or made by ``build``; ``environment`` stands in for names that are absent here;
@@ -155,53 +154,6 @@ class Source:
             wall=self._wall,
             **options,
         )
-
-    @property
-    def default_field(self) -> str | None:
-        """The member of a JSON payload that is a secret's value here, or None. Builds the provider."""
-        return self._connection.provider.default_field
-
-    @property
-    def previous_version(self) -> str | None:
-        """The label of the version that was current before, where the manager has one."""
-        return getattr(self._connection.provider, "previous_version", None)
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What the provider says of itself that is no error. Does not build it."""
-        return tuple(getattr(self._connection.built, "remarks", ()))
-
-    @property
-    def deletes_for_good(self) -> bool:
-        """Whether what is deleted cannot be restored."""
-        return getattr(self._connection.provider, "deletes_for_good", False)
-
-    @property
-    def lists_deleted(self) -> bool:
-        """Whether the manager lists deleted secrets, too. Builds the provider."""
-        return getattr(self._connection.provider, "lists_deleted", False)
-
-    def can_name(self, name: str) -> bool:
-        """Whether a secret can be created by this name. Builds the provider."""
-        can_name = getattr(self._connection.provider, "can_name", None)
-        return _SAFE.fullmatch(name) is not None if can_name is None else bool(can_name(name))
-
-    def spelled(self, entry: str) -> str:
-        """How the manager spells the name of a secret; empty for what it has no name for."""
-        spelled = getattr(self._connection.provider, "spelled", str)
-        try:
-            return str(spelled(entry))
-        except InvalidNameError:
-            return ""
-
-    def kept(self, value: Secret) -> Secret:
-        """``value`` in the form in which the manager keeps it."""
-        kept = getattr(self._connection.provider, "as_kept", None)
-        return value if kept is None or value.is_binary else Secret(kept(value.reveal()), name=value.name)
-
-    def arrives_within(self, default: float) -> float:
-        """How many seconds after it was given up a request may still arrive: those of the attempt's deadline."""
-        return float(getattr(self._connection.provider, "attempt_timeout", default))
 
     def is_member(self, name: str) -> bool:
         """Whether ``name`` is not a secret of its own here but a member of the primary one."""

@@ -323,6 +323,7 @@ SYSTEMS: Final[Mapping[str, Mapping[str, Setting]]] = {
         **_AWS,
         "description": Setting(),
         "force_delete": Setting(Kind.BOOL),
+        "recover_deleted": Setting(Kind.BOOL),
         "recovery_window_days": Setting(Kind.COUNT),
         "replica_regions": Setting(Kind.LIST),
         "tags": Setting(Kind.MAPPING),

@@ -38,6 +38,7 @@ COMMANDS: Final = (
     "versions",
     "metadata",
     "rotate",
+    "keys",
     "recipients",
     "encrypt",
     "check",

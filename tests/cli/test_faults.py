@@ -27,6 +27,7 @@ COMMAND_LINES: Final[Mapping[str, tuple[list[str], bytes]]] = {
     "versions": (["versions", "DB_PASSWORD"], b""),
     "metadata": (["metadata", "DB_PASSWORD"], b""),
     "rotate": (["rotate", "DB_PASSWORD"], b""),
+    "keys": (["keys", "list"], b""),
     "recipients": (["recipients"], b""),
     "encrypt": (["encrypt", "DB_PASSWORD"], VALUE.encode()),
     "check": (["check"], b""),

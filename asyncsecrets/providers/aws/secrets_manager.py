@@ -183,19 +183,33 @@ class AwsSecretsManagerProvider(SdkProvider):
         ``token`` becomes the version's id where it can (32 to 64 letters, digits and hyphens): a retry under the same
         token adds nothing. ``cas`` makes the new version current only if that version id still is, which takes
         ``secretsmanager:UpdateSecretVersionStage``; until then the new version has the stage ASYNCSECRETS_STAGED, which
-        it loses again if it is refused. ``"0"`` only creates. A name that is scheduled for deletion is a ConflictError:
-        see ``restore``.
+        it loses again if it is refused. ``"0"`` only creates. A name that is scheduled for deletion is a ConflictError,
+        unless it is to be recovered, by the setting ``recover_deleted``.
         """
         check_name(name)
         value = parameter_of(name, payload)
         value["ClientRequestToken"] = usable_token(token)
-        if cas == "0":
-            answer = await self._create(name, value)
-        elif cas is not None:
-            answer = await self._swap(name, value, cas)
-        else:
-            answer = await self._upsert(name, value)
+        scheduled: ConflictError | None = None
+        try:
+            answer = await self._written(name, value, cas)
+        except ConflictError as error:
+            if SCHEDULED not in error.message or not self.settings.recover_deleted or cas not in {None, "0"}:
+                raise
+            scheduled = error
+        if scheduled is not None:
+            answer = await self._recovered(name, value, cas)
         return Secret(payload, name=name, version=version_id(name, answer, written=value["ClientRequestToken"]))
+
+    async def _written(self, name: str, value: dict[str, Any], cas: str | None) -> dict[str, Any] | None:
+        if cas == "0":
+            return await self._create(name, value)
+        return await (self._upsert(name, value) if cas is None else self._swap(name, value, cas))
+
+    async def _recovered(self, name: str, value: dict[str, Any], cas: str | None) -> dict[str, Any] | None:
+        """Take the scheduled deletion back, and write. Of several who create one does: who takes it back."""
+        if await self._call("RestoreSecret", name, {"SecretId": name}, unless=_STATE) is None and cas == "0":
+            raise self._lost(name, cas)
+        return await self._written(name, value, None if cas is None else (await self.get(name)).version)
 
     async def delete(self, name: str) -> None:
         """Schedule the secret for deletion after the recovery window, or delete it for good (``force_delete``)."""

@@ -34,7 +34,8 @@ class AwsSettings(WithEnviron):
 
     ``region`` is the secret's (default: the environment's, then the profile's). ``endpoint`` and ``sts_endpoint``
     replace AWS's own addresses. ``recovery_window_days`` (7 to 30) is how long a deleted secret can be restored,
-    ``force_delete`` deletes for good. ``description``, ``tags``, ``replica_regions`` and ``kms_key_id`` go to secrets
+    ``force_delete`` deletes for good. With ``recover_deleted`` a ``put`` to a name that is scheduled for deletion takes
+    that back, and adds a version. ``description``, ``tags``, ``replica_regions`` and ``kms_key_id`` go to secrets
     that are created; at KMS ``kms_key_id`` is the key and ``encryption_context`` what the ciphertext is bound to.
 
     Blanks around a text do not matter, nor do slashes at the end of an address and a dot at the end of its host.
@@ -65,6 +66,7 @@ class AwsSettings(WithEnviron):
     replica_regions: tuple[str, ...] = ()
     recovery_window_days: int = 30
     force_delete: bool = False
+    recover_deleted: bool = False
 
     def __post_init__(self) -> None:
         conceal(self, *_SECRET)

@@ -520,6 +520,25 @@ async def test_pending_deletion(aws, build):
     assert (await provider.get("gone")).equals("canary")
 
 
+@pytest.mark.parametrize("cas", [None, "0"])
+async def test_pending_deletion_taken_back(build, cas):
+    """Where the settings say so, a write takes it back; of two who create at once one does."""
+    provider = await build(recover_deleted="true")
+    before = await provider.put("gone", "canary")
+    for number in range(2):
+        await provider.delete("gone")
+        written = await provider.put("gone", f"canary {number}", cas=cas)
+        assert (await provider.get("gone")).version == written.version
+        assert (await provider.get("gone")).equals(f"canary {number}")
+    assert (await provider.get("gone", before.version)).equals("canary")
+    await provider.delete("gone")
+    with pytest.raises(ConflictError):
+        await provider.put("gone", "canary", cas=before.version)
+    writes = [provider.put("gone", f"canary {number}", cas="0") for number in range(4)]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert [isinstance(outcome, ConflictError) for outcome in outcomes].count(False) == 1
+
+
 async def test_restore(aws, build):
     """Restore brings back what is scheduled, leaves alone what is not, and says so where there is nothing."""
     provider = await build()

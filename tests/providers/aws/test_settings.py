@@ -29,6 +29,7 @@ SOME = {
     "max_connections": "7",
     "attempt_timeout": "1.5",
     "force_delete": "true",
+    "recover_deleted": "true",
     "recovery_window_days": "8",
     "replica_regions": ["us-east-1"],
     "tags": {"a": "b"},
@@ -49,6 +50,7 @@ def test_every_setting_is_understood():
     """Each key of the vocabulary is a setting, with the type that its kind says."""
     made = AwsSettings.from_mapping("aws_secret_manager", SOME, {})
     assert (made.max_connections, made.attempt_timeout, made.force_delete) == (7, 1.5, True)
+    assert made.recover_deleted is True
     assert (made.recovery_window_days, made.replica_regions, made.tags) == (8, ("us-east-1",), {"a": "b"})
     for system in ("aws_secret_manager", "aws_kms"):
         values = {"LIST": ["eu-west-1"], "MAPPING": {"a": "b"}, "BOOL": "true", "SECONDS": "2", "COUNT": "9"}

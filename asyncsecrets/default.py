@@ -35,7 +35,7 @@ class DefaultClient(Protocol):
     def texts(self) -> dict[str, str]:
         """What is warm, by reference: kept true by the client, replaced when it is withdrawn."""
 
-    async def aclose(self) -> None:
+    def aclose(self) -> Awaitable[None]:
         """Close it."""
 
     async def get(self, name: str) -> Secret:

@@ -1,10 +1,12 @@
 """FastAPI: the secrets of an app on its lifespan, and as dependencies.
 
-secrets = AppSecrets("config.yaml", required=["DB_PASSWORD"])
-app = FastAPI(lifespan=lifespan(secrets))
+::
 
-@app.get("/")
-async def read(password: Annotated[str, secret("DB_PASSWORD")]): ...
+    secrets = AppSecrets("config.yaml", required=["DB_PASSWORD"])
+    app = FastAPI(lifespan=lifespan(secrets))
+
+    @app.get("/")
+    async def read(password: Annotated[str, secret("DB_PASSWORD")]): ...
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from asyncsecrets.integrations.starlette import Lifespan, lifespan, readyz, unav
 
 __all__ = ["lifespan", "readyz", "secret", "secrets_client", "unavailable"]
 
-_found: WeakKeyDictionary[FunctionType, Lifespan[Any] | None] = WeakKeyDictionary()
+_found: WeakKeyDictionary[FunctionType, Lifespan | None] = WeakKeyDictionary()
 
 
 async def client_of(connection: HTTPConnection) -> SecretsClient:
@@ -50,7 +52,7 @@ async def client_of(connection: HTTPConnection) -> SecretsClient:
     return client
 
 
-def _own(context: object) -> Lifespan[Any] | None:
+def _own(context: object) -> Lifespan | None:
     if not isinstance(context, FunctionType):
         return context if isinstance(context, Lifespan) else None
     if context not in _found:
@@ -58,7 +60,7 @@ def _own(context: object) -> Lifespan[Any] | None:
     return _found[context]
 
 
-def _merged(context: FunctionType) -> Lifespan[Any] | None:
+def _merged(context: FunctionType) -> Lifespan | None:
     """Ours in a lifespan of FastAPI's: it merges an app's with those of its routers, and has them in closures."""
     waiting: list[object] = [context]
     seen: list[object] = []

@@ -1,14 +1,16 @@
 """Starlette: the secrets of an app on its lifespan, in ``request.state.secrets``.
 
-secrets = AppSecrets("config.yaml", required=["DB_PASSWORD"])
-app = Starlette(routes=[Route("/readyz", readyz(secrets))], lifespan=lifespan(secrets))
+::
+
+    secrets = AppSecrets("config.yaml", required=["DB_PASSWORD"])
+    app = Starlette(routes=[Route("/readyz", readyz(secrets))], lifespan=lifespan(secrets))
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -20,19 +22,18 @@ from asyncsecrets.integrations.serving import AppSecrets
 
 __all__ = ["Lifespan", "lifespan", "readyz", "unavailable"]
 
-App = TypeVar("App")
-Own = Callable[[App], AbstractAsyncContextManager[Any]]
+Own = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
-class Lifespan(Generic[App]):
+class Lifespan:
     """A lifespan with ``secrets``, and an app's ``own`` within. See ``lifespan``."""
 
-    def __init__(self, secrets: AppSecrets, own: Own[App] | None) -> None:
+    def __init__(self, secrets: AppSecrets, own: Own | None) -> None:
         self.secrets = secrets
         self._own = own
 
     @asynccontextmanager
-    async def __call__(self, app: App) -> AsyncIterator[Mapping[str, Any]]:
+    async def __call__(self, app: Any) -> AsyncIterator[Mapping[str, Any]]:
         """Open the secrets, then what is the app's own; yield the state of both."""
         async with self.secrets.opened() as client:
             if self._own is None:
@@ -42,7 +43,7 @@ class Lifespan(Generic[App]):
                 yield {**(state or {}), STATE: client}
 
 
-def lifespan(secrets: AppSecrets, own: Own[App] | None = None) -> Lifespan[App]:
+def lifespan(secrets: AppSecrets, own: Own | None = None) -> Lifespan:
     """Return a lifespan for ``Starlette(lifespan=…)``, in which ``secrets`` are open.
 
     ``own`` is a lifespan that the app has already. It is begun when the secrets are there, and ended before they are

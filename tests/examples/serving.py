@@ -202,7 +202,9 @@ def run(command: Sequence[str], folder: Path, store: Store, *, stdin: int = subp
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], folder: Path, store: Store, *, ready: str = "/readyz") -> Iterator[App]:
+def started(
+    command: Sequence[str], folder: Path, store: Store, *, ready: str = "/readyz", refresh: float = REFRESH
+) -> Iterator[App]:
     """The same for a server, from when it answers ``ready`` with 200.
 
     It is told to listen on port 0, by its command or by ``PORT``, and says which one that became. For one that does not
@@ -210,20 +212,22 @@ def started(command: Sequence[str], folder: Path, store: Store, *, ready: str = 
     """
     port = _free_port() if any("{port}" in word for word in command) else None
     words = [word.replace("{port}", str(port)) for word in command]
-    with _spawned(words, folder, store) as app:
+    with _spawned(words, folder, store, refresh=refresh) as app:
         app.listen(port, ready)
         yield app
 
 
 @contextlib.contextmanager
-def _spawned(command: Sequence[str], folder: Path, store: Store, stdin: int = subprocess.DEVNULL) -> Iterator[App]:
+def _spawned(
+    command: Sequence[str], folder: Path, store: Store, stdin: int = subprocess.DEVNULL, refresh: float = REFRESH
+) -> Iterator[App]:
     with tempfile.TemporaryDirectory() as place, ExitStack() as life:
         output = Path(place, "output.txt")
         process = life.enter_context(
             subprocess.Popen(
                 [sys.executable, *command],
                 cwd=folder,
-                env=_environ(place, _quick_config(folder, place), store),
+                env=_environ(place, _quick_config(folder, place, refresh), store),
                 stdin=stdin,
                 stdout=life.enter_context(output.open("w")),
                 stderr=subprocess.STDOUT,
@@ -248,12 +252,12 @@ def _stop(process: subprocess.Popen[str]) -> None:
         raise
 
 
-def _quick_config(folder: Path, place: str) -> Path:
+def _quick_config(folder: Path, place: str, refresh: float) -> Path:
     """The example's own configuration, renewed as often as a test needs."""
     text = (folder / "config.yaml").read_text()
     assert "refresh_interval: 300" in text
     path = Path(place, "config.yaml")
-    path.write_text(text.replace("refresh_interval: 300", f"refresh_interval: {REFRESH}"))
+    path.write_text(text.replace("refresh_interval: 300", f"refresh_interval: {refresh}"))
     return path
 
 

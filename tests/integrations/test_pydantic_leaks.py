@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from asyncsecrets.errors import AsyncSecretsError, ConfigError, DecodeError
 from asyncsecrets.integrations.pydantic import AsyncSecretsSettingsSource, FromSecret, load_settings
@@ -110,6 +110,22 @@ async def test_what_is_not_json_shows_nothing(text: str) -> None:
     async with client_of(Manager({"NUMBERS": text})) as client:
         with pytest.raises(DecodeError) as caught:
             await load_settings(Fragile, client)
+    assert leaks(caught.value) == []
+
+
+async def test_the_text_of_another_sources_error_is_not_repeated() -> None:
+    class Failing(EnvSettingsSource):
+        def __call__(self) -> dict[str, Any]:
+            raise SettingsError("canary")
+
+    class Settings(BaseSettings):
+        @classmethod
+        def settings_customise_sources(cls, settings_cls: Any, **sources: Any) -> Any:
+            return (Failing(settings_cls),)
+
+    async with client_of(Manager({})) as client:
+        with pytest.raises(ConfigError, match="a settings source failed") as caught:
+            await load_settings(Settings, client)
     assert leaks(caught.value) == []
 
 

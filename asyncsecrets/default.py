@@ -199,11 +199,17 @@ async def reset_default() -> None:
 
     A client that the program has opened itself stays open, and the default. That it has closed one is forgotten.
     """
+    client = forget()
+    if client is not None:
+        await client.aclose()
+
+
+def forget() -> DefaultClient | None:
+    """Take out the client that was opened by ``get_secret``, and return it; forget that the program has closed one."""
     global _closed_on  # noqa: PLW0603
     client = _take_implicit(lambda _: True)
     _closed_on = None
-    if client is not None:
-        await client.aclose()
+    return client
 
 
 def opened() -> DefaultClient | None:

@@ -282,9 +282,10 @@ class Sections:
         variable = value.removeprefix(_ENVIRON)
         if self._found and variable not in known:
             raise self._error(where, f"may not have the variable {variable[:200]!a}: {_foreign(known)}")
-        if variable not in self._environ:
+        expanded = self._environ.get(variable)
+        if expanded is None:
             raise self._error(where, f"needs the environment variable {variable[:200]!a}, which is not set")
-        return self._environ[variable]
+        return expanded
 
     def _section(self, value: Any, where: str) -> Mapping[str, Any]:
         if value is None or value == "":

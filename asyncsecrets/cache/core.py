@@ -13,6 +13,7 @@ flight is on record exactly if it may store (``_launch``, ``_leave_record``, ``p
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import time
@@ -273,6 +274,21 @@ class SingleFlightCache(LoopBound, Entries[K, V]):
         """The loop that renews the entries now, if one is running."""
         renewer = self._renewer
         return renewer.loop if renewer is not None and renewer.alive and renewer.loop.is_running() else None
+
+    def look_at_the_clock(self) -> None:
+        """The clock was moved: vouch for nothing until what is due by it has been dealt with, which begins now."""
+        if self._renewer is not None and self._renewer.alive:
+            self._withdraw()
+            self._renewer.wake()
+
+    def next_due(self) -> float:
+        """In how many seconds something is to be done, as far as anybody is there to do it; infinite for nothing."""
+        return self._schedule.next_at() - self._clock() if self.owner is not None else math.inf
+
+    @property
+    def under_way(self) -> int:
+        """How many flights there are on the loop that renews the entries now."""
+        return len(self._running) if self.owner is not None else 0
 
     def states(self) -> dict[K, EntryState]:
         """When each entry will be renewed next and when its life ends, in seconds from now, and how often renewing it

@@ -85,7 +85,7 @@ class Renewer(Generic[K]):
         if next_at < self._wakes_at:
             self._wakes_at = next_at
             self._promise()
-            self._nudge()
+            self.wake()
         elif self._schedule.safe_until() < self._safe_until:  # it wakes early enough, for something else: if it wakes
             self._promise()
 
@@ -95,7 +95,7 @@ class Renewer(Generic[K]):
             self._carry_out_one(now)
         self._vouch()
         self._promise()
-        self._nudge()
+        self.wake()
 
     def forsake(self, on_end: OnEnd) -> bool:
         """Nobody can reach the cache any more: end soon, and do await what ``on_end`` returns. Safe from any thread.
@@ -202,7 +202,8 @@ class Renewer(Generic[K]):
         self._wakes_at = self._schedule.next_at()
         return min(_LONGEST_SLEEP, max(0.0, self._wakes_at - self._clock()))
 
-    def _nudge(self) -> None:
+    def wake(self) -> None:
+        """See to what is due at the loop's next turn."""
         if self._wake is not None:
             _set(self._wake)
 

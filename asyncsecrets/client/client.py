@@ -12,11 +12,13 @@ from typing import Any, Literal, Self, Unpack
 
 from asyncsecrets import default
 from asyncsecrets.boundary import afresh, configuring
+from asyncsecrets.client import stand_ins
 from asyncsecrets.client.connection import CLOSE_WITHIN
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.looking import Looking
 from asyncsecrets.client.options import Options, ProviderOptions
 from asyncsecrets.client.routing import Router
+from asyncsecrets.client.source import Source
 from asyncsecrets.client.sources import Maker, build_sources, only_source
 from asyncsecrets.client.store import Store
 from asyncsecrets.client.variants import Variants
@@ -69,20 +71,28 @@ class SecretsClient(Writing, Looking):
         cache_options: dict[str, Any] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        hot = Hot(default.rebind)
-        watchers = Watchers(lambda: hot.secrets)
-        maker = Maker(
-            config,
-            environ,
-            hot,
-            retry=Retry(retry or config.retry, jitter=jitter),
-            changed=watchers.heard,
-            cache_options={"jitter": jitter, **(cache_options or {})},
-            wall=wall_clock,
-        )
-        sources = build_sources(config, providers or {}, maker)
-        router = Router(sources, config.aliases, config.origin)
-        super().__init__(router, hot, watchers, Variants(maker, providers or {}))
+        hots: list[Hot] = []
+        watchers = Watchers(lambda: hots[-1].secrets)
+
+        def parts() -> tuple[Router, Hot, Variants]:
+            hot = Hot(default.rebind)
+            hots[:] = [hot]
+            maker = Maker(
+                config,
+                environ,
+                hot,
+                retry=Retry(retry or config.retry, jitter=jitter),
+                changed=watchers.heard,
+                cache_options={"jitter": jitter, **(cache_options or {})},
+                wall=wall_clock,
+            )
+            sources = build_sources(config, providers or {}, maker)
+            return Router(sources, config.aliases, config.origin), hot, Variants(maker, providers or {})
+
+        router, hot, variants = parts()
+        super().__init__(router, hot, watchers, variants)
+        self._new_parts = parts
+        stand_ins.follow(self)
 
     @classmethod
     @afresh
@@ -93,7 +103,7 @@ class SecretsClient(Writing, Looking):
         ConfigError.
         """
         environ = options.get("environ")
-        return cls(load_config(config, os.environ if environ is None else environ), **options)
+        return cls(load_config(config, stand_ins.settings(os.environ if environ is None else environ)), **options)
 
     @classmethod
     @afresh
@@ -132,7 +142,8 @@ class SecretsClient(Writing, Looking):
         """Build a client as ``get_secret`` does: from the file that ``ASYNCSECRETS_CONFIG`` names, or the
         ``config.yaml`` that is found, or the environment. ``options`` are those of the class. Raises ConfigError."""
         environ = options.get("environ")
-        return cls(Config.from_environment(os.environ if environ is None else environ, Path.cwd()), **options)
+        variables = stand_ins.settings(os.environ if environ is None else environ)
+        return cls(Config.from_environment(variables, Path.cwd()), **options)
 
     # -- for whoever keeps something of his own
 
@@ -143,9 +154,14 @@ class SecretsClient(Writing, Looking):
         ``settings`` replace some of those that the source is declared with: there is one more source for each distinct
         set of them, closed with this client. Raises ConfigError.
         """
+
+        def found() -> Source:
+            declared = self._router.source(source)
+            return self._variants.of(declared, settings) if settings else declared
+
         self._check_open()
-        found = self._router.source(source)
-        return Store(self._variants.of(found, settings) if settings else found, self._check_open)
+        found()
+        return Store(found, self._check_open)
 
     # -- life
 
@@ -195,6 +211,29 @@ class SecretsClient(Writing, Looking):
             self._hot.withdraw()
             self._watchers.close()
             default.remove(self)  # last: until here, get_secret() is told that its client is closed
+
+    # -- in tests: see asyncsecrets.client.stand_ins
+
+    def _stand_anew(self) -> None:
+        """Make the sources anew; what the old ones have opened is closed. Of a closed client, nothing. From any
+        thread."""
+        if self._closed:
+            return
+        old, hot = self._unique(), self._hot
+        self._router, self._hot, self._variants = self._new_parts()
+        self._sources = dict(self._router.sources)
+        hot.withdraw()
+        for source in old:
+            source.cache.forsake()
+        self._watchers.close()  # who follows a value looks again
+
+    def _end(self) -> None:
+        """Close without waiting: each source ends on its loop, as soon as that runs. From any thread."""
+        self._forsake()
+        self._closed = True
+        self._hot.withdraw()
+        self._watchers.close()
+        default.remove(self)
 
     def __del__(self, warn: Callable[..., None] = warn_of_dropped) -> None:
         warn(self, self._forsake)

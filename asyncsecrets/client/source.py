@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -139,9 +140,11 @@ class Source(Traits):
         )
 
     def _new_cache(self, options: dict[str, Any]) -> SingleFlightCache[Key, Secret]:
+        confirm_after = options.get("confirm_after")
+        policy = policy_of(self.config)
         return SingleFlightCache(
             self._fetch,
-            policy_of(self.config),
+            policy if confirm_after is None else replace(policy, confirm_after=confirm_after),
             classify=verdict_of,
             # The members of one secret are stood in for one by one, when they are asked for.
             stand_in=self.views.stand_in_for if self.primary_secret_name is None else None,
@@ -152,7 +155,7 @@ class Source(Traits):
             on_end=self._loop_ended,
             expires=_expires,
             wall=self._wall,
-            **options,
+            **{option: value for option, value in options.items() if option != "confirm_after"},
         )
 
     def is_member(self, name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from asyncsecrets import registry
 from asyncsecrets.boundary import configuring
+from asyncsecrets.client import stand_ins
 from asyncsecrets.client.hot import Hot
 from asyncsecrets.client.places import ENVIRONMENT
 from asyncsecrets.client.source import Source
@@ -25,6 +26,8 @@ __all__ = ["Maker", "build_sources", "only_source"]
 
 # The environment costs nothing to ask, and may be changed by the process itself.
 _FRESHNESS = Freshness(refresh_interval=10.0, max_stale=60.0, negative_ttl=0.0)
+# What stands in for it is a manager in a test, and is renewed like one.
+_LIKE_A_MANAGER = Freshness(negative_ttl=0.0)
 
 
 class Maker:
@@ -46,17 +49,31 @@ class Maker:
         wall: Callable[[], float],
     ) -> None:
         dotenv = config.env_file if config.env_file is not None or environ is not None else FOUND_DOTENV
+        self._stand_in = stand_in = stand_ins.current()
+        if stand_in is not None:
+            environ, dotenv, retry = stand_in.variables(environ), None, stand_in.hurried(retry)
+        cache_options, wall = stand_ins.timed(cache_options, wall)
         # Shared by all: a pipe can be read once.
         additions = Additions(dotenv, given=revealed(dict(config.given)), environ=environ)
         self.environment = partial(EnvironmentProvider, environ, dotenv=additions)
         self._build = partial(registry.build, environ=os.environ if environ is None else environ, dotenv=additions)
         self.source = partial(Source, hot=hot, retry=retry, changed=changed, cache_options=cache_options, wall=wall)
 
+    def own(self) -> Source:
+        """The environment as a source."""
+        build, stand_in = self.environment, self._stand_in
+        freshness = _FRESHNESS if stand_in is None else _LIKE_A_MANAGER
+        own = SourceConfig(name=ENVIRONMENT, system="env", freshness=freshness)
+        provider = build() if stand_in is None else stand_in.provider(own, build())
+        return self.source(own, provider=provider, build=build, environment=None)
+
     def declared(
         self, declared: SourceConfig, provider: Provider | None = None, *, stood_in_for: bool = False
     ) -> Source:
         """The source that is ``declared``, with its ``provider`` if that is made already; whether the environment has
         what is absent there."""
+        if provider is None and self._stand_in is not None:
+            provider = self._stand_in.provider(declared)
         return self.source(
             declared,
             provider=provider,
@@ -68,9 +85,7 @@ class Maker:
 
 def build_sources(config: Config, providers: Mapping[str, Provider], maker: Maker) -> dict[str, Source]:
     """Return the sources of ``config`` by name, and the environment, which every client has. Raises ConfigError."""
-    own = SourceConfig(name=ENVIRONMENT, system="env", freshness=_FRESHNESS)
-    build = maker.environment
-    sources = {ENVIRONMENT: maker.source(own, provider=build(), build=build, environment=None)}
+    sources = {ENVIRONMENT: maker.own()}
     for name, declared in config.sources.items():
         if name == ENVIRONMENT:
             raise ConfigError(

@@ -24,11 +24,15 @@ __all__ = ["Store"]
 
 
 class Store:
-    """The secrets of ``source``. ``check_open`` raises ClosedError where its client is closed."""
+    """The secrets of the source that ``found()`` is. ``check_open`` raises ClosedError where its client is closed."""
 
-    def __init__(self, source: Source, check_open: Callable[[], None]) -> None:
-        self._source = source
+    def __init__(self, found: Callable[[], Source], check_open: Callable[[], None]) -> None:
+        self._found = found
         self._check_open = check_open
+
+    @property
+    def _source(self) -> Source:
+        return self._found()
 
     @property
     def declared(self) -> SourceConfig:

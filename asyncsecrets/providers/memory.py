@@ -91,6 +91,9 @@ class MemoryProvider:
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Return the secret's current version, or the given one."""
         await self._begin("get", name)
+        return self._read(name, version)
+
+    def _read(self, name: str, version: str | None) -> Secret:
         versions = self._secrets.get(name, [])
         index = len(versions) - 1 if version is None else _index(version)
         if not 0 <= index < len(versions):

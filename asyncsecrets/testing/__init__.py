@@ -1,6 +1,37 @@
-"""The testing kit: servers that answer as Vault (``vault_server``), Google (``google_server``) and Azure
-(``azure_server``) do, the suite that every provider passes (``conformance``), and an event loop that jumps over waiting
-(``virtual_time``).
+"""The testing kit: what the fixtures of the pytest plugin (``plugin``) are, servers that answer as Vault
+(``vault_server``), Google (``google_server``) and Azure (``azure_server``) do, the suite that every provider passes
+(``conformance``), and an event loop that jumps over waiting (``virtual_time``).
 
-Importing this package imports none of them.
+Importing this package imports none of them; the names that it offers are imported when they are first asked for.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncsecrets.testing.kit.clocks import SecretsClock
+    from asyncsecrets.testing.kit.comparing import assert_secret_equal
+    from asyncsecrets.testing.kit.fakes import FakeSecrets
+    from asyncsecrets.testing.kit.leaks import LeakWatch
+    from asyncsecrets.testing.kit.servers import AwsServer
+
+__all__ = ["AwsServer", "FakeSecrets", "LeakWatch", "SecretsClock", "assert_secret_equal"]
+
+_HOMES = {
+    "AwsServer": "asyncsecrets.testing.kit.servers",
+    "FakeSecrets": "asyncsecrets.testing.kit.fakes",
+    "LeakWatch": "asyncsecrets.testing.kit.leaks",
+    "SecretsClock": "asyncsecrets.testing.kit.clocks",
+    "assert_secret_equal": "asyncsecrets.testing.kit.comparing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    value = globals()[name] = getattr(import_module(home), name)
+    return value

@@ -8,6 +8,7 @@ import sys
 ORDER = (
     *("imports", "hit_path", "stampede", "many_entries", "cold_reads", "deadlines", "outage", "masking"),
     *("aws", "google", "azure"),
+    *("web", "web_workers", "degraded_start"),
 )
 
 

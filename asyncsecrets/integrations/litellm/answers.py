@@ -32,7 +32,8 @@ _REMEMBERED: Final = 4_096  # absent names; LiteLLM asks for some hundred
 
 
 class Answers:
-    """Answers for ``resident``'s client. ``hosted`` names never come from ``environ``.
+    """Answers for ``resident``'s client. ``hosted`` names never come from ``environ``; they and ``needed`` ones have to
+    be there.
 
     ``patience``: seconds that a reader on an event loop may wait for what is not known. ``limit``: those that any other
     may. ``given(name, secret)`` is what of a secret LiteLLM is to have now.
@@ -42,6 +43,7 @@ class Answers:
         self,
         resident: Resident,
         hosted: frozenset[str],
+        needed: frozenset[str] = frozenset(),
         *,
         patience: float = 0.0,
         limit: float = 10.0,
@@ -51,6 +53,7 @@ class Answers:
         self._given = given
         self._resident = resident
         self._hosted = hosted
+        self._needed = hosted | needed
         self._patience = patience
         self._limit = limit
         self._environ = environ
@@ -83,8 +86,8 @@ class Answers:
         return self._ask(name, self._time_for(name, loop))
 
     def is_left_to_environment(self, name: str) -> bool:
-        """Whether the manager said, when it was asked last, that it has no such secret, and need not have it."""
-        return name in self._absent and name not in self._hosted
+        """Whether ``name`` is nothing that has to be there, so that it is no news if it is not."""
+        return name not in self._needed
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """The first task that asks on a loop is LiteLLM's start: nobody else waits for that loop yet."""

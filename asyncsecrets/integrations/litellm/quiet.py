@@ -13,6 +13,7 @@ __all__ = ["keep_quiet"]
 
 _LOGGER: Final = logging.getLogger("LiteLLM")
 _BEGINNING: Final = "Defaulting to os.environ value for key="
+_MIDDLE: Final = ". An exception occurred"
 
 
 class _Quiet(logging.Filter):
@@ -23,12 +24,13 @@ class _Quiet(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not (isinstance(record.msg, str) and record.msg.startswith(_BEGINNING)):
             return True
-        name = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        return not (isinstance(name, str) and self._is_expected(name))
+        # Another filter of LiteLLM's may have put the arguments into the message already.
+        name, told, _ = record.getMessage().removeprefix(_BEGINNING).partition(_MIDDLE)
+        return not (told and self._is_expected(name))
 
 
 def keep_quiet(is_expected: Callable[[str], bool]) -> None:
     """Keep out of LiteLLM's log what it says of names that are ``is_expected``. The last such function counts."""
     for known in [one for one in _LOGGER.filters if isinstance(one, _Quiet)]:
         _LOGGER.removeFilter(known)
-    _LOGGER.addFilter(_Quiet(is_expected))
+    _LOGGER.filters.insert(0, _Quiet(is_expected))  # before those that look for secrets in what is not logged

@@ -46,6 +46,7 @@ class Shared:
         self.answers = Answers(
             self.resident,
             self.needs.hosted,
+            frozenset(self.needs.required),
             patience=patience_of(config),
             limit=(config.retry or RetryPolicy()).deadline,
             environ=environ,

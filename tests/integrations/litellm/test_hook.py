@@ -138,3 +138,7 @@ def test_litellm_does_not_log_what_is_absent_on_purpose(log):
         complain(name)
     logging.getLogger("LiteLLM").error("something else of %s", "FLAG")
     assert [record.args[0] for record in log.records] == ["OLD", "KEY", "FLAG"]
+    log.clear()
+    logging.getLogger("LiteLLM").error("Defaulting to os.environ value for key=FLAG. An exception occurred - error.")
+    logging.getLogger("LiteLLM").error("Defaulting to os.environ value for key=KEY. An exception occurred - error.")
+    assert len(log.records) == 1

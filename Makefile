@@ -28,13 +28,14 @@ $(LOWEST)/.test: pyproject.toml tests/lowest.py
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LOWEST)/lowest.txt --editable '.[local,cli,aws,google,azure,pydantic,testing]' --group test
 	@touch $@
 
-# Beside the newest LiteLLM, by the extra that goes with it: what is installed last must not break what was there.
+# Beside the newest LiteLLM, by the extra that goes with it: what is installed last must not break what was there. Its
+# proxy reads and stores through our hook.
 $(LITELLM)/.test: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asyncsecrets needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(LITELLM)
 	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check litellm
-	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,local,aws-aiobotocore,google,azure,testing]' litellm --group test
+	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]'
+	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,local,aws-aiobotocore,google,azure,testing]' 'litellm[proxy]' --group test
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test
@@ -57,7 +58,7 @@ test-lowest: $(LOWEST)/.test
 test-litellm: $(LITELLM)/.test
 	@$(LITELLM)/bin/python -m pip check
 	@LITELLM_LOCAL_MODEL_COST_MAP=True $(LITELLM)/bin/python -c 'import sys, litellm; assert not sys.modules.get("aioboto3")'
-	@PYTHONASYNCIODEBUG=1 $(LITELLM)/bin/python -m pytest -n 2 --dist worksteal tests/providers/aws $(ARGS)
+	@PYTHONASYNCIODEBUG=1 $(LITELLM)/bin/python -m pytest -n 2 --dist worksteal tests/providers/aws tests/integrations/litellm $(ARGS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

@@ -113,11 +113,16 @@ def _new_home(namespace: dict[str, Any]) -> None:
     os.environ.update(_environ(namespace["home"]))
     os.environ.pop("XDG_CONFIG_HOME", None)
     os.chdir(namespace["home"])
+    sys.path.insert(0, namespace["home"])  # a page's files may import one another
 
 
 def _leave_home(namespace: dict[str, Any]) -> None:
     del sys.modules[namespace["__name__"]]
     folder, environ = namespace["before"]
+    sys.path.remove(namespace["home"])
+    for name, module in [*sys.modules.items()]:
+        if (getattr(module, "__file__", None) or "").startswith(namespace["home"]):
+            del sys.modules[name]
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)

@@ -278,6 +278,50 @@ def test_one_that_was_reached_and_cancelled_harms_no_other() -> None:
     asyncio.run(serve())
 
 
+def test_what_a_loop_has_left_is_closed_on_the_next() -> None:
+    secrets = secrets_of(Manager(VALUES))
+    first = asyncio.run(secrets.reach())
+    assert first.is_open
+    second = asyncio.run(secrets.reach())
+    assert not first.is_open
+    assert second.is_open
+    asyncio.run(_enter(secrets))
+    assert not second.is_open
+
+
+async def test_what_was_closed_behind_its_back_is_opened_anew() -> None:
+    secrets = secrets_of(Manager(VALUES))
+    first = await secrets.reach()
+    await default.reset_default()
+    assert not first.is_open
+    assert secrets.readiness().status == "closed"
+    second = await secrets.reach()
+    assert second.is_open
+    assert secrets.client is second
+    await default.reset_default()
+
+
+async def test_a_request_that_comes_while_a_lifespan_opens_does_not_keep_it_open() -> None:
+    manager = Manager(VALUES)
+    manager.gate = asyncio.Event()
+    secrets, served = secrets_of(manager, required=["A"]), asyncio.Event()
+
+    async def app() -> None:
+        async with secrets.opened():
+            await served.wait()
+
+    lifespan = asyncio.create_task(app())
+    await _until(lambda: manager.calls)
+    request = asyncio.create_task(secrets.reach())
+    await settled()
+    manager.gate.set()
+    assert (await request).is_open
+    served.set()
+    await lifespan
+    assert (manager.opened, manager.closed) == (1, 1)
+    assert secrets.readiness().status == "closed"
+
+
 def test_what_cannot_be_reached_is_tried_anew() -> None:
     async def serve() -> None:
         manager = Manager(VALUES)
@@ -385,6 +429,18 @@ def test_a_degraded_start_asks_until_it_has_all(degraded, caplog) -> None:
     assert told[0].startswith("the app has started without 1 secret: A (UnavailableError).")
     assert told[1].startswith("the app is ready after ")
     assert len(told) == 2
+
+
+def test_a_degraded_app_asks_also_where_nobody_probes() -> None:
+    async def main(clock: VirtualClock) -> None:
+        manager = Manager(VALUES)
+        manager.failure = down
+        async with virtual_secrets(clock, manager, required=["A"], degraded=True).opened() as client:
+            manager.failure = None
+            await asyncio.sleep(5.0)
+            assert value(client.peek("A")) == "canary-a"
+
+    in_virtual_time(main)
 
 
 @pytest.mark.parametrize("failure", [denied, None])

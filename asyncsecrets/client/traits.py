@@ -10,7 +10,8 @@ from asyncsecrets.secret import Secret
 
 __all__ = ["Traits"]
 
-_SAFE = re.compile(r"[A-Za-z0-9/_-]{1,255}", re.ASCII)  # what any manager can have, as far as nobody says otherwise
+# What any manager can have, as far as nobody says otherwise.
+_SAFE = re.compile(r"(?!(?:.*/)?\.+(?:/|\Z))[A-Za-z0-9/._-]{1,255}", re.ASCII)
 
 
 class Traits:

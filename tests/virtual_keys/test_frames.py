@@ -82,7 +82,7 @@ def test_no_key_shows() -> None:
     """In no frame, task or future, and in nothing that is raised."""
     watch = Watch()
     walk = Walk(watch, frozenset())
-    with asyncio.Runner(debug=True) as runner, watch.over(runner.get_loop()):
+    with asyncio.Runner() as runner, watch.over(runner.get_loop()):
         runner.run(walk_keys(walk))
     assert walk.found == set()
     assert watch.found == set()

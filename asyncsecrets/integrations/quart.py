@@ -45,7 +45,7 @@ def init_app(app: Quart, secrets: AppSecrets) -> None:
     app.before_serving_funcs.insert(0, begin)
     app.after_serving_funcs.append(end)
     # When a function fails as the app starts or ends, Quart calls no other; but it says so.
-    got_serving_exception.connect(end, app, weak=False)
+    got_serving_exception.connect(end, app)
 
 
 async def secrets_client() -> SecretsClient:

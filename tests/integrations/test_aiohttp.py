@@ -192,7 +192,7 @@ async def test_what_is_transient_is_answered_with_503():
         raise errors.AccessDeniedError("memory: no", provider="memory", name=name)
 
     async def other(request):
-        return web.Response(text=await secret(request, "OTHER"))
+        return web.Response(text=await secret(request, "OTHER", default="none"))
 
     app = web.Application(middlewares=[unavailable])
     app.cleanup_ctx.append(secrets_ctx(AppSecrets(lambda: slow(before))))

@@ -77,7 +77,7 @@ async def test_views_read_and_see_a_rotation(app, made, provider):
     assert [client.is_open for client in made] == [False]
 
 
-async def test_every_function_of_the_app_finds_them_open(secrets):
+async def test_every_function_of_the_app_finds_them_open(secrets, made):
     """Those of before_serving and after_serving as well, whether they were registered before or after."""
     app, seen = Quart(__name__), []
 
@@ -99,6 +99,7 @@ async def test_every_function_of_the_app_finds_them_open(secrets):
     async with app.test_app():
         assert seen == ["11"] * 4
     assert seen == ["11"] * 8
+    assert [client.is_open for client in made] == [False]
 
 
 async def test_an_app_can_be_started_again(app, made):

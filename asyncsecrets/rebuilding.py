@@ -87,6 +87,8 @@ class Rebuilt(LoopBound, Generic[T]):
     ) -> None:
         if not grace >= 0:
             raise ConfigError("grace is a number of seconds, zero or more")
+        if not names:
+            raise ConfigError("there is no name here of a secret to build with")
         self._client = client
         self._single = names if isinstance(names, str) else None
         self._names = [names] if isinstance(names, str) else names_of(names)
@@ -159,7 +161,8 @@ class Rebuilt(LoopBound, Generic[T]):
     def use(self) -> _Use[T]:
         """Have the object that is current now, which is not retired before the block ends, however long that takes.
 
-        async with pool.use() as connections: ...
+        async with pool.use() as connections:
+            await connections.execute(report)
         """
         return _Use(self._there)
 

@@ -385,6 +385,8 @@ class TestLife:
                 await Rebuilt(client, "NAME", build=lambda secret: 7).__aenter__()  # type: ignore[arg-type,return-value]
             with pytest.raises(ConfigError, match="grace"):
                 Rebuilt(client, "NAME", build=factory.build, grace=-1.0)
+            with pytest.raises(ConfigError, match="no name"):
+                Rebuilt(client, [], build=factory.build_many)
             with pytest.raises(ConfigError, match="names"):
                 Rebuilt(client, 7, build=factory.build)  # type: ignore[call-overload]
 

@@ -359,6 +359,19 @@ class TestMany:
                 user, _, password = values(await reading).values()
                 assert user == password
 
+    async def test_they_are_as_they_are_at_one_moment(self) -> None:
+        """What was rotated while another one was waited for is new as well."""
+        manager = Manager({"NAME": "canary-1", "SLOW": "canary-1"})
+        async with client_of(manager) as client:
+            await client.get("NAME")
+            manager.gate = asyncio.Event()
+            reading = asyncio.ensure_future(client.get_many(["NAME", "SLOW"]))
+            await settled()
+            new = Secret("canary-2", name="NAME", version="2", source="default")
+            client._sources["default"].cache.put("NAME", new)
+            manager.gate.set()
+            assert values(await reading) == {"NAME": "canary-2", "SLOW": "canary-1"}
+
     async def test_what_cannot_be_had(self) -> None:
         """Is listed, unless it is waited for; and names that are none are refused at once."""
         manager = Manager({"NAME": "canary-1"})
@@ -660,12 +673,13 @@ class TestOnChange:
         client = client_of(Manager({"NAME": "canary"}))
         async with client:
             await client.get("NAME")
-            remove = client.on_change(holder.hear)
+            client.on_change(holder.hear)
+            remove = client.on_change(lambda *_: None)
             with pytest.raises(InvalidNameError):
                 client.on_change(holder.hear, "")
         remove()
         ref = weakref.ref(holder)
-        del holder, remove
+        del holder
         gc.collect()
         assert ref() is None
         with pytest.raises(ClosedError):

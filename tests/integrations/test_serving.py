@@ -157,6 +157,18 @@ async def test_a_start_that_is_cancelled_leaves_nothing_open() -> None:
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("asyncsecrets")]
 
 
+async def test_a_start_that_is_cancelled_while_it_waits_for_its_turn_ends_at_once() -> None:
+    manager = Manager(VALUES)
+    starting = asyncio.create_task(_enter(secrets_of(manager, required=["A"], spread=1e6, jitter=lambda: 1.0)))
+    await _until(lambda: manager.opened)
+    await settled()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert (manager.closed, manager.calls) == (1, [])
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("asyncsecrets")]
+
+
 async def test_an_end_that_is_cancelled_closes_all_the_same() -> None:
     manager = Manager(VALUES)
     secrets = secrets_of(manager)

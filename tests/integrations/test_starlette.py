@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from asgi_lifespan import LifespanManager
@@ -85,6 +88,29 @@ def test_an_own_lifespan_that_fails_closes_the_secrets(when) -> None:
     with pytest.raises(RuntimeError, match="no database"), TestClient(app_of(secrets_of(manager), own)):
         pass
     assert (manager.opened, manager.closed) == (1, 1)
+
+
+def test_a_task_group_around_the_app_ends_it_and_closes_the_secrets() -> None:
+    """A task of the app's own fails while it serves: the group cancels the lifespan."""
+    manager, failing = Manager(VALUES), threading.Event()
+
+    @asynccontextmanager
+    async def own(app: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_fails_after, failing)
+            yield
+
+    with pytest.raises(BaseException) as caught, TestClient(app_of(secrets_of(manager), own)) as client:  # noqa: PT012
+        assert client.get("/").text == "a"
+        failing.set()
+    assert "no consumer" in "".join(traceback.format_exception(caught.value))
+    assert (manager.opened, manager.closed) == (1, 1)
+
+
+async def _fails_after(failing: threading.Event) -> None:
+    while not failing.is_set():
+        await anyio.sleep(0.001)
+    raise RuntimeError("no consumer")
 
 
 def test_what_is_required_and_not_there_keeps_the_app_from_starting() -> None:

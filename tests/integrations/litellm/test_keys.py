@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
+from asyncsecrets.client import SecretsClient
 from asyncsecrets.errors import AccessModeError, ConflictError, InvalidNameError, UnavailableError
 from asyncsecrets.integrations.litellm.keys import Keys
 from asyncsecrets.secret import Secret
+from asyncsecrets.testing.vault_server import VaultServer
 from tests.client.support import ONCE, Manager, client_of, down
 
 
@@ -110,11 +112,30 @@ async def test_a_key_is_read_for_a_rename_where_nothing_else_may_be_read(manager
 
 async def test_any_alias_has_a_name(keys, manager):
     """The key is issued by then; no alias is refused, and none meets another's key."""
-    aliases = ["team a", "ümläut", "a/../b", ".rotation/x", "x" * 200, "_2e-rotation"]
+    aliases = ["team a", "ümläut", "a/../b", ".rotation/x", "x" * 200, "_2e-rotation", "-", " ", "virtual-key-hash"]
     for alias in aliases:
         await keys.write(f"litellm/{alias}", key(f"canary-{alias}"))
     for alias in aliases:
         assert (await keys.read(f"litellm/{alias}")).reveal() == f"canary-{alias}"
+
+
+async def test_a_team_s_keys_are_where_its_settings_say():
+    """Flat as LiteLLM hands them on, or as they stand in its metadata; others' keys stay where they are."""
+    async with VaultServer(namespaces=["acme"]) as vault:
+        settings = {"addr": vault.url, "token": vault.root_token, "access_mode": "read_and_write"}
+        general = {"key_management_system": "hashicorp_vault", "key_management_settings": settings}
+        async with SecretsClient.from_config({"general_settings": general}) as client:
+            keys, flat = Keys(client), {"namespace": "acme", "path_prefix": "team", "data": "password"}
+            await keys.write("litellm/a", key("canary-ours"))
+            await keys.write("litellm/a", key("canary-team"), flat)
+            there = vault.read_secret("team/litellm/a", namespace="acme")
+            assert there == {"password": "canary-team"}
+            found = await keys.read("litellm/a", {"secret_manager_settings": flat})
+            assert found.reveal() == "canary-team"
+            await keys.rotate("litellm/a", "litellm/b", found, flat)
+            assert vault.read_secret("team/litellm/b", namespace="acme") == there
+            assert vault.read_secret("team/litellm/a", namespace="acme") is None
+            assert vault.read_secret("litellm/a") == {"key": "canary-ours"}
 
 
 async def test_a_name_that_is_none_of_litellm_s_is_refused(keys, manager):

@@ -17,18 +17,20 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError, TransientError
 from asyncsecrets.integrations.litellm.resident import Resident
-from asyncsecrets.loops import current_loop
+from asyncsecrets.loops import current_loop, spawn
 from asyncsecrets.secret import Secret
 
 __all__ = ["Answers"]
 
-_REMEMBERED: Final = 4_096  # absent names; LiteLLM asks for some hundred
+_REMEMBERED: Final = 4_096  # absent names, and names on their way; LiteLLM asks for some hundred
+_LOOK: Final = 0.2  # seconds between looks at what was asked for in vain on LiteLLM's loop
 
 
 class Answers:
@@ -59,6 +61,7 @@ class Answers:
         self._environ = environ
         self._absent: dict[str, None] = {}
         self._asked: set[str] = set()
+        self._wanted: deque[str] = deque()
         self._loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
         self._start: Callable[[], asyncio.Task[Any] | None] = lambda: None
 
@@ -89,6 +92,21 @@ class Answers:
         """Whether ``name`` is nothing that has to be there, so that it is no news if it is not."""
         return name not in self._needed
 
+    async def follow(self) -> None:
+        """Ask for what is wanted on LiteLLM's loop, as long as the client's loop runs.
+
+        That loop is not to tell us: to wake another thread is to let it run first, which may take milliseconds.
+        """
+        while True:
+            await asyncio.sleep(_LOOK)
+            while self._wanted:
+                spawn(self._fetch(self._wanted.popleft()), name="asyncsecrets-wanted")
+
+    def _want(self, name: str) -> None:
+        if name not in self._asked and len(self._asked) < _REMEMBERED:
+            self._asked.add(name)
+            self._wanted.append(name)
+
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """The first task that asks on a loop is LiteLLM's start: nobody else waits for that loop yet."""
         task = asyncio.current_task()
@@ -106,12 +124,12 @@ class Answers:
         return 0.0 if name in self._absent else self._patience
 
     def _ask(self, name: str, within: float) -> str | None:
-        if not within and name in self._asked:
+        if not within:
+            self._want(name)
             return self._beside(name)
-        self._asked.add(name)
         asking = self._resident.begin(partial(self._fetch, name))
         try:
-            found = asking.result(within) if within else None
+            found = asking.result(within)
         except TimeoutError:
             found = None
         if isinstance(found, Secret):

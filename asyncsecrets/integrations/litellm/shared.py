@@ -19,6 +19,7 @@ from asyncsecrets.integrations.litellm.resident import Resident
 from asyncsecrets.integrations.litellm.rotated import Rotated, models_of
 from asyncsecrets.integrations.litellm.warming import warm
 from asyncsecrets.journal import CONFIG, few, one_line, say
+from asyncsecrets.loops import spawn
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.settings import variables, vocabulary
 
@@ -58,6 +59,7 @@ class Shared:
         self.resident.start()
 
     async def _moved_in(self) -> None:
+        spawn(self.answers.follow(), name="asyncsecrets-litellm")
         try:
             absent = await warm(self.resident.client, self.needs)
         except ResolveError:

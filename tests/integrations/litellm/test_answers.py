@@ -9,7 +9,19 @@ import pytest
 
 from asyncsecrets.errors import AccessDeniedError, UnavailableError
 from asyncsecrets.integrations.litellm.answers import Answers
+from asyncsecrets.loops import spawn
 from tests.client.support import denied, down
+
+
+def answering(reside, manager, hosted=frozenset(), environ=None, *, negative_ttl=5.0, **options) -> Answers:
+    """Answers that ask behind, too."""
+
+    async def moved_in() -> None:
+        spawn(answer.follow(), name="follow")
+
+    resident = reside(manager, moved_in, hosted_keys=hosted or None, negative_ttl=negative_ttl)
+    answer = Answers(resident, hosted, environ=environ or {}, **options)
+    return answer
 
 
 @pytest.fixture
@@ -17,8 +29,7 @@ def answers(reside, manager):
     """Answers of a manager's client; ``hosted`` names are the manager's alone."""
 
     def answers(hosted: frozenset[str] = frozenset(), environ=None, **options) -> Answers:
-        resident = reside(manager, hosted_keys=hosted or None)
-        return Answers(resident, hosted, environ=environ or {}, **options)
+        return answering(reside, manager, hosted, environ or {}, **options)
 
     return answers
 
@@ -28,6 +39,12 @@ def serving(answer: Answers) -> Answers:
     answer._begin(asyncio.get_running_loop())
     answer._start = lambda: None
     return answer
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    """What is wanted is asked for at once."""
+    monkeypatch.setattr("asyncsecrets.integrations.litellm.answers._LOOK", 0.001)
 
 
 def gets(manager) -> list[str]:
@@ -58,6 +75,15 @@ async def test_on_a_loop_what_is_not_known_is_fetched_behind(answers, manager):
     loop.call_soon_threadsafe(manager.gate.set)
     await until(lambda: answer.read("KEY") == "canary-1")
     assert gets(manager) == ["KEY"]
+
+
+async def test_a_loop_that_serves_wakes_no_other_thread(answers, monkeypatch):
+    """Who wakes one lets it run first: for milliseconds, where there is much to do."""
+    answer = serving(answers(environ={"FLAG": "on"}))
+    answer._resident.start()
+    monkeypatch.setattr(answer._resident, "begin", None)
+    assert [answer.read(name) for name in ("FLAG", "KEY", "KEY")] == ["on", None, None]
+    await until(lambda: answer.read("KEY") == "canary-1")
 
 
 async def test_the_start_of_litellm_may_wait_on_its_loop(answers, manager):
@@ -97,13 +123,12 @@ async def test_absent_is_known_at_once(answers, manager):
 
 async def test_absent_is_asked_again_behind_when_it_is_no_longer_believed(reside, manager):
     """A flag that is stored later is seen, and nobody waits for it, however patient."""
-    resident = reside(manager, negative_ttl=0.0)
-    answer = serving(Answers(resident, frozenset(), environ={}, patience=30.0))
+    answer = serving(answering(reside, manager, negative_ttl=0.0, patience=30.0))
     assert answer.read("LATER") is None
     manager.gate = asyncio.Event()
     assert answer.read("LATER") is None
     manager.set("LATER", "canary-later")
-    resident._loop.call_soon_threadsafe(manager.gate.set)
+    answer._resident._loop.call_soon_threadsafe(manager.gate.set)
     await until(lambda: answer.read("LATER") == "canary-later")
 
 

@@ -10,7 +10,7 @@ import asyncio
 
 import pytest
 
-from asyncsecrets.errors import AsyncSecretsError, UnavailableError
+from asyncsecrets.errors import AsyncSecretsError, ConflictError, UnavailableError
 from tests.virtual_keys.support import Manager, Plain, Times, Unversioned, client_of, keys_of
 
 OLD, NEW = "sk-canary-old", "sk-canary-new"
@@ -153,6 +153,29 @@ async def test_a_process_that_was_taken_for_dead_comes_too_late():
         assert [one.fixed for one in undoing[0]] == [True]
     assert world.stored.values["litellm/team-a"] == OLD
     assert await world.accepted(OLD, NEW) == [True, False]
+
+
+async def test_one_that_is_undone_after_it_has_switched_is_not_told_that_it_is_done():
+    """Its key is not the current one; whoever knows it already is let in for its grace."""
+    world = World(Manager)
+    slow = world.connection()
+    async with client_of(slow) as client, client_of(world.connection()) as other:
+        keys, operator = keys_of(client, world.times), keys_of(other, world.times)
+        await keys.store("team-a", OLD)
+        undoing = []
+
+        async def undo(operation, name):
+            slow.calls.append((operation, name))
+            written = slow.calls.count(("put", "litellm/.rotation/team-a"))
+            if (operation, written) == ("put", 2) and not undoing:
+                world.times.now += 121
+                undoing.append(await operator.reconcile("undo"))
+
+        slow.before = undo
+        with pytest.raises(ConflictError, match="somebody else has ended this otherwise"):
+            await keys.rotate("team-a", NEW)
+    assert world.stored.values["litellm/team-a"] == OLD
+    assert await world.accepted(OLD, NEW) == [True, True]
 
 
 async def test_two_go_on_with_the_same(kind):

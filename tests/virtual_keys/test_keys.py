@@ -311,6 +311,44 @@ async def test_of_two_who_rotate_one_does(manager, times):
         assert [one.state for one in await keys.reconcile()] == ["in_grace"]
 
 
+@pytest.mark.parametrize("kind", [Plain, Unversioned])
+async def test_a_claim_that_arrives_late(kind, times):
+    """Where nothing is compared, who claims a key waits for as long as another's claim may be on its way."""
+    first, second = kind(), kind()
+    second._secrets = first._secrets
+    claimed = asyncio.Event()
+
+    async def late(operation, name):
+        if (operation, name) == ("put", RECORD):
+            await claimed.wait()
+
+    async def sleep(seconds):
+        claimed.set()
+        await times.sleep(seconds)
+
+    second.before = late
+    async with client_of(first) as one, client_of(second) as two:
+        await keys_of(one, times).store("team-a", "sk-canary-old")
+        early = asyncio.create_task(keys_of(one, times, sleep=sleep).rotate("team-a", "sk-canary-early"))
+        won = await keys_of(two, times).rotate("team-a", "sk-canary-late")
+        with pytest.raises(ConflictError):
+            await early
+    assert times.slept[0] == 10.0
+    assert first.values[NAME] == won.key.reveal() == "sk-canary-late"
+
+
+async def test_a_rotation_whose_answer_was_lost(manager, keys):
+    """Asked for again with the same key, it is done already: nothing is written, and the old key keeps its grace."""
+    first = await keys.create("team-a")
+    done = await keys.rotate("team-a", "sk-canary-new", grace=60)
+    manager.calls.clear()
+    again = await keys.rotate("team-a", "sk-canary-new", grace=60)
+    assert again.until == done.until
+    assert again.key.equals("sk-canary-new")
+    assert manager.changes == []
+    assert (await keys.verify(first.reveal(), "team-a")).until == done.until
+
+
 async def test_somebody_writes_the_key_while_it_is_rotated(manager, keys):
     """What he wrote stays; the rotation says that it was overtaken, and leaves nothing behind."""
     await keys.create("team-a")

@@ -42,6 +42,13 @@ def names(provider):
 @example(alias="a b")
 @example(alias="-x2D-x20-")
 @example(alias="virtual-key-0123456789abcdef")
+@example(alias="-")
+@example(alias="   ")
+@example(alias="../etc/creds")
+@example(alias="litellm/../../secret")
+@example(alias="foo/..")
+@example(alias="foo\n- !grant\n  member: attacker")
+@example(alias="foo\rbar\x00")
 def test_there_and_back(provider, names, alias):
     """The name is one of the manager, under the prefix, and leads to the alias; so does that of the record."""
     if any("\ud800" <= character <= "\udfff" for character in alias):
@@ -77,7 +84,9 @@ def test_two_never_meet(provider, names, first, second):
     assert len(set(found)) == len(found)
 
 
-@pytest.mark.parametrize("alias", ["team-a", "virtual-key-0f", "team_a.prod", "a=b+c@d", "org/team"])
+@pytest.mark.parametrize(
+    "alias", ["team-a", "virtual-key-0f", "team_a.prod", "a=b+c@d", "org/team", "user/me@example.com", "release-1.0..2"]
+)
 def test_what_litellm_composes_is_what_it_is(names, alias):
     """Where the manager can have it: keys that LiteLLM stored are found, and the other way round."""
     assert names.of(alias) == f"litellm/{alias}"

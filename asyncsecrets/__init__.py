@@ -9,6 +9,8 @@
 
 Importing this package loads no HTTP client, no SDK and no parser: everything but ``get_secret`` is imported when
 it is first named.
+
+pytest need not rewrite anything here: PYTEST_DONT_REWRITE. Or it would warn where this is imported before its plugins.
 """
 
 from __future__ import annotations

@@ -55,9 +55,6 @@ class Follower(Protocol):
     def _stand_anew(self) -> None:
         """Make the sources anew. Safe from any thread."""
 
-    def _end(self) -> None:
-        """Close without waiting: each source ends on its own loop, as soon as that runs. Safe from any thread."""
-
     def _unique(self) -> list[Source]:
         """The sources, each once."""
 
@@ -117,9 +114,7 @@ def put_time(clocks: Time | None) -> None:
 
 
 def _anew() -> None:
-    gone: list[object] = [default.forget()]
+    opened_by_itself = default.forget()  # its configuration may be another one by now
     for client in _living():
-        if client in gone:
-            client._end()  # noqa: SLF001  # the same package
-        else:
-            client._stand_anew()  # noqa: SLF001
+        client._stand_anew()  # noqa: SLF001  # the same package
+    del opened_by_itself  # not before: a client that is dropped with what it has open is told of

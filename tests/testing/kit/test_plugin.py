@@ -12,7 +12,7 @@ import pytest
 import asyncsecrets.client
 import asyncsecrets.testing.kit.clocks
 import asyncsecrets.testing.kit.fakes
-import asyncsecrets.testing.kit.leaks  # noqa: F401  # or pytester would forget them, and not what refers to them
+import asyncsecrets.testing.kit.leaks  # or pytester would forget them, and not what refers to them
 
 SUITE = '''
 import asyncio, pytest
@@ -361,6 +361,43 @@ class TestShared:
 def test_a_marker_holds_for_what_it_is_on(suite):
     """The nearest one counts; what a kit of longer life was given already is not given again."""
     suite(MARKED, *LOOPS).assert_outcomes(passed=3)
+
+
+UNITTEST = """
+import asyncio, os, pytest, unittest
+from asyncsecrets import get_secret
+
+@pytest.mark.secrets(TOKEN="canary-unittest-token")
+class TestToken(unittest.TestCase):
+    def test_its_own_comparisons(self):
+        self.assertIsNone(asyncio.run(get_secret("TOKEN")))
+
+    def test_what_it_is_in(self):
+        self.assertNotIn("TOKEN", {"PATH": "/bin", "TOKEN": asyncio.run(get_secret("TOKEN"))})
+
+class TestAsync(unittest.IsolatedAsyncioTestCase):
+    @pytest.fixture(autouse=True)
+    def kit(self, fake_secrets):
+        self.secrets = fake_secrets
+
+    async def test_it(self):
+        self.secrets.set("A", "canary-isolated")
+        assert await get_secret("A") == "canary-isolated"
+"""
+
+
+def test_unittest(suite):
+    """Its test cases have the secrets of their marks, and its comparisons show none."""
+    result = suite(UNITTEST, *LOOPS, "-vv")
+    result.assert_outcomes(passed=1, failed=2)
+    assert "canary" not in result.stdout.str()
+    result.stdout.fnmatch_lines(["*AssertionError: '[*][*]*' is not None"])
+
+
+def test_a_program_may_have_imported_the_package_before_pytest():
+    """As one does that runs pytest itself. pytest warns of a package that it cannot rewrite any more, unless its
+    docstring says this."""
+    assert "PYTEST_DONT_REWRITE" in (asyncsecrets.__doc__ or "")
 
 
 def test_the_plugin_alone_is_loaded_where_nobody_uses_it():

@@ -46,6 +46,7 @@ FLOORS = {
     "asyncsecrets.registry": 3,
     "asyncsecrets.client": 4,
     "asyncsecrets.integrations": 5,
+    "asyncsecrets.migrating": 5,
     "asyncsecrets.rebuilding": 5,
     "asyncsecrets.testing": 5,
     "asyncsecrets.virtual_keys": 5,

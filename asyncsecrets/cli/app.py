@@ -38,6 +38,7 @@ COMMANDS: Final = (
     "versions",
     "metadata",
     "rotate",
+    "migrate",
     "keys",
     "recipients",
     "encrypt",

@@ -50,12 +50,17 @@ class Console:
     @property
     def interactive(self) -> bool:
         """Whether somebody can be asked: stdin and stderr are a terminal."""
-        return self.reads_terminal and _is_terminal(self._stderr)
+        return self.reads_terminal and self.tells_terminal
 
     @property
     def reads_terminal(self) -> bool:
         """Whether what is read is typed now."""
         return _is_terminal(self.stdin)
+
+    @property
+    def tells_terminal(self) -> bool:
+        """Whether notes are seen as they come."""
+        return _is_terminal(self._stderr)
 
     @property
     def shows_on_terminal(self) -> bool:

@@ -6,7 +6,7 @@ what it has written itself where ``access_mode`` is ``write_only``: nobody else 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from asyncsecrets.client.places import Route
@@ -14,10 +14,10 @@ from asyncsecrets.client.puts import delete_at_home, put_at_home
 from asyncsecrets.client.routing import check_reads, check_writes
 from asyncsecrets.client.source import Source
 from asyncsecrets.client.views import remember
-from asyncsecrets.client.writing import restore
+from asyncsecrets.client.writing import metadata, restore, write_metadata
 from asyncsecrets.declared import SourceConfig
 from asyncsecrets.errors import UnsupportedOperationError
-from asyncsecrets.providers.base import Lister, Provider
+from asyncsecrets.providers.base import Lister, Provider, SecretMetadata
 from asyncsecrets.secret import Secret
 
 __all__ = ["Store"]
@@ -49,6 +49,15 @@ class Store:
         """Seconds within which a write has been applied, or never will be, as far as clocks can tell."""
         return self._source.retry.policy.deadline
 
+    @property
+    def default_field(self) -> str | None:
+        """The member of an object that is a secret's value, or None where the payload is."""
+        return self._source.default_field
+
+    def spelled(self, name: str) -> str:
+        """How the manager spells a name; empty where it cannot have it. No I/O."""
+        return self._source.spelled(name)
+
     def check_writable(self) -> None:
         """Raise AccessModeError, UnsupportedOperationError, ClosedError where nothing can be written. No I/O."""
         self._check_open()
@@ -76,12 +85,15 @@ class Store:
         route, source = self._route(name), self._source
         return await source.home.run(partial(source.refresh, route))
 
-    async def current(self, name: str, version: str | None = None) -> Secret:
-        """The value as it is where writes arrive, past what is cached. Raises SecretNotFoundError."""
+    async def current(self, name: str, version: str | None = None, *, whole: bool = False) -> Secret:
+        """The value as it is where writes arrive, past what is cached. Raises SecretNotFoundError.
+
+        ``whole``: the object that the value is a member of, where the source has a ``default_field``.
+        """
         self._check_open()
         key = name if version is None else (name, version)
         secret = await self._source.home.run(partial(self._source.current, key))
-        field = self._source.default_field
+        field = None if whole else self._source.default_field
         value = secret if field is None else secret.field(field)
         remember(value)
         return value
@@ -102,6 +114,16 @@ class Store:
         self.check_writable()
         await self._source.home.run(partial(restore, self._source, name))
 
+    async def metadata(self, name: str) -> SecretMetadata:
+        """As ``SecretsClient.metadata``."""
+        self._check_open()
+        return await self._source.home.run(partial(metadata, self._source, name))
+
+    async def write_custom_metadata(self, name: str, custom: Mapping[str, str]) -> None:
+        """As ``SecretsClient.write_metadata``."""
+        self.check_writable()
+        await self._source.home.run(partial(write_metadata, self._source, name, {"custom": custom}))
+
     def forget(self, name: str) -> None:
         """Have nothing of ``name`` cached any more: who does not read it often is not to have it renewed."""
         self._source.home.post(partial(self._source.cache.invalidate, name))
@@ -119,7 +141,7 @@ class Store:
 
 async def _list(provider: Provider, prefix: str) -> list[str]:
     if not isinstance(provider, Lister):
-        raise UnsupportedOperationError(f"{provider.system} cannot list its secrets")
+        raise UnsupportedOperationError(f"{provider.system} cannot list its secrets: say which by name")
     return await provider.list(prefix)
 
 

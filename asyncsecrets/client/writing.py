@@ -34,7 +34,7 @@ from asyncsecrets.providers.base import (
 from asyncsecrets.registry import unable
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = ["Writing", "restore"]
+__all__ = ["Writing", "metadata", "restore", "write_metadata"]
 
 T = TypeVar("T")
 
@@ -136,7 +136,7 @@ class Writing(Parts):
         """Return what the manager keeps about a secret besides its values. Raises SecretNotFoundError."""
         self._check_open()
         target, entry = self._router.versions_of(name, source)
-        return await target.home.run(partial(_metadata, target, entry))
+        return await target.home.run(partial(metadata, target, entry))
 
     @afresh
     async def write_metadata(
@@ -169,7 +169,7 @@ class Writing(Parts):
             raise ConfigError(f"no metadata given; say at least one of {', '.join(given)}")
         if custom is not None and not all(isinstance(text, str) for pair in dict(custom).items() for text in pair):
             raise ConfigError("custom metadata is a mapping of text to text")
-        await self._change(name, source, partial(_write_metadata, changes=wanted))
+        await self._change(name, source, partial(write_metadata, changes=wanted))
 
     @afresh
     async def encrypt(self, value: Payload, *, source: str | None = None) -> str:
@@ -312,14 +312,18 @@ async def _follow(source: Source, name: str, version: str) -> None:
         source.effects.doubt(name)
 
 
-async def _metadata(source: Source, name: str) -> SecretMetadata:
+async def metadata(source: Source, name: str) -> SecretMetadata:
+    """What the manager keeps about a secret, asked at the source's home."""
+
     async def ask(provider: Provider) -> SecretMetadata:
         return await _keeper(provider).metadata(name)
 
     return await source.tasks.run(partial(source.calls.call, name, ask))
 
 
-async def _write_metadata(source: Source, name: str, changes: Mapping[str, Any]) -> None:
+async def write_metadata(source: Source, name: str, changes: Mapping[str, Any]) -> None:
+    """Change that, at the source's home."""
+
     async def write(provider: Provider) -> None:
         await _keeper(provider).write_metadata(name, **changes)
 

@@ -97,6 +97,8 @@ class Answers:
 
         That loop is not to tell us: to wake another thread is to let it run first, which may take milliseconds.
         """
+        self._asked.clear()  # what was on its way on another loop, as before a fork, does not arrive
+        self._wanted.clear()
         while True:
             await asyncio.sleep(_LOOK)
             while self._wanted:

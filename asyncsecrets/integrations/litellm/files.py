@@ -86,7 +86,8 @@ def _litellm_file(environ: Mapping[str, str]) -> str:
 
 def needs_of(config: Config) -> Needs:
     """What LiteLLM will ask for. ``general_settings`` is required: without ``master_key`` LiteLLM lets anybody in."""
-    hosted = config.sources[DEFAULT_SOURCE].hosted_keys or frozenset()
+    source = config.sources[DEFAULT_SOURCE]
+    hosted = (source.hosted_keys or frozenset()) if source.access_mode.reads else frozenset[str]()
     required, used, places = dict.fromkeys(sorted(hosted)), dict[str, None](), dict[str, str]()
     for path, text in references(config.document.reveal()):
         name = _name_in(text)

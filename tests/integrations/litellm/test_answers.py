@@ -77,6 +77,14 @@ async def test_on_a_loop_what_is_not_known_is_fetched_behind(answers, manager):
     assert gets(manager) == ["KEY"]
 
 
+async def test_what_was_on_its_way_on_another_loop_is_asked_for_anew(answers, manager):
+    """In the child of a fork nothing arrives that the parent has asked for."""
+    answer = serving(answers())
+    answer._asked.add("KEY")
+    answer._resident.start()
+    await until(lambda: answer.read("KEY") == "canary-1")
+
+
 async def test_a_loop_that_serves_wakes_no_other_thread(answers, monkeypatch):
     """Who wakes one lets it run first: for milliseconds, where there is much to do."""
     answer = serving(answers(environ={"FLAG": "on"}))

@@ -141,6 +141,17 @@ def test_variables_of_hosted_names_are_taken_out_of_the_environment(start, write
     assert told[0].getMessage().endswith("MASTER")
 
 
+def test_a_manager_that_is_only_written_to_leaves_the_environment_alone(start, write, monkeypatch):
+    """Nothing is read from it, so every variable is what LiteLLM uses."""
+    monkeypatch.setenv("MASTER", "canary-own")
+    monkeypatch.setenv("DATABASE", "canary-url")
+    path = write(hosted="MASTER")
+    path.write_text(path.read_text().replace("hosted_keys:", "access_mode: write_only, hosted_keys:"))
+    environ = {"MASTER": "canary-own"}
+    assert start(path, environ).answers.read("MASTER") == "canary-own"
+    assert environ == {"MASTER": "canary-own"}
+
+
 def test_what_leads_to_the_manager_stays_in_the_environment(start, write):
     """A manager that reads its own token from a variable keeps that variable."""
     path = write(hosted="MASTER, DATABASE, VAULT_TOKEN", secrets=f"{ALL}, VAULT_TOKEN: canary-token")

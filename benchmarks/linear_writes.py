@@ -94,7 +94,8 @@ class Faults:
         async def get(provider: Any, *args: Any, **options: Any) -> Any:
             return await faults.around(provider, lambda: cls.get(provider, *args, **options), write=False)
 
-        return type(cls.__name__, (cls,), {"put": put, "get": get})
+        # What is lost here arrives never, and not late.
+        return type(cls.__name__, (cls,), {"put": put, "get": get, "attempt_timeout": 0.05})
 
     async def around(self, provider: Any, call: Any, *, write: bool) -> Any:
         """Make ``call``, and see that it fails, maybe."""

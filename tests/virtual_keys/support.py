@@ -1,4 +1,4 @@
-"""A memory manager that counts its calls, fails or ends a process where it is told to, and keys in it."""
+"""A memory manager that counts its calls, and fails where it is told to, and keys in it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.secret import Payload, Secret
 
 CHANGES = ("put", "delete", "restore", "destroy", "delete_versions")
-
-
-class Killed(BaseException):
-    """The process ended here."""
 
 
 class Times:
@@ -39,12 +35,13 @@ class Times:
 
 
 class Manager(MemoryProvider):
-    """``kill_at``: the number of the call after which, or ``before`` which, the process ends."""
+    """It keeps a list of its calls, and ``fail`` says which of them fail. What is given up does not arrive late."""
+
+    attempt_timeout = 0.01
 
     def __init__(self, secrets: dict[str, Payload] | None = None) -> None:
         super().__init__(secrets, before=self._note)
         self.calls: list[tuple[str, str]] = []
-        self.kill_at: int | None = None
         self.fail: Callable[[str, str], BaseException | None] = lambda operation, name: None
 
     async def _note(self, operation: str, name: str) -> None:

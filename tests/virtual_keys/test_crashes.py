@@ -87,7 +87,10 @@ async def every_step(kind, change):
         after += 1
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [*((Manager, name) for name in CHANGES), (Plain, "rotate"), (Plain, "rename and rotate"), (Unversioned, "rotate")],
+)
 async def test_cut_off_and_reconciled(kind, name):
     """The old key is accepted at each step, and afterwards there is nothing left to do, whichever way it was ended."""
     async for after, world in every_step(kind, CHANGES[name]):
@@ -178,6 +181,7 @@ async def test_one_that_is_undone_after_it_has_switched_is_not_told_that_it_is_d
     assert await world.accepted(OLD, NEW) == [True, True]
 
 
+@pytest.mark.parametrize("kind", [Manager, Plain])
 async def test_two_go_on_with_the_same(kind):
     """Both come to the same end."""
     async for after, world in every_step(kind, lambda keys: keys.rotate("team-a", NEW)):

@@ -72,8 +72,8 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether everything can be explained."""
-        return not (self.lost or self.false or self.older)
+        """Whether everything can be explained, and there was something to be."""
+        return bool(self.outcomes["acknowledged"]) and not (self.lost or self.false or self.older)
 
 
 class Faults:
@@ -265,20 +265,24 @@ async def vault(faults: Faults) -> AsyncIterator[Any]:
 
 @contextlib.asynccontextmanager
 async def aws(faults: Faults) -> AsyncIterator[Any]:
-    """moto."""
+    """moto, behind a proxy that sees to it that it answers as AWS does."""
     from moto.server import ThreadedMotoServer
+
+    from tests.providers.aws.proxy import AwsProxy
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    host, port = server.get_host_and_port()
     try:
-        host, port = server.get_host_and_port()
-        environ = {
-            "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "example",
-            "AWS_REGION_NAME": "eu-central-1",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        }
-        yield _made(faults, "aws_secret_manager", {"attempt_timeout": "20"}, environ)
+        async with AwsProxy(f"http://{host}:{port}") as proxy:
+            await proxy.reset()
+            environ = {
+                "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+                "AWS_SECRET_ACCESS_KEY": "example",
+                "AWS_REGION_NAME": "eu-central-1",
+                "AWS_ENDPOINT_URL": proxy.url,
+            }
+            yield _made(faults, "aws_secret_manager", {"attempt_timeout": "20"}, environ)
     finally:
         server.stop()
 
@@ -287,10 +291,11 @@ async def aws(faults: Faults) -> AsyncIterator[Any]:
 async def google(faults: Faults) -> AsyncIterator[Any]:
     """The fake of Google."""
     from asyncsecrets.testing.google_server import GoogleServer
+    from tests.providers.google.support import PROJECT
 
     async with GoogleServer() as server:
         settings = {
-            "google_secret_manager_project_id": "shop-1234",
+            "google_secret_manager_project_id": PROJECT,
             "google_endpoint": f"http://{server.endpoint}",
             "auth_method": "none",
             "attempt_timeout": "20",

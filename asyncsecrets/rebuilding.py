@@ -161,8 +161,10 @@ class Rebuilt(LoopBound, Generic[T]):
     def use(self) -> _Use[T]:
         """Have the object that is current now, which is not retired before the block ends, however long that takes.
 
-        async with pool.use() as connections:
-            await connections.execute(report)
+        ::
+
+            async with pool.use() as connections:
+                await connections.execute(report)
         """
         return _Use(self._there)
 

@@ -1,10 +1,12 @@
 """aiohttp servers: a cleanup context that has the app's secrets open while it runs.
 
-app = web.Application()
-app.cleanup_ctx.append(secrets_ctx(AppSecrets(required=["SIGNING_KEY"])))
+::
 
-async def sign(request: web.Request) -> web.Response:
-    key = await secrets_client(request).get("SIGNING_KEY")
+    app = web.Application()
+    app.cleanup_ctx.append(secrets_ctx(AppSecrets(required=["SIGNING_KEY"])))
+
+    async def sign(request: web.Request) -> web.Response:
+        key = await secrets_client(request).get("SIGNING_KEY")
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 """Litestar: the app's secrets as a plugin, a client and single secrets as dependencies.
 
-app = Litestar(
-    [sign, readyz(secrets)],
-    plugins=[SecretsPlugin(secrets)],
-    dependencies={"signing_key": secret("SIGNING_KEY")},
-)
+::
 
-@get("/sign/{text:str}")
-async def sign(text: str, signing_key: NamedDependency[str]) -> str: ...
+    app = Litestar(
+        [sign, readyz(secrets)],
+        plugins=[SecretsPlugin(secrets)],
+        dependencies={"signing_key": secret("SIGNING_KEY")},
+    )
+
+    @get("/sign/{text:str}")
+    async def sign(text: str, signing_key: NamedDependency[str]) -> str: ...
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """Quart: the app's secrets are open from before its first function runs until after the last.
 
-app = Quart(__name__)
-init_app(app, AppSecrets(required=["SIGNING_KEY"]))
+::
 
-@app.get("/sign/<text>")
-async def sign(text: str) -> str:
-    key = await secret("SIGNING_KEY")
+    app = Quart(__name__)
+    init_app(app, AppSecrets(required=["SIGNING_KEY"]))
+
+    @app.get("/sign/<text>")
+    async def sign(text: str) -> str:
+        key = await secret("SIGNING_KEY")
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from asyncsecrets.boundary import bared
 from asyncsecrets.client import SecretsClient
 from asyncsecrets.errors import ClosedError
 from asyncsecrets.integrations.readiness import STARTING, Readiness, readiness_of
-from asyncsecrets.integrations.starting import Failures, Needs, failures_of, read_at_start
+from asyncsecrets.integrations.starting import Failures, Needs, read_again, read_at_start
 from asyncsecrets.journal import APP, duration, say
 from asyncsecrets.loops import cancel_all, current_loop, ending, retrieve, running_loop, spawn, tell
 
@@ -49,6 +49,7 @@ class Run:
         self._jitter = jitter
         self._names: tuple[str, ...] = ()
         self._failed: Failures = {}
+        self._lacking: Failures = {}  # what is optional, and would have been there at another time
         self._is_ours = self._is_ready = self._is_kept = False
         self._asking: asyncio.Task[None] | None = None
         self._opening = spawn(self._open(), name="asyncsecrets-app-open", done=retrieve)
@@ -108,11 +109,11 @@ class Run:
             await client.start()
         if self._needs.spread:
             await asyncio.sleep(self._needs.spread * self._jitter())
-        self._failed = await read_at_start(client, self._needs, self._names)
+        self._failed, self._lacking = await read_at_start(client, self._needs, self._names)
         if self._is_ours:
             (default.push_if_none if self.is_lasting else default.push)(client)
         self._is_ready = True
-        if self._failed:
+        if self._failed or self._lacking:
             self._ask_soon()
 
     async def _close(self) -> None:
@@ -134,16 +135,18 @@ class Run:
             self._asking = spawn(self._ask(), name="asyncsecrets-app-ask", done=retrieve)
 
     async def _ask(self) -> None:
-        since, (wait, longest), was_degraded = self.loop.time(), _WAITS, bool(self._failed)
-        while self.is_open and self.client is not None and (missing := self._missing(self.client)):
+        since, (wait, longest), is_degraded = self.loop.time(), _WAITS, bool(self._failed)
+        while self.is_open and self.client is not None and (self._lacking or self._missing(self.client)):
             await asyncio.sleep(wait * (1.0 + self._jitter()) / 2)
             wait = min(2 * wait, longest)
-            if not self.is_open:
-                return
-            if self._needs.are_said:
-                self._failed = await failures_of(self.client.warm_up(missing))
-            else:
-                self.client.fetch_missing()
-        if was_degraded and self.is_open:
-            lasted = duration(self.loop.time() - since)
-            say(APP, logging.INFO, "the app is ready after %s: it has the secrets that it was started without", lasted)
+            if self.is_open:
+                await self._ask_once(self.client)
+            if is_degraded and self.is_open and not self._missing(self.client):
+                is_degraded, lasted = False, duration(self.loop.time() - since)
+                say(APP, logging.INFO, "the app is ready after %s: it has what it was started without", lasted)
+
+    async def _ask_once(self, client: SecretsClient) -> None:
+        if self._needs.are_said:
+            self._failed, self._lacking = await read_again(client, self._missing(client), self._lacking)
+        else:
+            client.fetch_missing()

@@ -44,7 +44,8 @@ class AppSecrets:
 
     * ``required``: names or references. If one cannot be read, the start fails with ``ResolveError``, which lists all
       that cannot, and why. ``"hosted"`` means every ``hosted_keys`` of the configuration but what is ``optional``.
-    * ``optional``: read at the start as well. What cannot be read is logged once.
+    * ``optional``: read at the start as well. What cannot be read is logged once, and asked for again if the error is
+      transient.
     * ``degraded``: names without which the app starts all the same, if the error is transient: their manager is down,
       or too slow. It keeps asking for them, and is not ready until it has them. True stands for all that is required.
       An error that waiting does not mend, such as a secret that is not there, fails the start in any case.

@@ -18,7 +18,7 @@ from asyncsecrets.client import SecretsClient
 from asyncsecrets.errors import AsyncSecretsError, ConfigError, ResolveError
 from asyncsecrets.journal import APP, few, say
 
-__all__ = ["Failures", "Needs", "failures_of", "needs_of", "read_at_start"]
+__all__ = ["Failures", "Needs", "needs_of", "read_again", "read_at_start"]
 
 Failures = Mapping[str, AsyncSecretsError]
 Required = Iterable[str] | Literal["hosted"]
@@ -94,15 +94,13 @@ def _seconds(what: str, seconds: float) -> float:
     return float(seconds)
 
 
-async def read_at_start(client: SecretsClient, needs: Needs, names: Iterable[str]) -> Failures:
-    """Read ``names``, which the app needs, and what is optional. Return what it starts without and keeps asking for.
+async def read_at_start(client: SecretsClient, needs: Needs, names: Iterable[str]) -> tuple[Failures, Failures]:
+    """Read ``names``, which the app needs, and what is optional. Return of each what it starts without and keeps asking
+    for.
 
     Raises ResolveError with all that cannot be had, if the app does not start without.
     """
-    failed, lacking = await asyncio.gather(
-        failures_of(client.warm_up(names, within=needs.within)),
-        failures_of(client.get_many(needs.optional, within=needs.within)),
-    )
+    failed, lacking = await _read(client, names, needs.optional, needs.within)
     if any(not needs.may_wait(name, error) for name, error in failed.items()):
         raise ResolveError({**failed})
     if lacking:
@@ -112,19 +110,40 @@ async def read_at_start(client: SecretsClient, needs: Needs, names: Iterable[str
         )  # fmt: skip
     if failed:
         say(
-            APP, logging.ERROR, "the app has started without %s: %s. It is not ready until they can be read, and asks "
-            "for them again", _count(failed), _told(failed),
+            APP, logging.ERROR, "the app has started without %s: %s. It is not ready before it has all, and keeps "
+            "asking", _count(failed), _told(failed),
         )  # fmt: skip
-    return failed
+    return failed, _passing(lacking)
 
 
-async def failures_of(reading: Awaitable[object]) -> Failures:
+async def read_again(
+    client: SecretsClient, needed: Iterable[str], optional: Iterable[str]
+) -> tuple[Failures, Failures]:
+    """Read what the app has started without. Return of each what it keeps asking for."""
+    failed, lacking = await _read(client, needed, optional)
+    return failed, _passing(lacking)
+
+
+async def _read(
+    client: SecretsClient, needed: Iterable[str], optional: Iterable[str], within: float | None = None
+) -> tuple[Failures, Failures]:
+    return await asyncio.gather(
+        _failures_of(client.warm_up(needed, within=within)),
+        _failures_of(client.get_many(optional, within=within)),
+    )
+
+
+async def _failures_of(reading: Awaitable[object]) -> Failures:
     """What could not be read, by name."""
     try:
         await reading
     except ResolveError as error:
         return error.failures
     return {}
+
+
+def _passing(failures: Failures) -> Failures:
+    return {name: error for name, error in failures.items() if error.transient}
 
 
 def _count(failures: Failures) -> str:

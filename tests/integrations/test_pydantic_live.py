@@ -248,6 +248,32 @@ def test_what_cannot_be_had_keeps_the_last_snapshot_and_is_caught_up_with(failur
     assert len(said) == (failure is denied)  # an outage is what its source tells of
 
 
+@pytest.mark.parametrize("failure", [down, denied])
+def test_what_was_absent_and_cannot_be_looked_for_holds_a_rotation_back_for_a_minute_at_most(failure: Failure) -> None:
+    """It is not followed, so nobody tells of it: it has to be asked for again."""
+
+    async def main(clock: VirtualClock) -> None:
+        manager = _manager()
+        manager.remove("LIMIT")
+
+        async def before(operation: str, name: str) -> None:
+            if name == "LIMIT":
+                raise failure(name)
+
+        options = {"refresh_interval": 100_000, "retry": ONCE, "negative_ttl": 0.0, "environ": {}}
+        async with virtual_client(clock, manager, **options) as client:
+            live = await load_settings(Login, client, live=True)
+            manager.before = before
+            await _rotated(client, manager, "login", login(2))
+            await asyncio.sleep(300)
+            assert live.current.pair() == ("user-1", "canary-1")
+            manager.before = None
+            await asyncio.sleep(70)
+            assert live.current.pair() == ("user-2", "canary-2")
+
+    in_virtual_time(main)
+
+
 def test_a_secret_that_is_deleted_is_waited_for() -> None:
     async def main(clock: VirtualClock) -> None:
         manager = _manager()

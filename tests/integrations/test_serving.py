@@ -443,6 +443,54 @@ def test_a_degraded_start_asks_until_it_has_all(degraded, caplog) -> None:
     assert len(told) == 2
 
 
+def test_what_is_optional_is_asked_for_until_its_manager_has_answered(caplog) -> None:
+    """Else the readiness would tell of an outage that is over, as long as nobody reads."""
+
+    async def main(clock: VirtualClock) -> None:
+        manager = Manager({"A": "canary-a"})
+        manager.failure = down
+        secrets = virtual_secrets(clock, manager, optional=["A", "X"])
+        async with secrets.opened() as client:
+            assert (secrets.readiness().ready, secrets.readiness().status) == (True, "degraded")
+            await asyncio.sleep(20.0)
+            manager.failure = None
+            await asyncio.sleep(10.0)
+            assert secrets.readiness().status == "fresh"
+            assert value(client.peek("A")) == "canary-a"
+            asked = len(manager.calls)
+            await asyncio.sleep(60.0)
+            assert len(manager.calls) == asked < 30
+
+    in_virtual_time(main)
+    told = [record.getMessage() for record in caplog.records if record.name == "asyncsecrets.app"]
+    assert told == ["the app goes without 2 secrets that are optional: A (UnavailableError), X (UnavailableError)"]
+
+
+def test_a_degraded_app_is_ready_before_what_is_optional_is_there(caplog) -> None:
+    async def main(clock: VirtualClock) -> None:
+        manager = Manager(VALUES)
+        manager.failure = down
+        secrets = virtual_secrets(clock, manager, required=["A"], degraded=True, optional=["B"])
+        async with secrets.opened() as client:
+
+            async def before(operation: str, name: str) -> None:
+                if name == "B":
+                    raise down(name)
+
+            manager.failure, manager.before = None, before
+            await asyncio.sleep(30.0)
+            assert (secrets.readiness().ready, client.peek("B")) == (True, None)
+            manager.before = None
+            await asyncio.sleep(10.0)
+            assert secrets.readiness().status == "fresh"
+            assert value(client.peek("B")) == "canary-b"
+
+    caplog.set_level(logging.INFO, "asyncsecrets.app")
+    in_virtual_time(main)
+    told = [record.getMessage() for record in caplog.records if record.name == "asyncsecrets.app"]
+    assert [line.startswith("the app is ready after ") for line in told] == [False, False, True]
+
+
 def test_a_degraded_app_asks_also_where_nobody_probes() -> None:
     async def main(clock: VirtualClock) -> None:
         manager = Manager(VALUES)

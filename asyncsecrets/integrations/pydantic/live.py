@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from asyncsecrets.errors import AsyncSecretsError, ClosedError, ResolveError, TransientError
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ResolveError, UnavailableError
 from asyncsecrets.integrations.pydantic.batch import Chosen
 from asyncsecrets.integrations.pydantic.loading import Loader
 from asyncsecrets.loops import spawn
@@ -86,10 +86,11 @@ class LiveSettings(Generic[M]):
                 await self._renew()
             except ClosedError:
                 raise
-            except Exception as error:  # noqa: BLE001  # a validator may raise anything
+            except (ResolveError, UnavailableError) as error:  # it could not be read, and may be in a while
                 self._tell(error)
-                if _may_pass(error):
-                    return
+                return
+            except Exception as error:  # noqa: BLE001  # a validator may raise anything; another value it may take
+                self._tell(error)
             else:
                 self._failing = False
             if names != {each.reference for each in self._chosen}:
@@ -115,8 +116,3 @@ class LiveSettings(Generic[M]):
             said = str(error) if isinstance(error, AsyncSecretsError) else type(error).__name__
             logger.warning("settings keep their last values: %s", said)
         self._failing = True
-
-
-def _may_pass(error: Exception) -> bool:
-    causes = error.failures.values() if isinstance(error, ResolveError) else [error]
-    return any(isinstance(cause, TransientError) for cause in causes)

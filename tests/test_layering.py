@@ -48,6 +48,7 @@ FLOORS = {
     "asyncsecrets.integrations": 5,
     "asyncsecrets.migrating": 5,
     "asyncsecrets.rebuilding": 5,
+    "asyncsecrets.rotating": 5,
     "asyncsecrets.testing": 5,
     "asyncsecrets.virtual_keys": 5,
     "asyncsecrets.cli": 6,  # the demo and the dev server stand on the testing kit

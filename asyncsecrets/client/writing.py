@@ -291,7 +291,11 @@ async def _rotate(source: Source, name: str) -> str:
 
     async def begin(provider: Provider) -> str:
         if not isinstance(provider, Rotator):
-            raise unable(provider, Rotator, "cannot be told to rotate a secret; put a new value instead")
+            raise unable(
+                provider,
+                Rotator,
+                "cannot be told to rotate a secret; asyncsecrets.rotating.rotate does it, and the command's --generate",
+            )
         return await provider.rotate(name, token=token)
 
     async def change() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 import types
 
 import pytest
@@ -103,15 +104,24 @@ def test_a_hook_that_cannot_have_what_it_needs_is_not_made(hook, tmp_path):
     assert leaks(caught.value) == []
 
 
-async def test_a_hook_that_is_cancelled_goes_on(hook):
+async def test_a_hook_that_is_cancelled_goes_on(hook, monkeypatch):
     """LiteLLM has issued the key, and its task ends with the request."""
     manager = hook()
+    begun, gate, done = threading.Event(), threading.Event(), threading.Event()
+
+    async def write(*_: object) -> None:
+        begun.set()
+        await asyncio.to_thread(gate.wait, 10)
+        done.set()
+
+    monkeypatch.setattr(manager._shared.keys, "write", write)
     writing = asyncio.ensure_future(manager.async_write_secret("litellm/a", "canary-a1"))
-    await asyncio.sleep(0)
+    assert await asyncio.to_thread(begun.wait, 10)
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
-    assert await manager.async_read_secret("litellm/a") == "canary-a1"
+    gate.set()
+    assert await asyncio.to_thread(done.wait, 10)
 
 
 @pytest.fixture

@@ -20,7 +20,20 @@ from asyncsecrets.providers.base import Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
 from asyncsecrets.retry import Retry
 
-__all__ = ["Follower", "StandIn", "Time", "current", "follow", "put", "put_time", "settings", "sources", "timed"]
+__all__ = [
+    "Follower",
+    "StandIn",
+    "Time",
+    "clock",
+    "current",
+    "follow",
+    "put",
+    "put_time",
+    "settings",
+    "sources",
+    "timed",
+    "wall",
+]
 
 
 class StandIn(Protocol):
@@ -81,6 +94,16 @@ def timed(cache_options: dict[str, Any], wall: Callable[[], float]) -> tuple[dic
     if _time is None:
         return {**hurry, **cache_options}, wall
     return {"clock": _time.clock, **hurry, **cache_options}, _time.wall if wall is time.time else wall
+
+
+def clock() -> float:
+    """Monotonic seconds, by the clock that stands in, if one does; then they may go back when it ends."""
+    return time.monotonic() if _time is None else _time.clock()
+
+
+def wall() -> float:
+    """Unix time, by the clock that stands in, if one does."""
+    return time.time() if _time is None else _time.wall()
 
 
 def follow(client: Follower) -> None:

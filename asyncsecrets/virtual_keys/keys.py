@@ -6,13 +6,12 @@ import asyncio
 import base64
 import builtins
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from asyncsecrets.boundary import afresh, configuring
-from asyncsecrets.client import SecretsClient
+from asyncsecrets.client import SecretsClient, stand_ins
 from asyncsecrets.client.store import Store
 from asyncsecrets.errors import AccessModeError, ConfigError, DecodeError
 from asyncsecrets.secret import Secret
@@ -63,8 +62,8 @@ class VirtualKeys:
         grace: float = 3_600.0,
         patience: float = 120.0,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
-        now: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = stand_ins.wall,
+        clock: Callable[[], float] = stand_ins.clock,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._grace = _seconds(grace, "grace")
@@ -199,6 +198,16 @@ class VirtualKeys:
         """The aliases that have a key, sorted."""
         self._store.check_readable()
         return await aliases(await self._bench())
+
+    @afresh
+    async def warm_up(self) -> None:
+        """Read every key, so that ``verify`` answers from memory from the start.
+
+        Raises what keeps a key from being read; the others are known then.
+        """
+        self._store.check_readable()
+        bench = await self._bench()
+        await self._matcher.load(bench, partial(aliases, bench))
 
     @afresh
     async def verify(self, candidate: str, alias: str | None = None) -> Match | None:

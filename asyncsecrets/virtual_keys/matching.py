@@ -2,32 +2,34 @@
 
 What is cached decides for as long as the source believes it (``refresh_interval``). A candidate that it does not know
 may be one that somebody else has just made: then the manager is asked, but not more often than once a second for each
-alias, so that whoever guesses costs nothing. In the *index* a candidate is looked up by a keyed digest, whose key is
-made anew by each process. It says only whose key it may be: what is accepted is decided by comparing.
+alias, so that whoever guesses costs nothing. If that fails, whoever asks is told, and not that the candidate is
+nobody's. In the *index* a candidate is looked up by a keyed digest, whose key is made anew by each process. It says
+only whose key it may be: what is accepted is decided by comparing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from asyncsecrets.boundary import fresh
 from asyncsecrets.client.store import Store
-from asyncsecrets.errors import DecodeError, SecretNotFoundError
-from asyncsecrets.loops import retrieve, spawn
+from asyncsecrets.errors import AsyncSecretsError, DecodeError, SecretNotFoundError
 from asyncsecrets.secret import Secret
 from asyncsecrets.virtual_keys.bench import Bench, recall
+from asyncsecrets.virtual_keys.questions import Questions
 from asyncsecrets.virtual_keys.records import Previous
 
 __all__ = ["Match", "Matcher"]
 
-_AGAIN_AFTER: Final = 1.0  # seconds
-_MOST: Final = 10_000
+_ALL = ""
+"""What the question about all aliases is called: no alias is empty."""
+
+Names = Callable[[], Awaitable[Iterable[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,72 +45,70 @@ class Matcher:
     """Compares candidates. ``clock`` is in monotonic seconds, ``key`` is that of the digests."""
 
     def __init__(self, clock: Callable[[], float], key: bytes) -> None:
-        self._clock = clock
         self._key = key
-        self._asked: OrderedDict[str, float] = OrderedDict()
+        self._questions = Questions(clock)
         self._index: dict[bytes, str] = {}
-        self._loading: asyncio.Task[None] | None = None
+        self._noted: set[str] = set()  # aliases, since the last load began
 
     async def match(self, bench: Bench, alias: str, candidate: Secret) -> Match | None:
         """Whether ``candidate`` is accepted for ``alias``."""
         store = bench.shelf.store
         found = await _match(bench, alias, candidate, store.get)
-        if found is not None or not self._may_ask(alias):
+        if found is not None:
             return found
         # Both, lest a key that is read anew stand beside the record of the one before.
-        await asyncio.gather(_again(store, bench.names.of(alias)), _again(store, bench.names.record(alias)))
+        names = bench.names.of(alias), bench.names.record(alias)
+        failure = await self._questions.ask(alias, lambda: asyncio.gather(*(_again(store, name) for name in names)))
+        if failure is not None:
+            raise fresh(failure)
         return await _match(bench, alias, candidate, store.get)
 
-    async def find(
-        self, bench: Bench, candidate: Secret, names: Callable[[], Awaitable[Iterable[str]]]
-    ) -> Match | None:
+    async def find(self, bench: Bench, candidate: Secret, names: Names) -> Match | None:
         """Whose key ``candidate`` is; ``names`` tells all aliases."""
         digest = self._digest(candidate)
-        if digest not in self._index and self._may_ask(""):
-            await self._loaded(lambda: self._load(bench, names))
+        before = self._index.get(digest)
+        found = None if before is None else await self.match(bench, before, candidate)
+        if found is not None:
+            return found
+        failure = await self._questions.ask(_ALL, lambda: self._load(bench, names))
         alias = self._index.get(digest)
-        return None if alias is None else await self.match(bench, alias, candidate)
+        if alias is not None and alias != before:
+            return await self.match(bench, alias, candidate)
+        if failure is not None:
+            raise fresh(failure)
+        return None
+
+    async def load(self, bench: Bench, names: Names) -> None:
+        """Read every key. Raises what keeps one from being read; the others are known then."""
+        failure = await self._questions.ask(_ALL, lambda: self._load(bench, names), anew=True)
+        if failure is not None:
+            raise fresh(failure)
 
     def note(self, alias: str, *keys: Secret) -> None:
         """Know these keys of an alias from now on."""
-        self._asked.pop(alias, None)
+        self._questions.forget(alias)
+        self._noted.add(alias)
         self._index.update((self._digest(key), alias) for key in keys)
 
     def forget(self, alias: str) -> None:
         """Know no key of an alias any more."""
         self._index = {digest: known for digest, known in self._index.items() if known != alias}
 
-    def _may_ask(self, alias: str) -> bool:
-        """Whether it is time to ask the manager; if it is, it is not again for a while."""
-        now = self._clock()
-        if now - self._asked.get(alias, -_AGAIN_AFTER) < _AGAIN_AFTER and not (alias == "" and self._is_loading):
-            return False
-        self._asked[alias] = now
-        self._asked.move_to_end(alias)
-        if len(self._asked) > _MOST:
-            self._asked.popitem(last=False)
-        return True
-
-    @property
-    def _is_loading(self) -> bool:
-        task = self._loading
-        return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
-
-    async def _loaded(self, load: Callable[[], Awaitable[None]]) -> None:
-        """Load the index, once for all who wait for it at once."""
-        if not self._is_loading:
-            self._loading = spawn(_run(load), name="asyncsecrets-virtual-keys", done=retrieve)
-        task = self._loading
-        assert task is not None  # noqa: S101  # for mypy
-        await asyncio.wait({task})
-        error = task.exception()
-        if error is not None:
-            raise fresh(error)
-
-    async def _load(self, bench: Bench, names: Callable[[], Awaitable[Iterable[str]]]) -> None:
-        aliases = [*await names()]
-        keys = await asyncio.gather(*(_keys(bench, alias) for alias in aliases))
-        self._index = {self._digest(key): alias for alias, known in zip(aliases, keys, strict=True) for key in known}
+    async def _load(self, bench: Bench, names: Names) -> None:
+        self._noted.clear()
+        # A list may lag behind what was made here: what is known is read as well.
+        aliases = sorted({*await names(), *self._index.values()})
+        outcomes = await asyncio.gather(*(_keys(bench, alias) for alias in aliases))
+        read = {
+            alias: keys
+            for alias, keys in zip(aliases, outcomes, strict=True)
+            if not isinstance(keys, AsyncSecretsError) and alias not in self._noted
+        }
+        kept = {digest: alias for digest, alias in self._index.items() if alias not in read}
+        self._index = kept | {self._digest(key): alias for alias, keys in read.items() for key in keys}
+        for failure in outcomes:
+            if isinstance(failure, AsyncSecretsError):
+                raise failure
 
     def _digest(self, key: Secret) -> bytes:
         return hashlib.blake2b(key.reveal_bytes(), key=self._key, digest_size=32).digest()
@@ -119,16 +119,16 @@ async def _again(store: Store, name: str) -> None:
         await store.refresh(name)
 
 
-async def _run(load: Callable[[], Awaitable[None]]) -> None:
-    await load()
-
-
-async def _keys(bench: Bench, alias: str) -> list[Secret]:
+async def _keys(bench: Bench, alias: str) -> list[Secret] | AsyncSecretsError:
+    """The keys that are accepted for an alias, or why they cannot be read."""
+    read = bench.shelf.store.get
     try:
-        key = await bench.shelf.store.get(bench.names.of(alias))
-    except SecretNotFoundError:  # deleted meanwhile
+        key = await read(bench.names.of(alias))
+        return [key, *(one.key for one in await _beside(bench, alias, read))]
+    except (SecretNotFoundError, DecodeError):  # deleted meanwhile; no text, and so nobody's key
         return []
-    return [key, *(one.key for one in await _beside(bench, alias, bench.shelf.store.get))]
+    except AsyncSecretsError as error:
+        return fresh(error)
 
 
 async def _match(bench: Bench, alias: str, candidate: Secret, read: Callable[[str], Awaitable[Secret]]) -> Match | None:

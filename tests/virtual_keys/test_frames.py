@@ -32,6 +32,7 @@ def calls_of(keys: VirtualKeys) -> dict[str, Call]:
         "delete": lambda: keys.delete("team-e"),
         "get": lambda: keys.get("team-a"),
         "list": keys.list,
+        "warm_up": keys.warm_up,
         "verify": lambda: keys.verify(KEY),
         "verify of an alias": lambda: keys.verify(KEY, "team-a"),
         "verify what is no key": lambda: keys.verify([KEY]),  # type: ignore[arg-type]

@@ -221,7 +221,12 @@ class FakeSecrets:
         """A client of these secrets alone, for what is given its client. It is the default of nobody, needs no opening,
         and ends with the kit."""
         if self._client is None:
-            declared = SourceConfig(name=DEFAULT_SOURCE, system="memory", access_mode=AccessMode.READ_AND_WRITE)
+            declared = SourceConfig(
+                name=DEFAULT_SOURCE,
+                system="memory",
+                access_mode=AccessMode.READ_AND_WRITE,
+                store_virtual_keys=True,
+            )
             self._client = SecretsClient(Config(sources={DEFAULT_SOURCE: declared}))
         return self._client
 

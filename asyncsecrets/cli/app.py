@@ -195,6 +195,23 @@ class _Parser(argparse.ArgumentParser):
         return parsed
 
 
+class _CommandParser(_Parser):
+    """That of one command, whose options may stand between its words, where none of these stands behind ``--``."""
+
+    _is_between = False
+
+    def parse_known_args(  # type: ignore[override]  # argparse's has overloads
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if self._is_between or (args is not None and "--" in args):
+            return super().parse_known_args(args, namespace)
+        self._is_between = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_between = False
+
+
 def _parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     from asyncsecrets import __version__
 
@@ -207,7 +224,7 @@ def _parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"asyncsecrets {__version__}")
     _add_common(parser, config=None, source=None, json=False, debug=False)
-    names = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    names = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_CommandParser)
     for name, command in commands.items():
         subparser = names.add_parser(name, help=command.HELP, description=command.HELP, allow_abbrev=False)
         command.configure(subparser)

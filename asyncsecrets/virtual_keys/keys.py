@@ -7,7 +7,6 @@ import base64
 import builtins
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from asyncsecrets.boundary import afresh, configuring
@@ -30,6 +29,7 @@ T = TypeVar("T")
 
 _BEGINNING: Final = "sk-"
 _RANDOM: Final = 32  # bytes: 256 bits
+_CENTURY: Final = 3_155_760_000
 
 
 class VirtualKeys:
@@ -70,6 +70,7 @@ class VirtualKeys:
         self._patience = _seconds(patience, "patience")
         self._randomness, self._now, self._clock, self._sleep = randomness, now, clock, sleep
         self._client, self._source = client, source
+        self._teams: dict[str, VirtualKeys] = {}
         self._use(client.store(source))
 
     def _use(self, store: Store) -> None:
@@ -84,12 +85,17 @@ class VirtualKeys:
         * Vault: ``namespace``, ``mount``, ``path_prefix``, ``data``.
         * AWS: ``aws_region_name``, ``aws_role_name``, ``aws_session_name``, ``aws_external_id`` and the like.
 
-        Each distinct set of them is one more source of the client, which closes it. Raises ConfigError.
+        Each distinct set of them is one more source of the client, which closes it. Asked for again, it is the same
+        object, which knows its keys already. Raises ConfigError.
         """
         replaced = overrides(self._store.declared.system, settings)
         if not replaced:
             return self
-        team = VirtualKeys(
+        store = self._client.store(self._source, replaced)
+        return self._teams.get(store.declared.name) or self._team(store)
+
+    def _team(self, store: Store) -> VirtualKeys:
+        team = self._teams[store.declared.name] = VirtualKeys(
             self._client,
             self._source,
             grace=self._grace,
@@ -99,7 +105,7 @@ class VirtualKeys:
             clock=self._clock,
             sleep=self._sleep,
         )
-        team._use(self._client.store(self._source, replaced))
+        team._use(store)
         return team
 
     # -- changes
@@ -206,8 +212,7 @@ class VirtualKeys:
         Raises what keeps a key from being read; the others are known then.
         """
         self._store.check_readable()
-        bench = await self._bench()
-        await self._matcher.load(bench, partial(aliases, bench))
+        await self._matcher.load(await self._bench())
 
     @afresh
     async def verify(self, candidate: str, alias: str | None = None) -> Match | None:
@@ -225,7 +230,7 @@ class VirtualKeys:
         bench = await self._bench()
         if alias is not None:
             return await self._matcher.match(bench, alias, given)
-        return await self._matcher.find(bench, given, partial(aliases, bench))
+        return await self._matcher.find(bench, given)
 
     @afresh
     async def name_of(self, alias: str) -> str:
@@ -241,12 +246,9 @@ class VirtualKeys:
 
     async def _stored(self, alias: str, make: Callable[[], Secret], replace: bool) -> Secret:
         bench = await self._writing(alias)
+        await renaming.cleared(bench, alias, replace=replace)
         name, key = bench.names.of(alias), make()
-        if replace:
-            written = await self._store.put(name, key)
-        else:
-            written = await bench.shelf.create(name, key)
-            await renaming.forgotten(bench, alias)
+        written = await (self._store.put(name, key) if replace else bench.shelf.create(name, key))
         self._matcher.note(alias, written)
         return written
 
@@ -279,8 +281,8 @@ class VirtualKeys:
 
 
 def _seconds(value: object, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise ConfigError(f"{what} is a number of seconds, 0 or more")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _CENTURY:
+        raise ConfigError(f"{what} is a number of seconds, from 0 to those of a century ({_CENTURY})")
     return float(value)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -28,8 +28,6 @@ __all__ = ["Match", "Matcher"]
 
 _ALL = ""
 """What the question about all aliases is called: no alias is empty."""
-
-Names = Callable[[], Awaitable[Iterable[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +61,14 @@ class Matcher:
             raise fresh(failure)
         return await _match(bench, alias, candidate, store.get)
 
-    async def find(self, bench: Bench, candidate: Secret, names: Names) -> Match | None:
-        """Whose key ``candidate`` is; ``names`` tells all aliases."""
+    async def find(self, bench: Bench, candidate: Secret) -> Match | None:
+        """Whose key ``candidate`` is."""
         digest = self._digest(candidate)
         before = self._index.get(digest)
         found = None if before is None else await self.match(bench, before, candidate)
         if found is not None:
             return found
-        failure = await self._questions.ask(_ALL, lambda: self._load(bench, names))
+        failure = await self._questions.ask(_ALL, lambda: self._load(bench))
         alias = self._index.get(digest)
         if alias is not None and alias != before:
             return await self.match(bench, alias, candidate)
@@ -78,9 +76,9 @@ class Matcher:
             raise fresh(failure)
         return None
 
-    async def load(self, bench: Bench, names: Names) -> None:
+    async def load(self, bench: Bench) -> None:
         """Read every key. Raises what keeps one from being read; the others are known then."""
-        failure = await self._questions.ask(_ALL, lambda: self._load(bench, names), anew=True)
+        failure = await self._questions.ask(_ALL, lambda: self._load(bench), anew=True)
         if failure is not None:
             raise fresh(failure)
 
@@ -94,11 +92,15 @@ class Matcher:
         """Know no key of an alias any more."""
         self._index = {digest: known for digest, known in self._index.items() if known != alias}
 
-    async def _load(self, bench: Bench, names: Names) -> None:
+    async def _load(self, bench: Bench) -> None:
         self._noted.clear()
-        # A list may lag behind what was made here: what is known is read as well.
-        aliases = sorted({*await names(), *self._index.values()})
-        outcomes = await asyncio.gather(*(_keys(bench, alias) for alias in aliases))
+        listed = await bench.shelf.store.list(bench.names.prefix)
+        # A list may lag behind what was made here: what is known is read as well. What is known and has no record in
+        # the list is not asked for one at every guess.
+        known, recorded = set(self._index.values()), set(map(bench.names.alias_of_record, listed))
+        alone = known - recorded
+        aliases = sorted(known.union(alias for name in listed if (alias := bench.names.alias(name)) is not None))
+        outcomes = await asyncio.gather(*(_keys(bench, alias, alias in alone) for alias in aliases))
         read = {
             alias: keys
             for alias, keys in zip(aliases, outcomes, strict=True)
@@ -119,12 +121,12 @@ async def _again(store: Store, name: str) -> None:
         await store.refresh(name)
 
 
-async def _keys(bench: Bench, alias: str) -> list[Secret] | AsyncSecretsError:
-    """The keys that are accepted for an alias, or why they cannot be read."""
+async def _keys(bench: Bench, alias: str, is_alone: bool) -> list[Secret] | AsyncSecretsError:
+    """The keys that are accepted for an alias, which has no record if it ``is_alone``; or why they cannot be read."""
     read = bench.shelf.store.get
     try:
         key = await read(bench.names.of(alias))
-        return [key, *(one.key for one in await _beside(bench, alias, read))]
+        return [key] if is_alone else [key, *(one.key for one in await _beside(bench, alias, read))]
     except (SecretNotFoundError, DecodeError):  # deleted meanwhile; no text, and so nobody's key
         return []
     except AsyncSecretsError as error:

@@ -18,6 +18,7 @@ __all__ = ["Pending", "Previous", "Record", "read", "written"]
 
 _FORM: Final = "asyncsecrets-virtual-key-1"
 _MEMBERS: Final = {"form", "at", "done", "pending", "previous"}
+_YEAR_10000: Final = 253_402_300_800  # seconds of the epoch; there is no date from then on
 _PENDING: Final = {"kind", "id", "old", "new", "to", "begun", "grace"}
 
 Kind = Literal["rotation", "renaming"]
@@ -137,4 +138,6 @@ def _text(value: object) -> str:
 def _time(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(type(value).__name__)
+    if not 0 <= value < _YEAR_10000:
+        raise ValueError(value)
     return float(value)

@@ -16,7 +16,7 @@ from asyncsecrets.virtual_keys.bench import Bench, Held
 from asyncsecrets.virtual_keys.records import Pending, Record
 from asyncsecrets.virtual_keys.rotation import Rotated, begun, completed, last_days, pending_of, whole
 
-__all__ = ["deleted", "forgotten", "moved", "moved_back", "renamed"]
+__all__ = ["cleared", "deleted", "moved", "moved_back", "renamed"]
 
 
 async def renamed(bench: Bench, alias: str, to: str, given: Secret | None, grace: float) -> Rotated:
@@ -116,11 +116,13 @@ async def deleted(bench: Bench, alias: str) -> None:
         await bench.shelf.store.delete(bench.names.record(alias))
 
 
-async def forgotten(bench: Bench, alias: str) -> None:
-    """Have nothing be accepted beside the key of an alias that is new: who deleted the one before it elsewhere has left
-    its record behind."""
+async def cleared(bench: Bench, alias: str, *, replace: bool) -> None:
+    """Before a key is made: have nothing be accepted beside it. Who deleted the one before it elsewhere has left its
+    record behind; one that is to be ``replace``\\ d ends with all that is accepted beside it."""
     held = await bench.held(alias)
-    if held.record.pending is not None or held.record.previous:
+    if held.record.pending is None and not held.record.previous:
+        return
+    if replace or (await bench.shelf.look(bench.names.of(alias))).value is None:
         await bench.end(alias, bare(held), done=False)
 
 

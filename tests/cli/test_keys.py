@@ -53,6 +53,15 @@ def test_json_shows_a_key_only_when_asked(cli: Run, vault: VaultServer) -> None:
     assert document["until"].endswith("Z")
 
 
+def test_options_stand_wherever_they_are_put(cli: Run) -> None:
+    """Before, behind and between the words; what begins with a hyphen stands behind two."""
+    assert cli("keys", "create", "--json", "team-a").json["alias"] == "team-a"
+    assert cli("keys", "--json", "create", "team-b", "--reveal").json["key"].startswith("sk-")
+    assert cli("keys", "rename", "--json", "team-a", "team-c").json["to"] == "team-c"
+    assert cli("keys", "create", "--", "-x").code == 0
+    assert cli("keys").out == "-x\nteam-b\nteam-c\n"
+
+
 def test_a_key_that_was_made_elsewhere(cli: Run, vault: VaultServer) -> None:
     """From stdin, and never from the command line."""
     assert cli("keys", "import", "team-a", stdin=GIVEN.encode()).out == "stored  team-a  default\n"
@@ -79,6 +88,7 @@ def test_a_key_that_was_made_elsewhere(cli: Run, vault: VaultServer) -> None:
         ["reconcile", "--finish", "--undo"],
         ["rotate", "a", "--grace", "-1"],
         ["rotate", "a", "--grace", "1e9"],
+        ["rotate", "a", "--grace", "999999999999"],
         ["delete", "a"],
         ["delete", "a", "--json"],
         ["list", "--yes"],

@@ -183,7 +183,7 @@ async def test_what_is_no_key(manager, keys, bad):
 async def test_settings_that_cannot_work(keys):
     """Are refused where they are given."""
     async with client_of(MemoryProvider()) as client:
-        for bad in (-1, float("inf"), float("nan"), "60", True):
+        for bad in (-1, 1e12, float("inf"), float("nan"), "60", True):
             with pytest.raises(ConfigError, match="seconds"):
                 VirtualKeys(client, grace=bad)
             with pytest.raises(ConfigError, match="seconds"):
@@ -242,6 +242,71 @@ async def test_a_key_that_another_process_has_made(manager, keys, times):
         second = await other.rotate("team-a")
         assert (await keys.verify(second.key.reveal(), "team-a")).which == "current"
         assert (await keys.verify(first.reveal(), "team-a")).which == "previous"
+
+
+async def test_guesses_read_no_key_again(manager, keys, times):
+    """That an alias has no record is believed for a few seconds only, and not asked for again at every guess."""
+    async with client_of(manager, negative_ttl=0.0) as client:
+        keys = keys_of(client, times)
+        for number in range(5):
+            await keys.create(f"team-{number}")
+        assert await keys.verify("sk-canary-guess") is None
+        manager.calls.clear()
+        for _ in range(5):
+            times.now += 1
+            assert await keys.verify("sk-canary-guess") is None
+    assert [operation for operation, _ in manager.calls] == ["list"] * 5
+
+
+async def test_a_key_that_is_made_while_others_are_listed(manager, keys, times):
+    """Is known at once: the list that was begun before does not take it away."""
+    await keys.create("team-a")
+    listed, go_on, names = asyncio.Event(), asyncio.Event(), manager.list
+
+    async def slow(prefix: str = "") -> list[str]:
+        found = await names(prefix)
+        listed.set()
+        await go_on.wait()
+        return found
+
+    manager.list = slow
+    guess = asyncio.create_task(keys.verify("sk-canary-guess"))
+    await listed.wait()
+    made = await keys.create("team-b")
+    go_on.set()
+    assert await guess is None
+    assert (await keys.verify(made.reveal())).alias == "team-b"
+
+
+async def test_a_key_that_is_replaced_ends_with_all_beside_it(manager, keys):
+    """Also the one before it, within its grace."""
+    first = await keys.create("team-a")
+    second = (await keys.rotate("team-a", grace=60)).key
+    third = await keys.create("team-a", replace=True)
+    for alias in ("team-a", None):
+        assert await keys.verify(first.reveal(), alias) is None
+        assert await keys.verify(second.reveal(), alias) is None
+        assert (await keys.verify(third.reveal(), alias)).which == "current"
+
+
+async def test_creating_over_a_live_key_leaves_its_grace_alone(manager, keys):
+    """A conflict changes nothing."""
+    first = await keys.create("team-a")
+    await keys.rotate("team-a", grace=60)
+    with pytest.raises(ConflictError):
+        await keys.create("team-a")
+    assert (await keys.verify(first.reveal(), "team-a")).which == "previous"
+
+
+async def test_nothing_can_fail_once_a_key_is_stored(manager, keys):
+    """Or it would be there, and nobody have been told it: what is wrong with the record is said before."""
+    manager.set(RECORD, '{"canary": 1}')
+    with pytest.raises(DecodeError, match="not the record of a virtual key"):
+        await keys.create("team-a")
+    assert NAME not in manager.values
+    await keys.create("team-b")
+    changed = manager.calls.index(("put", "litellm/team-b"))
+    assert {name for _, name in manager.calls[changed:]} == {"litellm/team-b"}
 
 
 async def test_an_alias_is_not_asked_for_at_every_guess(manager, keys, times):

@@ -91,6 +91,8 @@ def test_what_was_changed(data, record, value):
         "[]",
         '{"form": "asyncsecrets-virtual-key-2", "at": 1, "done": "", "previous": []}',
         '{"form": "asyncsecrets-virtual-key-1", "at": true, "done": "", "previous": []}',
+        '{"form": "asyncsecrets-virtual-key-1", "at": -1, "done": "", "previous": []}',
+        '{"form": "asyncsecrets-virtual-key-1", "at": 1e300, "done": "", "previous": []}',
         '{"form": "asyncsecrets-virtual-key-1", "at": 1, "done": "", "previous": [], "more": 1}',
         '{"form": "asyncsecrets-virtual-key-1", "at": 1, "done": "", "previous": {"key": 1}}',
         '{"form": "asyncsecrets-virtual-key-1", "at": 1, "done": "", "previous": [], "previous": []}',

@@ -5,7 +5,7 @@
             assert app.get("/readyz").status == 200
             lives_through_rotation_and_outage(app, store, probe)
 
-An example has a ``config.yaml`` for Vault with ``refresh_interval: 300``. It is started with a copy of it that says
+An example has a ``config.yaml`` for Vault with a ``refresh_interval``. It is started with a copy of it that says
 a fraction of a second. Its output is kept, and looked through for canaries, warnings and tracebacks when it has ended.
 """
 
@@ -25,7 +25,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,6 +49,7 @@ class Reply:
 
     status: int
     text: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def json(self) -> Any:
@@ -139,12 +141,19 @@ class App(Process):
         self.port = port
         self.wait(lambda: self._answers(path), f"{path} answers 200")
 
-    def get(self, path: str) -> Reply:
+    def get(self, path: str, **headers: str) -> Reply:
         """Ask once, on a connection of its own. Raises OSError."""
+        return self._ask("GET", path, None, headers)
+
+    def post(self, path: str, body: object, **headers: str) -> Reply:
+        """Send something as JSON. Raises OSError."""
+        return self._ask("POST", path, json.dumps(body), {"content-type": "application/json", **headers})
+
+    def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Reply:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
-            connection.request("GET", path)
+            connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
-            return Reply(response.status, response.read().decode())
+            return Reply(response.status, response.read().decode(), dict(response.getheaders()))
 
     def _answers(self, path: str) -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -152,10 +161,12 @@ class App(Process):
         return False
 
     @contextlib.contextmanager
-    def stream(self, path: str) -> Iterator[Stream]:
+    def stream(self, path: str, **headers: str) -> Iterator[Stream]:
         """Ask for ``path`` all the time, one request after another, until the block ends."""
         stream = Stream()
-        thread = threading.Thread(target=stream.run, args=(self.get, path), name="stream", daemon=True)
+        thread = threading.Thread(
+            target=stream.run, args=(partial(self.get, **headers), path), name="stream", daemon=True
+        )
         thread.start()
         try:
             yield stream
@@ -255,9 +266,10 @@ def _stop(process: subprocess.Popen[str]) -> None:
 def _quick_config(folder: Path, place: str, refresh: float) -> Path:
     """The example's own configuration, renewed as often as a test needs."""
     text = (folder / "config.yaml").read_text()
-    assert "refresh_interval: 300" in text
+    quick, changes = re.subn(r"refresh_interval: \d+", f"refresh_interval: {refresh}", text)
+    assert changes == 1, text
     path = Path(place, "config.yaml")
-    path.write_text(text.replace("refresh_interval: 300", f"refresh_interval: {refresh}"))
+    path.write_text(quick)
     return path
 
 

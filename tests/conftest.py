@@ -7,7 +7,7 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.canaries", "tests.recorded"]
+pytest_plugins = ["tests.canaries", "tests.commands", "tests.recorded"]
 
 # A loaded machine is slow, not wrong: no deadline per example. `make soak` looks for longer.
 _CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

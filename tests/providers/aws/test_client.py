@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import yaml
 
 from asyncsecrets import SecretsClient, get_secret, get_secret_bool
 from asyncsecrets.errors import (
@@ -122,6 +123,55 @@ async def test_seed_kms(aws, environ, client):
         with pytest.raises(AsyncSecretsError):
             await secrets.put("LITELLM_MASTER_KEY", "canary")
     assert aws.calls == ["Decrypt"]
+
+
+@pytest.mark.parametrize("file", ["01-aws-read.yaml", "03-aws-read-write.yaml"])
+async def test_seed_read_by_command(aws, environ, command, file):
+    """The same files, from the command line."""
+    environ["OTHER"] = "canary of the environment"
+    await aws.store("litellm_master_key", "canary sk-1234")
+    at = ("--config", SEED / file)
+    assert await command(environ, *at, "get", "os.environ/litellm_master_key") == (0, "canary sk-1234")
+    assert await command(environ, *at, "get", "OTHER") == (0, "canary of the environment")
+    assert (await command(environ, *at, "check"))[0] == 0
+    code, text = await command(environ, *at, "resolve", SEED / file, "--reveal")
+    assert (code, yaml.safe_load(text)["general_settings"]["master_key"]) == (0, "canary sk-1234")
+    assert set(aws.calls) == {"GetSecretValue"}
+    code, _ = await command(environ, *at, "set", "litellm_master_key", stdin=b"canary anew")
+    assert code == (7 if file.startswith("01") else 0)
+
+
+@pytest.mark.parametrize("file", ["02-aws-write.yaml", "10-all-settings.yaml"])
+async def test_seed_write_by_command(aws, environ, command, file):
+    """Virtual keys go to AWS; reads come from the environment."""
+    environ["litellm_master_key"] = "canary of the environment"
+    at = ("--config", SEED / file)
+    code, key = await command(environ, *at, "keys", "create", "team-a")
+    assert (code, key[:3]) == (0, "sk-")
+    assert (await aws.moto_call("GetSecretValue", SecretId="litellm/team-a"))["SecretString"] == key
+    assert await command(environ, *at, "get", "litellm_master_key") == (0, "canary of the environment")
+    assert (await command(environ, *at, "get", "litellm/team-a"))[0] == 3
+    code, _ = await command(environ, *at, "rotate", "litellm/team-a", "--generate", "token")
+    assert code == 0
+    assert (await aws.moto_call("GetSecretValue", SecretId="litellm/team-a"))["SecretString"] != key
+
+
+async def test_seed_primary_secret_by_command(aws, environ, command):
+    members = {"OPENAI_API_KEY_MODEL_1": "canary 1", "OPENAI_API_KEY_MODEL_2": "canary 2"}
+    await aws.store("litellm_secrets", json.dumps(members))
+    for name, value in members.items():
+        assert await command(environ, "--config", SEED / "04-aws-primary-secret.yaml", "get", name) == (0, value)
+
+
+async def test_seed_kms_by_command(aws, environ, command):
+    """What is encrypted stands in the environment."""
+    key = (await aws.moto_call("CreateKey", "kms"))["KeyMetadata"]["KeyId"]
+    plaintext = base64.b64encode(b"canary sk-1234").decode()
+    blob = (await aws.moto_call("Encrypt", "kms", KeyId=key, Plaintext=plaintext))["CiphertextBlob"]
+    environ.update(LITELLM_MASTER_KEY=blob)
+    at = ("--config", SEED / "09-aws-kms.yaml")
+    assert await command(environ, *at, "get", "LITELLM_MASTER_KEY") == (0, "canary sk-1234")
+    assert (await command(environ, *at, "set", "LITELLM_MASTER_KEY", stdin=b"canary"))[0] == 7
 
 
 # -- budgets

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import yaml
 
 from asyncsecrets import SecretsClient, get_secret
 from asyncsecrets.errors import (
@@ -60,6 +61,22 @@ async def test_the_documented_file(server, tmp_path, kind):
         assert (await secrets.get("AZURE-API-KEY")).version == version
     assert server.count("GetSecret", "/AZURE-API-KEY") == 2
     assert server.count("token") == 1
+
+
+async def test_the_documented_file_by_command(server, command):
+    """As it is, from the command line."""
+    server.add("AZURE-API-KEY", "canary sk-1234")
+    environ = {**server.environ(), "AZURE_API_BASE": "canary base", "REQUESTS_CA_BUNDLE": server.ca_file}
+    at = ("--config", SEED)
+    assert await command(environ, *at, "get", "AZURE_API_KEY") == (0, "canary sk-1234")
+    assert await command(environ, *at, "get", "AZURE_API_BASE") == (0, "canary base")
+    code, text = await command(environ, *at, "resolve", SEED, "--reveal")
+    assert (code, text) == (3, "")  # AZURE-API-BASE is nowhere
+    server.add("AZURE-API-BASE", "canary base")
+    code, text = await command(environ, *at, "resolve", SEED, "--reveal")
+    [model] = yaml.safe_load(text)["model_list"]
+    assert (code, model["litellm_params"]["api_key"]) == (0, "canary sk-1234")
+    assert (await command(environ, *at, "set", "AZURE_API_KEY", stdin=b"canary"))[0] == 7
 
 
 async def test_a_document_is_resolved(server, build):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from asyncsecrets import SecretsClient
 from asyncsecrets.errors import ConflictError, SecretNotFoundError, WriteOutcomeUnknownError
@@ -57,6 +58,21 @@ async def test_seed(server, tmp_path):
             assert (await secrets.get("os.environ/OPENAI_API_KEY")).equals("canary sk-1234")
         assert (await secrets.get("os.environ/OTHER")).equals("canary of the environment")
     assert server.count("AccessSecretVersion", "OPENAI_API_KEY") == 1
+
+
+async def test_seed_by_command(server, tmp_path, command):
+    """The same, from the command line."""
+    server.add("OPENAI_API_KEY", "canary sk-1234")
+    added = f"  key_management_settings: {{auth_method: none, google_endpoint: 'http://{server.endpoint}'}}\n"
+    path = tmp_path / "config.yaml"
+    path.write_text(SEED.read_text() + added)
+    environ = {**VARIABLES, "OTHER": "canary of the environment"}
+    assert await command(environ, "get", "OPENAI_API_KEY") == (0, "canary sk-1234")
+    assert await command(environ, "get", "OTHER") == (0, "canary of the environment")
+    code, text = await command(environ, "resolve", path, "--reveal")
+    [model] = yaml.safe_load(text)["model_list"]
+    assert (code, model["litellm_params"]["api_key"]) == (0, "canary sk-1234")
+    assert (await command(environ, "set", "OPENAI_API_KEY", stdin=b"canary"))[0] == 7
 
 
 @pytest.mark.parametrize("environ", [{}, {"GOOGLE_SECRET_MANAGER_ALWAYS_READ_SECRET_MANAGER": "true"}])

@@ -94,6 +94,14 @@ async def test_seed(server, environ, spell):
     assert server.requests[0].principal.startswith("app@")
 
 
+async def test_seed_by_command(server, environ, command):
+    """The same, from the command line."""
+    environ[NAME] = base64.b64encode(ciphertext(server, [b"'"])).decode()
+    assert await command(environ, "--config", SEED, "get", NAME) == (0, VALUE)
+    code, text = await command(environ, "--config", SEED, "resolve", SEED, "--reveal")
+    assert (code, yaml.safe_load(text)["general_settings"]["database_url"]) == (0, VALUE)
+
+
 async def test_what_is_no_ciphertext_is_no_value(environ):
     """Without hosted_keys every variable that is asked for is taken to be encrypted; one that is not set is absent."""
     environ["PLAIN"] = "canary in clear"

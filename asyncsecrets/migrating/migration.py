@@ -17,7 +17,10 @@ from asyncsecrets.migrating.steps import Report, Step, reported
 __all__ = ["Migration"]
 
 _GIVES_UP: Final = 20
-"""So many failures without a success between them are not about single secrets."""
+"""At least so many failures without a success between them are not about single secrets."""
+
+_ROUNDS: Final = 5
+"""All that are under way may fail at once, by one stall; they are given up when that has happened so often."""
 
 _SHOWN: Final = 5
 
@@ -113,7 +116,7 @@ class Migration:
         async def work() -> None:
             nonlocal failures
             for name, to in rest:
-                given_up = failures >= _GIVES_UP
+                given_up = failures >= max(_GIVES_UP, _ROUNDS * self._concurrency)
                 step = Step(name, to, "untried") if given_up else await copier.copied(name, to)
                 if step.state != "untried":
                     failures = failures + 1 if step.state == "failed" else 0

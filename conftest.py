@@ -9,6 +9,7 @@ print must match, where ``...`` stands for anything. ``text``, ``hcl`` and ``ini
 from __future__ import annotations
 
 import fnmatch
+import logging
 import os
 import re
 import subprocess
@@ -114,6 +115,7 @@ def _new_home(namespace: dict[str, Any]) -> None:
     os.environ.pop("XDG_CONFIG_HOME", None)
     os.chdir(namespace["home"])
     sys.path.insert(0, namespace["home"])  # a page's files may import one another
+    namespace["handlers"] = [*logging.getLogger().handlers]
 
 
 def _leave_home(namespace: dict[str, Any]) -> None:
@@ -123,6 +125,7 @@ def _leave_home(namespace: dict[str, Any]) -> None:
     for name, module in [*sys.modules.items()]:
         if (getattr(module, "__file__", None) or "").startswith(namespace["home"]):
             del sys.modules[name]
+    logging.getLogger().handlers[:] = namespace["handlers"]  # frameworks put their own there, which print
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)

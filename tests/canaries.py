@@ -48,14 +48,19 @@ def _shown(record: logging.LogRecord) -> list[str]:
 def canary_watch(request):
     """Fail the test if any logger said a canary while it ran."""
     root = logging.getLogger()
-    handler, level = CanaryHandler(), root.level
+    handler, level, others = CanaryHandler(), root.level, [*root.handlers]
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
         yield
     finally:
-        root.removeHandler(handler)
+        is_blind = handler not in root.handlers
+        root.handlers[:] = others  # a framework that configures logging leaves its own behind
         root.setLevel(level)
+    if is_blind:
+        pytest.fail(
+            "logging was configured anew, so that nobody watched it; have the framework leave it", pytrace=False
+        )
     if handler.leaks and request.node.get_closest_marker("leaks") is None:
         pytest.fail(f"a value was logged by {', '.join(sorted(set(handler.leaks)))}", pytrace=False)
 

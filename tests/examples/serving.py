@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
 REFRESH = 0.3  # seconds: how often an example asks the store, so that a test need not wait
-PATIENCE = 30.0  # seconds until a test gives up on what should come: a loaded machine is slow, not wrong
+PATIENCE = 60.0  # seconds until a test gives up on what should come: a loaded machine is slow, not wrong
 _PACE = 0.05  # seconds between the requests of a stream
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:([1-9]\d*)")
 _TROUBLE = re.compile(r"^.*(?:\w+Warning: |Traceback \(most recent call last\)|was never awaited).*$", re.MULTILINE)

@@ -71,9 +71,14 @@ def app(secrets):
     return app_with(secrets)
 
 
+def make_app(handlers, **options):
+    """One that leaves the logging of these tests, which is watched, as it is."""
+    return Litestar(handlers, logging_config=None, **options)
+
+
 def app_with(secrets):
     """The same for any secrets."""
-    return Litestar([read, ask, talk], plugins=[SecretsPlugin(secrets)], dependencies={"key": secret("KEY")})
+    return make_app([read, ask, talk], plugins=[SecretsPlugin(secrets)], dependencies={"key": secret("KEY")})
 
 
 def open_ones(made):
@@ -140,7 +145,7 @@ def test_everything_of_the_app_finds_the_secrets_open(secrets):
         yield
         await look(app)
 
-    app = Litestar([], lifespan=[own], on_startup=[look], on_shutdown=[look], plugins=[SecretsPlugin(secrets)])
+    app = make_app([], lifespan=[own], on_startup=[look], on_shutdown=[look], plugins=[SecretsPlugin(secrets)])
     with TestClient(app):
         assert seen == ["11", "11"]
     assert seen == ["11"] * 4
@@ -157,7 +162,7 @@ def test_other_plugins_keep_what_they_have(secrets, order):
         return key[-1]
 
     plugins = [channels, SecretsPlugin(secrets)][::order]
-    app = Litestar([publish], plugins=plugins, dependencies={"key": secret("KEY")})
+    app = make_app([publish], plugins=plugins, dependencies={"key": secret("KEY")})
     with TestClient(app) as client:
         assert client.get("/publish").text == "1"
 
@@ -174,7 +179,7 @@ def test_a_start_that_fails_leaves_nothing_open(secrets, made, where):
     async def stop() -> None:
         raise RuntimeError("no database")
 
-    app = Litestar([], plugins=[SecretsPlugin(secrets)], **{where: [fail if where == "lifespan" else stop]})
+    app = make_app([], plugins=[SecretsPlugin(secrets)], **{where: [fail if where == "lifespan" else stop]})
     assert str(start_of(app)) == "no database"
     assert len(made) == 1
     assert open_ones(made) == []
@@ -187,7 +192,7 @@ def test_a_secret_that_is_not_there_fails_the_start(provider, made):
         made.append(SecretsClient.from_provider(provider))
         return made[-1]
 
-    app = Litestar([], plugins=[SecretsPlugin(AppSecrets(make, required=["KEY", "OTHER", "THIRD"]))])
+    app = make_app([], plugins=[SecretsPlugin(AppSecrets(make, required=["KEY", "OTHER", "THIRD"]))])
     error = start_of(app)
     assert isinstance(error, errors.ResolveError)
     assert list(error.failures) == ["OTHER", "THIRD"]
@@ -225,7 +230,7 @@ def test_dependencies_are_overridden_as_litestar_does(secrets):
         return "fake-3"
 
     near = get("/near", dependencies={"key": Provide(fake)})(read.fn)
-    app = Litestar([read, near], plugins=[SecretsPlugin(secrets)], dependencies={"key": secret("KEY")})
+    app = make_app([read, near], plugins=[SecretsPlugin(secrets)], dependencies={"key": secret("KEY")})
     with TestClient(app) as client:
         assert [client.get(path).text for path in ("/secret", "/near")] == ["1", "3"]
 
@@ -235,7 +240,7 @@ def test_dependencies_are_overridden_as_litestar_does(secrets):
         return other
 
     dependencies = {"key": secret("KEY"), "secrets": Provide(own)}
-    with TestClient(Litestar([read], plugins=[SecretsPlugin(secrets)], dependencies=dependencies)) as client:
+    with TestClient(make_app([read], plugins=[SecretsPlugin(secrets)], dependencies=dependencies)) as client:
         assert client.get("/secret").text == "4"
         client.blocking_portal.call(other.aclose)
 
@@ -256,7 +261,7 @@ def test_a_value_of_another_type_than_the_handler_wants_is_not_shown(secrets):
     async def number(key: NamedDependency[int]) -> str:
         return str(key)
 
-    app = Litestar([number], plugins=[SecretsPlugin(secrets)], dependencies={"key": secret("KEY")})
+    app = make_app([number], plugins=[SecretsPlugin(secrets)], dependencies={"key": secret("KEY")})
     with TestClient(app) as client:
         answer = client.get("/number")
         assert (answer.status_code, "canary" in answer.text) == (500, False)
@@ -270,11 +275,11 @@ def test_the_probe_tells_what_is_missing(secrets):
 
     down = MemoryProvider({}, before=before)
     without = AppSecrets(lambda: SecretsClient.from_provider(down), required=["KEY"], degraded=True)
-    app = Litestar([readyz(secrets, "/ready")], plugins=[SecretsPlugin(secrets)])
+    app = make_app([readyz(secrets, "/ready")], plugins=[SecretsPlugin(secrets)])
     with TestClient(app) as client:
         answer = client.get("/ready")
         assert (answer.status_code, answer.json()["status"]) == (200, "fresh")
-    with TestClient(Litestar([readyz(without)], plugins=[SecretsPlugin(without)])) as client:
+    with TestClient(make_app([readyz(without)], plugins=[SecretsPlugin(without)])) as client:
         answer = client.get("/readyz")
         assert (answer.status_code, answer.json()["missing"]) == (503, {"KEY": "UnavailableError"})
 
@@ -295,7 +300,7 @@ class Replacing(InitPlugin):
 
 def test_a_plugin_that_takes_ours_away_is_survived(secrets, made):
     """The client is opened by the first request then."""
-    app = Litestar([read], plugins=[SecretsPlugin(secrets), Replacing()], dependencies={"key": secret("KEY")})
+    app = make_app([read], plugins=[SecretsPlugin(secrets), Replacing()], dependencies={"key": secret("KEY")})
     with TestClient(app) as client:
         assert client.get("/secret").text == "1"
         client.blocking_portal.call(made[0].aclose)
@@ -320,7 +325,7 @@ def test_a_secret_is_read_as_what_the_handler_wants():
         "other": secret("OTHER", default=None),
     }
     secrets = AppSecrets(lambda: SecretsClient.from_provider(MemoryProvider({"FLAG": "yes"})))
-    with TestClient(Litestar([kinds], plugins=[SecretsPlugin(secrets)], dependencies=dependencies)) as client:
+    with TestClient(make_app([kinds], plugins=[SecretsPlugin(secrets)], dependencies=dependencies)) as client:
         assert client.get("/kinds").json() == ["yes", True, "1", None]
     with pytest.raises(errors.ConfigError, match="str, bool or Secret"):
         secret("FLAG", int)
@@ -340,7 +345,7 @@ def test_what_is_transient_is_answered_with_503():
 
     retry = RetryPolicy(attempts=1)
     secrets = AppSecrets(lambda: SecretsClient.from_provider(MemoryProvider({}, before=before), retry=retry))
-    app = Litestar(
+    app = make_app(
         [read, other],
         plugins=[SecretsPlugin(secrets)],
         dependencies={"key": secret("KEY")},

@@ -86,7 +86,7 @@ class Shelf:
         if look.value is None and look.version != "0":
             return await self.write(name, value, look)  # Vault compares with what was deleted
         if look.value is not None:
-            raise self._conflict(name)
+            raise self._conflict(name, "it is there already; take another name, delete it first, or replace it")
         raise refusal
 
     async def _created(self, name: str, value: Secret) -> Secret:
@@ -119,7 +119,8 @@ class Shelf:
                 raise self._conflict(name)
         return written
 
-    def _conflict(self, name: str) -> ConflictError:
+    def _conflict(
+        self, name: str, why: str = "somebody else has written it meanwhile; look again and decide anew"
+    ) -> ConflictError:
         system = self.store.declared.system
-        text = f"{name!r} is there, or somebody else has written it meanwhile; look again and decide anew"
-        return ConflictError(f"{system}: {text}", provider=system, name=name)
+        return ConflictError(f"{system}: {name!r}: {why}", provider=system, name=name)

@@ -293,7 +293,7 @@ async def test_creating_over_a_live_key_leaves_its_grace_alone(manager, keys):
     """A conflict changes nothing."""
     first = await keys.create("team-a")
     await keys.rotate("team-a", grace=60)
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError, match="it is there already; take another name"):
         await keys.create("team-a")
     assert (await keys.verify(first.reveal(), "team-a")).which == "previous"
 

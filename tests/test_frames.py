@@ -11,12 +11,14 @@ import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import pytest
+from pydantic import BaseModel, create_model
 
 import asyncsecrets
-from asyncsecrets import SecretsClient, get_secret, get_secret_bool, loops, reset_default
+from asyncsecrets import SecretsClient, get_secret, get_secret_bool, load_settings, loops, reset_default
+from asyncsecrets.integrations.pydantic import FromSecret
 from asyncsecrets.registry import BUILT_IN, load
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.testing.conformance import FAULTS, ProviderHarness
@@ -84,6 +86,12 @@ async def following_many(client: SecretsClient, names: list[str]) -> None:
     await anext(client.watch_many(names))
 
 
+def _model(name: str) -> type[BaseModel]:
+    return create_model(
+        "Settings", text=(Annotated[str, FromSecret(name)], ...), number=(Annotated[int, FromSecret(name)], 0)
+    )
+
+
 def client_calls(client: SecretsClient, name: str) -> dict[str, Call]:
     """Every public method; the first word of each key is its name. Values go in wherever something goes in."""
     document = {"a": f"os.environ/{name}", "plain": VALUE, "b": [f"secret:///{name}?field=x", f"secret:///{name}x"]}
@@ -102,6 +110,7 @@ def client_calls(client: SecretsClient, name: str) -> dict[str, Call]:
         "refresh": lambda: client.refresh(name),
         "invalidate": lambda: client.invalidate(name),
         "peek": lambda: client.peek(name),
+        "is_absent": lambda: client.is_absent(name),
         "texts": lambda: client.texts.get(name),
         "put": lambda: client.put(name, VALUE),
         "put under cas": lambda: client.put(name, VALUE, cas="41"),
@@ -141,6 +150,7 @@ def client_calls(client: SecretsClient, name: str) -> dict[str, Call]:
         "get_secret with another default": lambda: get_secret(name, VALUE),
         "get_secret_bool": lambda: get_secret_bool(name),
         "get_secret_bool with a default": lambda: get_secret_bool(name, VALUE),
+        "load_settings": lambda: load_settings(_model(name), client),
         "reset_default": reset_default,
     }
 

@@ -14,7 +14,7 @@ from asyncsecrets.testing.vault_server import VaultServer
 from tests.canaries import CANARY
 from tests.cli.conftest import VALUE, Run
 
-OWN: Final = frozenset({"completion", "demo", "dev", "init"})  # they ask no manager
+OWN: Final = frozenset({"completion", "demo", "dev", "init", "litellm"})  # they ask no manager
 
 COMMAND_LINES: Final[Mapping[str, tuple[list[str], bytes]]] = {
     "get": (["get", "DB_PASSWORD"], b""),
@@ -28,6 +28,7 @@ COMMAND_LINES: Final[Mapping[str, tuple[list[str], bytes]]] = {
     "metadata": (["metadata", "DB_PASSWORD"], b""),
     "rotate": (["rotate", "DB_PASSWORD"], b""),
     "keys": (["keys", "list"], b""),
+    "migrate": (["migrate", "default", "default", "--rename", "*=new/*"], b""),
     "recipients": (["recipients"], b""),
     "encrypt": (["encrypt", "DB_PASSWORD"], VALUE.encode()),
     "check": (["check"], b""),

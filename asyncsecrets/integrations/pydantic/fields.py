@@ -15,12 +15,14 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import AliasChoices, AliasPath, BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
+from asyncsecrets.boundary import configured
 from asyncsecrets.references import parse
 from asyncsecrets.secret import Secret
 
 __all__ = ["Choice", "FromSecret", "Wanted", "known_keys", "wanted_of"]
 
 
+@configured
 @dataclass(frozen=True, slots=True)
 class FromSecret:
     """Marks a field as read from one secret, whatever the field is called.

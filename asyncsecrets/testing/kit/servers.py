@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncsecrets.testing.needs import need
 
@@ -74,9 +74,24 @@ def aws() -> Iterator[AwsServer]:
     server = need("moto.server", "testing-aws").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
+        started = server._server  # noqa: SLF001  # moto shows it in no other way
+        started.app = _named_once(started.app)
         host, port = server.get_host_and_port()
         found = AwsServer(f"http://{host}:{port}")
         found.clear()
         yield found
     finally:
         server.stop()
+
+
+def _named_once(app: Any) -> Any:
+    """``app`` of WSGI without its name of the server, since werkzeug gives another: in asyncio's debug mode, aiohttp
+    takes no header twice."""
+
+    def answer(environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [one for one in headers if one[0].lower() != "server"], *rest)
+
+        return app(environ, start)
+
+    return answer

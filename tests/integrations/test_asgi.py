@@ -257,3 +257,20 @@ async def test_the_programs_own_client_stays_the_default_of_others() -> None:
         server = Server(with_secrets(Living(), secrets_of(Manager(VALUES))), has_state=False)
         await server.get()
         assert await get_secret("A") == "canary-own"
+
+
+async def test_an_app_that_ends_without_a_word():
+    """It took the server's shutdown and returned: the server is told all the same, once what is open is closed."""
+
+    async def taciturn(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+
+    manager = Manager(VALUES)
+    server = Server(with_secrets(taciturn, secrets_of(manager)))
+    await server.start()
+    async with asyncio.timeout(10):
+        await server.stop()
+    assert server.heard == ["startup.complete", "shutdown.complete"]
+    assert default.opened() is None

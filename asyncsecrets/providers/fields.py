@@ -6,19 +6,29 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from asyncsecrets.credential import Credential, revealed
+from asyncsecrets.errors import ConfigError
 from asyncsecrets.settings import COMMON, SYSTEMS, Kind, Value
 
 __all__ = ["WithEnviron", "fields_of"]
 
 _WHOLE: Final = frozenset({"max_connections", "recovery_window_days"})
+_MORE_THAN_NOTHING: Final = ("connect_timeout", "attempt_timeout", "max_connections")
 
 
 class WithEnviron:
-    """Settings that know the environment that they were made in."""
+    """Settings of an SDK, which know the environment that they were made in."""
 
     __slots__ = ()
 
     environ: Mapping[str, str] | Credential[Mapping[str, str]]
+
+    def __post_init__(self) -> None:
+        """Have the environment not show itself. Raises ConfigError for times and numbers with which nothing works."""
+        if not isinstance(self.environ, Credential):
+            object.__setattr__(self, "environ", Credential(self.environ))
+        for name in _MORE_THAN_NOTHING:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be greater than 0")
 
     def variables(self) -> Mapping[str, str]:
         """The environment: ``environ``, which does not show it."""

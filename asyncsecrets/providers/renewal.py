@@ -17,7 +17,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from asyncsecrets.errors import AsyncSecretsError, UnavailableError
+from asyncsecrets.credential import usable
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError, UnavailableError
 from asyncsecrets.journal import AUTH, Seldom, duration, one_line, say
 from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.call import Call
@@ -90,6 +91,16 @@ class Renewal(ABC):
     @abstractmethod
     def _translate(self, failure: Exception) -> AsyncSecretsError:
         """What a failure to find or renew credentials means."""
+
+    def _token(self, text: str) -> str:
+        """An access token, which a header is made of. Raises AuthenticationError for what can be none."""
+        try:
+            if token := usable(text, "the access token"):
+                return token
+            problem = "the access token is empty"
+        except ConfigError as error:
+            problem = error.message
+        raise self._call.error(AuthenticationError, f"{problem}: whoever gives tokens is to give another")
 
     def _ends_within(self, found: Any, seconds: float) -> bool:
         """Whether what was found expires so soon."""

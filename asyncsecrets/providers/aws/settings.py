@@ -69,11 +69,10 @@ class AwsSettings(WithEnviron):
     recover_deleted: bool = False
 
     def __post_init__(self) -> None:
+        WithEnviron.__post_init__(self)  # a dataclass with slots is another class than its methods were made in
         conceal(self, *_SECRET)
         self._tidy_up()
         self._look_at_credentials()
-        if not isinstance(self.environ, Credential):
-            object.__setattr__(self, "environ", Credential(self.environ))
         if bool(self.access_key_id) != bool(self.secret_access_key):
             raise ConfigError("aws_access_key_id and aws_secret_access_key are needed together")
         if self.session_token and not self.access_key_id:
@@ -83,9 +82,6 @@ class AwsSettings(WithEnviron):
         self._check_texts()
         if not 7 <= self.recovery_window_days <= 30:
             raise ConfigError("recovery_window_days must be from 7 to 30, which is what Secrets Manager offers")
-        for name in ("connect_timeout", "attempt_timeout", "max_connections"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be greater than 0")
         for where, address in (("aws_endpoint_url", self.endpoint), ("aws_sts_endpoint", self.sts_endpoint)):
             if address:
                 check_endpoint(address, where, insecure=self.allow_insecure_http)

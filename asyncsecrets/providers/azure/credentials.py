@@ -10,8 +10,8 @@ from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Final, final
 from weakref import WeakKeyDictionary
 
-from asyncsecrets.credential import Credential, usable
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError
+from asyncsecrets.credential import Credential
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError
 from asyncsecrets.providers.azure.chain import find
 from asyncsecrets.providers.azure.identities import Identity, Target
 from asyncsecrets.providers.azure.settings import AzureSettings
@@ -76,7 +76,6 @@ class BearerTokens(Renewal):
         super().__init__(call, clock=clock, held=held, patience=patience)
         self._settings = settings
         self._target = target
-        self._asker = call
         self._now = now
         self._waiting = Patience(_NOT_READY, sleep)
         self._claims = ""
@@ -88,18 +87,14 @@ class BearerTokens(Renewal):
         return await super().renew(rejected)
 
     def _find(self) -> _Found:
-        return _Found(find(self._settings, self._asker, self._waiting))
+        return _Found(find(self._settings, self._call, self._waiting))
 
     def _show(self, found: _Found) -> Shown:
         claims = self._claims
         token, found.ends = found.identity.token(self._target, claims)
         if claims == self._claims:
             self._claims = ""
-        try:
-            return Shown(usable(token, "the access token"), self._target)
-        except ConfigError as error:
-            problem = error.message
-        raise self._asker.error(AuthenticationError, f"{problem}: whoever gives tokens is to give another")
+        return Shown(self._token(token), self._target)
 
     def _has_ended(self, failure: Exception) -> bool:
         return self._settings.auth_method == "default" and isinstance(failure, AuthenticationError)
@@ -108,7 +103,7 @@ class BearerTokens(Renewal):
         if isinstance(failure, AsyncSecretsError):
             return failure
         why = f"what was given makes no sense ({type(failure).__name__})"
-        return self._asker.error(AuthenticationError, f"the Azure credentials could not be obtained: {why}")
+        return self._call.error(AuthenticationError, f"the Azure credentials could not be obtained: {why}")
 
     def _left(self, found: _Found) -> float | None:
         return None if found.ends is None else found.ends - self._now()

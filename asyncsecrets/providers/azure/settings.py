@@ -55,18 +55,14 @@ class AzureSettings(WithEnviron):
     recover_deleted: bool = False
 
     def __post_init__(self) -> None:
+        WithEnviron.__post_init__(self)  # a dataclass with slots is another class than its methods were made in
         conceal(self, "client_secret", "client_certificate_password")
-        if not isinstance(self.environ, Credential):
-            object.__setattr__(self, "environ", Credential(self.environ))
         self._tidy_up()
         for name in ("tenant_id", "client_id"):
             if not _ID.fullmatch(getattr(self, name)):
                 raise ConfigError(f"azure_{name} must be an id such as 72f988bf-86f1-41af-91ab-2d7cd011db47")
         if is_quoted(revealed(self.client_secret)):
             raise ConfigError(_QUOTED)
-        for name in ("connect_timeout", "attempt_timeout", "max_connections"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be greater than 0")
 
     def _tidy_up(self) -> None:
         def put(name: str, value: object) -> None:

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Final, final
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport import DEFAULT_RETRYABLE_STATUS_CODES
 
-from asyncsecrets.credential import Credential, usable
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError, UnavailableError
+from asyncsecrets.credential import Credential
+from asyncsecrets.errors import AsyncSecretsError, UnavailableError
 from asyncsecrets.providers.google.adc import Found, find
 from asyncsecrets.providers.google.errors import Call
 from asyncsecrets.providers.google.grants import translate_credentials
@@ -70,7 +70,6 @@ class BearerTokens(Renewal):
     ) -> None:
         super().__init__(call, clock=clock, held=held, patience=patience)
         self._settings = settings
-        self._asker = call
         self._now = now
         self._wire = wire = Wire.of(settings, call, _TRUST)
         connect, read = wire.timeout
@@ -80,21 +79,14 @@ class BearerTokens(Renewal):
     def _find(self) -> Found:
         if self._settings.auth_method == "none":
             return Found(None, quota_project=self._settings.quota_project)
-        return find(self._settings, self._asker, self._server)
+        return find(self._settings, self._call, self._server)
 
     def _show(self, found: Found) -> Shown:
         if found.credentials is None:
             return Shown("", found.quota_project)
         found.credentials.refresh(self._request)
-        try:
-            token = usable(str(found.credentials.token or ""), "the access token")
-        except ConfigError as error:
-            problem = error.message
-        else:
-            if token:
-                return Shown(token, found.quota_project, found.project)
-            problem = "the access token is empty"
-        raise self._asker.error(AuthenticationError, f"{problem}: whoever gives the credentials is to give another")
+        token = self._token(str(found.credentials.token or ""))
+        return Shown(token, found.quota_project, found.project)
 
     def _request(
         self, url: str, method: str = "GET", body: bytes | None = None, headers: Any = None, **_: Any
@@ -102,14 +94,14 @@ class BearerTokens(Renewal):
         """What google-auth sends by (``google.auth.transport.Request``). It would sleep, and ask again itself."""
         answer = self._wire.send("what gives tokens", url, method, headers or {}, body)
         if answer.status in DEFAULT_RETRYABLE_STATUS_CODES:
-            raise self._asker.error(UnavailableError, f"what gives tokens cannot answer now (HTTP {answer.status})")
+            raise self._call.error(UnavailableError, f"what gives tokens cannot answer now (HTTP {answer.status})")
         return answer
 
     def _has_ended(self, failure: Exception) -> bool:
         return isinstance(failure, GoogleAuthError)
 
     def _translate(self, failure: Exception) -> AsyncSecretsError:
-        return translate_credentials(self._asker, failure)
+        return translate_credentials(self._call, failure)
 
     def _left(self, found: Found) -> float | None:
         expiry = getattr(found.credentials, "expiry", None)

@@ -61,8 +61,7 @@ class GoogleSettings(WithEnviron):
     aad: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.environ, Credential):
-            object.__setattr__(self, "environ", Credential(self.environ))
+        WithEnviron.__post_init__(self)  # a dataclass with slots is another class than its methods were made in
         object.__setattr__(self, "endpoint", self.endpoint.rstrip("/"))
         if self.endpoint:
             _check_endpoint(self.endpoint, insecure=self.allow_insecure_http)

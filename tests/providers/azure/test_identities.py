@@ -383,6 +383,7 @@ NONSENSE = {
     "an end that is none": {"access_token": "canary", "expires_on": "x"},
     "no object": ["canary"],
     "no text": {"access_token": "canary canary", "expires_in": 9},
+    "an empty token": {"access_token": "", "expires_in": 9},
 }
 
 
@@ -392,7 +393,9 @@ async def test_a_machine_talks_nonsense(what):
     async with Endpoint(answer(200, body=json.dumps(NONSENSE[what]).encode())) as endpoint:
         environ = {"IDENTITY_ENDPOINT": endpoint.url, "IDENTITY_HEADER": "canary"}
         await told(
-            tokens_of(environ), (MalformedResponseError, AuthenticationError), "no token|access token has a blank"
+            tokens_of(environ),
+            (MalformedResponseError, AuthenticationError),
+            "no token|access token (has a blank|is empty)",
         )
 
 

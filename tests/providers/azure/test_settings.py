@@ -88,13 +88,6 @@ def test_a_client_secret_in_quotation_marks(mark):
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["connect_timeout", "attempt_timeout", "max_connections"])
-def test_numbers(name):
-    """More than nothing."""
-    with pytest.raises(ConfigError, match=f"{name} must be greater than 0"):
-        AzureSettings(vault_uri=URI, **{name: 0})
-
-
 def test_every_setting_is_taken():
     """Each of the vocabulary, from a file as from its variable."""
     words = SYSTEMS[SYSTEM]

@@ -174,7 +174,7 @@ async def test_impersonation_by_a_setting(server, connected, tmp_path):
 
     def send(where, url, method, headers, body):
         sent.append((url, json.loads(body)["scope"]))
-        raise tokens._asker.error(UnavailableError, "seen")
+        raise tokens._call.error(UnavailableError, "seen")
 
     object.__setattr__(tokens, "_wire", type("Wire", (), {"send": staticmethod(send)})())
     with pytest.raises(UnavailableError, match="seen"):

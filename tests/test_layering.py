@@ -48,6 +48,7 @@ FLOORS = {
     "asyncsecrets.integrations": 5,
     "asyncsecrets.migrating": 5,
     "asyncsecrets.rebuilding": 5,
+    "asyncsecrets.replacing": 5,
     "asyncsecrets.rotating": 5,
     "asyncsecrets.testing": 5,
     "asyncsecrets.virtual_keys": 5,

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from asyncsecrets.client import SecretsClient
-from asyncsecrets.errors import DecodeError, IntegrityError, SecretNotFoundError
+from asyncsecrets.errors import DecodeError, IntegrityError
+from asyncsecrets.replacing import Look, Shelf
 from asyncsecrets.secret import Secret
-from asyncsecrets.virtual_keys.shelf import Look, Shelf
 
 __all__ = ["Side", "Value"]
 
@@ -55,11 +55,8 @@ class Side:
 
     async def look(self, name: str) -> tuple[Value | None, str | None]:
         """The value where writes arrive, if there is one, and the version that a write is to replace."""
-        try:
-            found = await self.store.current(name, whole=True)
-        except SecretNotFoundError as error:
-            return None, error.version or "0"
-        return self._value(found), found.version
+        look = await self._shelf.look(name, whole=True)
+        return None if look.value is None else self._value(look.value), look.version
 
     def _value(self, whole: Secret) -> Value:
         field = self.store.default_field

@@ -30,10 +30,10 @@ from asyncsecrets.errors import (
     InvalidNameError,
     PartialRotationError,
 )
+from asyncsecrets.replacing import Look, Shelf
 from asyncsecrets.rotating.generators import Generator
 from asyncsecrets.rotating.spots import Spot, spot_of
 from asyncsecrets.secret import Secret
-from asyncsecrets.virtual_keys.shelf import Look, Shelf
 
 __all__ = ["PENDING", "Hook", "rotate"]
 

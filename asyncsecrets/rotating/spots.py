@@ -9,8 +9,8 @@ from asyncsecrets import exact
 from asyncsecrets.client import SecretsClient
 from asyncsecrets.client.views import remember
 from asyncsecrets.errors import ConfigError, ConflictError, SecretNotFoundError
+from asyncsecrets.replacing import Look, Shelf
 from asyncsecrets.secret import Secret
-from asyncsecrets.virtual_keys.shelf import Look, Shelf
 
 __all__ = ["Spot", "spot_of"]
 

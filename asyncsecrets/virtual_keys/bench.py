@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from asyncsecrets.client.views import remember
 from asyncsecrets.errors import ConflictError, PartialRotationError, ProviderError
+from asyncsecrets.replacing import ABSENT, Look, Shelf
 from asyncsecrets.secret import Secret
 from asyncsecrets.virtual_keys import records
 from asyncsecrets.virtual_keys.names import Names
 from asyncsecrets.virtual_keys.records import Previous, Record
-from asyncsecrets.virtual_keys.shelf import ABSENT, Look, Shelf
 
 __all__ = ["Bench", "Held"]
 

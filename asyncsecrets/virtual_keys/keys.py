@@ -13,6 +13,7 @@ from asyncsecrets.boundary import afresh, configuring
 from asyncsecrets.client import SecretsClient, stand_ins
 from asyncsecrets.client.store import Store
 from asyncsecrets.errors import AccessModeError, ConfigError, DecodeError
+from asyncsecrets.replacing import Shelf
 from asyncsecrets.secret import Secret
 from asyncsecrets.virtual_keys import renaming, rotation
 from asyncsecrets.virtual_keys.bench import Bench
@@ -20,7 +21,6 @@ from asyncsecrets.virtual_keys.matching import Match, Matcher
 from asyncsecrets.virtual_keys.names import Names
 from asyncsecrets.virtual_keys.reconciling import Finding, aliases, reconciled
 from asyncsecrets.virtual_keys.rotation import Rotated
-from asyncsecrets.virtual_keys.shelf import Shelf
 from asyncsecrets.virtual_keys.teams import overrides
 
 __all__ = ["VirtualKeys"]

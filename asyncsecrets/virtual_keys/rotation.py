@@ -23,10 +23,10 @@ from typing import TypeVar
 
 from asyncsecrets.boundary import fresh
 from asyncsecrets.errors import ConflictError, ProviderError, SecretNotFoundError
+from asyncsecrets.replacing import Look
 from asyncsecrets.secret import Secret
 from asyncsecrets.virtual_keys.bench import Bench, Held, identity
 from asyncsecrets.virtual_keys.records import Pending, Previous
-from asyncsecrets.virtual_keys.shelf import Look
 
 __all__ = ["Rotated", "absent", "begun", "completed", "last_days", "pending_of", "rotated", "undone", "whole"]
 

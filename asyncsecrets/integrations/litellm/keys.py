@@ -15,10 +15,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from asyncsecrets.boundary import fresh
 from asyncsecrets.client import SecretsClient
-from asyncsecrets.client.store import Store
-from asyncsecrets.errors import ConflictError, SecretNotFoundError, UnsupportedOperationError
+from asyncsecrets.errors import ConflictError
+from asyncsecrets.replacing import Shelf
 from asyncsecrets.secret import Secret
 from asyncsecrets.virtual_keys import VirtualKeys
 from asyncsecrets.virtual_keys.teams import overrides
@@ -74,15 +73,15 @@ class Keys:
             raise ConflictError(
                 f"{name!r} is not what was written a moment ago, so the key that it was to replace is kept; look who "
                 f"else writes it",
-                provider=place.store.declared.system,
+                provider=place.shelf.store.declared.system,
                 name=name,
             )
 
     async def _place(self, team: Team) -> _Place:
         keys, store = VirtualKeys(self._client), self._client.store()
-        if not team:
-            return _Place(keys, store)
-        return _Place(keys.team(team), self._client.store(None, overrides(store.declared.system, team)))
+        if team:
+            keys, store = keys.team(team), self._client.store(None, overrides(store.declared.system, team))
+        return _Place(keys, Shelf(store, asyncio.sleep))
 
     @asynccontextmanager
     async def _turn(self, *names: str) -> AsyncIterator[None]:
@@ -97,34 +96,20 @@ class _Place:
     """Where the keys of one team are; ``keys`` know what the manager calls them."""
 
     keys: VirtualKeys
-    store: Store
+    shelf: Shelf
 
     async def read(self, name: str) -> Secret | None:
-        try:
-            return await self.store.current(await self._spelled(name))
-        except SecretNotFoundError:
-            return None
+        return (await self.shelf.look(await self._spelled(name))).value
 
     async def write(self, name: str, value: Secret) -> Secret:
         spelled = await self._spelled(name)
         try:
-            return await self._put(spelled, value)
-        except ConflictError as error:  # as long as it can be restored, a deleted name is taken at some managers
-            refusal = fresh(error)
-        try:
-            await self.store.restore(spelled)
-        except (SecretNotFoundError, UnsupportedOperationError):
-            raise refusal from None
-        return await self._put(spelled, value)
-
-    async def _put(self, spelled: str, value: Secret) -> Secret:
-        try:
-            return await self.store.put(spelled, value)
+            return await self.shelf.overwrite(spelled, value)
         finally:
-            self.store.forget(spelled)
+            self.shelf.store.forget(spelled)
 
     async def delete(self, name: str) -> None:
-        await self.store.delete(await self._spelled(name))
+        await self.shelf.store.delete(await self._spelled(name))
 
     async def _spelled(self, name: str) -> str:
         """The name at the manager, where some characters of an alias may have to be escaped."""

@@ -8,6 +8,7 @@ take, and looks whether the claim is still his own: of several that claim at onc
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from asyncsecrets.boundary import fresh
@@ -47,10 +48,10 @@ class Shelf:
         self._sleep = sleep
         self._compares = True
 
-    async def look(self, name: str) -> Look:
-        """What ``name`` is, where writes arrive."""
+    async def look(self, name: str, *, whole: bool = False) -> Look:
+        """What ``name`` is, where writes arrive; ``whole`` as for ``Store.current``."""
         try:
-            found = await self.store.current(name)
+            found = await self.store.current(name, whole=whole)
         except SecretNotFoundError as error:
             return Look(None, error.version or "0")
         return Look(found, found.version)
@@ -96,19 +97,32 @@ class Shelf:
             raise self._conflict(name)
         return written
 
+    async def overwrite(self, name: str, value: Secret) -> Secret:
+        """Write ``name``, whatever is there, and have it back where it was deleted and only can be had back first."""
+        try:
+            return await self.store.put(name, value)
+        except ConflictError as error:
+            refusal = fresh(error)
+        await self._restore(name, refusal)
+        return await self.store.put(name, value)
+
     async def revive(self, name: str, value: Secret, look: Look) -> Secret:
-        """Write ``name`` as ``write`` does, and have it back where it was deleted and only can be had back first."""
+        """Write ``name`` as ``write`` does, and have it back as ``overwrite`` does."""
         try:
             return await (self.create(name, value) if look.value is None else self.write(name, value, look))
         except ConflictError as error:
             refusal = fresh(error)
         if look.value is not None or (await self.look(name)).value is not None:
             raise refusal
-        try:
-            await self.store.restore(name)
-        except (SecretNotFoundError, UnsupportedOperationError):
-            raise refusal from None
+        await self._restore(name, refusal)
         return await self.write(name, value, await self.look(name))
+
+    async def _restore(self, name: str, refusal: ConflictError) -> None:
+        """Have back what was deleted: as long as that can be done, its name is taken at some managers."""
+        with suppress(SecretNotFoundError, UnsupportedOperationError):
+            await self.store.restore(name)
+            return
+        raise refusal
 
     async def claim(self, name: str, value: Secret, look: Look) -> Secret:
         """As ``revive``, and see that of several who claim ``name`` at once only one goes on. Raises ConflictError."""

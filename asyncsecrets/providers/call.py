@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cache
+from typing import Any, Final, TypeVar
 
 from asyncsecrets.errors import AsyncSecretsError, MalformedResponseError, ProviderError
 
-__all__ = ["Call", "malformed", "named"]
+__all__ = ["Call", "fault", "is_write", "malformed", "named"]
 
-E = TypeVar("E", bound=ProviderError)
+E = TypeVar("E", bound=AsyncSecretsError)
+
+_READING: Final = re.compile(r"Access|BatchGet|Decrypt|Encrypt|Get|List|[a-z]|\Z")  # or no operation of a manager's
+
+
+@cache
+def is_write(operation: str) -> bool:
+    """Whether ``operation``, as its manager spells it, may change something: each may that is not known to read."""
+    return _READING.match(operation) is None
 
 
 @dataclass(slots=True)  # not frozen: each read makes one
@@ -27,23 +37,31 @@ class Call:
     @property
     def writes(self) -> bool:
         """Whether it may have been applied although no answer came."""
-        return False
+        return is_write(self.operation)
 
     def says(self, text: str) -> str:
         """A message about this call."""
         return f"{self.system}: {self.name!r}: {text}" if self.name is not None else f"{self.system}: {text}"
 
-    def error(self, kind: type[E], text: str, *, unknown: bool = False) -> E:
-        """An error of class ``kind`` about this call. ``unknown``: as a write it may have been applied."""
-        error = kind(self.says(text), provider=self.system, name=self.name)
+    def error(self, kind: type[E], text: str, *, unknown: bool = False, **facts: Any) -> E:
+        """An error of class ``kind`` about this call. ``unknown``: as a write it may have been applied; ``facts`` are
+        what else such an error tells."""
+        if not issubclass(kind, ProviderError):
+            return kind(self.says(text))
+        error = kind(self.says(text), provider=self.system, name=self.name, **facts)
         error.outcome_unknown = unknown and self.writes
         return error
+
+
+def fault(kind: type[E], system: str, name: str | None, text: str, **facts: Any) -> E:
+    """An error of class ``kind`` of the provider ``system`` about the secret ``name``, where nothing was asked."""
+    return Call(system, "", name).error(kind, text, **facts)
 
 
 def malformed(system: str, asks: str, name: str | None, text: str, *, written: bool = False) -> MalformedResponseError:
     """The error for an answer that is not one of the manager's; ``asks`` what to look at. ``name`` None: it is about no
     one secret. Where something was ``written``, its outcome is unknown then."""
-    error = Call(system, "", name).error(MalformedResponseError, f"{text}; {asks}")
+    error = fault(MalformedResponseError, system, name, f"{text}; {asks}")
     error.outcome_unknown = written
     return error
 

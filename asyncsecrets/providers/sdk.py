@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from asyncsecrets.errors import AsyncSecretsError, ClosedError
+from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError
 from asyncsecrets.loops import in_thread, running_loop
 from asyncsecrets.providers.call import Call, named
 from asyncsecrets.providers.guarded import guarded
@@ -62,9 +62,11 @@ class SdkConnection(ABC):
     def _make(self) -> None:
         """Import the SDK and make the client: for a thread. Nothing is sent."""
 
-    @abstractmethod
     def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
         """What a failure to make the client means."""
+        if isinstance(failure, AsyncSecretsError):
+            return failure
+        return ConfigError(f"{self._system}: the settings cannot be used ({type(failure).__name__})")
 
     @property
     @abstractmethod
@@ -169,14 +171,29 @@ class SdkConnection(ABC):
         raise problem
 
 
+class Limits(Protocol):
+    """What settings say of calls: for how many seconds one may be under way, and how many at once."""
+
+    @property
+    def attempt_timeout(self) -> float: ...
+    @property
+    def max_connections(self) -> int: ...
+
+
 @guarded
 class SdkProvider:
-    """How a provider is opened and closed that reads and writes over ``_connection``, and lists by ``_pages``."""
+    """A provider that reads and writes over ``connection``, and lists by pages. ``clock`` is in monotonic seconds."""
 
     tells_sending: ClassVar[bool] = True
 
     _connection: SdkConnection
-    _pages: Pages
+
+    def __init__(self, settings: Limits, connection: SdkConnection, clock: Callable[[], float]) -> None:
+        self.attempt_timeout = settings.attempt_timeout
+        self.concurrency = settings.max_connections
+        self.default_field: str | None = None
+        self._connection = connection
+        self._pages = Pages(clock)
 
     async def open(self) -> None:
         """Make the client, in a thread. Nothing is sent. Raises ConfigError."""

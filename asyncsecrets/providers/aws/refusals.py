@@ -41,7 +41,7 @@ from asyncsecrets.providers.aws.codes import (
     UNKNOWN_OPERATION,
 )
 
-__all__ = ["REPLICATED", "SCHEDULED", "Call", "code_of", "invalid", "is_write", "refused"]
+__all__ = ["REPLICATED", "SCHEDULED", "Call", "code_of", "invalid", "refused"]
 
 REPLICATED: Final = "it has replicas"
 SCHEDULED: Final = "scheduled for deletion"
@@ -55,11 +55,6 @@ class Call(calling.Call):
     region: str = ""
 
     @property
-    def writes(self) -> bool:
-        """Whether it may have been applied although no answer came."""
-        return is_write(self.operation)
-
-    @property
     def action(self) -> str:
         """The IAM action that permits it."""
         return f"{'kms' if self.system == 'aws_kms' else 'secretsmanager'}:{self.operation}"
@@ -70,27 +65,11 @@ class Call(calling.Call):
         return f" in {self.region}" if self.region else ""
 
 
-def is_write(operation: str) -> bool:
-    """Whether ``operation``, as AWS spells it, may change something."""
-    return operation in _WRITES
-
-
 def code_of(failure: BaseException) -> str | None:
     """AWS's code of a failure, or None where AWS did not answer."""
     return str(failure.response.get("Error", {}).get("Code", "")) if isinstance(failure, botocore.ClientError) else None
 
 
-_WRITES: Final = frozenset(
-    {
-        "CreateSecret",
-        "DeleteSecret",
-        "PutSecretValue",
-        "RemoveRegionsFromReplication",
-        "RestoreSecret",
-        "RotateSecret",
-        "UpdateSecretVersionStage",
-    }
-)
 _STS: Final = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity"})
 
 _ACTION: Final = re.compile(r"perform: ((?:secretsmanager|kms|sts):[A-Za-z]{1,60})\b", re.ASCII)

@@ -46,12 +46,12 @@ from asyncsecrets.providers.aws.names import (
     usable_token,
     version_of,
 )
-from asyncsecrets.providers.aws.refusals import REPLICATED, SCHEDULED, is_write
+from asyncsecrets.providers.aws.refusals import REPLICATED, SCHEDULED
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.call import is_write
 from asyncsecrets.providers.guarded import guarded
-from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.sdk import SdkProvider
 from asyncsecrets.secret import Payload, Secret
 
@@ -87,13 +87,9 @@ class AwsSecretsManagerProvider(SdkProvider):
 
     @configuring
     def __init__(self, settings: AwsSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(settings, Connection("secretsmanager", SYSTEM, settings), clock)
         self.settings = settings
-        self.attempt_timeout = settings.attempt_timeout
-        self.default_field: str | None = None
-        self.concurrency = settings.max_connections
-        self._connection = Connection("secretsmanager", SYSTEM, settings)
         self._batches = BatchPermission(clock)
-        self._pages = Pages(clock)
         self._chores: set[asyncio.Task[Any]] = set()
 
     @classmethod

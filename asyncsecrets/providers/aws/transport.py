@@ -9,7 +9,7 @@ from aiobotocore.awsrequest import AioAWSResponse
 
 from asyncsecrets.errors import ClosedError
 from asyncsecrets.providers.aws.mocked import answer_of
-from asyncsecrets.providers.aws.refusals import is_write
+from asyncsecrets.providers.call import is_write
 from asyncsecrets.providers.https import Https
 from asyncsecrets.sending import is_out
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from azure.core.credentials import AccessTokenInfo
 from azure.keyvault.secrets.aio import SecretClient
 
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError
+from asyncsecrets.errors import AuthenticationError, ClosedError, ConfigError
 from asyncsecrets.providers.azure.chain import TRUST
 from asyncsecrets.providers.azure.credentials import Tokens
 from asyncsecrets.providers.azure.errors import Call, Meaning, refusal_in, translate
@@ -137,12 +137,6 @@ class Connection(SdkConnection):
     def _drop(self) -> None:
         self._client = None
         self._https.abandon()
-
-    def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
-        error = translate(Call(self._system, "open", None, self._host), failure)
-        if isinstance(error, ConfigError):
-            return error
-        return ConfigError(f"{self._system}: the Azure settings cannot be used ({type(failure).__name__})")
 
 
 class _Token(AccessTokenInfo):  # type: ignore[misc]  # azure.core is not there for mypy

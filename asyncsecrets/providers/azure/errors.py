@@ -42,16 +42,9 @@ class Call(calling.Call):
 
     host: str = ""
 
-    @property
-    def writes(self) -> bool:
-        """Whether it may have been applied although no answer came."""
-        return self.operation in _WRITES
-
 
 Meaning = Callable[[Call, Refusal], AsyncSecretsError | None]
 """What a refusal means to an operation, where that is more than it always means; None otherwise."""
-
-_WRITES: Final = frozenset({"SetSecret", "UpdateSecret", "DeleteSecret", "RecoverDeletedSecret", "PurgeDeletedSecret"})
 
 
 def refusal_in(failure: BaseException) -> Refusal | None:

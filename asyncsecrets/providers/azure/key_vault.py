@@ -25,7 +25,6 @@ from asyncsecrets.providers.azure.operations import Operations, age
 from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.guarded import guarded
-from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.sdk import SdkProvider
 from asyncsecrets.secret import Payload, Secret
 
@@ -63,13 +62,10 @@ class AzureKeyVaultProvider(SdkProvider):
             raise ConfigError(f"{SYSTEM}: tags: {MARK} is the one that says by which name a secret was created here")
         if 0 < settings.ttl <= settings.valid_after:
             raise ConfigError(f"{SYSTEM}: with that ttl a secret expires before it is valid: valid_after must be less")
+        connection = Connection(SYSTEM, settings)
+        super().__init__(settings, connection, clock)
         self.settings = settings
-        self.attempt_timeout = settings.attempt_timeout
-        self.default_field: str | None = None
-        self.concurrency = settings.max_connections
-        self._connection = Connection(SYSTEM, settings)
-        self._pages = Pages(clock)
-        self._operations = Operations(self._connection, self._pages, settings, clock, now)
+        self._operations = Operations(connection, self._pages, settings, clock, now)
         self._clock, self._now, self._sleep = clock, now, sleep
 
     @classmethod

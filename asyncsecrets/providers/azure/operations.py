@@ -24,6 +24,7 @@ from asyncsecrets.providers.azure.documents import MARK, Facts, absent, check_su
 from asyncsecrets.providers.azure.errors import Call, Refusal
 from asyncsecrets.providers.azure.names import SYSTEM, Place
 from asyncsecrets.providers.azure.settings import AzureSettings
+from asyncsecrets.providers.call import is_write
 from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.remembered import Remembered
 from asyncsecrets.secret import Secret
@@ -227,7 +228,7 @@ class Operations:
             name = place.name if place is not None else None
             return await self._connection.call(operation, name, work, unless=unless, meaning=meaning)
         finally:
-            if Call(SYSTEM, operation).writes:
+            if is_write(operation):
                 self._pages.forget()
 
 

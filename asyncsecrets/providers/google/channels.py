@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
 import os
-import re
 import threading
 import weakref
 from collections.abc import Callable
@@ -23,7 +21,7 @@ import grpc
 from asyncsecrets.credential import Credential
 from asyncsecrets.errors import ClosedError, ConfigError, UnsupportedOperationError
 from asyncsecrets.providers.google.errors import status_of
-from asyncsecrets.providers.google.services import Service
+from asyncsecrets.providers.google.services import Service, attribute_of
 from asyncsecrets.providers.google.settings import GoogleSettings
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.ways import proxy_of
@@ -44,16 +42,9 @@ _OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.max_receive_message_length", _LARGEST),
 )
-_WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
 _SILENCE: Final = frozenset({"DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED"})
 
 _all: weakref.WeakSet[Channels] = weakref.WeakSet()
-
-
-@functools.cache
-def _attribute(operation: str) -> str:
-    """What Google's transports call an operation."""
-    return _WORD_START.sub("_", operation).lower()
 
 
 class Channels:
@@ -88,7 +79,7 @@ class Channels:
         what is at its other end may have forgotten it, and gRPC tries to connect more and more seldom.
         """
         line = self._lines.get(location) or self._new(location)
-        stub, heard = getattr(line.transport, _attribute(operation)), line.heard
+        stub, heard = getattr(line.transport, attribute_of(operation)), line.heard
         if sent is not None:
             sent()
         try:

@@ -11,7 +11,6 @@ from urllib.parse import quote, urlsplit
 from asyncsecrets.errors import (
     AsyncSecretsError,
     ClosedError,
-    ConfigError,
     InsecureTransportError,
     MalformedResponseError,
     UnsupportedOperationError,
@@ -42,6 +41,7 @@ class Connection(SdkConnection):
     def __init__(self, service: Service, system: str, settings: GoogleSettings) -> None:
         super().__init__(system)
         self._service = service
+        self._api = service.api
         self._settings = settings
         self._tokens = BearerTokens(settings, Call(system, "credentials"), held=self.discreet)
         self._channels: Channels | None = None
@@ -64,7 +64,7 @@ class Connection(SdkConnection):
         None is the answer if Google's status is among ``unless``. ``meaning`` tells what a status means to this
         operation, where it is more than it always means. Raises our errors, ClosedError.
         """
-        call = Call(self._system, operation, name, self._service)
+        call = Call(self._system, operation, name, self._api)
         return await self._ask(call, lambda: self._attempt(call, request, routing, location, unless, meaning))
 
     async def open(self) -> None:
@@ -89,7 +89,7 @@ class Connection(SdkConnection):
         try:
             found: str = (await self._tokens.current()).project
         except AsyncSecretsError as error:
-            problem = named(error, Call(self._system, "credentials", name, self._service))
+            problem = named(error, Call(self._system, "credentials", name, self._api))
         else:
             return found
         raise problem
@@ -162,11 +162,6 @@ class Connection(SdkConnection):
         channels, self._channels = self._channels, None
         if channels is not None:
             channels.drop()
-
-    def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
-        if isinstance(failure, AsyncSecretsError):
-            return failure
-        return ConfigError(f"{self._system}: the Google settings cannot be used ({type(failure).__name__})")
 
 
 def _check_threads() -> None:

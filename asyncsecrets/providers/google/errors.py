@@ -33,7 +33,6 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.google.reasons import AUTHENTICATION, CONFIGURATION, DENIED, allowing, permission_of
-from asyncsecrets.providers.google.services import Service
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.tunnels import unconnected
 
@@ -44,17 +43,8 @@ __all__ = ["Call", "Meaning", "status_of", "translate"]
 class Call(calling.Call):
     """One call of an operation of Google, spelled as Google spells it (``AccessSecretVersion``)."""
 
-    service: Service | None = None
-
-    @property
-    def api(self) -> str:
-        """What the service is called where it is enabled."""
-        return f"{self.service.name}.googleapis.com" if self.service is not None else "the API"
-
-    @property
-    def writes(self) -> bool:
-        """Whether it may have been applied although no answer came."""
-        return self.service is not None and self.operation in self.service.writes
+    api: str = ""
+    """What the service is called where it is enabled."""
 
 
 def status_of(failure: BaseException) -> str | None:

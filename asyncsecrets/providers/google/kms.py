@@ -92,14 +92,12 @@ class GoogleKmsProvider(CiphertextProvider):
         return ciphertext
 
     async def _ask(self, operation: str, name: str | None, key: str, what: str, data: bytes) -> Any:
-        from google.cloud.kms_v1 import types  # noqa: PLC0415  # `open` has imported it, in a thread
-
         request = {"name": key, what: data, f"{what}_crc32c": crc32c(data)}
         if self._aad:
             request["additional_authenticated_data"] = self._aad
             request["additional_authenticated_data_crc32c"] = crc32c(self._aad)
-        kind: Any = getattr(types, f"{operation}Request")
-        return await self._connection.call(operation, name, kind(request), routing=f"name={key}", meaning=_meaning)
+        wanted = KMS.request(operation, request)
+        return await self._connection.call(operation, name, wanted, routing=f"name={key}", meaning=_meaning)
 
 
 def _meaning(call: Call, status: str, text: str) -> AsyncSecretsError | None:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from asyncsecrets.boundary import fresh
 from asyncsecrets.errors import ProviderError, SecretNotFoundError
+from asyncsecrets.providers.call import is_write
 from asyncsecrets.providers.google.checksums import Checksums, crc32c
 from asyncsecrets.providers.google.connection import Connection
 from asyncsecrets.providers.google.documents import (
@@ -18,7 +19,6 @@ from asyncsecrets.providers.google.documents import (
     ends_of,
     malformed,
     meaning,
-    request_of,
     version_of,
 )
 from asyncsecrets.providers.google.names import LATEST, Target
@@ -170,14 +170,14 @@ class Operations:
     async def _about(self, operation: str, target: Target, fields: Mapping[str, Any], unless: frozenset[str]) -> Any:
         found = await self._call(operation, target, fields, unless)
         if found is not None:
-            check_subject(target, found.name, written=operation in SECRET_MANAGER.writes)
+            check_subject(target, found.name, written=is_write(operation))
             self.ends.note(target.resource, (ends_of(found),))
         return found
 
     async def _of_version(self, operation: str, target: Target, number: str, unless: frozenset[str]) -> Any:
         found = await self._call(operation, target, {"name": target.version(number)}, unless)
         if found is not None:
-            version_of(target, found, number, written=operation in SECRET_MANAGER.writes)
+            version_of(target, found, number, written=is_write(operation))
         return found
 
     # -- inside
@@ -208,14 +208,14 @@ class Operations:
             return await self._connection.call(
                 operation,
                 target.name or None,
-                request_of(operation, fields),
+                SECRET_MANAGER.request(operation, fields),
                 routing=routing,
                 location=target.location,
                 unless=unless,
                 meaning=meaning if operation in _OF_VALUES else None,
             )
         finally:
-            if operation in SECRET_MANAGER.writes:
+            if is_write(operation):
                 self._pages.forget()
 
 

@@ -39,7 +39,6 @@ from asyncsecrets.providers.google.services import SECRET_MANAGER
 from asyncsecrets.providers.google.settings import PROJECT, GoogleSettings
 from asyncsecrets.providers.google.swap import Swap
 from asyncsecrets.providers.guarded import guarded
-from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.sdk import SdkProvider
 from asyncsecrets.secret import Payload, Secret
 
@@ -73,14 +72,10 @@ class GoogleSecretManagerProvider(SdkProvider):
     ) -> None:
         if settings.location and settings.replica_regions:
             raise ConfigError(f"{SYSTEM}: secrets of a location have no replicas elsewhere: leave replica_regions out")
+        super().__init__(settings, Connection(SECRET_MANAGER, SYSTEM, settings), clock)
         self.settings = settings
-        self.attempt_timeout = settings.attempt_timeout
-        self.default_field: str | None = None
-        self.concurrency = settings.max_connections
-        self._connection = Connection(SECRET_MANAGER, SYSTEM, settings)
         self._names = Names(settings.project, settings.location)
         self._checksums = Checksums(SYSTEM)
-        self._pages = Pages(clock)
         self._operations = Operations(self._connection, self._pages, self._checksums, clock)
         self._now = now
 

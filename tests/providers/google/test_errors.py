@@ -55,7 +55,7 @@ def refusal(status, text="canary", *, reason="", metadata=(), retry=None, detail
 def said(operation, failure, proxy=None):
     """The error of ours, which shows nothing and holds on to nothing."""
     service = KMS if operation in {"Decrypt", "Encrypt"} else SECRET_MANAGER
-    error = translate(Call(SYSTEM, operation, "NAME", service), failure, None, proxy)
+    error = translate(Call(SYSTEM, operation, "NAME", service.api), failure, None, proxy)
     assert error.__context__ is None
     assert error.__cause__ is None
     shown = "".join(traceback.format_exception(error)) + repr(vars(error))

@@ -27,7 +27,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """``now`` is in seconds of the epoch. What was begun less than ``patience`` seconds ago may still be under way."""
+    """``now`` is in seconds of the epoch. What was begun less than ``patience`` seconds ago may still be under way.
+
+    So may what is said to begin in so many seconds, by another machine's clock. What begins later than that was written
+    before a clock was put back, and nobody is to wait for it.
+    """
 
     names: Names
     shelf: Shelf
@@ -73,7 +77,7 @@ class Bench:
 
     def is_under_way(self, record: Record) -> bool:
         """Whether whoever began what is pending may still be at it."""
-        return record.pending is not None and self.now() - record.pending.begun < self.patience
+        return record.pending is not None and abs(self.now() - record.pending.begun) < self.patience
 
     def check_idle(self, alias: str, record: Record) -> None:
         """Raise ConflictError where something else may still be under way."""
@@ -92,7 +96,7 @@ class Bench:
         record = self.names.record(alias)
         return PartialRotationError(
             f"{why.message}; what was done to the key {alias!r} stands in {record!r}, and the key that was valid still "
-            f"is: rotate it again in {self.patience:g} s, or have reconcile finish or undo it",
+            f"is: ask for the same again in {self.patience:g} s, or have reconcile finish or undo it",
             provider=self.system,
             name=alias,
             created=record,

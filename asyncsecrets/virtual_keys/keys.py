@@ -71,6 +71,7 @@ class VirtualKeys:
         self._randomness, self._now, self._clock, self._sleep = randomness, now, clock, sleep
         self._client, self._source = client, source
         self._teams: dict[str, VirtualKeys] = {}
+        self._replaced: dict[str, Any] = {}
         self._use(client.store(source))
 
     def _use(self, store: Store) -> None:
@@ -79,22 +80,23 @@ class VirtualKeys:
         self._matcher = Matcher(self._clock, self._randomness(_RANDOM))
 
     @configuring
-    def team(self, settings: Mapping[str, Any]) -> VirtualKeys:
+    def team(self, settings: Mapping[str, Any] | None) -> VirtualKeys:
         """The keys of a team that has ``settings`` of its own, as LiteLLM's ``secret_manager_settings``. No I/O.
 
         * Vault: ``namespace``, ``mount``, ``path_prefix``, ``data``.
         * AWS: ``aws_region_name``, ``aws_role_name``, ``aws_session_name``, ``aws_external_id`` and the like.
 
         Each distinct set of them is one more source of the client, which closes it. Asked for again, it is the same
-        object, which knows its keys already. Raises ConfigError.
+        object, which knows its keys already. Of a team's own ``team``, the settings of both hold. Raises ConfigError.
         """
-        replaced = overrides(self._store.declared.system, settings)
-        if not replaced:
+        own = overrides(self._store.declared.system, settings)
+        if not own:
             return self
+        replaced = {**self._replaced, **own}
         store = self._client.store(self._source, replaced)
-        return self._teams.get(store.declared.name) or self._team(store)
+        return self._teams.get(store.declared.name) or self._team(store, replaced)
 
-    def _team(self, store: Store) -> VirtualKeys:
+    def _team(self, store: Store, replaced: dict[str, Any]) -> VirtualKeys:
         team = self._teams[store.declared.name] = VirtualKeys(
             self._client,
             self._source,
@@ -105,6 +107,7 @@ class VirtualKeys:
             clock=self._clock,
             sleep=self._sleep,
         )
+        team._teams, team._replaced = self._teams, replaced
         team._use(store)
         return team
 
@@ -144,7 +147,8 @@ class VirtualKeys:
             raise given
         seconds = self._grace_of(grace)
         bench = await self._writing(alias)
-        done = await rotation.rotated(bench, alias, self._mint, given, seconds)
+        held = await renaming.idle(bench, alias)
+        done = await rotation.rotated(bench, alias, held, self._mint, given, seconds)
         self._matcher.note(alias, done.key)
         return done
 
@@ -185,6 +189,8 @@ class VirtualKeys:
         """
         if fix not in {None, "finish", "undo"}:
             raise ConfigError("fix is 'finish', 'undo' or None")
+        if isinstance(known, str):
+            raise ConfigError("known is a collection of aliases, not one of them")
         if fix is not None:
             self._check_stores()
         bench = await self._bench()

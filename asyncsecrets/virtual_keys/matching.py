@@ -89,7 +89,8 @@ class Matcher:
         self._index.update((self._digest(key), alias) for key in keys)
 
     def forget(self, alias: str) -> None:
-        """Know no key of an alias any more."""
+        """Know no key of an alias any more. Whoever has the same one by another alias is looked for anew."""
+        self._questions.forget(_ALL)
         self._index = {digest: known for digest, known in self._index.items() if known != alias}
 
     async def _load(self, bench: Bench) -> None:

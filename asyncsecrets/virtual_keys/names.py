@@ -50,7 +50,7 @@ class Names:
 
     def in_full(self, name: str) -> str:
         """The alias in a name that was composed by somebody else, as LiteLLM does. Raises InvalidNameError."""
-        alias = name.removeprefix(self.prefix)
+        alias = name.removeprefix(self.prefix) if isinstance(name, str) else name
         if alias == name:
             raise self._refusal(name, f"it does not begin with the prefix of virtual keys, {self.prefix!r}")
         return alias

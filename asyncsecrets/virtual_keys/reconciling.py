@@ -7,19 +7,23 @@ nobody here has named.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
-from asyncsecrets.errors import AsyncSecretsError, DecodeError
+from asyncsecrets.errors import AsyncSecretsError, DecodeError, ProviderError
 from asyncsecrets.virtual_keys.bench import Bench, Held
 from asyncsecrets.virtual_keys.renaming import moved, moved_back
 from asyncsecrets.virtual_keys.rotation import completed, pending_of, undone
 
 __all__ = ["Finding", "Fix", "aliases", "reconciled"]
 
+T = TypeVar("T")
+
 Fix = Literal["finish", "undo"]
-State = Literal["under_way", "half_done", "orphan", "expired", "in_grace", "damaged", "foreign", "unknown", "missing"]
+State = Literal[
+    "under_way", "half_done", "orphan", "expired", "in_grace", "damaged", "unreadable", "foreign", "unknown", "missing"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ class Finding:
     * ``expired``: keys whose grace is over. They are accepted no more; fixed by taking them out of the record.
     * ``orphan``: a record whose key is gone. Fixed by deleting it.
     * ``in_grace``: the key before is accepted ``until`` then.
-    * ``damaged``: a record that cannot be read. ``foreign``: a name that no alias here has.
+    * ``damaged``: a record that cannot be read. ``unreadable``: one that could not be asked for, or its key could not.
+    * ``foreign``: a name that no alias here has.
     * ``unknown``: a key that is not among those that are known. ``missing``: one of these that is not there.
 
     ``since`` and ``until`` are in seconds of the epoch. ``fixed``: whether it was fixed; ``problem``: why it was not.
@@ -54,7 +59,7 @@ class Finding:
         return not self.fixed and self.state in _OPEN
 
 
-_OPEN: Final = frozenset({"half_done", "orphan", "expired", "damaged", "unknown", "missing"})
+_OPEN: Final = frozenset({"half_done", "orphan", "expired", "damaged", "unreadable", "unknown", "missing"})
 
 
 async def aliases(bench: Bench) -> list[str]:
@@ -67,15 +72,27 @@ async def _named(bench: Bench, listed: Collection[str]) -> list[str]:
     found = [alias for name in listed if (alias := bench.names.alias(name)) is not None]
     if not bench.shelf.store.lists_deleted:
         return found
-    looks = await asyncio.gather(*(bench.shelf.look(bench.names.of(alias)) for alias in found))
+    looks = await _all(bench.shelf.look(bench.names.of(alias)) for alias in found)
     return [alias for alias, look in zip(found, looks, strict=True) if look.value is not None]
 
 
+async def _all(looking: Iterable[Awaitable[T]]) -> list[T]:
+    """What all of them come to, or what the first one raised that did, when all have ended: nothing goes on unseen."""
+    outcomes = await asyncio.gather(*looking, return_exceptions=True)
+    for one in outcomes:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in outcomes if not isinstance(one, BaseException)]
+
+
 async def reconciled(bench: Bench, fix: Fix | None, known: Collection[str] | None) -> list[Finding]:
-    """Look at everything, and fix what can be. Raises what keeps it from being looked at at all."""
+    """Look at everything, and fix what can be. Raises what keeps it from being looked at at all, and InvalidNameError
+    for an alias that is ``known`` and cannot be one, before anything is sent."""
+    for wanted in known or ():
+        bench.names.of(wanted)
     listed = await bench.shelf.store.list(bench.names.prefix)
     records = [alias for name in listed if (alias := bench.names.alias_of_record(name)) is not None]
-    found = await asyncio.gather(*(_of_record(bench, alias, fix) for alias in records))
+    found = await _all(_of_record(bench, alias, fix) for alias in records)
     return [
         *(one for one in found if one is not None),
         *_foreign(bench, listed),
@@ -101,11 +118,11 @@ async def _compared(bench: Bench, listed: Collection[str], known: Collection[str
 async def _of_record(bench: Bench, alias: str, fix: Fix | None) -> Finding | None:
     try:
         held = await bench.held(alias)
+        finding = await _state(bench, alias, held)
     except DecodeError as error:
         return Finding("damaged", bench.names.record(alias), alias, problem=error.message)
-    if held.look.value is None:
-        return None
-    finding = await _state(bench, alias, held)
+    except ProviderError as error:  # the others are looked at all the same
+        return Finding("unreadable", bench.names.record(alias), alias, problem=error.message)
     mend = _MENDING.get(finding.state) if finding is not None and fix is not None else None
     if finding is None or mend is None or fix is None:
         return finding
@@ -118,10 +135,12 @@ async def _of_record(bench: Bench, alias: str, fix: Fix | None) -> Finding | Non
 
 async def _state(bench: Bench, alias: str, held: Held) -> Finding | None:
     record, name, now = held.record, bench.names.record(alias), bench.now()
+    if held.look.value is None:
+        return None
     if record.pending is not None:
         state: State = "under_way" if bench.is_under_way(record) else "half_done"
         return Finding(state, name, alias, record.pending.kind, since=record.pending.begun)
-    if now - record.at >= bench.patience and (await bench.shelf.look(bench.names.of(alias))).value is None:
+    if abs(now - record.at) >= bench.patience and (await bench.shelf.look(bench.names.of(alias))).value is None:
         return Finding("orphan", name, alias, since=record.at)
     if accepted := record.accepted(now):
         return Finding("in_grace", name, alias, since=record.at, until=max(one.until for one in accepted))

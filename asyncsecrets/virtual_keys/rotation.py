@@ -28,7 +28,18 @@ from asyncsecrets.secret import Secret
 from asyncsecrets.virtual_keys.bench import Bench, Held, identity
 from asyncsecrets.virtual_keys.records import Pending, Previous
 
-__all__ = ["Rotated", "absent", "begun", "completed", "last_days", "pending_of", "rotated", "undone", "whole"]
+__all__ = [
+    "Rotated",
+    "absent",
+    "begun",
+    "completed",
+    "last_days",
+    "overtaken",
+    "pending_of",
+    "rotated",
+    "undone",
+    "whole",
+]
 
 T = TypeVar("T")
 
@@ -45,14 +56,14 @@ class Rotated:
     until: float | None
 
 
-async def rotated(bench: Bench, alias: str, mint: Callable[[], Secret], given: Secret | None, grace: float) -> Rotated:
-    """Rotate ``alias`` to the key that is ``given``, or to one that is made by ``mint``.
+async def rotated(
+    bench: Bench, alias: str, held: Held, mint: Callable[[], Secret], given: Secret | None, grace: float
+) -> Rotated:
+    """Rotate ``alias``, whose record is ``held``, to the key that is ``given``, or to one that is made by ``mint``.
 
     One that was broken off is finished first: where no key is given, its new one, which nobody was told, is what this
     comes to. Raises SecretNotFoundError, ConflictError, PartialRotationError, DecodeError.
     """
-    held = await bench.held(alias)
-    bench.check_idle(alias, held.record)
     if held.record.pending is not None:
         finished = await completed(bench, alias, held)
         if given is None or finished.key.equals(given):
@@ -131,27 +142,29 @@ async def _switched(bench: Bench, alias: str, held: Held, pending: Pending) -> S
         return look.value
     if not look.holds(pending.old):
         await bench.end(alias, held, done=False)
-        raise _overtaken(bench, alias, look)
+        raise overtaken(bench, alias, look)
     try:
         written = await bench.shelf.write(name, pending.new, look)
     except ConflictError:
-        return await _by_another(bench, alias, pending)
+        return await _by_another(bench, alias, held, pending)
     if not await bench.shelf.read_back(name, written):
-        return await _by_another(bench, alias, pending)
+        return await _by_another(bench, alias, held, pending)
     return written
 
 
-async def _by_another(bench: Bench, alias: str, pending: Pending) -> Secret:
-    """The new key, where somebody else who goes on with the same rotation has written it."""
+async def _by_another(bench: Bench, alias: str, held: Held, pending: Pending) -> Secret:
+    """The new key, where somebody else who goes on with the same rotation has written it. Otherwise nothing is pending
+    afterwards: an old key that somebody has replaced is not accepted beside his."""
     look = await bench.shelf.look(bench.names.of(alias))
     if look.value is None or not look.holds(pending.new):
-        raise _overtaken(bench, alias, look)
+        await bench.end(alias, held, done=False)
+        raise overtaken(bench, alias, look)
     return look.value
 
 
-def _overtaken(bench: Bench, alias: str, look: Look) -> ConflictError:
+def overtaken(bench: Bench, alias: str, look: Look) -> ConflictError:
     happened = "was deleted" if look.value is None else "was given another value by somebody else"
-    return bench.conflict(alias, f"it {happened} while it was rotated")
+    return bench.conflict(alias, f"it {happened} while it was changed here")
 
 
 async def undone(bench: Bench, alias: str, held: Held) -> None:

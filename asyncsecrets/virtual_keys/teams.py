@@ -38,13 +38,15 @@ _TAKEN: Final[Mapping[str, Mapping[str, str]]] = {
 _ELSEWHERE: Final = frozenset(key for words in _TAKEN.values() for key in words)
 
 
-def overrides(system: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def overrides(system: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
     """The settings of a source of ``system`` that those of a team replace. Raises ConfigError.
 
     ``settings`` are flat, or under ``secret_manager_settings``. Those of another manager have no effect, as with
-    LiteLLM; those of none are an error. What is empty is left as it is.
+    LiteLLM; those of none are an error. What is empty, or None, is left as it is.
     """
-    nested = settings.get(_SECTION, settings)
+    nested = settings.get(_SECTION, settings) if isinstance(settings, Mapping) else settings
+    if nested is None:
+        return {}
     if not isinstance(nested, Mapping):
         raise ConfigError(f"{_SECTION} must be a mapping of settings")
     words = _TAKEN.get(system, {})
@@ -54,4 +56,4 @@ def overrides(system: str, settings: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(
                 f"{_SECTION} has {str(key)[:80]!a}, which a team cannot replace{nearest(str(key), words)}{known}"
             )
-    return {words[key]: value for key, value in nested.items() if key in words and value not in {None, ""}}
+    return {words[key]: value for key, value in nested.items() if key in words and value is not None and value != ""}

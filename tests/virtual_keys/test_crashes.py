@@ -7,10 +7,11 @@ finds what it has left.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from asyncsecrets.errors import AsyncSecretsError, ConflictError, UnavailableError
+from asyncsecrets.errors import AsyncSecretsError, ConflictError, SecretNotFoundError, UnavailableError
 from tests.virtual_keys.support import Manager, Plain, Times, Unversioned, client_of, keys_of
 
 OLD, NEW = "sk-canary-old", "sk-canary-new"
@@ -133,6 +134,114 @@ async def test_cut_off_and_rotated_again(kind):
             done = await keys.rotate("team-a")
             assert done.key.equals(NEW) is bool(resumed), after
         assert await world.accepted(OLD, done.key.reveal()) == [True, True], after
+
+
+ANOTHER = {
+    "rotate": lambda keys: keys.rotate("team-a", NEW, grace=0),
+    "delete": lambda keys: keys.delete("team-a"),
+    "replace": lambda keys: keys.store("team-a", NEW, replace=True),
+    "rename": lambda keys: keys.rename("team-a", "team-c", NEW, grace=0),
+}
+
+
+@pytest.mark.parametrize("another", ANOTHER)
+async def test_something_else_is_done_after_a_renaming_was_cut_off(another):
+    """The copy under the other alias is taken back: a key that was revoked there would live on under that name."""
+    async for after, world in every_step(Manager, lambda keys: keys.rename("team-a", "team-b")):
+        was_renamed = "litellm/team-a" not in world.stored.values
+        world.times.now += 121
+        async with client_of(world.connection()) as client:
+            keys = keys_of(client, world.times)
+            with suppress(SecretNotFoundError):
+                await ANOTHER[another](keys)
+            assert await keys.list() == [*ended_by(another, was_renamed)], after
+        assert await world.accepted(OLD) == [was_renamed], after
+
+
+def ended_by(another, was_renamed):
+    """The aliases that there are afterwards; where the key was at its new place, that is where it stays."""
+    alias = {"rotate": "team-a", "replace": "team-a", "rename": "team-c"}.get(another)
+    if not was_renamed:
+        return [alias] if alias else []
+    return ["team-a", "team-b"] if another == "replace" else ["team-b"]
+
+
+@pytest.mark.parametrize("key", [None, NEW])
+async def test_a_renaming_that_was_cut_off_is_asked_for_again(key):
+    """It is finished, and that is what it comes to."""
+    async for after, world in every_step(Manager, lambda keys: keys.rename("team-a", "team-b", key)):
+        world.times.now += 121
+        async with client_of(world.connection()) as client:
+            keys = keys_of(client, world.times)
+            is_half_done = [one for one in await keys.reconcile() if one.state == "half_done"]
+            if "litellm/team-a" in world.stored.values or is_half_done:
+                done = await keys.rename("team-a", "team-b", key)
+                assert (done.alias, done.key.reveal()) == ("team-b", key or OLD), after
+            assert await keys.list() == ["team-b"], after
+            await keys.reconcile("finish")
+            assert [one for one in await keys.reconcile() if one.is_open] == [], after
+        assert await world.accepted(OLD, key or OLD) == [True, True], after
+
+
+@pytest.mark.parametrize("fix", ["finish", "undo"])
+@pytest.mark.parametrize("replaced", [None, "sk-canary-replaced"])
+async def test_a_key_that_was_taken_away_while_a_renaming_lay_there(fix, replaced):
+    """By somebody who knows nothing of records: reconciling brings it back nowhere."""
+    async for after, world in every_step(Manager, lambda keys: keys.rename("team-a", "team-b")):
+        if "litellm/team-b" in world.stored.values:
+            return
+        world.stored.remove("litellm/team-a")
+        if replaced:
+            world.stored.set("litellm/team-a", replaced)
+        world.times.now += 121
+        async with client_of(world.connection()) as client:
+            keys = keys_of(client, world.times)
+            await keys.reconcile(fix)
+            assert await keys.reconcile() == [], after
+        assert await world.accepted(OLD) == [False], after
+
+
+async def test_two_renamings_of_one_key_to_and_fro():
+    """Both were cut off. Deleting one alias deletes the other's copy, and finds an end."""
+    world = World(Manager)
+    async with client_of(world.connection()) as client:
+        await keys_of(client, world.times).store("team-a", OLD)
+    assert not await world.cut_off(lambda keys: keys.rename("team-a", "team-b"), 8)
+    world.times.now += 121
+    assert not await world.cut_off(lambda keys: keys.rename("team-b", "team-a"), 5)
+    world.times.now += 121
+    async with client_of(world.connection()) as client:
+        keys = keys_of(client, world.times)
+        assert [one.kind for one in await keys.reconcile() if one.state == "half_done"] == ["renaming"] * 2
+        await keys.delete("team-a")
+        assert await keys.list() == []
+    assert await world.accepted(OLD) == [False]
+
+
+@pytest.mark.parametrize("back", [1e6, 121.0])
+async def test_a_clock_that_goes_back(back):
+    """Nobody waits for the time at which it was wrong."""
+    async for after, world in every_step(Manager, lambda keys: keys.rotate("team-a", NEW)):
+        world.times.now -= back
+        async with client_of(world.connection()) as client:
+            keys = keys_of(client, world.times)
+            assert [one for one in await keys.reconcile() if one.state == "under_way"] == [], after
+            await keys.rotate("team-a", NEW)
+            assert [one for one in await keys.reconcile("finish") if one.problem] == [], after
+
+
+async def test_a_clock_that_is_a_little_behind():
+    """What another machine has just begun is under way, though it is not yet begun by this one's time."""
+    world = World(Manager)
+    async with client_of(world.connection()) as client:
+        await keys_of(client, world.times).store("team-a", OLD)
+    assert not await world.cut_off(lambda keys: keys.rotate("team-a", NEW), 6)
+    world.times.now -= 60
+    async with client_of(world.connection()) as client:
+        keys = keys_of(client, world.times)
+        assert [one.state for one in await keys.reconcile("finish")] == ["under_way"]
+        with pytest.raises(ConflictError, match="under way"):
+            await keys.delete("team-a")
 
 
 async def test_a_process_that_was_taken_for_dead_comes_too_late():

@@ -9,6 +9,7 @@ import pytest
 
 from asyncsecrets import VirtualKeys
 from asyncsecrets.errors import (
+    AccessDeniedError,
     ConfigError,
     ConflictError,
     DecodeError,
@@ -207,8 +208,9 @@ async def test_names_as_others_compose_them(keys):
     """LiteLLM hands over prefix and alias in one."""
     assert await keys.alias_in("litellm/my key") == "my key"
     assert await keys.name_of("my key") == "litellm/my key"
-    with pytest.raises(InvalidNameError, match="prefix"):
-        await keys.alias_in("other/my key")
+    for wrong in ("other/my key", "litellm", None, 7):
+        with pytest.raises(InvalidNameError, match="prefix"):
+            await keys.alias_in(wrong)
 
 
 # -- verifying
@@ -414,13 +416,17 @@ async def test_a_rotation_whose_answer_was_lost(manager, keys):
     assert (await keys.verify(first.reveal(), "team-a")).until == done.until
 
 
-async def test_somebody_writes_the_key_while_it_is_rotated(manager, keys):
-    """What he wrote stays; the rotation says that it was overtaken, and leaves nothing behind."""
-    await keys.create("team-a")
+@pytest.mark.parametrize("before", [RECORD, NAME])
+async def test_somebody_writes_the_key_while_it_is_rotated(manager, keys, times, before):
+    """What he wrote stays; the rotation says that it was overtaken, and leaves nothing behind: neither something that
+    is under way, nor the old key, which he has replaced."""
+    if before == NAME and type(manager) is not Manager:
+        return  # without a compare-and-set, of two who write in the same moment the last one counts
+    first = await keys.create("team-a")
     written = []
 
     def overtake(operation, name):
-        if (operation, name) == ("put", RECORD) and not written:
+        if (operation, name) == ("put", before) and not written:
             written.append(manager.set(NAME, "sk-canary-of-somebody"))
 
     manager.fail = overtake
@@ -428,6 +434,8 @@ async def test_somebody_writes_the_key_while_it_is_rotated(manager, keys):
         await keys.rotate("team-a")
     assert manager.values[NAME] == "sk-canary-of-somebody"
     assert await keys.reconcile() == []
+    async with client_of(manager) as other:
+        assert await keys_of(other, times).verify(first.reveal(), "team-a") is None
 
 
 async def test_a_manager_that_fails_half_way(manager, keys, times):
@@ -490,3 +498,29 @@ async def test_what_cannot_be_fixed_is_told(manager, keys, times):
     assert (found["team-a"].fixed, found["team-b"].fixed) == (False, True)
     assert found["team-a"].problem
     assert found["team-a"].is_open
+
+
+async def test_one_that_cannot_be_asked_for_keeps_nothing_else_from_being_fixed(manager, keys, times):
+    """It is told, as something to look at; and nothing goes on when the answer is there."""
+    for alias in ("team-a", "team-b", "team-c"):
+        await keys.create(alias)
+        await keys.rotate(alias, grace=10)
+    times.now += 200
+    denied = AccessDeniedError("memory: no", provider="memory")
+    manager.fail = lambda operation, name: denied if name in {RECORD, "litellm/team-b"} else None
+    found = {one.alias: one for one in await keys.reconcile("finish")}
+    assert {alias: one.state for alias, one in found.items()} == {
+        "team-a": "unreadable",
+        "team-b": "unreadable",
+        "team-c": "expired",
+    }
+    assert (found["team-a"].is_open, found["team-a"].problem, found["team-c"].fixed) == (True, "memory: no", True)
+
+
+async def test_what_is_known_is_looked_at_before_anything_is_done(manager, keys):
+    """One alias is no collection of them, though it is one of letters."""
+    with pytest.raises(ConfigError, match="known"):
+        await keys.reconcile("finish", known="team-a")
+    with pytest.raises(InvalidNameError):
+        await keys.reconcile("finish", known=["team-a", ""])
+    assert manager.calls == []

@@ -116,6 +116,14 @@ async def test_a_key_that_another_process_has_renamed(manager, keys, times):
         assert await whose(keys, "sk-canary-a") == "team-z"
 
 
+async def test_two_aliases_with_one_key(manager, keys):
+    """Who deletes one of them takes nothing from the other."""
+    manager.set("litellm/team-b", "sk-canary-a")
+    assert await whose(keys, "sk-canary-a") == "team-b"
+    await keys.delete("team-b")
+    assert await whose(keys, "sk-canary-a") == "team-a"
+
+
 async def test_a_list_that_lags(manager, keys, times):
     """What was made here stays known, and what another process has deleted does not."""
     await keys.warm_up()

@@ -33,13 +33,19 @@ async def test_teams(server):
         await team.store("key", "sk-canary-of-the-team")
         assert keys.team({"secret_manager_settings": dict(reversed(flat.items()))}) is team
         assert keys.team({}) is keys.team({"namespace": "", "secret_manager_settings": {}}) is keys
+        assert keys.team(None) is keys.team({"secret_manager_settings": None}) is keys  # metadata of LiteLLM's database
         assert (await keys.verify("sk-canary-of-all")).alias == "key"
         assert await keys.verify("sk-canary-of-the-team") is None
         assert (await team.rotate("key")).alias == "key"
         assert [source.name for source in client.status()] == ["environment", "default", "default:1"]
+        place = keys.team({"mount": "secret", "path_prefix": "a/b"})
+        assert place.team({"namespace": "team", "data": "password"}) is team
         for wrong in ({"addr": "https://canary.example"}, {"token": "canary"}, {"namespce": "x"}, {"data": 7}):
             with pytest.raises(ConfigError):
                 keys.team(wrong)
-        with pytest.raises(ConfigError, match="mapping"):
-            keys.team({"secret_manager_settings": "canary"})
+        for wrong in ({"secret_manager_settings": "canary"}, "canary", ["canary"]):
+            with pytest.raises(ConfigError, match="mapping"):
+                keys.team(wrong)
+        with pytest.raises(ConfigError, match="mount_name must be a text"):
+            keys.team({"mount": ["canary"]})
     assert server.count("POST", "/v1/team/secret/data/a/b/keys/of/key") == 2

@@ -63,11 +63,13 @@ class Answers:
         self._asked: set[str] = set()
         self._wanted: deque[str] = deque()
         self._loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None
-        self._start: Callable[[], asyncio.Task[Any] | None] = lambda: None
+        # Of every loop that was asked on, the task that was first: LiteLLM also runs loops in threads for a moment.
+        self._starts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[], asyncio.Task[Any] | None]]
+        self._starts = weakref.WeakKeyDictionary()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop that was last asked on, if it is still there: LiteLLM's."""
+        """The first loop that was asked on, of those that run: LiteLLM's."""
         return self._loop()
 
     def read(self, name: str) -> str | None:
@@ -76,8 +78,8 @@ class Answers:
         self._resident.start()  # nothing, but in the child of a fork
         client = self._resident.client
         loop = current_loop()
-        if loop is not self._loop() and loop is not None:
-            self._begin(loop)
+        if loop is not None and loop is not self._loop():
+            self._meet(loop)
         secret = client.peek(name)
         if secret is not None:
             return self._given(name, secret).reveal()
@@ -109,19 +111,24 @@ class Answers:
             self._asked.add(name)
             self._wanted.append(name)
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The first task that asks on a loop is LiteLLM's start: nobody else waits for that loop yet."""
-        task = asyncio.current_task()
-        self._loop = weakref.ref(loop)
-        self._start = (lambda: None) if task is None else weakref.ref(task)
+    def _meet(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The first task that asks on a loop is a start: nobody else waits for that loop yet."""
+        known = self._loop()
+        if known is None or not known.is_running():
+            self._loop = weakref.ref(loop)
+        if loop not in self._starts:
+            task = asyncio.current_task()
+            self._starts[loop] = _nobody if task is None else weakref.ref(task)
 
     def _beside(self, name: str) -> str | None:
         return None if name in self._hosted else self._environ.get(name)
 
     def _time_for(self, name: str, loop: asyncio.AbstractEventLoop | None) -> float:
         """How long who asks may wait, in seconds."""
-        start = self._start()
-        if loop is None or (start is not None and start is asyncio.current_task()):
+        if loop is None:
+            return self._limit
+        start = self._starts.get(loop, _nobody)()
+        if start is not None and start is asyncio.current_task():
             return self._limit
         return 0.0 if name in self._absent else self._patience
 
@@ -136,8 +143,9 @@ class Answers:
             found = None
         if isinstance(found, Secret):
             return self._given(name, found).reveal()
-        if isinstance(found, TransientError):
-            self._start = lambda: None  # it is given up once, not for each of the ninety names that a start asks for
+        loop = current_loop()
+        if loop is not None and (found is None or isinstance(found, TransientError)):
+            self._starts[loop] = _nobody  # it is given up once, not for each of the ninety names that a start asks for
         if name in self._hosted and found is not None and not isinstance(found, SecretNotFoundError):
             raise found
         return self._beside(name)
@@ -157,3 +165,7 @@ class Answers:
             return found
         finally:
             self._asked.discard(name)
+
+
+def _nobody() -> None:
+    """No task that starts anything."""

@@ -36,8 +36,9 @@ def answers(reside, manager):
 
 def serving(answer: Answers) -> Answers:
     """``answer``, after LiteLLM's start."""
-    answer._begin(asyncio.get_running_loop())
-    answer._start = lambda: None
+    answer._meet(asyncio.get_running_loop())
+    answer._starts.clear()
+    answer._starts[asyncio.get_running_loop()] = lambda: None
     return answer
 
 
@@ -113,6 +114,43 @@ async def test_a_start_gives_a_manager_up_once(answers, manager):
     assert answer.read("KEY") is None
     manager.gate = asyncio.Event()  # it does not answer at all any more
     assert [answer.read(name) for name in ("FLAG", *map(str, range(90)))] == ["on", *[None] * 90]
+
+
+async def test_a_start_gives_a_manager_up_that_never_answers(answers, manager):
+    """The reader's own patience ends before the manager's deadline: that is giving up as well."""
+    answer = answers(environ={"FLAG": "on"}, limit=0.2)
+    manager.gate = asyncio.Event()
+    assert answer.read("KEY") is None
+    begun = []
+    answer._resident.begin = begun.append  # which nobody waits for any more
+    assert [answer.read(name) for name in ("FLAG", "OTHER")] == ["on", None]
+    assert begun == []
+
+
+async def test_a_loop_in_another_thread_changes_nothing_for_the_one_that_serves(answers, manager):
+    """LiteLLM runs some for a moment. No request waits because of them, and the router is changed where it is used."""
+    answer = answers()
+    assert answer.read("KEY") == "canary-1"
+
+    async def ask(name: str) -> str | None:
+        return answer.read(name)
+
+    assert await asyncio.to_thread(lambda: asyncio.run(ask("OTHER"))) == "canary-other"
+    assert answer.loop is asyncio.get_running_loop()
+    manager.set("COLD", "canary-cold")
+    assert await asyncio.create_task(ask("COLD")) is None  # not waited for
+    await until(lambda: answer.read("COLD") == "canary-cold")
+
+
+def test_the_loop_that_serves_takes_the_place_of_one_that_has_ended(answers):
+    """LiteLLM's command has one for its start, and uvicorn another."""
+    answer = answers()
+
+    async def serve() -> bool:
+        answer.read("KEY")
+        return answer.loop is asyncio.get_running_loop()
+
+    assert [asyncio.run(serve()) for _ in range(2)] == [True, True]
 
 
 async def test_a_reader_on_a_loop_waits_as_long_as_is_configured(answers, manager):

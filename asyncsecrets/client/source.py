@@ -192,6 +192,11 @@ class Source(Traits):
             return self.seen(secret, route)
         return self.views.absent(absent, route)
 
+    def warm(self, route: Route[Source]) -> Secret | None:
+        """Return what ``read`` does, where that is in memory; None where it is not. No I/O. Raises as ``read``."""
+        secret = self.cache.hot.get(route.key)
+        return None if secret is None or self._is_doubtful(secret, route) else self.views.read(secret, route)
+
     def _ask_in_turn(self, key: Key) -> None:
         """Raise the error of whoever is not to ask for ``key`` now, as the cache does for what it fetches."""
         if self.calls.outage.lasts and (spared := self.calls.outage.spared(key)) is not None:

@@ -80,6 +80,10 @@ class Store:
         route, source = self._route(name), self._source
         return await source.home.run(partial(source.read, route))
 
+    def warm(self, name: str) -> Secret | None:
+        """What ``get`` returns, if it is in memory; None if it is not. No I/O. Raises as ``get``."""
+        return self._source.warm(self._route(name))
+
     async def refresh(self, name: str) -> Secret:
         """The value as the manager has it now, which is what ``get`` returns from then on."""
         route, source = self._route(name), self._source

@@ -2,8 +2,9 @@
 
 What is cached decides for as long as the source believes it (``refresh_interval``). A candidate that it does not know
 may be one that somebody else has just made: then the manager is asked, but not more often than once a second for each
-alias, so that whoever guesses costs nothing. If that fails, whoever asks is told, and not that the candidate is
-nobody's. In the *index* a candidate is looked up by a keyed digest, whose key is made anew by each process. It says
+alias, so that whoever guesses costs little: a list, and a look at what is in memory, some keys at a time, so that it
+does not keep the event loop, however many there are. If that fails, whoever asks is told, and not that the candidate
+is nobody's. In the *index* a candidate is looked up by a keyed digest, whose key is made anew by each process. It says
 only whose key it may be: what is accepted is decided by comparing.
 """
 
@@ -11,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from asyncsecrets.boundary import fresh
 from asyncsecrets.client.store import Store
@@ -26,8 +27,19 @@ from asyncsecrets.virtual_keys.records import Previous
 
 __all__ = ["Match", "Matcher"]
 
-_ALL = ""
+T = TypeVar("T")
+
+_ALL: Final = ""
 """What the question about all aliases is called: no alias is empty."""
+
+_AT_ONCE: Final = 200  # keys; a few milliseconds
+
+
+class _Place(NamedTuple):
+    """The name of a key, which has no record if it ``is_alone``."""
+
+    name: str
+    is_alone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class Matcher:
         self._questions = Questions(clock)
         self._index: dict[bytes, str] = {}
         self._noted: set[str] = set()  # aliases, since the last load began
+        self._aliases: dict[str, str] = {}  # by the name, as it was listed last: to read one off is not cheap
 
     async def match(self, bench: Bench, alias: str, candidate: Secret) -> Match | None:
         """Whether ``candidate`` is accepted for ``alias``."""
@@ -95,23 +108,37 @@ class Matcher:
 
     async def _load(self, bench: Bench) -> None:
         self._noted.clear()
-        listed = await bench.shelf.store.list(bench.names.prefix)
-        # A list may lag behind what was made here: what is known is read as well. What is known and has no record in
-        # the list is not asked for one at every guess.
-        known, recorded = set(self._index.values()), set(map(bench.names.alias_of_record, listed))
-        alone = known - recorded
-        aliases = sorted(known.union(alias for name in listed if (alias := bench.names.alias(name)) is not None))
-        outcomes = await asyncio.gather(*(_keys(bench, alias, alias in alone) for alias in aliases))
-        read = {
-            alias: keys
-            for alias, keys in zip(aliases, outcomes, strict=True)
-            if not isinstance(keys, AsyncSecretsError) and alias not in self._noted
-        }
+        places = await self._places(bench)
+        read: dict[str, list[bytes]] = {}
+        failures: list[AsyncSecretsError] = []
+        async for some in _in_turns(places):
+            for alias, keys in (await _keys_of(bench, {alias: places[alias] for alias in some})).items():
+                if isinstance(keys, AsyncSecretsError):
+                    failures.append(keys)
+                else:
+                    read[alias] = [self._digest(key) for key in keys]
+        self._take({alias: digests for alias, digests in read.items() if alias not in self._noted})
+        if failures:
+            raise failures[0]
+
+    def _take(self, read: Mapping[str, list[bytes]]) -> None:
+        """Know these keys of these aliases, and of the others what is known already."""
         kept = {digest: alias for digest, alias in self._index.items() if alias not in read}
-        self._index = kept | {self._digest(key): alias for alias, keys in read.items() for key in keys}
-        for failure in outcomes:
-            if isinstance(failure, AsyncSecretsError):
-                raise failure
+        self._index = kept | {digest: alias for alias, digests in read.items() for digest in digests}
+
+    async def _places(self, bench: Bench) -> dict[str, _Place]:
+        """Where the key of each alias is, of all that are listed. A list may lag behind what was made here: so, too, of
+        those that are known. Who has no record in the list is not asked for one at every guess."""
+        names, listed = bench.names, dict.fromkeys(await bench.shelf.store.list(bench.names.prefix))
+        aliases: dict[str, str] = {}
+        async for some in _in_turns(listed):
+            for name in some:
+                if (alias := self._aliases.get(name) or names.alias(name)) is not None:
+                    aliases[name] = alias
+        self._aliases = aliases
+        unlisted = set(self._index.values()).difference(aliases.values())
+        found = {alias: name for name, alias in aliases.items()} | {alias: names.of(alias) for alias in unlisted}
+        return {alias: _Place(name, names.record_of(name) not in listed) for alias, name in found.items()}
 
     def _digest(self, key: Secret) -> bytes:
         return hashlib.blake2b(key.reveal_bytes(), key=self._key, digest_size=32).digest()
@@ -122,12 +149,40 @@ async def _again(store: Store, name: str) -> None:
         await store.refresh(name)
 
 
-async def _keys(bench: Bench, alias: str, is_alone: bool) -> list[Secret] | AsyncSecretsError:
-    """The keys that are accepted for an alias, which has no record if it ``is_alone``; or why they cannot be read."""
+async def _in_turns(items: Iterable[T]) -> AsyncIterator[list[T]]:
+    """Some of them at a time; in between, the event loop does what else there is to do."""
+    rest = [*items]
+    for start in range(0, len(rest), _AT_ONCE):
+        yield rest[start : start + _AT_ONCE]
+        await asyncio.sleep(0)
+
+
+async def _keys_of(bench: Bench, places: Mapping[str, _Place]) -> dict[str, list[Secret] | AsyncSecretsError]:
+    """The keys that are accepted for each alias, or why they cannot be read. What is in memory takes no task."""
+    found = {alias: _warm(bench, place) for alias, place in places.items()}
+    cold = [alias for alias, keys in found.items() if keys is None]
+    outcomes = await asyncio.gather(*(_read(bench, places[alias]) for alias in cold))
+    return {alias: keys for alias, keys in found.items() if keys is not None} | dict(zip(cold, outcomes, strict=True))
+
+
+def _warm(bench: Bench, place: _Place) -> list[Secret] | None:
+    store = bench.shelf.store
+    try:
+        key = store.warm(place.name)
+        record = None if place.is_alone else store.warm(bench.names.record_of(place.name))
+    except (SecretNotFoundError, DecodeError):
+        return None
+    if key is None or (record is None and not place.is_alone):
+        return None
+    return [key] if record is None else [key, *(one.key for one in _accepted(bench, record))]
+
+
+async def _read(bench: Bench, place: _Place) -> list[Secret] | AsyncSecretsError:
     read = bench.shelf.store.get
     try:
-        key = await read(bench.names.of(alias))
-        return [key] if is_alone else [key, *(one.key for one in await _beside(bench, alias, read))]
+        key = await read(place.name)
+        beside = [] if place.is_alone else await _beside(bench, bench.names.record_of(place.name), read)
+        return [key, *(one.key for one in beside)]
     except (SecretNotFoundError, DecodeError):  # deleted meanwhile; no text, and so nobody's key
         return []
     except AsyncSecretsError as error:
@@ -141,16 +196,22 @@ async def _match(bench: Bench, alias: str, candidate: Secret, read: Callable[[st
         return None
     if current.equals(candidate):
         return Match(alias, "current")
-    found = [one for one in await _beside(bench, alias, read) if one.key.equals(candidate)]
+    found = [one for one in await _beside(bench, bench.names.record(alias), read) if one.key.equals(candidate)]
     return Match(alias, "previous", max(one.until for one in found)) if found else None
 
 
-async def _beside(bench: Bench, alias: str, read: Callable[[str], Awaitable[Secret]]) -> list[Previous]:
-    """What is accepted beside the current key: while a rotation is under way, the old one too."""
+async def _beside(bench: Bench, name: str, read: Callable[[str], Awaitable[Secret]]) -> list[Previous]:
+    """What is accepted beside the current key, by the record of this name."""
     try:
-        record = recall(await read(bench.names.record(alias)))
+        return _accepted(bench, await read(name))
     except SecretNotFoundError:
         return []
+
+
+def _accepted(bench: Bench, text: Secret) -> list[Previous]:
+    """What is accepted by a record: while a rotation is under way, the old key too."""
+    try:
+        record = recall(text)
     except DecodeError:  # reconcile tells of it; the current key is none of its business
         return []
     now, pending = bench.now(), record.pending

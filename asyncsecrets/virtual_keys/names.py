@@ -38,6 +38,10 @@ class Names:
         """The name of the record that goes with it. Raises as ``of``."""
         return f"{self.prefix}{RECORDS}{self._text(alias)}"
 
+    def record_of(self, name: str) -> str:
+        """The name of the record that goes with the key of this name."""
+        return f"{self.prefix}{RECORDS}{name.removeprefix(self.prefix)}"
+
     def alias(self, name: str) -> str | None:
         """The alias of a key that has this name; None of a record, and of what was not named here."""
         text = name.removeprefix(self.prefix)

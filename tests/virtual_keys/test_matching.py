@@ -8,6 +8,8 @@ import pytest
 
 from asyncsecrets import VirtualKeys
 from asyncsecrets.errors import AccessDeniedError, AccessModeError, DecodeError, SecretNotFoundError, UnavailableError
+from asyncsecrets.virtual_keys import matching
+from asyncsecrets.virtual_keys.names import Names
 from asyncsecrets.virtual_keys.questions import Questions
 from tests.virtual_keys.support import Manager, Times, client_of, keys_of
 
@@ -122,6 +124,27 @@ async def test_two_aliases_with_one_key(manager, keys):
     assert await whose(keys, "sk-canary-a") == "team-b"
     await keys.delete("team-b")
     assert await whose(keys, "sk-canary-a") == "team-a"
+
+
+async def test_a_guess_does_not_keep_the_loop(manager, keys, times, monkeypatch):
+    """However many keys there are: others get their turns, names are read off once, and what is known takes no task."""
+    monkeypatch.setattr(matching, "_AT_ONCE", 10)
+    for number in range(100):
+        manager.set(f"litellm/team-{number}", f"sk-canary-{number}")
+    rotated = await keys.rotate("team-7")
+    await keys.warm_up()
+    times.now += 1
+    read_off, alias = [], Names.alias
+    monkeypatch.setattr(Names, "alias", lambda self, name: read_off.append(name) or alias(self, name))
+    monkeypatch.setattr(matching, "_read", None)
+    guessing, turns = asyncio.create_task(keys.verify(GUESS)), 0
+    while not guessing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert guessing.result() is None
+    assert turns > 20
+    assert read_off == ["litellm/.rotation/team-7"]
+    assert await whose(keys, "sk-canary-7") == await whose(keys, rotated.key.reveal()) == "team-7"
 
 
 async def test_a_list_that_lags(manager, keys, times):

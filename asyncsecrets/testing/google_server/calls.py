@@ -21,16 +21,14 @@ class Faults(BaseFaults):
         self, code: str, message: str = "The service is unavailable.", *, reason: str = "", **where: Any
     ) -> Fault:
         """Refuse with a status, by its gRPC name; with ``retry_after`` (s) there is a RetryInfo."""
-        return self.add(
-            Fault("status", refusal=Refused(code, message, reason, where.pop("retry_after", None)), **where)
-        )
+        refusal = Refused(code, message, reason, where.pop("retry_after", None))
+        return self.add(Fault("status", refusal=refusal, **where))
 
     def exhausted(self, retry_after: float | None = None, **where: Any) -> Fault:
         """RESOURCE_EXHAUSTED as of a used-up quota, with a RetryInfo if there is ``retry_after`` (s)."""
         message = "Quota exceeded for quota metric 'Access requests' and limit 'Access requests per minute'."
-        return self.status(
-            "RESOURCE_EXHAUSTED", message, reason="RATE_LIMIT_EXCEEDED", retry_after=retry_after, **where
-        )
+        where |= {"reason": "RATE_LIMIT_EXCEEDED", "retry_after": retry_after}
+        return self.status("RESOURCE_EXHAUSTED", message, **where)
 
     def corrupt(self, damage: Damage = "payload", **where: Any) -> Fault:
         """Answer wrongly: a bit flipped in the payload or in its checksum, no checksum, another resource's name,

@@ -30,9 +30,8 @@ class HttpSide:
         app = web.Application()
         app.router.add_post("/token", self._endpoint("token"))
         app.router.add_post("/v1/token", self._endpoint("exchange"))
-        app.router.add_post(
-            "/v1/projects/-/serviceAccounts/{account}:generateAccessToken", self._endpoint("impersonate")
-        )
+        tokens = "/v1/projects/-/serviceAccounts/{account}:generateAccessToken"
+        app.router.add_post(tokens, self._endpoint("impersonate"))
         app.router.add_get("/subject/{name}", self._endpoint("subject"))
         app.router.add_get("/", self._endpoint("metadata"))
         app.router.add_get("/computeMetadata/v1/{path:.*}", self._endpoint("metadata"))

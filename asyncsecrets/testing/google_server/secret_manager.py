@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
 import re
 from collections.abc import Callable, Sequence
@@ -94,12 +92,12 @@ class SecretManager:
         if payload.HasField("data_crc32c") and payload.data_crc32c != self._crc(payload.data):
             raise invalid("The payload.data_crc32c checksum does not match payload.data.")
         number = max(secret.versions, default=0) + 1
-        about = self.types.SecretVersion.pb()(name=f"{secret.about.name}/versions/{number}", state=ENABLED)
+        about = self.types.SecretVersion.pb()(name=f"{secret.about.name}/versions/{number}")
         about.client_specified_payload_checksum = payload.HasField("data_crc32c")
         set_time(about.create_time, self._now())
         _replicate(secret.about, about)
         secret.versions[number] = Version(about, payload.data)
-        return self._touched(secret, about)
+        return self._touched(secret, about, ENABLED)
 
     def access_secret_version(self, request: Any) -> Any:
         """The data with their checksum, of an enabled version only."""
@@ -123,25 +121,22 @@ class SecretManager:
     def disable_secret_version(self, request: Any) -> Any:
         """No access until it is enabled again."""
         secret, version = self._changeable(request)
-        version.about.state = DISABLED
-        return self._touched(secret, version.about)
+        return self._touched(secret, version.about, DISABLED)
 
     def enable_secret_version(self, request: Any) -> Any:
         """Also takes back a destruction that is only scheduled."""
         secret, version = self._changeable(request)
-        version.about.state = ENABLED
         version.about.ClearField("scheduled_destroy_time")
-        return self._touched(secret, version.about)
+        return self._touched(secret, version.about, ENABLED)
 
     def destroy_secret_version(self, request: Any) -> Any:
         """At once, or disabled first where the secret has a ``version_destroy_ttl``."""
         secret, version = self._changeable(request)
         if delay := secret.about.version_destroy_ttl.ToTimedelta().total_seconds():
-            version.about.state = DISABLED
             set_time(version.about.scheduled_destroy_time, self._now() + delay)
-        else:
-            version.destroy(self._now())
-        return self._touched(secret, version.about)
+            return self._touched(secret, version.about, DISABLED)
+        version.destroy(self._now())
+        return self._touched(secret, version.about, DESTROYED)
 
     def _secret(self, name: str) -> Secret:
         if not _SECRET.fullmatch(name):
@@ -176,8 +171,8 @@ class SecretManager:
             raise _wrong_state(version)
         return secret, version
 
-    def _touched(self, secret: Secret, version: Any) -> Any:
-        version.etag = self._store.etag()
+    def _touched(self, secret: Secret, version: Any, state: int) -> Any:
+        version.state, version.etag = state, self._store.etag()
         self._store.changed(secret.about.name)
         return version
 
@@ -240,14 +235,12 @@ def _page(reply: Any, into: str, items: Sequence[Any], request: Any) -> Any:
         raise invalid(f"The filter is not understood: {request.filter}")
     terms = _TERM.findall(request.filter)
     kept = [about for about in items if all(_fits(field, text, about) for field, text in terms)]
-    try:
-        start = int(base64.urlsafe_b64decode(request.page_token or "MA=="))
-    except (ValueError, binascii.Error):
-        start = -1
+    token = request.page_token or "0"
+    start = int(token) if token.isdecimal() else -1
     if start < 0 or request.page_size < 0:
         raise invalid("page_token and page_size must be those of a list.")
     end = start + min(request.page_size or _MAX_PAGE, _MAX_PAGE)
     getattr(reply, into).extend(kept[start:end])
     reply.total_size = len(kept)
-    reply.next_page_token = base64.urlsafe_b64encode(str(end).encode()).decode() if end < len(kept) else ""
+    reply.next_page_token = str(end) if end < len(kept) else ""
     return reply

@@ -127,9 +127,8 @@ class GoogleServer(Fake):
             secret: Any = {} if location else {"replication": {"automatic": {}}}
             self._secrets.create_secret(types.CreateSecretRequest.pb()(parent=parent, secret_id=name, secret=secret))
         payload = {"data": value.encode() if isinstance(value, str) else value}
-        return str(
-            self._secrets.add_secret_version(types.AddSecretVersionRequest.pb()(parent=full, payload=payload)).name
-        )
+        request = types.AddSecretVersionRequest.pb()(parent=full, payload=payload)
+        return str(self._secrets.add_secret_version(request).name)
 
     def value(self, name: str, version: str = "latest", *, project: str | None = None) -> bytes:
         """The data of a version."""

@@ -179,14 +179,17 @@ async def test_a_claim_that_is_not_answered_has_written_no_value(server, writer,
     assert server.value("A") == b"canary 2"
 
 
-async def test_one_who_takes_no_part(server, writers):
+async def test_one_who_takes_no_part(server, writers, monkeypatch):
     """Google's numbers tell of a version in between, and the error says which ones they are."""
     server.add("A", "canary 1")
-    delay = server.faults.delay(0.05, method="AddSecretVersion", times=1)
+    go_on = asyncio.Event()
+    monkeypatch.setattr(server.faults, "_sleep", lambda _: go_on.wait())
+    delay = server.faults.delay(1.0, method="AddSecretVersion", times=1)
     swapping = asyncio.create_task(writers[0].put("A", "canary of ours", cas="1"))
     while not delay.hits:
         await asyncio.sleep(0.001)
     await writers[1].put("A", "canary of somebody")
+    go_on.set()
     with pytest.raises(ConflictError, match="ours is 3, and not 2"):
         await swapping
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError
 from asyncsecrets.loops import in_thread, running_loop
@@ -20,6 +20,8 @@ from asyncsecrets.providers.quiet import without_collections
 from asyncsecrets.redaction import contain, contain_new
 
 __all__ = ["Credentials", "Outcome", "SdkConnection", "SdkProvider"]
+
+T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
@@ -149,7 +151,7 @@ class SdkConnection(ABC):
             raise ClosedError(f"the {self._system} provider is not open")
         contain_new()
         outcome = await attempt()
-        if outcome.stale is not None and await self._has_others(call, outcome.stale):
+        if outcome.stale is not None and await self._naming(call, self._credentials.renew(outcome.stale)):
             outcome = await attempt()
         if outcome.error is not None:
             raise outcome.error
@@ -162,10 +164,10 @@ class SdkConnection(ABC):
             return Outcome(error=ClosedError(f"{self._system} was closed meanwhile"))
         return Outcome(error=named(error, call), stale=stale)
 
-    async def _has_others(self, call: Call, rejected: Any) -> bool:
-        problem: AsyncSecretsError
+    async def _naming(self, call: Call, work: Awaitable[T]) -> T:
+        """What ``work`` on credentials brings, or its error, which says for what they were wanted."""
         try:
-            return await self._credentials.renew(rejected)
+            return await work
         except AsyncSecretsError as error:
             problem = named(error, call)
         raise problem

@@ -20,11 +20,12 @@ import grpc
 
 from asyncsecrets.credential import Credential
 from asyncsecrets.errors import ClosedError, ConfigError, UnsupportedOperationError
-from asyncsecrets.providers.google.errors import status_of
+from asyncsecrets.providers.google.errors import Call, status_of
 from asyncsecrets.providers.google.services import Service, attribute_of
 from asyncsecrets.providers.google.settings import GoogleSettings
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.ways import proxy_of
+from asyncsecrets.sending import is_out
 
 __all__ = ["Channels"]
 
@@ -60,35 +61,24 @@ class Channels:
         self.room = asyncio.Semaphore(settings.max_connections)
         _all.add(self)
 
-    async def call(
-        self,
-        operation: str,
-        location: str,
-        request: Any,
-        metadata: Any,
-        *,
-        limit: float,
-        sent: Callable[[], None] | None = None,
-    ) -> Any:
-        """What ``operation`` (``AccessSecretVersion``) at ``location`` answers within ``limit`` seconds: one attempt.
-
-        ``sent`` is called right before gRPC has it.
+    async def call(self, call: Call, request: Any, metadata: Any, limit: float) -> Any:
+        """What is answered within ``limit`` seconds: one attempt.
 
         Raises gRPC's errors, ClosedError if it was closed meanwhile, and UnsupportedOperationError in a child of a fork
         that gRPC does not work in. A channel that nobody has answered on while a call waited in vain is not used again:
         what is at its other end may have forgotten it, and gRPC tries to connect more and more seldom.
         """
-        line = self._lines.get(location) or self._new(location)
-        stub, heard = getattr(line.transport, attribute_of(operation)), line.heard
-        if sent is not None:
-            sent()
+        line = self._lines.get(call.location) or self._new(call.location)
+        stub, heard = getattr(line.transport, attribute_of(call.operation)), line.heard
+        if call.writes:
+            is_out()
         try:
             answer = await stub(request, timeout=limit, metadata=metadata)
         except grpc.aio.AioRpcError as failure:
             if status_of(failure) not in _SILENCE:
                 line.heard += 1
-            elif line.heard == heard:
-                self._forget(location, line)
+            elif line.heard == heard and self._lines.get(call.location) is line:
+                del self._lines[call.location]
             raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -108,10 +98,6 @@ class Channels:
     def drop(self) -> None:
         """Let go of them all at once. A call under way has hold of its own, and goes on."""
         self._lines.clear()
-
-    def _forget(self, location: str, line: _Line) -> None:
-        if self._lines.get(location) is line:
-            del self._lines[location]
 
     def _new(self, location: str) -> _Line:
         if _inherited:

@@ -6,31 +6,23 @@ import contextlib
 import sys
 from pathlib import Path
 from typing import Any, ClassVar, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from asyncsecrets.errors import (
-    AsyncSecretsError,
-    ClosedError,
-    InsecureTransportError,
-    MalformedResponseError,
-    UnsupportedOperationError,
-)
+from asyncsecrets.errors import ClosedError, InsecureTransportError, MalformedResponseError, UnsupportedOperationError
 from asyncsecrets.loops import in_thread, running_loop
-from asyncsecrets.providers.call import named
 from asyncsecrets.providers.google.channels import Channels
 from asyncsecrets.providers.google.credentials import BearerTokens
-from asyncsecrets.providers.google.errors import Call, Meaning, status_of, translate
+from asyncsecrets.providers.google.errors import Call, status_of, translate
 from asyncsecrets.providers.google.services import Service
 from asyncsecrets.providers.google.settings import GoogleSettings
-from asyncsecrets.providers.loopback import ELSEWHERE, ElsewhereError, is_local_name, resolve
-from asyncsecrets.providers.proxies import Proxy
+from asyncsecrets.providers.loopback import ELSEWHERE, ElsewhereError
 from asyncsecrets.providers.quiet import without_collections
 from asyncsecrets.providers.sdk import Outcome, SdkConnection
 from asyncsecrets.providers.tls import files_in
-from asyncsecrets.providers.ways import trusting
-from asyncsecrets.sending import is_out, is_settled
+from asyncsecrets.providers.ways import attempts, trusting
+from asyncsecrets.sending import is_settled
 
-__all__ = ["Connection", "Meaning"]
+__all__ = ["Connection"]
 
 
 class Connection(SdkConnection):
@@ -41,31 +33,14 @@ class Connection(SdkConnection):
     def __init__(self, service: Service, system: str, settings: GoogleSettings) -> None:
         super().__init__(system)
         self._service = service
-        self._api = service.api
         self._settings = settings
         self._tokens = BearerTokens(settings, Call(system, "credentials"), held=self.discreet)
         self._channels: Channels | None = None
         self._roots: bytes | None = None
 
-    async def call(
-        self,
-        operation: str,
-        name: str | None,
-        request: Any,
-        *,
-        routing: str,
-        location: str = "",
-        unless: frozenset[str] = frozenset(),
-        meaning: Meaning | None = None,
-    ) -> Any:
-        """Call ``operation`` (``AccessSecretVersion``) about the secret ``name`` with ``request``: one attempt.
-
-        ``routing`` is the header that gRPC calls of Google carry (``name=projects/…``, https://google.aip.dev/4222).
-        None is the answer if Google's status is among ``unless``. ``meaning`` tells what a status means to this
-        operation, where it is more than it always means. Raises our errors, ClosedError.
-        """
-        call = Call(self._system, operation, name, self._api)
-        return await self._ask(call, lambda: self._attempt(call, request, routing, location, unless, meaning))
+    async def call(self, call: Call, request: Any) -> Any:
+        """What is answered to a call with ``request``: one attempt. Raises our errors, ClosedError."""
+        return await self._ask(call, lambda: self._attempt(call, request))
 
     async def open(self) -> None:
         """Make the client, in a thread, and what belongs to the loop. Nothing is sent.
@@ -85,54 +60,34 @@ class Connection(SdkConnection):
         """
         if not self.is_open:
             raise ClosedError(f"the {self._system} provider is not open")
-        problem: AsyncSecretsError
-        try:
-            found: str = (await self._tokens.current()).project
-        except AsyncSecretsError as error:
-            problem = named(error, Call(self._system, "credentials", name, self._api))
-        else:
-            return found
-        raise problem
+        shown = await self._naming(Call(self._system, "credentials", name), self._tokens.current())
+        return str(shown.project)
 
-    async def _attempt(
-        self,
-        call: Call,
-        request: Any,
-        routing: str,
-        location: str,
-        unless: frozenset[str],
-        meaning: Meaning | None,
-    ) -> Outcome:
-        error: AsyncSecretsError
-        status = shown = None
+    async def _attempt(self, call: Call, request: Any) -> Outcome:
+        channels = shown = None
         try:
             shown = await self._tokens.current()
             # Resource names have no percent sign: most of quote's time goes by slash after slash.
-            params = quote(routing.replace("/", "%2F"), safe="=%")
-            metadata = [("x-goog-request-params", params), *shown.headers()]
-            channels = self._open_channels
+            params = quote(call.routing.replace("/", "%2F"), safe="=%")
+            metadata = [("x-goog-request-params", params), *shown.headers.reveal()]
+            channels = self._channels
+            if channels is None:
+                return self._failed(call, ClosedError(f"{self._system} was closed meanwhile"))
             async with channels.room:  # waiting for it is no part of the attempt: it says nothing about Google
-                sent, limit = is_out if call.writes else None, self._settings.attempt_timeout
-                answer = await channels.call(call.operation, location, request, metadata, limit=limit, sent=sent)
-            return Outcome(_understood(call, answer))
+                answer = await channels.call(call, request, metadata, self._settings.attempt_timeout)
+            if answer is None:  # it could not be parsed
+                text = "the answer is no message of Google's"
+                return self._failed(call, call.error(MalformedResponseError, text, unknown=True))
+            return Outcome(answer)
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
             status = status_of(failure)
-            proxy = self._proxy(location) if status is not None else None
-            error = translate(call, failure, meaning, proxy)
+            proxy = channels.proxy_to(call.location) if channels is not None and status is not None else None
+            error = translate(call, failure, proxy)
             if call.writes and status is not None and not getattr(error, "outcome_unknown", False):
                 is_settled()
-        if status in unless:
+        if status in call.unless:
             return Outcome()
         return self._failed(call, error, shown if status == "UNAUTHENTICATED" else None)
-
-    def _proxy(self, location: str) -> Proxy | None:
-        return self._channels.proxy_to(location) if self._channels is not None else None
-
-    @property
-    def _open_channels(self) -> Channels:
-        if self._channels is None:
-            raise ClosedError(f"{self._system} was closed meanwhile")
-        return self._channels
 
     # -- what an SDK is (see SdkConnection)
 
@@ -187,12 +142,6 @@ def _keep_googles_logs_apart() -> None:
         client_logging.initialize_logging()
 
 
-def _understood(call: Call, answer: Any) -> Any:
-    if answer is None:  # it could not be parsed
-        raise call.error(MalformedResponseError, "the answer is no message of Google's", unknown=True)
-    return answer
-
-
 def _roots_of(settings: GoogleSettings) -> bytes | None:
     """The CAs to trust, as PEM, of a file or a directory of them; None: gRPC's own. Blocks. Raises ConfigError."""
     path = settings.ca_cert
@@ -204,14 +153,10 @@ def _roots_of(settings: GoogleSettings) -> bytes | None:
 
 def _check_local_name(call: Call, endpoint: str) -> None:
     """Plain http to ``localhost`` stays here: raises InsecureTransportError where that is another machine. Blocks."""
-    parts = urlsplit(endpoint)
-    if parts.scheme == "http" and is_local_name(parts.hostname or ""):
-        try:
-            resolve(parts.hostname or "", parts.port or 80)
-        except ElsewhereError:
-            pass
-        except OSError:
-            return  # gRPC says so when it is called
-        else:
-            return
+    is_elsewhere = False
+    try:
+        list(attempts(endpoint, insecure=False))
+    except OSError as failure:  # for others: gRPC says so when it is called
+        is_elsewhere = isinstance(failure, ElsewhereError)
+    if is_elsewhere:
         raise call.error(InsecureTransportError, f"google_endpoint: {ELSEWHERE}")

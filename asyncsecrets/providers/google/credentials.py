@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, final
+from typing import Any, ClassVar, Final
 
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport import DEFAULT_RETRYABLE_STATUS_CODES
 
 from asyncsecrets.credential import Credential
 from asyncsecrets.errors import AsyncSecretsError, UnavailableError
+from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.google.adc import Found, find
-from asyncsecrets.providers.google.errors import Call
 from asyncsecrets.providers.google.grants import translate_credentials
 from asyncsecrets.providers.google.machine import MetadataServer
 from asyncsecrets.providers.google.settings import GoogleSettings
@@ -25,29 +25,13 @@ from asyncsecrets.providers.wire import Answer, Wire
 __all__ = ["BearerTokens", "Shown"]
 
 
-@final
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """What is shown to Google with each call. It does not show itself."""
+    """What is shown to Google with each call, in ``headers``, which do not show themselves; and the ``project`` of the
+    credentials, where they have one."""
 
-    __slots__ = ("_headers", "project")
-
-    def __init__(self, token: str, quota_project: str = "", project: str = "") -> None:
-        self.project = project
-        """That of the credentials, where they have one."""
-        headers = [("authorization", f"Bearer {token}")] if token else []
-        if quota_project:
-            headers.append(("x-goog-user-project", quota_project))
-        self._headers = Credential(tuple(headers))
-
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers that it is shown in."""
-        return self._headers.reveal()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Shown) and self._headers == other._headers
-
-    def __hash__(self) -> int:
-        return hash(self._headers)
+    headers: Credential[tuple[tuple[str, str], ...]]
+    project: str = field(default="", compare=False)
 
 
 class BearerTokens(Renewal):
@@ -73,8 +57,7 @@ class BearerTokens(Renewal):
         self._now = now
         self._wire = wire = Wire.of(settings, call, _TRUST)
         connect, read = wire.timeout
-        near = replace(wire, timeout=(min(1.0, connect), read))
-        self._server = MetadataServer(near, sleep=sleep)
+        self._server = MetadataServer(replace(wire, timeout=(min(1.0, connect), read)), sleep=sleep)
 
     def _find(self) -> Found:
         if self._settings.auth_method == "none":
@@ -82,11 +65,11 @@ class BearerTokens(Renewal):
         return find(self._settings, self._call, self._server)
 
     def _show(self, found: Found) -> Shown:
-        if found.credentials is None:
-            return Shown("", found.quota_project)
-        found.credentials.refresh(self._request)
-        token = self._token(str(found.credentials.token or ""))
-        return Shown(token, found.quota_project, found.project)
+        headers = [("x-goog-user-project", found.quota_project)] if found.quota_project else []
+        if found.credentials is not None:
+            found.credentials.refresh(self._request)
+            headers.append(("authorization", f"Bearer {self._token(str(found.credentials.token or ''))}"))
+        return Shown(Credential(tuple(headers)), found.project)
 
     def _request(
         self, url: str, method: str = "GET", body: bytes | None = None, headers: Any = None, **_: Any

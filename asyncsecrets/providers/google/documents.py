@@ -14,7 +14,6 @@ from asyncsecrets.errors import (
     AsyncSecretsError,
     ConflictError,
     DecodeError,
-    IntegrityError,
     NotFoundReason,
     SecretNotFoundError,
 )
@@ -31,8 +30,6 @@ __all__ = [
     "bytes_of",
     "check_subject",
     "conflict",
-    "custom",
-    "ends_of",
     "malformed",
     "meaning",
     "moment",
@@ -49,7 +46,6 @@ CLAIM: Final = "asyncsecrets-next"
 _LARGEST: Final = 65_536
 _STATES: Final[Mapping[int, str]] = {1: "enabled", 2: "disabled", 3: "destroyed"}  # SecretVersion.State
 _STATE: Final = re.compile(r"/versions/(?P<version>[1-9][0-9]{0,18})\W{0,3} is in (?P<state>DISABLED|DESTROYED) state")
-_CHECKSUM: Final = re.compile(r"crc32c|checksum", re.IGNORECASE)
 
 
 # -- requests
@@ -89,10 +85,8 @@ def _encryption(key: str, region: str) -> dict[str, Any]:
 malformed: Final = partial(calling.malformed, SYSTEM, "is the endpoint Google?")
 """The error for an answer that is not one of Secret Manager's: see ``asyncsecrets.providers.call``."""
 
-
-def conflict(name: str, text: str) -> ConflictError:
-    """The error for what somebody else has changed."""
-    return ConflictError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+conflict: Final = partial(calling.fault, ConflictError, SYSTEM)
+"""The error, of a name and a text, for what somebody else has changed."""
 
 
 def check_subject(target: Target, resource: str, *, written: bool = False) -> None:
@@ -113,16 +107,6 @@ def version_of(target: Target, answer: Any, asked: str = "", *, written: bool = 
 def moment(time: Any) -> datetime | None:
     """A time of Google's, as a plain one."""
     return datetime.fromtimestamp(time.timestamp(), UTC) if time is not None else None
-
-
-def ends_of(secret: Any) -> datetime | None:
-    """When a secret ends, with all its versions."""
-    return moment(secret.expire_time) if "expire_time" in secret else None
-
-
-def custom(annotations: Mapping[str, str]) -> dict[str, str]:
-    """The annotations that are their owner's."""
-    return {key: text for key, text in annotations.items() if key != CLAIM}
 
 
 def state_of(version: Any) -> str:
@@ -149,13 +133,11 @@ def names_of(where: Target, names: Names, page: Any) -> list[str]:
 
 def meaning(call: Call, status: str, text: str) -> AsyncSecretsError | None:
     """What a refusal means to whoever reads or adds a value. The text alone tells the state of a version."""
-    if status == "FAILED_PRECONDITION" and (found := _STATE.search(text)):
+    if status != "FAILED_PRECONDITION":
+        return None
+    if found := _STATE.search(text):
         return absent(call.name, "destroyed" if found["state"] == "DESTROYED" else "disabled", found["version"])
-    if status == "FAILED_PRECONDITION":  # which is not absent: it is there, and cannot be had
-        return call.error(AccessDeniedError, _OUT_OF_USE)
-    if status == "INVALID_ARGUMENT" and _CHECKSUM.search(text):
-        return call.error(IntegrityError, "what was sent does not match its checksum: it was damaged on its way")
-    return None
+    return call.error(AccessDeniedError, _OUT_OF_USE)  # which is not absent: it is there, and cannot be had
 
 
 _OUT_OF_USE: Final = (
@@ -171,5 +153,5 @@ _REMEDIES: Final[Mapping[str, str]] = {
 
 def absent(name: str | None, reason: NotFoundReason, version: str, made: datetime | None = None) -> SecretNotFoundError:
     """The error for a version in a state in which it cannot be read."""
-    text = f"{SYSTEM}: {name!r}: {_REMEDIES[reason].format(version)}"
-    return SecretNotFoundError(text, provider=SYSTEM, name=name, reason=reason, version=version, created=made)
+    text, facts = _REMEDIES[reason].format(version), {"reason": reason, "version": version, "created": made}
+    return calling.fault(SecretNotFoundError, SYSTEM, name, text, **facts)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from google.auth import exceptions
@@ -19,8 +21,8 @@ _POOL: Final = "check the workload identity pool, its provider and its condition
 
 _CODES: Final = {
     "invalid_client": "the OAuth client in their file is not known: make the file anew",
-    "invalid_grant": f"what they are renewed with is not accepted. A user: {_LOGIN}. A service account: is its key "
-    "deleted, is it disabled, is this machine's clock right? A workload: has its token expired?",
+    "invalid_grant": f"what they are renewed with is not accepted, or has run out. A user: {_LOGIN}. A service "
+    "account: is its key deleted, is it disabled, is this machine's clock right? A workload: has its token expired?",
     "invalid_request": f"the request is not accepted: {_POOL}",
     "invalid_scope": "the scope cloud-platform is not allowed to them",
     "invalid_target": f"the audience is not known: {_POOL}",
@@ -33,38 +35,30 @@ def translate_credentials(call: Call, failure: BaseException) -> AsyncSecretsErr
     """Return what a failure to find or renew credentials means. Raise it outside the ``except`` block."""
     if isinstance(failure, AsyncSecretsError):
         return failure
-    if not isinstance(failure, exceptions.GoogleAuthError):
-        why = f"what was given makes no sense ({type(failure).__name__})"
-        return call.error(AuthenticationError, f"{_NOT_OBTAINED}: {why}")
-    answer = _answer_in(failure)
-    error = answer.get("error")
+    error, kind = _error_in(failure), type(failure).__name__
     if isinstance(error, dict):  # of an API of Google's: a service account is impersonated
-        return _not_impersonated(call, str(error.get("status")))
-    if answer.get("error_subtype") in {"invalid_rapt", "rapt_required"} or "Reauthentication" in str(failure):
-        return call.error(AuthenticationError, f"{_NOT_OBTAINED}: the login has run out; {_LOGIN}")
-    why = _CODES.get(str(error), f"what gives them refuses, or its answer makes no sense ({type(failure).__name__})")
+        return call.error(*_IMPERSONATED.get(str(error.get("status")), (AuthenticationError, _NO_IMPERSONATION)))
+    if isinstance(failure, exceptions.GoogleAuthError) and not isinstance(failure, ValueError):
+        why = _CODES.get(str(error), f"what gives them refuses, or its answer makes no sense ({kind})")
+    else:
+        why = f"what was given makes no sense, or the file or program that gives it cannot be used ({kind}); {_PROGRAM}"
     return call.error(AuthenticationError, f"{_NOT_OBTAINED}: {why}")
 
 
-def _not_impersonated(call: Call, status: str) -> AsyncSecretsError:
-    if status == "PERMISSION_DENIED":
-        allow = allowing("iam.serviceAccounts.getAccessToken")
-        text = f"{allow} on the service account to impersonate, and enable iamcredentials.googleapis.com"
-        return call.error(AccessDeniedError, text)
-    if status in {"NOT_FOUND", "INVALID_ARGUMENT"}:
-        return ConfigError(call.says("there is no such service account to impersonate, or it is disabled"))
-    return call.error(AuthenticationError, f"{_NOT_OBTAINED}: no service account can be impersonated")
+_PROGRAM: Final = "a program needs GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 in the environment of this process"
+_NO_IMPERSONATION: Final = f"{_NOT_OBTAINED}: the service account cannot be impersonated"
+_ALLOW: Final = f"{allowing('iam.serviceAccounts.getAccessToken')} on the service account to impersonate"
+_IMPERSONATED: Final[Mapping[str, tuple[type[AsyncSecretsError], str]]] = {
+    "NOT_FOUND": (ConfigError, "there is no such service account to impersonate, or it is disabled"),
+    "PERMISSION_DENIED": (AccessDeniedError, f"{_ALLOW}, and enable iamcredentials.googleapis.com"),
+}
+"""By Google's status."""
 
 
-def _answer_in(failure: BaseException) -> dict[str, Any]:
-    """What was answered, where google-auth has left it in its exception: as a document, or as its text."""
-    for part in failure.args:
-        found: Any = part
-        if isinstance(part, str):
-            try:
-                found = json.loads(part)
-            except ValueError:
-                continue
-        if isinstance(found, dict):
-            return found
-    return {}
+def _error_in(failure: BaseException) -> Any:
+    """What the answer says that is wrong, which google-auth leaves in its exception: as a document, or as its text."""
+    answer = failure.args[1] if len(failure.args) > 1 else None
+    if isinstance(answer, str):
+        with contextlib.suppress(ValueError):
+            answer = json.loads(answer)
+    return answer.get("error") if isinstance(answer, dict) else None

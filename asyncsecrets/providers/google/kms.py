@@ -40,7 +40,7 @@ class GoogleKmsProvider(CiphertextProvider):
 
     Checksums go both ways, and one that does not match is an IntegrityError. Limits are those of keys in software
     (https://cloud.google.com/kms/docs/reference/rpc/google.cloud.kms.v1#encryptrequest). Raises ConfigError for a key
-    or ``aad`` that cannot be.
+    that cannot be.
     """
 
     system: ClassVar[str] = _SYSTEM
@@ -51,9 +51,11 @@ class GoogleKmsProvider(CiphertextProvider):
     @configuring
     def __init__(self, settings: GoogleSettings, *, dotenv: str | os.PathLike[str] | None = None) -> None:
         super().__init__(settings, Connection(KMS, _SYSTEM, settings), dotenv=dotenv)
-        self.settings = settings
-        self._key = _key_of(settings)
-        self._aad = _aad_of(settings)
+        key = _KEY.fullmatch(settings.kms_key)
+        if key is None:
+            raise ConfigError(_NO_KEY)
+        self.settings, self._key = settings, key
+        self._aad = settings.aad.encode("utf-8", "surrogatepass")
         self._checksums = Checksums(_SYSTEM)
 
     @classmethod
@@ -96,21 +98,19 @@ class GoogleKmsProvider(CiphertextProvider):
         if self._aad:
             request["additional_authenticated_data"] = self._aad
             request["additional_authenticated_data_crc32c"] = crc32c(self._aad)
-        wanted = KMS.request(operation, request)
-        return await self._connection.call(operation, name, wanted, routing=f"name={key}", meaning=_meaning)
+        call = Call(_SYSTEM, operation, name, f"name={key}", meaning=_meaning)
+        return await self._connection.call(call, KMS.request(operation, request))
 
 
-def _meaning(call: Call, status: str, text: str) -> AsyncSecretsError | None:
+def _meaning(call: Call, status: str, _: str) -> AsyncSecretsError | None:
     # None of these is SecretNotFoundError: with that, the ciphertext would stand in for the value.
     if status == "NOT_FOUND":
-        return ConfigError(call.says("KMS has no such key: check GOOGLE_KMS_RESOURCE_NAME (google_kms_resource_name)"))
+        return call.error(ConfigError, "KMS has no such key: check GOOGLE_KMS_RESOURCE_NAME (google_kms_resource_name)")
     if status == "FAILED_PRECONDITION":
         return call.error(AccessDeniedError, _OUT_OF_USE)
-    if status == "INVALID_ARGUMENT" and "crc32c" in text:
-        return call.error(IntegrityError, "what was sent to KMS does not match its checksum: it was damaged on its way")
-    if status == "INVALID_ARGUMENT":
-        return call.error(IntegrityError, _REFUSED) if call.operation == "Decrypt" else ConfigError(call.says(_INVALID))
-    return None
+    if status == "INVALID_ARGUMENT" and call.operation == "Decrypt":
+        return call.error(IntegrityError, _REFUSED)
+    return call.error(ConfigError, _INVALID) if status == "INVALID_ARGUMENT" else None
 
 
 _OUT_OF_USE: Final = (
@@ -127,22 +127,10 @@ _INVALID: Final = (
 )
 
 
-def _key_of(settings: GoogleSettings) -> re.Match[str]:
-    key = _KEY.fullmatch(settings.kms_key)
-    if key is None:
-        raise ConfigError(
-            f"{_SYSTEM}: GOOGLE_KMS_RESOURCE_NAME, or the setting google_kms_resource_name, "
-            f"{'must be' if settings.kms_key else 'is missing: set it to'} the name of a key: "
-            "projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY"
-        )
-    return key
-
-
-def _aad_of(settings: GoogleSettings) -> bytes:
-    aad = settings.aad.encode("utf-8", "surrogatepass")
-    if len(aad) > _MOST:
-        raise ConfigError(f"{_SYSTEM}: additional_authenticated_data has {len(aad):,} bytes; KMS takes {_MOST:,}")
-    return aad
+_NO_KEY: Final = (
+    f"{_SYSTEM}: GOOGLE_KMS_RESOURCE_NAME, or the setting google_kms_resource_name, must be the name of a key: "
+    "projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY"
+)
 
 
 def _may_be(wanted: re.Match[str], used: re.Match[str] | None) -> bool:

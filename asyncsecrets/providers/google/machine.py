@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from google.auth.credentials import Credentials
 
-from asyncsecrets.errors import (
-    AccessDeniedError,
-    AuthenticationError,
-    MalformedResponseError,
-    UnavailableError,
-)
-from asyncsecrets.providers.call import Call
+from asyncsecrets.errors import AccessDeniedError, AuthenticationError, MalformedResponseError, UnavailableError
 from asyncsecrets.providers.patience import Patience
 from asyncsecrets.providers.wire import Answer, Wire
 
@@ -31,6 +25,7 @@ _ADDRESS: Final = "169.254.169.254"
 _NAME: Final = "metadata.google.internal"
 _FLAVOR: Final = "Metadata-Flavor"
 _PRODUCT: Final = Path("/sys/class/dmi/id/product_name")
+_GIVEN: Final = ("GCE_METADATA_HOST", "GCE_METADATA_ROOT")
 _SERVICES: Final = ("K_SERVICE", "CLOUD_RUN_JOB", "FUNCTION_TARGET", "GAE_ENV")
 """What Cloud Run, Cloud Functions and App Engine set, whose sandboxes may not show the hardware."""
 
@@ -39,19 +34,12 @@ _NOT_READY: Final = 20.0
 
 
 class MetadataServer:
-    """Asks it over ``wire``. ``sleep`` and ``clock`` are in seconds."""
+    """Asks it over ``wire``. ``sleep`` waits for so many seconds."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        *,
-        sleep: Callable[[float], object] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._environ = wire.environ
-        self._call = wire.call
+    def __init__(self, wire: Wire, *, sleep: Callable[[float], object] = time.sleep) -> None:
+        self.call = wire.call
         self._wire = wire
-        self._patience = Patience(_NOT_READY, sleep, clock)
+        self._patience = Patience(_NOT_READY, sleep)
 
     @property
     def is_awaited(self) -> bool:
@@ -60,46 +48,36 @@ class MetadataServer:
 
     def is_there(self) -> bool:
         """Whether this is a machine, pod or service of Google's, or somebody has set where the server is."""
-        environ = self._environ
+        environ = self._wire.environ
         if environ.get("NO_GCE_CHECK") == "true":
             return False
-        if any(environ.get(name) for name in ("GCE_METADATA_HOST", "GCE_METADATA_ROOT", *_SERVICES)):
-            return True
-        return _is_googles_hardware() or self._answers()
+        return any(environ.get(name) for name in (*_GIVEN, *_SERVICES)) or _is_googles_hardware() or self._answers()
 
-    def ask(self, path: str, *, patiently: bool = False) -> bytes | None:
+    def ask(self, path: str) -> str | None:
         """What it says under ``path``, or None where it has nothing there (404).
 
-        Raises UnavailableError, after asking for 20 s if ``patiently``, AccessDeniedError, MalformedResponseError.
+        Raises UnavailableError, after asking for 20 s, AccessDeniedError, MalformedResponseError.
         """
-
-        def once() -> bytes | None:
-            return self._content(self._get(f"/computeMetadata/v1/{path}"))
-
-        return self._patience.ask(once) if patiently else once()
-
-    def text(self, path: str) -> str:
-        """The same as text; empty where it has nothing there."""
-        return (self.ask(path) or b"").decode("ascii", "replace").strip()
+        return self._patience.ask(lambda: self._text(self._get(f"/computeMetadata/v1/{path}")))
 
     def _get(self, path: str) -> Answer:
-        environ = self._environ
-        given = next((name for name in ("GCE_METADATA_HOST", "GCE_METADATA_ROOT") if environ.get(name)), "")
-        host = environ[given] if given else environ.get("GCE_METADATA_IP") or _ADDRESS
+        environ = self._wire.environ
+        host = next((environ[name] for name in (*_GIVEN, "GCE_METADATA_IP") if environ.get(name)), _ADDRESS)
         host = host.removeprefix("http://").rstrip("/")  # a host and its port; some write an address
         host = host.replace(_NAME, _ADDRESS)  # what DNS says of it need not be believed
-        return self._wire.send(given or "the metadata server", f"http://{host}{path}", "GET", {_FLAVOR: "Google"}, None)
+        where = "the metadata server (GCE_METADATA_HOST)"
+        return self._wire.send(where, f"http://{host}{path}", "GET", {_FLAVOR: "Google"}, None)
 
-    def _content(self, answer: Answer) -> bytes | None:
+    def _text(self, answer: Answer) -> str | None:
         if answer.status == 404:
             return None
         if answer.status == 403:
-            raise self._call.error(AccessDeniedError, _FORBIDDEN)
+            raise self.call.error(AccessDeniedError, _FORBIDDEN)
         if answer.status >= 500 or answer.status == 429:
-            raise self._call.error(UnavailableError, f"the metadata server cannot answer (HTTP {answer.status})")
+            raise self.call.error(UnavailableError, f"the metadata server cannot answer (HTTP {answer.status})")
         if answer.status != 200 or answer.headers.get(_FLAVOR) != "Google":
-            raise self._call.error(MalformedResponseError, "what answers as the metadata server is none of Google's")
-        return answer.data
+            raise self.call.error(MalformedResponseError, "what answers as the metadata server is none of Google's")
+        return answer.data.decode("ascii", "replace").strip()
 
     def _answers(self) -> bool:
         try:
@@ -111,32 +89,20 @@ class MetadataServer:
 class Machine(Credentials):  # type: ignore[misc]  # google-auth has no types
     """The service account of this machine, pod or service."""
 
-    def __init__(self, server: MetadataServer, call: Call, scopes: tuple[str, ...], universe: str) -> None:
+    def __init__(self, server: MetadataServer, scopes: Sequence[str], universe: str) -> None:
         super().__init__()
-        self.token: str | None = None
-        self.expiry: datetime | None = None
         self._universe_domain = universe
         self._server = server
-        self._call = call
         self._path = f"instance/service-accounts/default/token?scopes={','.join(scopes)}"
 
     def refresh(self, _: object) -> None:
-        """Ask for a token: it is the one of before until that is about to end."""
-        found = self._server.ask(self._path, patiently=True)
+        """Ask for a token: it is the one of before until that is about to end. Raises what Python does of nonsense."""
+        found = self._server.ask(self._path)
         if found is None:
-            raise self._call.error(AuthenticationError, _NO_ACCOUNT)
-        token, seconds = _token_in(found)
-        if not token:
-            raise self._call.error(MalformedResponseError, "the metadata server gives no token")
-        self.token, self.expiry = token, datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=seconds)
-
-
-def _token_in(answer: bytes) -> tuple[str, float]:
-    try:
-        found: Any = json.loads(answer)
-        return str(found["access_token"]), float(found["expires_in"])
-    except (ValueError, KeyError, TypeError):
-        return "", 0.0
+            raise self._server.call.error(AuthenticationError, _NO_ACCOUNT)
+        answer: Any = json.loads(found)
+        self.token = answer["access_token"]
+        self.expiry = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=answer["expires_in"])
 
 
 def _is_googles_hardware() -> bool:

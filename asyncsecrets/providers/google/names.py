@@ -11,12 +11,12 @@ import string
 from dataclasses import dataclass, field
 from typing import Final
 
-from asyncsecrets.errors import ConfigError, InvalidNameError
+from asyncsecrets.errors import InvalidNameError
 from asyncsecrets.providers.escaped import Escaping
 from asyncsecrets.providers.google.settings import PROJECT
-from asyncsecrets.references import Reference, check_name, fault_of, render
+from asyncsecrets.references import check_name, fault_of
 
-__all__ = ["LATEST", "SYSTEM", "Names", "Place", "Target", "is_number", "may_be_same_project", "version_word"]
+__all__ = ["LATEST", "SYSTEM", "Names", "Target", "is_number", "may_be_same_project", "version_word"]
 
 SYSTEM: Final = "google_secret_manager"
 
@@ -28,14 +28,8 @@ _RESOURCE: Final = re.compile(
     rf"projects/(?P<project>{PROJECT.pattern})"
     r"(?:/locations/(?P<location>[a-z0-9-]{1,63}))?/secrets/(?P<id>[A-Za-z0-9_-]{1,255})"
 )
-_VERSION_SUFFIX: Final = re.compile(r"(?P<secret>.+)/versions/(?P<version>[A-Za-z0-9_-]{1,63})")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}")
 _ALIAS: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
-_NO_PROJECT: Final = (
-    "GOOGLE_SECRET_MANAGER_PROJECT_ID (or google_secret_manager_project_id) is a project's id, such as shop-1234, or "
-    "its number"
-)
-_NO_LOCATION: Final = "google_secret_manager_location is a location, such as europe-west3"
 _MARK: Final = "projects/"
 _ESCAPING: Final = Escaping(string.ascii_letters + string.digits + "_-")
 
@@ -52,27 +46,15 @@ def is_number(version: str) -> bool:
     return _NUMBER.fullmatch(version) is not None
 
 
-@dataclass(slots=True)  # not frozen, nor is Target: each read makes both, and frozen ones take three times as long
-class Place:
-    """Where the secret ``name`` is: its ``project`` (an id or a number; empty: the source's own), location and id.
-
-    Never changed.
-    """
+@dataclass(slots=True)  # not frozen: each read makes one, and that would take three times as long
+class Target:
+    """The secret ``name``: its ``project`` (an id or a number; empty: that of the credentials), location, id, and its
+    resource name. Never changed."""
 
     name: str
     project: str
     location: str
     id: str
-
-    def at(self, project: str) -> Target:
-        """The secret there, of ``project`` unless the name says another one."""
-        return Target(self.name, self.project or project, self.location, self.id)
-
-
-@dataclass(slots=True)
-class Target(Place):
-    """A secret whose project is known. ``resource`` is its resource name."""
-
     resource: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,21 +88,14 @@ def may_be_same_project(project: str, other: str) -> bool:
 
 
 class Names:
-    """The names of a source whose own secrets are of ``project`` (empty: not known yet) and ``location``.
-
-    Raises ConfigError for what can be neither.
-    """
+    """The names of a source whose own secrets are of ``project`` (empty: that of the credentials) and ``location``."""
 
     def __init__(self, project: str, location: str) -> None:
-        if project and not PROJECT.fullmatch(project):
-            raise ConfigError(f"{SYSTEM}: {_NO_PROJECT}, not {project[:100]!a}")
-        if not _RESOURCE.fullmatch(f"{parent_of('p', location)}/secrets/s"):
-            raise ConfigError(f"{SYSTEM}: {_NO_LOCATION}, not {location[:100]!a}")
         self._project = project
         self._location = location
 
-    def place(self, name: str) -> Place:
-        """Where the secret is. Raises InvalidNameError for what names none."""
+    def target(self, name: str) -> Target:
+        """The secret that is meant. Raises InvalidNameError for what names none."""
         check_name(name, SYSTEM)
         found = self._named(name)
         if found is None:
@@ -129,17 +104,17 @@ class Names:
 
     def has(self, name: str) -> bool:
         """Whether a secret can have this name."""
-        return self._place(name) is not None
+        return self._target(name) is not None
 
-    def _place(self, name: str) -> Place | None:
+    def _target(self, name: str) -> Target | None:
         return None if fault_of(name) else self._named(name)
 
-    def _named(self, name: str) -> Place | None:
+    def _named(self, name: str) -> Target | None:
         if not name.startswith(_MARK):
             spelled = _ESCAPING.encode(name)
-            return Place(name, "", self._location, spelled) if _ID.fullmatch(spelled) else None
+            return Target(name, self._project, self._location, spelled) if _ID.fullmatch(spelled) else None
         found = _RESOURCE.fullmatch(name)
-        return Place(name, found["project"], found["location"] or "", found["id"]) if found else None
+        return Target(name, found["project"], found["location"] or "", found["id"]) if found else None
 
     def listed(self, project: str, found: str) -> str:
         """The name of a secret of ours that has the id ``found``: the plain one, or else its resource name."""
@@ -160,42 +135,36 @@ class Names:
 
         A resource name of another project's number may be one of ours: nobody knows our number.
         """
-        place = self._place(name)
-        if place is None or not place.project:
+        target = self._target(name)
+        if target is None or not name.startswith(_MARK):
             return frozenset({name})
-        spelled = {Target(name, place.project, place.location, place.id).resource}
-        if place.location == self._location and (
-            not self._project or may_be_same_project(place.project, self._project)
+        spelled = {target.resource}
+        if target.location == self._location and (
+            not self._project or may_be_same_project(target.project, self._project)
         ):
-            spelled.add(self._plain(place.id) or f"{_MARK}/secrets/{place.id}")
+            spelled.add(self._plain(target.id) or f"{_MARK}/secrets/{target.id}")
         return frozenset(spelled)
 
     def may_be_same(self, name: str, other: str) -> bool:
         """Whether two names may be of one secret. It errs by saying yes."""
-        if name == other:
-            return True
-        place, its = self._place(name), self._place(other)
-        if place is None or its is None or (place.location, place.id) != (its.location, its.id):
-            return False
-        project, its_project = place.project or self._project, its.project or self._project
-        return not project or not its_project or may_be_same_project(project, its_project)
+        return name == other or bool(self.spellings(name) & self.spellings(other))
 
     def _plain(self, found: str) -> str | None:
         """The plain name that is spelled ``found``, or None."""
         name = _ESCAPING.decode(found)
-        place = self._place(name) if name is not None else None
-        return name if place is not None and not place.project else None
+        return name if name is not None and not name.startswith(_MARK) and self.has(name) else None
 
 
 def _refusal(name: str) -> InvalidNameError:
-    remedy = (
-        "a plain name has at most 255 characters; for others than letters, digits, _ and - each byte takes two, and "
-        "those in a row take three more"
-    )
-    if name.startswith(_MARK):
-        remedy = "a resource name is projects/P/secrets/ID or projects/P/locations/L/secrets/ID"
-        found = _VERSION_SUFFIX.fullmatch(name)
-        if found and _RESOURCE.fullmatch(found["secret"]):
-            meant = render(Reference(found["secret"], version=found["version"]))
-            remedy = f"the version is asked for by itself: version={found['version']!r}, or {meant}"
+    remedy = _RESOURCES if name.startswith(_MARK) else _PLAIN
     return InvalidNameError(f"{SYSTEM}: {name[:600]!a} cannot name a secret: {remedy}", provider=SYSTEM, name=name)
+
+
+_PLAIN: Final = (
+    "a plain name has at most 255 characters; for others than letters, digits, _ and - each byte takes two, and those "
+    "in a row take three more"
+)
+_RESOURCES: Final = (
+    "a resource name is projects/P/secrets/ID or projects/P/locations/L/secrets/ID; a version is asked for by itself, "
+    "version='7'"
+)

@@ -13,22 +13,16 @@ from asyncsecrets.errors import ProviderError, SecretNotFoundError
 from asyncsecrets.providers.call import is_write
 from asyncsecrets.providers.google.checksums import Checksums, crc32c
 from asyncsecrets.providers.google.connection import Connection
-from asyncsecrets.providers.google.documents import (
-    check_subject,
-    conflict,
-    ends_of,
-    malformed,
-    meaning,
-    version_of,
-)
-from asyncsecrets.providers.google.names import LATEST, Target
+from asyncsecrets.providers.google.documents import check_subject, conflict, malformed, meaning, moment, version_of
+from asyncsecrets.providers.google.errors import Call
+from asyncsecrets.providers.google.names import LATEST, SYSTEM, Target
 from asyncsecrets.providers.google.services import SECRET_MANAGER
 from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.remembered import Remembered
 from asyncsecrets.secret import Secret, payload_of
 from asyncsecrets.sending import is_settled
 
-__all__ = ["Answer", "Operations", "is_absent"]
+__all__ = ["Answer", "Operations", "is_absent", "writing_no_value"]
 
 T = TypeVar("T")
 Answer = Secret | SecretNotFoundError
@@ -128,7 +122,7 @@ class Operations:
     async def create(self, target: Target, secret: Mapping[str, Any]) -> bool:
         """Make a secret without versions, unless there is one: whether it was made."""
         fields = {"parent": target.parent, "secret_id": target.id, "secret": secret}
-        with _writing_no_value():
+        with writing_no_value():
             return await self._about("CreateSecret", target, fields, _EXISTS) is not None
 
     async def annotate(self, target: Target, change: Change) -> bool:
@@ -148,11 +142,6 @@ class Operations:
                 return True
         raise conflict(target.name, "others change the secret all the time; try again later")
 
-    async def claim(self, target: Target, change: Change) -> bool:
-        """As ``annotate``, to prepare the writing of a value."""
-        with _writing_no_value():
-            return await self.annotate(target, change)
-
     async def delete(self, target: Target) -> None:
         """Delete a secret, with all its versions."""
         await self._call("DeleteSecret", target, {"name": target.resource}, _ABSENT)
@@ -171,7 +160,7 @@ class Operations:
         found = await self._call(operation, target, fields, unless)
         if found is not None:
             check_subject(target, found.name, written=is_write(operation))
-            self.ends.note(target.resource, (ends_of(found),))
+            self.ends.note(target.resource, (moment(found.expire_time if "expire_time" in found else None),))
         return found
 
     async def _of_version(self, operation: str, target: Target, number: str, unless: frozenset[str]) -> Any:
@@ -204,23 +193,17 @@ class Operations:
     ) -> Any:
         key = next(key for key in ("name", "parent", "secret") if key in fields)
         routing = f"secret.name={target.resource}" if key == "secret" else f"{key}={fields[key]}"
+        means = meaning if operation in _OF_VALUES else None
+        call = Call(SYSTEM, operation, target.name or None, routing, target.location, unless, means)
         try:
-            return await self._connection.call(
-                operation,
-                target.name or None,
-                SECRET_MANAGER.request(operation, fields),
-                routing=routing,
-                location=target.location,
-                unless=unless,
-                meaning=meaning if operation in _OF_VALUES else None,
-            )
+            return await self._connection.call(call, SECRET_MANAGER.request(operation, fields))
         finally:
-            if is_write(operation):
+            if call.writes:
                 self._pages.forget()
 
 
 @contextlib.contextmanager
-def _writing_no_value() -> Iterator[None]:
+def writing_no_value() -> Iterator[None]:
     """What only makes room for a value may be applied without an answer: the value is still not written."""
     try:
         yield

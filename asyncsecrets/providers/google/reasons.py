@@ -6,55 +6,36 @@ Source: ``google.api.ErrorReason``, and the IAM pages of Secret Manager and Clou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["AUTHENTICATION", "CONFIGURATION", "DENIED", "allowing", "permission_of"]
+from asyncsecrets.errors import AccessDeniedError, AsyncSecretsError, AuthenticationError, ConfigError
 
-_GCLOUD: Final = "projects/764086051850"
-"""That of gcloud's own OAuth client, which a user's credentials are counted to who have no project of their own."""
-_SOME: Final = "the project that calls are counted to"
+__all__ = ["REASONS", "allowing", "permission_of"]
+
 _QUOTA: Final = "google_quota_project_id (GOOGLE_CLOUD_QUOTA_PROJECT)"
 
-
-def _disabled(service: str, consumer: str) -> str:
-    if consumer == _GCLOUD:
-        return f"a user's credentials need a project that their calls are counted to: set {_QUOTA}"
-    project = f" --project={consumer.removeprefix('projects/')}" if consumer else ""
-    return (
-        f"{service} is not enabled in {consumer or _SOME}: `gcloud services enable {service}{project}`, and wait some "
-        f"minutes; or those of a user are counted to another project: set {_QUOTA}"
-    )
-
-
-CONFIGURATION: Final[Mapping[str, Callable[[str, str], str]]] = {
-    "SERVICE_DISABLED": _disabled,
-    "BILLING_DISABLED": lambda _, consumer: (
-        f"billing is not enabled for {consumer or _SOME}: link a billing account to it"
-    ),
-    "CONSUMER_INVALID": lambda _, consumer: (
-        f"there is no such project{f' ({consumer})' if consumer else ''}: check its id, and {_QUOTA}"
-    ),
-    "CONSUMER_SUSPENDED": lambda _, consumer: f"{consumer or _SOME} is suspended: see its console",
+REASONS: Final[Mapping[type[AsyncSecretsError], Mapping[str, str]]] = {
+    ConfigError: {
+        "BILLING_DISABLED": "billing is not enabled for {project}: link a billing account to it",
+        "CONSUMER_INVALID": f"there is no such project: check its id, and {_QUOTA}",
+        "CONSUMER_SUSPENDED": "{project} is suspended: see its console",
+        "SERVICE_DISABLED": "{service} is not enabled in {project}: `gcloud services enable {service}`, and wait some "
+        f"minutes; or those of a user are counted to another project: set {_QUOTA}",
+    },
+    AuthenticationError: {
+        "ACCESS_TOKEN_EXPIRED": "the access token has expired: is this machine's clock right?",
+        "ACCOUNT_STATE_INVALID": "the account of the credentials is disabled or deleted: enable it, or use another",
+        "CREDENTIALS_MISSING": "no credentials were shown: auth_method none is for what stands in for Google",
+    },
+    AccessDeniedError: {
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT": "the token lacks the scope cloud-platform: give the machine that scope",
+        "SECURITY_POLICY_VIOLATED": "a perimeter of VPC Service Controls refuses: ask who keeps it",
+        "USER_PROJECT_DENIED": "allow serviceusage.services.use (roles/serviceusage.serviceUsageConsumer) on the "
+        f"project of {_QUOTA}",
+    },
 }
-"""From the service's host name and the project, where that is told, to what is to be done."""
-
-_UNKNOWN: Final = "Google does not accept the credentials: have they expired, or been revoked?"
-_ACCOUNT: Final = "the account of the credentials is disabled or deleted: enable it, or use another"
-AUTHENTICATION: Final = {
-    "": _UNKNOWN,
-    "ACCESS_TOKEN_EXPIRED": "the access token has expired: is this machine's clock right?",
-    "ACCESS_TOKEN_TYPE_UNSUPPORTED": _UNKNOWN,
-    "ACCOUNT_STATE_INVALID": _ACCOUNT,
-    "CREDENTIALS_MISSING": "no credentials were shown: auth_method none is for what stands in for Google",
-}
-
-DENIED: Final = {
-    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": "the token lacks the scope cloud-platform: give the machine that access scope",
-    "SECURITY_POLICY_VIOLATED": "a perimeter of VPC Service Controls refuses: ask who keeps it",
-    "USER_PROJECT_DENIED": "allow serviceusage.services.use (roles/serviceusage.serviceUsageConsumer) on the project "
-    f"of {_QUOTA}",
-}
+"""``service`` is the API that was asked, ``project`` the one that calls are counted to."""
 
 _ROLES: Final = {
     "cloudkms.cryptoKeyVersions.useToDecrypt": "cloudkms.cryptoKeyDecrypter",
@@ -69,7 +50,6 @@ _ROLES: Final = {
     "secretmanager.versions.enable": "secretmanager.secretVersionManager",
     "secretmanager.versions.get": "secretmanager.viewer",
     "secretmanager.versions.list": "secretmanager.viewer",
-    "serviceusage.services.use": "serviceusage.serviceUsageConsumer",
 }
 _OPERATION: Final = re.compile(r"([A-Z][a-z]+)Secret(Version)?s?")
 

@@ -20,13 +20,13 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.base import SecretMetadata, VersionInfo
+from asyncsecrets.providers.call import fault
 from asyncsecrets.providers.google.checksums import Checksums
 from asyncsecrets.providers.google.connection import Connection
 from asyncsecrets.providers.google.documents import (
     CLAIM,
     absent,
     bytes_of,
-    custom,
     moment,
     names_of,
     new_secret,
@@ -96,7 +96,7 @@ class GoogleSecretManagerProvider(SdkProvider):
 
     def spelled(self, name: str) -> str:
         """The id that Google has for a secret's name."""
-        return self._names.place(name).id
+        return self._names.target(name).id
 
     def same_secret(self, name: str, other: str) -> bool:
         """Whether ``name`` and ``other`` may be two spellings of one secret's name: plain, or a resource name."""
@@ -147,20 +147,20 @@ class GoogleSecretManagerProvider(SdkProvider):
         """Return what is known of a secret. ``custom`` are its annotations."""
         secret, versions = await self._operations.secret(await self._target(name)), await self.versions(name)
         if secret is None:
-            raise _no_secret(name)
+            raise _not_found(name, _NOWHERE)
         return SecretMetadata(
             current_version=versions[-1].version if versions else None,
             versions=tuple(versions),
             created=moment(secret.create_time),
             updated=versions[-1].created if versions else None,
-            custom=custom(secret.annotations),
+            custom={key: text for key, text in secret.annotations.items() if key != CLAIM},
         )
 
     async def _read(self, name: str, version: str | None, newest: Callable[[Target], Awaitable[Answer]]) -> Secret:
         target, word = await self._target(name), version_word(version)
         if word is None:
             text = f"no version can be called {str(version)[:80]!a}: it is a number or an alias"
-            raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+            raise _not_found(name, text)
         await self._look_for_end(target)
         answer = await (newest(target) if word == LATEST else self._operations.value(target, word))
         if isinstance(answer, SecretNotFoundError):
@@ -222,7 +222,11 @@ class GoogleSecretManagerProvider(SdkProvider):
                 raise answer
             versions = [str(answer.version)]
         for number in _numbers(name, versions):
-            self._check_restorable(target, number, await self._operations.version(target, number))
+            found = await self._operations.version(target, number)
+            if found is None:
+                raise _not_found(name, f"there is no version {number}, or the secret was deleted, which is for good")
+            if state_of(found) == "destroyed":
+                raise absent(name, "destroyed", number, moment(found.create_time))
         for number in versions:
             if not await self._operations.change("EnableSecretVersion", target, number):
                 raise absent(name, "destroyed", number)
@@ -247,14 +251,14 @@ class GoogleSecretManagerProvider(SdkProvider):
         target = await self._target(name)
         if (delete_version_after, max_versions, cas_required) != (None, None, None):
             text = "Google keeps custom metadata (annotations) of a secret and none of those settings"
-            raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: {text}")
+            raise fault(UnsupportedOperationError, SYSTEM, name, text)
 
         async def change(annotations: dict[str, str]) -> Mapping[str, str] | None:
             claim = {key: text for key, text in annotations.items() if key == CLAIM}
             return None if custom is None else {**custom, **claim}
 
         if not await self._operations.annotate(target, change):
-            raise _no_secret(name)
+            raise _not_found(name, _NOWHERE)
 
     async def _add(self, target: Target, data: bytes, made: Callable[[Mapping[str, str]], Mapping[str, Any]]) -> str:
         number = await self._operations.add(target, data)
@@ -263,7 +267,7 @@ class GoogleSecretManagerProvider(SdkProvider):
             number = await self._operations.add(target, data)
         if number is None:
             text = "the secret was created, and Google does not know it everywhere yet, or it was deleted at once"
-            raise UnavailableError(f"{SYSTEM}: {target.name!r}: {text}", provider=SYSTEM, name=target.name)
+            raise fault(UnavailableError, SYSTEM, target.name, text)
         return number
 
     async def _change(self, operation: str, name: str, versions: Sequence[str]) -> None:
@@ -271,19 +275,11 @@ class GoogleSecretManagerProvider(SdkProvider):
         for number in _numbers(name, versions):
             await self._operations.change(operation, target, number)
 
-    @staticmethod
-    def _check_restorable(target: Target, number: str, version: Any) -> None:
-        if version is None:
-            text = f"there is no version {number}, or the secret was deleted, which is for good"
-            raise SecretNotFoundError(f"{SYSTEM}: {target.name!r}: {text}", provider=SYSTEM, name=target.name)
-        if state_of(version) == "destroyed":
-            raise absent(target.name, "destroyed", number, moment(version.create_time))
-
     # -- inside
 
     async def _target(self, name: str) -> Target:
-        place = self._names.place(name)
-        return place.at(place.project or await self._project(name))
+        target = self._names.target(name)
+        return target if target.project else replace(target, project=await self._project(name))
 
     async def _project(self, name: str | None = None) -> str:
         project = self.settings.project or await self._connection.project(name)
@@ -309,13 +305,13 @@ class GoogleSecretManagerProvider(SdkProvider):
                 return  # it is looked at again with the next read
 
 
-def _no_secret(name: str) -> SecretNotFoundError:
-    return SecretNotFoundError(f"{SYSTEM}: {name!r}: there is no such secret", provider=SYSTEM, name=name)
+_not_found: Final = partial(fault, SecretNotFoundError, SYSTEM)
+_NOWHERE: Final = "there is no such secret"
 
 
 def _numbers(name: str, versions: Sequence[str]) -> Sequence[str]:
     """Versions that are a list of numbers: under an alias another version may be found than was meant."""
     if isinstance(versions, str) or not all(is_number(version) for version in versions):
         text = "versions that are to be changed are a list of numbers"
-        raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: {text}")
+        raise fault(UnsupportedOperationError, SYSTEM, name, text)
     return versions

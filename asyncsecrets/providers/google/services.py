@@ -32,11 +32,6 @@ class Service:
         """Where it is; regional secrets are at an endpoint of their location."""
         return f"{self.name}.{location}.rep.{universe}" if location else f"{self.name}.{universe}"
 
-    @property
-    def api(self) -> str:
-        """What it is called where it is enabled."""
-        return f"{self.name}.googleapis.com"
-
     def transport(self) -> Any:
         """The class of Google's client that speaks it over a channel. Imports a lot: in a thread, the first time."""
         transports = import_module(f"{self.package}.services.{attribute_of(self.called)}.transports")

@@ -14,10 +14,10 @@ from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.fields import WithEnviron, fields_of
 from asyncsecrets.providers.loopback import is_loopback
 
-__all__ = ["DOMAIN", "PROJECT", "GoogleSettings"]
+__all__ = ["PROJECT", "GoogleSettings"]
 
 PROJECT: Final = re.compile(r"(?:[a-z0-9.-]{1,63}:)?[a-z0-9-]{1,63}", re.ASCII)  # example.com:a-project is of old times
-DOMAIN: Final = re.compile(r"[a-z0-9-]{1,60}(\.[a-z0-9-]{1,60}){1,5}", re.ASCII)
+_DOMAIN: Final = re.compile(r"[a-z0-9-]{1,60}(\.[a-z0-9-]{1,60}){1,5}", re.ASCII)
 
 
 @configured
@@ -88,16 +88,15 @@ _NAMES: Final = {
 }
 
 
+_ACCOUNT: Final = re.compile(r"[A-Za-z0-9._-]{1,100}@[A-Za-z0-9.-]{1,200}|[0-9]{1,30}", re.ASCII)
+_LOCATION: Final = re.compile(r"[a-z0-9-]{1,63}", re.ASCII)
+_ID: Final = "is a project's id, such as shop-1234, or its number"
 _FORMS: Final = {
-    "impersonate": (
-        re.compile(r"[A-Za-z0-9._-]{1,100}@[A-Za-z0-9.-]{1,200}|[0-9]{1,30}", re.ASCII),
-        "google_impersonate_service_account is the address of a service account, NAME@PROJECT.iam.gserviceaccount.com",
-    ),
-    "quota_project": (
-        PROJECT,
-        "google_quota_project_id (or GOOGLE_CLOUD_QUOTA_PROJECT) is a project's id, such as shop-1234, or its number",
-    ),
-    "universe_domain": (DOMAIN, "google_universe_domain (or GOOGLE_CLOUD_UNIVERSE_DOMAIN) is a domain"),
+    "impersonate": (_ACCOUNT, "google_impersonate_service_account is NAME@PROJECT.iam.gserviceaccount.com"),
+    "location": (_LOCATION, "google_secret_manager_location is a location, such as europe-west3"),
+    "project": (PROJECT, f"GOOGLE_SECRET_MANAGER_PROJECT_ID (or google_secret_manager_project_id) {_ID}"),
+    "quota_project": (PROJECT, f"google_quota_project_id (or GOOGLE_CLOUD_QUOTA_PROJECT) {_ID}"),
+    "universe_domain": (_DOMAIN, "google_universe_domain (or GOOGLE_CLOUD_UNIVERSE_DOMAIN) is a domain"),
 }
 """What goes into headers and addresses, by its form."""
 
@@ -107,12 +106,10 @@ _HOST_PORT: Final = re.compile(
 
 
 def _check_endpoint(endpoint: str, *, insecure: bool) -> None:
-    scheme, mark, rest = endpoint.partition("://")
-    if not _HOST_PORT.fullmatch(rest if mark else endpoint) or (mark and scheme not in {"http", "https"}):
-        raise ConfigError(
-            "google_endpoint must be HOST:PORT, such as secretmanager.europe-west3.rep.googleapis.com:443"
-        )
-    if mark and scheme == "http" and not insecure and not is_loopback(urlsplit(endpoint).hostname or ""):
-        raise ConfigError(
-            "google_endpoint is plain http to another machine: every secret would cross the network readable. Use https"
-        )
+    scheme, _, host = endpoint.rpartition("://")
+    if scheme not in {"", "http", "https"} or not _HOST_PORT.fullmatch(host):
+        example = "secretmanager.europe-west3.rep.googleapis.com:443"
+        raise ConfigError(f"google_endpoint must be HOST:PORT, such as {example}")
+    if scheme == "http" and not insecure and not is_loopback(urlsplit(endpoint).hostname or ""):
+        text = "is plain http to another machine: every secret would cross the network readable. Use https"
+        raise ConfigError(f"google_endpoint {text}")

@@ -16,7 +16,7 @@ from typing import Any, Final
 from asyncsecrets.errors import ConflictError
 from asyncsecrets.providers.google.documents import CLAIM, conflict
 from asyncsecrets.providers.google.names import Target, is_number
-from asyncsecrets.providers.google.operations import Operations, is_absent
+from asyncsecrets.providers.google.operations import Operations, is_absent, writing_no_value
 from asyncsecrets.secret import Secret, payload_of
 
 __all__ = ["Swap"]
@@ -80,8 +80,9 @@ class Swap:
             await self._check_current()
             return {**annotations, **claim}
 
-        if not await self.operations.claim(self.target, change):
-            raise self._changed()
+        with writing_no_value():
+            if not await self.operations.annotate(self.target, change):
+                raise self._changed()
 
     def _holder(self, annotations: Mapping[str, str]) -> str | None:
         """Who has claimed the number. Raises ConflictError if that is somebody else, and not long ago."""

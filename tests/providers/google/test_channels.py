@@ -27,6 +27,7 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.google import channels
 from asyncsecrets.providers.google.channels import Channels
 from asyncsecrets.providers.google.connection import Connection
+from asyncsecrets.providers.google.errors import Call
 from asyncsecrets.providers.google.services import SECRET_MANAGER
 from asyncsecrets.providers.google.settings import GoogleSettings
 from asyncsecrets.sending import followed
@@ -62,7 +63,7 @@ async def access(connection, project="example-project"):
     """Read NAME."""
     name = f"projects/{project}/secrets/NAME/versions/latest"
     request = AccessSecretVersionRequest(name=name)
-    answer = await connection.call("AccessSecretVersion", "NAME", request, routing=f"name={name}")
+    answer = await connection.call(Call(SYSTEM, "AccessSecretVersion", "NAME", f"name={name}"), request)
     return bytes(answer.payload.data)
 
 
@@ -72,7 +73,7 @@ async def add(connection, project="example-project"):
     request = AddSecretVersionRequest(parent=parent, payload=SecretPayload(data=b"canary-new"))
     with followed() as sending:
         try:
-            await connection.call("AddSecretVersion", "NAME", request, routing=f"parent={parent}")
+            await connection.call(Call(SYSTEM, "AddSecretVersion", "NAME", f"parent={parent}"), request)
         finally:
             add.sent = sending.requests
 
@@ -500,11 +501,13 @@ async def test_the_logger_of_the_transport_is_not_asked(connected):
 PROGRAM = """
 import asyncio, json, os, sys, threading
 from asyncsecrets.providers.google.connection import Connection
+from asyncsecrets.providers.google.errors import Call
 from asyncsecrets.providers.google.services import SECRET_MANAGER
 from asyncsecrets.providers.google.settings import GoogleSettings
 from google.cloud.secretmanager_v1 import AccessSecretVersionRequest, GetSecretRequest
 
 SETTINGS = json.loads(sys.argv[1])
+SYSTEM = "google_secret_manager"
 NAME = "projects/example-project/secrets/NAME"
 
 def new():
@@ -513,11 +516,11 @@ def new():
 
 async def read(connection):
     request = AccessSecretVersionRequest(name=NAME + "/versions/latest")
-    answer = await connection.call("AccessSecretVersion", "NAME", request, routing="name=" + NAME)
+    answer = await connection.call(Call(SYSTEM, "AccessSecretVersion", "NAME", "name=" + NAME), request)
     assert len(answer.payload.data) == 6
 
 async def hang(connection):
-    await connection.call("GetSecret", "NAME", GetSecretRequest(name=NAME), routing="name=" + NAME)
+    await connection.call(Call(SYSTEM, "GetSecret", "NAME", "name=" + NAME), GetSecretRequest(name=NAME))
 
 def fork(connection, may_abort=False):
     '''Have a child read, and tell how it went: "read", or the class of the error.'''

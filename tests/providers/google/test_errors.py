@@ -29,7 +29,6 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.google.errors import Call, translate
 from asyncsecrets.providers.google.grants import translate_credentials
 from asyncsecrets.providers.google.reasons import permission_of
-from asyncsecrets.providers.google.services import KMS, SECRET_MANAGER
 
 SYSTEM = "google_secret_manager"
 HTTP = "Received http2 header with status: 403"
@@ -54,8 +53,7 @@ def refusal(status, text="canary", *, reason="", metadata=(), retry=None, detail
 
 def said(operation, failure, proxy=None):
     """The error of ours, which shows nothing and holds on to nothing."""
-    service = KMS if operation in {"Decrypt", "Encrypt"} else SECRET_MANAGER
-    error = translate(Call(SYSTEM, operation, "NAME", service.api), failure, None, proxy)
+    error = translate(Call(SYSTEM, operation, "NAME"), failure, proxy)
     assert error.__context__ is None
     assert error.__cause__ is None
     shown = "".join(traceback.format_exception(error)) + repr(vars(error))
@@ -95,9 +93,8 @@ TABLE = {
                       "serviceusage.services.use.*google_quota_project_id"),
     "somebody between": (READ, refusal("PERMISSION_DENIED", HTTP), AccessDeniedError, "proxies and firewalls"),
     "not enabled": (READ, refusal("PERMISSION_DENIED", reason="SERVICE_DISABLED", metadata=CONSUMER), ConfigError,
-                    "gcloud services enable secretmanager.googleapis.com --project=123"),
-    "of gcloud": (READ, refusal("PERMISSION_DENIED", reason="SERVICE_DISABLED",
-                                metadata={**CONSUMER, "consumer": "projects/764086051850"}), ConfigError,
+                    "is not enabled in projects/123: `gcloud services enable secretmanager.googleapis.com`"),
+    "of a user": (READ, refusal("PERMISSION_DENIED", reason="SERVICE_DISABLED", metadata=CONSUMER), ConfigError,
                   "set google_quota_project_id"),
     "odd names": (READ, refusal("PERMISSION_DENIED", reason="SERVICE_DISABLED",
                                 metadata={"service": "canary canary", "consumer": "canary"}), ConfigError,
@@ -205,9 +202,8 @@ def oauth(**answer):
 DENIED = '{"error": {"code": 403, "message": "canary", "status": "PERMISSION_DENIED"}}'
 GRANTS = {
     "revoked": (oauth(error="invalid_grant"), AuthenticationError, "application-default login.*clock right"),
-    "to be confirmed": (oauth(error="invalid_grant", error_subtype="invalid_rapt"), AuthenticationError, "run out"),
-    "to be confirmed, told": (exceptions.RefreshError("Reauthentication is needed. canary"), AuthenticationError,
-                              "run out"),
+    "to be confirmed": (oauth(error="invalid_grant", error_subtype="invalid_rapt"), AuthenticationError,
+                        "run out. A user: run `gcloud auth application-default login`"),
     "client": (oauth(error="invalid_client"), AuthenticationError, "OAuth client"),
     "pool": (exceptions.OAuthError("canary", '{"error": "invalid_target"}'), AuthenticationError, "audience"),
     "another": (oauth(error="canary"), AuthenticationError, r"refuses.*\(RefreshError\)"),

@@ -187,7 +187,7 @@ def _always(access, number):
 @pytest.mark.parametrize("resource", ["projects/1/secrets/B/versions/1", "projects/1/secrets/A", "", "A", "é"])
 def test_a_list_of_other_things_is_refused(resource):
     """As the other answers are."""
-    target = Names(PROJECT, "").place("A").at(PROJECT)
+    target = Names(PROJECT, "").target("A")
     with pytest.raises(MalformedResponseError):
         versions_of(target, SimpleNamespace(versions=[SimpleNamespace(name=resource, state=1)]))
     with pytest.raises(MalformedResponseError):
@@ -467,7 +467,7 @@ async def test_which_endpoint_is_asked(server, build, monkeypatch):
     provider = await build(location="europe-west3")
     channels = provider._connection._channels
     call = channels.call
-    monkeypatch.setattr(channels, "call", lambda *a, **more: asked_at.append(a[1]) or call(*a, **more))
+    monkeypatch.setattr(channels, "call", lambda *a, **more: asked_at.append(a[0].location) or call(*a, **more))
     for name in ("A", f"projects/{PROJECT}/secrets/A", f"projects/{PROJECT}/locations/us-east1/secrets/A"):
         with pytest.raises(SecretNotFoundError):
             await provider.get(name)

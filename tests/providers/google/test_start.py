@@ -25,7 +25,8 @@ async def main(settings, environ):
     from google.cloud.secretmanager_v1 import AccessSecretVersionRequest
     name = "projects/example-project/secrets/NAME/versions/latest"
     request = AccessSecretVersionRequest(name=name)
-    await connection.call("AccessSecretVersion", "NAME", request, routing="name=" + name)
+    from asyncsecrets.providers.google.errors import Call
+    await connection.call(Call(system, "AccessSecretVersion", "NAME", "name=" + name), request)
     counting = False
     await connection.aclose()
 """

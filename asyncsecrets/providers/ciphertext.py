@@ -23,6 +23,7 @@ from asyncsecrets.errors import (
     SecretNotFoundError,
     UnsupportedOperationError,
 )
+from asyncsecrets.providers.call import malformed
 from asyncsecrets.providers.environment import EnvironmentProvider, check_variable
 from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.providers.sdk import SdkConnection
@@ -153,9 +154,7 @@ class CiphertextProvider(ABC):
 
     def _nonsense(self, name: str | None, problem: str) -> MalformedResponseError:
         """The error of an answer that is none of the service's."""
-        about = self.system if name is None else f"{self.system}: {name!r}"
-        message = f"{about}: the answer {problem}; is the endpoint KMS?"
-        return MalformedResponseError(message, provider=self.system, name=name)
+        return malformed(self.system, "is the endpoint KMS?", name, f"the answer {problem}")
 
     async def get(self, name: str, version: str | None = None) -> Secret:
         """Decrypt the variable. The environment has no versions."""

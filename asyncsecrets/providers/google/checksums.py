@@ -5,6 +5,7 @@ from __future__ import annotations
 import google_crc32c
 
 from asyncsecrets.errors import IntegrityError
+from asyncsecrets.providers.call import fault
 
 __all__ = ["Checksums", "crc32c"]
 
@@ -30,9 +31,8 @@ class Checksums:
 
     def mismatch(self, name: str | None, problem: str) -> IntegrityError:
         """The error of what changed on its way to Google or back."""
-        about = self._system if name is None else f"{self._system}: {name!r}"
-        message = f"{about}: {problem}: it was damaged on its way; if this goes on, look for what stands between"
-        return IntegrityError(message, provider=self._system, name=name)
+        text = f"{problem}: it was damaged on its way; if this goes on, look for what stands between"
+        return fault(IntegrityError, self._system, name, text)
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ pytest need not rewrite anything here: PYTEST_DONT_REWRITE. Or it would warn whe
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if sys.version_info < (3, 11):  # noqa: UP036  # no installer has seen to it in a copied folder, or by PYTHONPATH
     raise ImportError(
@@ -24,6 +24,7 @@ if sys.version_info < (3, 11):  # noqa: UP036  # no installer has seen to it in 
     )
 
 from asyncsecrets.default import get_secret, get_secret_bool, reset_default, set_opener
+from asyncsecrets.lazily import finder
 
 if TYPE_CHECKING:
     from asyncsecrets import errors
@@ -63,15 +64,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # PEP 562: the public names are imported when they are first asked for.
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+__getattr__ = finder(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

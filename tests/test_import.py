@@ -52,6 +52,7 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
         "asyncsecrets.boundary",
         "asyncsecrets.default",
         "asyncsecrets.errors",
+        "asyncsecrets.lazily",
     ]
 
 

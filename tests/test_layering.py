@@ -20,6 +20,7 @@ FLOORS = {
     "asyncsecrets.exact": 0,
     "asyncsecrets.members": 0,
     "asyncsecrets.errands": 0,
+    "asyncsecrets.lazily": 0,
     "asyncsecrets.loops": 0,
     "asyncsecrets.secret": 0,
     "asyncsecrets.sending": 0,

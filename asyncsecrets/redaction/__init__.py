@@ -17,8 +17,9 @@ record carries, ``errors`` through exceptions, ``records`` puts it together. ``l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from asyncsecrets.lazily import finder
 from asyncsecrets.redaction.heard import handed_out, holds_secrets
 
 if TYPE_CHECKING:
@@ -36,12 +37,5 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # PEP 562: most programs mask nothing, and a command that reads one secret should not wait for what would.
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+# Most programs mask nothing, and a command that reads one secret should not wait for what would.
+__getattr__ = finder(globals(), _HOMES)

@@ -7,7 +7,9 @@ Importing this package imports none of them; the names that it offers are import
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from asyncsecrets.lazily import finder
 
 if TYPE_CHECKING:
     from asyncsecrets.testing.kit.clocks import SecretsClock
@@ -27,11 +29,4 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+__getattr__ = finder(globals(), _HOMES)

@@ -2,7 +2,7 @@
 
 A channel of ``grpc.aio`` belongs to the loop that made it, and to one process: gRPC has threads, which a fork does not
 copy, and a child that finds gRPC as its parent left it waits for them for ever. So all channels are let go of right
-before a fork, which ends these threads; parent and child make their own anew.
+before a fork, which leaves these threads nothing to do, and gRPC stops them; parent and child make channels anew.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ class Channels:
     def _new(self, location: str) -> _Line:
         if _inherited:
             raise UnsupportedOperationError(_INHERITED)
+        _keep()
         line = self._lines[location] = _Line(self._service, self._connected(location))
         return line
 
@@ -181,11 +182,28 @@ def _timeouts(settings: GoogleSettings) -> tuple[tuple[str, Any], ...]:
 
 # -- forks
 
+_kept: Any = None
 _polled = _inherited = False
 _INHERITED: Final = (
     "this process was forked while a call to Google was under way (or with GRPC_ENABLE_FORK_SUPPORT=0), so gRPC cannot "
     "be used in it: fork before the first call, or while none is under way, or start processes by spawn or forkserver"
 )
+
+
+def _is_alone() -> bool:
+    """Whether gRPC is told to have no part in forks."""
+    return os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in {"0", "false"}
+
+
+def _keep() -> None:
+    """Have gRPC stay when its last channel is gone, by one that is never used.
+
+    It would end itself in a thread that nobody sees, under a lock, and wait as long as a fork lasts: the child would
+    have the lock without the thread, and stop for good at its first channel.
+    """
+    global _kept  # noqa: PLW0603  # gRPC is the process's
+    if _kept is None and not _is_alone():
+        _kept = grpc.insecure_channel("unix:none")
 
 
 def _polls() -> bool:
@@ -196,7 +214,7 @@ def _polls() -> bool:
 def _before_fork() -> None:
     global _polled  # noqa: PLW0603  # it is the child that asks
     # gRPC ends its threads some time after its last channel is gone. Without its support of forks nobody waits for it.
-    alone = os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in {"0", "false"} and _polls()
+    alone = _is_alone() and _polls()
     for channels in list(_all):
         channels.drop()
     if _all and _polls():

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio.constants
 import os
 import signal
+import traceback
 
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.canaries", "tests.commands", "tests.recorded"]
+
+# In debug mode asyncio notes where each future, task and handle was made: the whole stack, and it looks at each file of
+# that. Under pytest this was most of what such a test took. It finds no fault, it is told with one: a few frames do.
+_FRAMES = 4
+asyncio.constants.DEBUG_STACK_DEPTH = _FRAMES
+traceback.extract_stack.__defaults__ = (None, _FRAMES)  # which C's futures and tasks call, without a limit
 
 # A loaded machine is slow, not wrong: no deadline per example. `make soak` looks for longer.
 _CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

@@ -4,50 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from http import HTTPStatus
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from asyncsecrets.providers.wire import Answer
 
-__all__ = ["Answered", "Refusal", "document_in"]
+__all__ = ["Answered", "Refusal", "document_in", "retry_after"]
 
 
 class Answered:
-    """What azure.core asks of a response that has been read. Its repr shows nothing.
+    """What Azure's pipelines ask of a response that has been read. Its repr shows nothing.
 
     A class of its own: those of azure.core read from a stream of their transports', without a limit.
     """
 
-    is_closed = is_stream_consumed = True
-    encoding = None
+    content_type = None  # JSON, or nonsense
 
-    def __init__(self, request: Any, answer: Answer) -> None:
-        self.request = request
-        self.url = request.url
+    def __init__(self, answer: Answer) -> None:
         self.status_code = answer.status
         self.headers = answer.headers
         self.content = answer.data
 
-    @property
-    def content_type(self) -> str | None:
-        return self.headers.get("Content-Type")
-
-    @property
-    def reason(self) -> str:
-        try:
-            return HTTPStatus(self.status_code).phrase
-        except ValueError:
-            return ""
-
-    def text(self, encoding: str | None = None) -> str:
-        return self.content.decode(encoding or "utf-8")
-
-    def json(self) -> Any:
-        return json.loads(self.text())
-
-    def body(self) -> bytes:
-        return self.content
+    def text(self, _: str | None = None, encoding: str = "utf-8") -> str:
+        """What it says, which is always in UTF-8."""
+        return self.content.decode(encoding)
 
 
 def document_in(content: bytes) -> dict[str, Any]:
@@ -59,34 +39,33 @@ def document_in(content: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def retry_after(hint: str) -> float | None:
+    """The seconds of a Retry-After that says such."""
+    return float(hint) or None if hint.isascii() and hint.isdigit() and len(hint) < 7 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a vault says beside a status: its ``code``, the innermost one of ``innererror``, its text.
+    """What a vault says beside a status: its ``code``, and the innermost one of ``innererror``.
 
-    ``is_azures``: whether it has said anything as a vault does. The text may hold what no error of ours should.
+    A vault's has a code; any other is of something before it.
     """
 
     status: int
     code: str = ""
     inner: str = ""
-    text: str = field(default="", repr=False)
     retry_after: float | None = None
 
-    @property
-    def is_azures(self) -> bool:
-        return bool(self.code)
-
     @classmethod
-    def of(cls, response: Any) -> Self:
-        """What a response of azure.core's shape, which is no success, says."""
-        error = document_in(response.content).get("error")
-        error = error if isinstance(error, dict) else {}
-        inner, depth = error, 0
-        while isinstance(inner.get("innererror"), dict) and depth < 9:
-            inner, depth = inner["innererror"], depth + 1
-        inner_code = _code(inner.get("code")) if depth else ""
-        wait = retry_after(response.headers.get("Retry-After", ""))
-        return cls(response.status_code, _code(error.get("code")), inner_code, str(error.get("message") or ""), wait)
+    def of(cls, answer: Any) -> Self:
+        """What an answer says that is no success."""
+        codes: list[str] = []
+        error = document_in(answer.content).get("error")
+        while isinstance(error, dict) and len(codes) < 10:
+            codes.append(_code(error.get("code")))
+            error = error.get("innererror")
+        wait = retry_after(answer.headers.get("Retry-After", ""))
+        return cls(answer.status_code, codes[0] if codes else "", codes[-1] if codes[1:] else "", wait)
 
 
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}", re.ASCII)
@@ -94,8 +73,3 @@ _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}", re.ASCII)
 
 def _code(found: object) -> str:
     return found if isinstance(found, str) and _CODE.fullmatch(found) else ""
-
-
-def retry_after(hint: str) -> float | None:
-    """The seconds of a Retry-After that says such."""
-    return float(hint) or None if hint.isascii() and hint.isdigit() and len(hint) < 7 else None

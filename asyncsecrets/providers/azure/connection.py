@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from azure.core.credentials import AccessTokenInfo
+from azure.core.rest import HttpRequest
 from azure.keyvault.secrets.aio import SecretClient
 
-from asyncsecrets.errors import AuthenticationError, ClosedError, ConfigError
-from asyncsecrets.providers.azure.chain import TRUST
-from asyncsecrets.providers.azure.credentials import Tokens
-from asyncsecrets.providers.azure.errors import Call, Meaning, refusal_in, translate
+from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError
+from asyncsecrets.providers.azure.answers import Refusal
+from asyncsecrets.providers.azure.credentials import TRUST, Shown, Tokens
+from asyncsecrets.providers.azure.errors import Call, Meaning, refused, translate
 from asyncsecrets.providers.azure.identities import Target
 from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.azure.transport import Attempt, HandsOn, ToVault, attempt
@@ -28,6 +29,7 @@ __all__ = ["Connection"]
 
 _SILENT: Final = logging.Logger("azure", logging.CRITICAL)  # noqa: LOG001  # nobody's: the SDK would tell every request
 _NOT_OURS: Final = ("retry", "redirect", "proxy", "logging", "custom_hook")
+_NOTHING: Final[Mapping[str, Any]] = {}
 _TERSE: Final = "azure.identity._internal.get_token_mixin"
 
 
@@ -48,18 +50,20 @@ class Connection(SdkConnection):
         self,
         operation: str,
         name: str | None,
-        work: Callable[[Any], Awaitable[Any]],
+        request: HttpRequest,
+        take: Callable[[dict[str, Any]], Any],
         *,
-        unless: frozenset[str] = frozenset(),
+        unless: Mapping[str, Any] = _NOTHING,
         meaning: Meaning | None = None,
     ) -> Any:
-        """What ``work`` makes of Azure's client: ``operation`` (``GetSecret``) about the secret ``name``, one attempt.
+        """What ``take`` takes of the object that is the answer to ``operation`` (``GetSecret``) about the secret
+        ``name``, which ``request`` is for: one attempt.
 
-        None is the answer if the vault refuses by a code, or an inner one, among ``unless``. ``meaning`` tells what
+        ``unless`` has the answer instead if the vault refuses by such a code, or an inner one. ``meaning`` tells what
         another refusal means to this operation. Raises our errors, ClosedError.
         """
         call = Call(self._system, operation, name, self._host)
-        return await self._ask(call, lambda: self._attempt(call, work, unless, meaning))
+        return await self._ask(call, lambda: self._attempt(call, request, take, unless, meaning))
 
     @classmethod
     @contextlib.contextmanager
@@ -74,27 +78,38 @@ class Connection(SdkConnection):
             logger.removeFilter(terse)
 
     async def _attempt(
-        self, call: Call, work: Callable[[Any], Awaitable[Any]], unless: frozenset[str], meaning: Meaning | None
+        self,
+        call: Call,
+        request: HttpRequest,
+        take: Callable[[dict[str, Any]], Any],
+        unless: Mapping[str, Any],
+        meaning: Meaning | None,
     ) -> Outcome:
-        ours = Attempt(call)
+        ours, refusal = Attempt(call), None
         before = attempt.set(ours)
         try:
             async with self._https.turns.turn():
-                return Outcome(await work(self._open_client))
+                # The client's other methods wait for the end of a limbo, without an end of their own, and spend half of
+                # a read's time on objects of every member. A stream, as else it parses the answer.
+                answer = await self._open_client.send_request(request, stream=True)
+            if answer.status_code < 400:
+                return Outcome(take(json.loads(answer.content or b"{}")))
+            refusal = Refusal.of(answer)
+            error = refused(call, refusal, meaning)
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
-            refusal = refusal_in(failure)
-            error = translate(call, failure, self._https.proxy, meaning)
+            error = translate(call, failure, self._https.proxy)
         finally:
             attempt.reset(before)
         if not getattr(error, "outcome_unknown", False):
             ours.is_refused()
-        if refusal is not None and unless & {refusal.code, refusal.inner}:
-            return Outcome()
+        code = next((code for code in (refusal.inner, refusal.code) if code in unless), None) if refusal else None
+        if code is not None:
+            return Outcome(unless[code])
         stale = ours.shown if isinstance(error, AuthenticationError) and refusal and ours.asked == 1 else None
         return self._failed(call, error, stale)
 
     @property
-    def _open_client(self) -> Any:
+    def _open_client(self) -> SecretClient:
         if self._client is None:
             raise ClosedError(f"{self._system} was closed meanwhile")
         return self._client
@@ -115,13 +130,10 @@ class Connection(SdkConnection):
         self._https.prepare(self._settings.vault_uri, lambda: trusting(bundle, TRUST))
 
     def _bind(self) -> None:
+        """Azure's client has a lock, so it belongs to one loop."""
         self._https.open()
-        self._client = self._new_client()
         self._tokens.join()
-
-    def _new_client(self) -> Any:
-        """Azure's client. It has a lock, so it belongs to one loop."""
-        return SecretClient(
+        self._client = SecretClient(
             self._settings.vault_uri,
             _Shows(self._tokens, self._https),
             transport=ToVault(self._https, self._settings.vault_uri),
@@ -138,12 +150,11 @@ class Connection(SdkConnection):
         self._client = None
         self._https.abandon()
 
-
-class _Token(AccessTokenInfo):  # type: ignore[misc]  # azure.core is not there for mypy
-    """A token for one request. Azure's own shows itself."""
-
-    def __repr__(self) -> str:
-        return "<token>"
+    def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
+        error = translate(Call(self._system, "open", None, self._host), failure)
+        if isinstance(error, ConfigError):
+            return error
+        return ConfigError(f"{self._system}: the Azure settings cannot be used ({type(failure).__name__})")
 
 
 class _Shows:
@@ -153,12 +164,14 @@ class _Shows:
         self._tokens = tokens
         self._https = https
 
-    async def get_token_info(self, scope: str, *, options: Any = None) -> Any:
+    async def get_token_info(self, scope: str, *, options: Any = None) -> Shown:
         """The token for one request, which counts as ended, so that it is asked for anew. Raises as ``Tokens``."""
         self._https.turns.over()  # others need not wait for their turn while this waits for a token
         ours, wanted = attempt.get(), options or {}
         ours.asked += 1
-        target = _checked(Target(scope, wanted.get("tenant_id") or ""))
+        target = Target(scope, wanted.get("tenant_id") or "")
+        if not _TARGET.fullmatch(" ".join(target)):  # URLs are made of it, and arguments of programs
+            raise ValueError("the challenge names no scope or tenant")  # as Azure's client does
         if ours.shown is not None and ours.shown.target == target:
             await self._tokens.renew(ours.shown, wanted.get("claims") or "")
         try:
@@ -166,19 +179,15 @@ class _Shows:
         except ConfigError:
             if ours.is_challenged:
                 raise
-            return _Token("none", 0)  # the SDK remembers for the process whom to ask: the vault is asked again
-        return _Token(ours.shown.token(), 0)
+            return _NONE  # the SDK remembers for the process whom to ask: the vault is asked again
+        shown: Shown = ours.shown
+        return shown
 
 
-_SCOPE: Final = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/{0,2}\.default", re.ASCII)
-_TENANT: Final = re.compile(r"[A-Za-z0-9.-]{0,253}", re.ASCII)
-
-
-def _checked(target: Target) -> Target:
-    """What a challenge says, of which URLs are made and arguments of programs."""
-    if not _SCOPE.fullmatch(target.scope) or not _TENANT.fullmatch(target.tenant):
-        raise ValueError("the challenge names no scope or tenant")  # as Azure's client does
-    return target
+_NONE: Final = Shown("none", Target(""))
+_TARGET: Final = re.compile(
+    r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/{0,2}\.default [A-Za-z0-9.-]{0,253}", re.ASCII
+)
 
 
 class _Terse(logging.Filter):

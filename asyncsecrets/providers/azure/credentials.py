@@ -6,35 +6,70 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Hashable
-from typing import Any, ClassVar, Final, final
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from asyncsecrets.credential import Credential
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError
-from asyncsecrets.providers.azure.chain import find
-from asyncsecrets.providers.azure.identities import Identity, Target
+from asyncsecrets.providers.azure.entra import WAYS, Application, is_given
+from asyncsecrets.providers.azure.identities import Target
+from asyncsecrets.providers.azure.logins import Login
+from asyncsecrets.providers.azure.machine import Machine
 from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.patience import Patience
-from asyncsecrets.providers.renewal import PATIENCE, Renewal
+from asyncsecrets.providers.renewal import Renewal
+from asyncsecrets.providers.wire import Wire
 
-__all__ = ["BearerTokens", "Shown", "Tokens"]
+__all__ = ["TRUST", "BearerTokens", "Shown", "Tokens", "find"]
 
+TRUST: Final = "azure_ca_cert (or REQUESTS_CA_BUNDLE)"
 _NOT_READY: Final = 20.0
 """Seconds for which the service beside a machine is waited for."""
 
 
-@final
+def find(settings: AzureSettings, call: Call, patience: Patience) -> Application | Machine | Login:
+    """Whose tokens these are, by ``auth_method`` and what there is in settings and environment.
+
+    Blocks, for about a second at most. Raises AuthenticationError, ConfigError.
+    """
+    way, wire = settings.auth_method, Wire.of(settings, call, TRUST)
+    if way == "default":
+        way = next((known for known in WAYS if is_given(settings, known)), way)
+    if way in WAYS:
+        return Application(settings, wire, way)
+    machine = Machine(settings.client_id, wire, patience)
+    if way == "managed_identity" or (way == "default" and machine.is_there()):
+        return machine
+    login = Login(settings.variables(), settings.tenant_id, call)
+    if way == "cli" or login.is_there():
+        return login
+    raise call.error(AuthenticationError, _NONE)
+
+
+_NONE: Final = (
+    "there are no Azure credentials: set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, give the machine, "
+    "app or pod an identity, or run `az login` (no identity endpoint answers, and no az, azd or pwsh is in PATH)"
+)
+
+
 class Shown:
-    """The token that is shown to a vault. It does not show itself."""
+    """The token that is shown to a vault, in the shape that Azure's client takes it in. It does not show itself.
 
-    __slots__ = ("_token", "target")
+    ``ends`` is in seconds since the epoch.
+    """
 
-    def __init__(self, token: str, target: Target) -> None:
+    __slots__ = ("_token", "ends", "target")
+    expires_on = 0  # for Azure's client, which so asks for each request
+
+    def __init__(self, token: str, target: Target, ends: float = 0.0) -> None:
         self._token = Credential(token)
         self.target = target
+        self.ends = ends
 
+    @property
     def token(self) -> str:
         """What stands in the header."""
         return self._token.reveal()
@@ -44,14 +79,6 @@ class Shown:
 
     def __hash__(self) -> int:
         return hash(self._token)
-
-
-class _Found:
-    """An identity, and when the token that it has given last ends, in seconds since the epoch."""
-
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
-        self.ends: float | None = None
 
 
 class BearerTokens(Renewal):
@@ -67,17 +94,14 @@ class BearerTokens(Renewal):
         target: Target,
         call: Call,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        held: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
-        patience: float = PATIENCE,
         now: Callable[[], float] = time.time,
-        sleep: Callable[[float], object] = time.sleep,
+        **options: Any,
     ) -> None:
-        super().__init__(call, clock=clock, held=held, patience=patience)
+        super().__init__(call, **options)
         self._settings = settings
         self._target = target
         self._now = now
-        self._waiting = Patience(_NOT_READY, sleep)
+        self._waiting = Patience(_NOT_READY)
         self._claims = ""
 
     async def renew(self, rejected: Shown, claims: str = "") -> bool:
@@ -86,15 +110,15 @@ class BearerTokens(Renewal):
             self._claims = claims
         return await super().renew(rejected)
 
-    def _find(self) -> _Found:
-        return _Found(find(self._settings, self._call, self._waiting))
+    def _find(self) -> Application | Machine | Login:
+        return find(self._settings, self._call, self._waiting)
 
-    def _show(self, found: _Found) -> Shown:
+    def _show(self, identity: Any) -> Shown:
         claims = self._claims
-        token, found.ends = found.identity.token(self._target, claims)
+        token, ends = identity.token(self._target, claims)
         if claims == self._claims:
             self._claims = ""
-        return Shown(self._token(token), self._target)
+        return Shown(self._token(token), self._target, ends)
 
     def _has_ended(self, failure: Exception) -> bool:
         return self._settings.auth_method == "default" and isinstance(failure, AuthenticationError)
@@ -105,35 +129,26 @@ class BearerTokens(Renewal):
         why = f"what was given makes no sense ({type(failure).__name__})"
         return self._call.error(AuthenticationError, f"the Azure credentials could not be obtained: {why}")
 
-    def _left(self, found: _Found) -> float | None:
-        return None if found.ends is None else found.ends - self._now()
+    def _left(self, _: Any) -> float:
+        return float(self._frozen.ends - self._now())
 
-    def _ahead(self, found: _Found) -> float:
-        return found.identity.ahead
+    def _ahead(self, identity: Any) -> float:
+        return float(identity.ahead)
 
     def _delay(self) -> str:
         return "the machine's identity endpoint does not answer yet" if self._waiting.is_tried else super()._delay()
 
 
+@dataclass(eq=False)
 class _Pool:
     """The tokens of one identity on one event loop, and how many sources use them."""
 
-    def __init__(self, among: dict[Hashable, _Pool], key: Hashable) -> None:
-        self.users = 0
-        self.tokens: dict[Target, BearerTokens] = {}
-        self._among = among
-        self._key = key
-
-    def is_left(self) -> bool:
-        """One user less; whether it was the last one."""
-        self.users -= 1
-        if not self.users and self._among.get(self._key) is self:
-            del self._among[self._key]
-        return not self.users
+    users: int = 0
+    tokens: dict[Target, BearerTokens] = field(default_factory=dict)
 
 
-# By loop, and there by process too: a fork inherits loops.
-_pools: WeakKeyDictionary[Any, dict[Hashable, _Pool]] = WeakKeyDictionary()
+# By loop, and there by process too: a fork inherits loops. They hold what somebody uses.
+_pools: WeakKeyDictionary[Any, WeakValueDictionary[Hashable, _Pool]] = WeakKeyDictionary()
 
 
 class Tokens:
@@ -154,9 +169,8 @@ class Tokens:
 
     def join(self) -> None:
         """Share what there is on the running loop, until this is closed."""
-        pools = _pools.setdefault(asyncio.get_running_loop(), {})
-        key = os.getpid(), self._settings.identity()
-        self._pool = pools.setdefault(key, _Pool(pools, key))
+        pools = _pools.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        self._pool = pools.setdefault((os.getpid(), self._settings.identity()), _Pool())
         self._pool.users += 1
 
     async def current(self, target: Target) -> Shown:
@@ -192,6 +206,9 @@ class Tokens:
         self._last = found
         return found
 
-    def _left(self) -> list[BearerTokens]:
+    def _left(self) -> Iterable[BearerTokens]:
         pool, self._pool, self._last = self._pool, None, None
-        return list(pool.tokens.values()) if pool is not None and pool.is_left() else []
+        if pool is None:
+            return ()
+        pool.users -= 1
+        return () if pool.users else pool.tokens.values()

@@ -9,27 +9,22 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal
 
-from asyncsecrets.errors import (
-    DecodeError,
-    NotFoundReason,
-    SecretNotFoundError,
-    UnsupportedOperationError,
-)
+from asyncsecrets.errors import DecodeError, NotFoundReason, SecretNotFoundError, UnsupportedOperationError
 from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.azure.names import SYSTEM, Place, listed, marked
-from asyncsecrets.secret import Payload
+from asyncsecrets.secret import Payload, Secret
 
 __all__ = [
     "MARK",
     "Facts",
-    "absent",
+    "anothers",
     "check_dates",
     "check_owner",
-    "check_subject",
     "malformed",
     "name_in",
-    "taken",
+    "not_handed_out",
     "text_of",
+    "version_in",
 ]
 
 MARK: Final = "asyncsecrets-name"
@@ -49,22 +44,12 @@ def text_of(name: str, payload: Payload) -> str:
     Source of the limit: "About Azure Key Vault secrets", 25 KB.
     """
     if isinstance(payload, bytes):
-        raise UnsupportedOperationError(
-            f"{SYSTEM}: {name!r}: Azure stores text; encode binary values, for example as base64"
-        )
-    size = _size(payload)
-    if size is None:
-        raise DecodeError(f"{SYSTEM}: {name!r}: the value has lone surrogates, which are not text")
+        text = "Azure stores text; encode binary values, for example as base64"
+        raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: {text}")
+    size = len(Secret(payload, name=name).reveal_bytes())
     if size > _LARGEST:
         raise DecodeError(f"{SYSTEM}: {name!r}: a value is at most {_LARGEST:,} bytes there, and this one has {size:,}")
     return payload
-
-
-def _size(text: str) -> int | None:
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:  # which holds the text
-        return None
 
 
 # -- answers
@@ -74,25 +59,25 @@ malformed: Final = partial(calling.malformed, SYSTEM, "is azure_key_vault_uri a 
 """The error for an answer that is not one of the vault's: see ``asyncsecrets.providers.call``."""
 
 
-def _parts(vault: str, name: str | None, address: object, *, written: bool = False) -> re.Match[str]:
-    """An id of ``vault`` (``https://host``), in its parts. Raises MalformedResponseError for another's."""
-    found = _ID.fullmatch(address) if isinstance(address, str) else None
-    if found is None or found["vault"].lower() != vault:
-        raise malformed(name, "the answer is about another vault than was asked", written=written)
-    return found
-
-
 def name_in(vault: str, item: Mapping[str, Any]) -> str:
     """The name of an item of a list. Raises MalformedResponseError."""
-    return listed(_parts(vault, None, item.get("id"))["name"], (item.get("tags") or {}).get(MARK))
+    return listed(_parts(vault, None, item)["name"], (item.get("tags") or {}).get(MARK))
 
 
-def check_subject(vault: str, place: Place, address: object, *, written: bool = False) -> str | None:
-    """The version in the id of the secret at ``place``. Raises MalformedResponseError for that of another one."""
-    found = _parts(vault, place.name, address, written=written)
-    if found["name"].lower() != place.key:
+def version_in(vault: str, place: Place, found: Mapping[str, Any], *, written: bool = False) -> str | None:
+    """The version that an answer about the secret at ``place`` is of. Raises MalformedResponseError for another's."""
+    parts = _parts(vault, place.name, found, written=written)
+    if parts["name"].lower() != place.key:
         raise malformed(place.name, "the answer is about another secret", written=written)
-    return found["version"]
+    return parts["version"]
+
+
+def _parts(vault: str, name: str | None, found: Mapping[str, Any], *, written: bool = False) -> re.Match[str]:
+    """The id in an answer of ``vault`` (``https://host``), in its parts."""
+    parts = _ID.fullmatch(found.get("id") or "")
+    if parts is None or parts["vault"].lower() != vault:
+        raise malformed(name, "the answer is about another vault than was asked", written=written)
+    return parts
 
 
 @dataclass(slots=True)  # not frozen: each read makes one
@@ -116,7 +101,7 @@ class Facts:
 
         Raises MalformedResponseError, and what Python does of members of other types than Azure's.
         """
-        version = check_subject(vault, place, found.get("id"), written=written)
+        version = version_in(vault, place, found, written=written)
         if version is None or asked not in {None, version}:
             raise malformed(place.name, "the answer is about another version than was asked for", written=written)
         said = found.get("attributes") or {}
@@ -129,6 +114,11 @@ class Facts:
             expires=_moment(said.get("exp")),
             purgeable="Purgeable" in (said.get("recoveryLevel") or "Purgeable"),
         )
+
+    @property
+    def age(self) -> float:
+        """When the version was made, in seconds since the epoch."""
+        return self.created.timestamp() if self.created is not None else 0.0
 
     def state(self, now: float) -> State:
         """``enabled``, or why it is not to be had at ``now``, in seconds since the epoch."""
@@ -146,19 +136,10 @@ def _moment(seconds: float | None) -> datetime | None:
 # -- what cannot be had
 
 
-def absent(
-    place: Place, reason: NotFoundReason, version: str | None = None, facts: Facts | None = None
-) -> SecretNotFoundError:
-    """The error for a version that is not handed out."""
-    which = f"version {version}" if version is not None else "its current version"
-    return _absent(place, f"{which} {_REMEDIES[reason]}", reason, version, facts)
-
-
-_REMEDIES: Final[Mapping[str, str]] = {
-    "disabled": "is disabled; enable it at Azure, or put a new value",
-    "expired": "has expired; put a new value, or change its expiration date (exp) at Azure",
-    "not_yet_valid": "is not valid yet; wait, or change its activation date (nbf) at Azure",
-}
+def check_owner(place: Place, facts: Facts) -> None:
+    """Raise SecretNotFoundError where the secret was created by another name that is spelled alike."""
+    if text := anothers(place, facts):
+        raise _absent(place, "absent", text, facts.version, facts.created)
 
 
 def check_dates(place: Place, facts: Facts, now: float) -> None:
@@ -169,26 +150,36 @@ def check_dates(place: Place, facts: Facts, now: float) -> None:
     """
     state = facts.state(now)
     if state != "enabled":
-        raise absent(place, state, facts.version, facts)
+        raise not_handed_out(place, state, facts.version, facts.created)
 
 
-def check_owner(place: Place, facts: Facts) -> None:
-    """Raise SecretNotFoundError where the secret was created by another name that is spelled alike."""
-    if facts.owner not in {None, place.name}:
-        raise _absent(place, taken(place, facts.owner), "absent", facts.version, facts)
+def not_handed_out(
+    place: Place, reason: NotFoundReason, version: str | None, made: datetime | None = None
+) -> SecretNotFoundError:
+    """The error for a version (None: the current one) that is not to be had."""
+    which = f"version {version}" if version is not None else "its current version"
+    return _absent(place, reason, f"{which} {_REMEDIES[reason]}", version, made)
 
 
-def taken(place: Place, owner: str | None) -> str:
-    """What to say of a name that is spelled as the one of a secret that is there."""
+_REMEDIES: Final[Mapping[str, str]] = {
+    "disabled": "is disabled; enable it at Azure, or put a new value",
+    "expired": "has expired; put a new value, or change its expiration date (exp) at Azure",
+    "not_yet_valid": "is not valid yet; wait, or change its activation date (nbf) at Azure",
+}
+
+
+def anothers(place: Place, facts: Facts) -> str:
+    """What to say where the secret was created by another name that is spelled alike; else it is empty."""
+    if facts.owner in {None, place.name}:
+        return ""
     return (
-        f"there is no secret of this name: {place.spelled!r} in the vault was created as {owner!r} (tag {MARK}), and "
-        "Azure does not tell the two apart; ask for that name, or choose another one"
+        f"there is no secret of this name: {place.spelled!r} in the vault was created as {facts.owner!r} (tag {MARK}), "
+        "and Azure does not tell the two apart; ask for that name, or choose another one"
     )
 
 
 def _absent(
-    place: Place, text: str, reason: NotFoundReason, version: str | None, facts: Facts | None
+    place: Place, reason: NotFoundReason, text: str, version: str | None, made: datetime | None
 ) -> SecretNotFoundError:
-    made = facts.created if facts is not None else None
     message = f"{SYSTEM}: {place.name!r}: {text}"
     return SecretNotFoundError(message, provider=SYSTEM, name=place.name, reason=reason, version=version, created=made)

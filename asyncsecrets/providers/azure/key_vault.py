@@ -21,7 +21,7 @@ from asyncsecrets.errors import (
 from asyncsecrets.providers.azure.connection import Connection
 from asyncsecrets.providers.azure.documents import MARK, Facts, check_dates, check_owner, text_of
 from asyncsecrets.providers.azure.names import SYSTEM, Place, is_name, is_version, may_be_same, place_of, spellings
-from asyncsecrets.providers.azure.operations import Operations, age
+from asyncsecrets.providers.azure.operations import Operations
 from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.guarded import guarded
@@ -117,27 +117,25 @@ class AzureKeyVaultProvider(SdkProvider):
     async def versions(self, name: str) -> builtins.list[VersionInfo]:
         """Return every version, oldest first. Of those of one second nobody tells the order, but which is current."""
         place = place_of(name)
-        found = sorted(await self._operations.versions(place), key=age)
+        found = sorted(await self._operations.versions(place), key=lambda facts: facts.age)
         if not found:
             text = "there is no such secret"
             raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
         check_owner(place, found[-1])
-        now = self._now()
-        if len(found) > 1 and age(found[-2]) == age(found[-1]):
+        if len(found) > 1 and found[-2].age == found[-1].age:
             current = await self._current(place)
-            found.sort(key=lambda facts: (age(facts), facts.version == current if current else not facts.enabled))
-        infos = [VersionInfo(facts.version, facts.created, facts.state(now)) for facts in found]
-        return [*infos[:-1], VersionInfo(infos[-1].version, infos[-1].created, infos[-1].state, current=True)]
+            found.sort(key=lambda facts: (facts.age, facts.version == current if current else not facts.enabled))
+        now, last = self._now(), found[-1]
+        return [VersionInfo(facts.version, facts.created, facts.state(now), facts is last) for facts in found]
 
     async def _current(self, place: Place) -> str | None:
         """The version that is read if none is named; None where it is handed out to nobody, and so not told."""
         try:
-            newest, _ = await self._operations.value(place)
+            return (await self._operations.value(place))[0].version
         except SecretNotFoundError as error:
-            if error.reason != "absent":
-                return None
-            raise
-        return newest.version
+            if error.reason == "absent":
+                raise
+        return None
 
     # -- writing
 

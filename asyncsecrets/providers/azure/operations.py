@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
-from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest
 
 from asyncsecrets.errors import (
@@ -19,28 +16,32 @@ from asyncsecrets.errors import (
     NotFoundReason,
     SecretNotFoundError,
 )
+from asyncsecrets.providers.azure.answers import Refusal
 from asyncsecrets.providers.azure.connection import Connection
-from asyncsecrets.providers.azure.documents import MARK, Facts, absent, check_subject, malformed, name_in, taken
-from asyncsecrets.providers.azure.errors import Call, Refusal
+from asyncsecrets.providers.azure.documents import MARK, Facts, anothers, malformed, name_in, not_handed_out, version_in
+from asyncsecrets.providers.azure.errors import Call
 from asyncsecrets.providers.azure.names import SYSTEM, Place
 from asyncsecrets.providers.azure.settings import AzureSettings
-from asyncsecrets.providers.call import is_write
 from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.remembered import Remembered
 from asyncsecrets.secret import Secret
 
-__all__ = ["Operations", "age"]
+__all__ = ["Operations"]
 
 T = TypeVar("T")
 
 _KNOWN: Final = 300.0
 """For how many seconds it is remembered whose secret it is that a name leads to."""
-_ABSENT: Final = frozenset({"SecretNotFound"})
-_LIMBO: Final = frozenset({"ObjectIsBeingDeleted", "ObjectIsBeingRecovered"})
-_CONFLICT: Final = _LIMBO | {"Conflict"}  # whose inner code may be missing: nothing else is one here
-_JSON: Final = {"Accept": "application/json"}
-_DELETED: Final = frozenset({"ObjectIsDeletedButRecoverable"})
-_OUTDATED: Final = frozenset({"BadParameter"})
+
+_CHANGES: Final = {
+    "DeleteSecret": "DELETE",
+    "PurgeDeletedSecret": "DELETE",
+    "RecoverDeletedSecret": "POST",
+    "SetSecret": "PUT",
+}
+_LIMBO: Final = dict.fromkeys(("ObjectIsBeingDeleted", "ObjectIsBeingRecovered"))
+_ABSENT_OR_LIMBO: Final = {"SecretNotFound": False, "Conflict": None}  # whose inner code may be missing
+_DELETED: Final = "ObjectIsDeletedButRecoverable"
 _STATES: Final[Mapping[str, NotFoundReason]] = {
     "SecretDisabled": "disabled",
     "SecretExpired": "expired",
@@ -72,17 +73,15 @@ class Operations:
     async def value(self, place: Place, version: str | None = None) -> tuple[Facts, Secret]:
         """One version, the newest by default, whatever its dates are and whoever has created the secret."""
 
-        async def get(client: Any) -> tuple[Facts, Secret]:
-            found = await _ask(client, "GET", f"/secrets/{place.spelled}/{version or ''}")
-            facts = Facts.of(self._vault, place, found, version)
-            value = found.get("value")
+        def take(found: Mapping[str, Any]) -> tuple[Facts, Secret]:
+            facts, value = Facts.of(self._vault, place, found, version), found.get("value")
             if not isinstance(value, str):
                 raise malformed(place.name, "the answer has no value")
-            return facts, Secret(
-                value, name=place.name, version=facts.version, created=facts.created, expires=facts.expires
-            )
+            made, ends = facts.created, facts.expires
+            return facts, Secret(value, name=place.name, version=facts.version, created=made, expires=ends)
 
-        facts, secret = await self._call("GetSecret", place, get, meaning=partial(_not_handed_out, place, version))
+        path, meaning = f"/secrets/{place.spelled}/{version or ''}", partial(_not_handed_out, place, version)
+        facts, secret = await self._call("GetSecret", place, path, take, meaning=meaning)
         if version is None:
             self._note(place, facts)
         return facts, secret
@@ -91,13 +90,11 @@ class Operations:
         """Add a version of ``place``, with the tag that says whose it is, unless ``owner`` is empty. None: what was
         deleted has that name, in limbo or, if that is to be recovered, for as long as it can be."""
         body = {"value": text, **self._described(owner)}
-
-        async def set_(client: Any) -> Facts:
-            found = await _ask(client, "PUT", f"/secrets/{place.spelled}", body)
-            return Facts.of(self._vault, place, found, written=True)
-
-        unless = _LIMBO | _DELETED if self._settings.recover_deleted else _LIMBO
-        facts: Facts | None = await self._call("SetSecret", place, set_, unless, _not_set)
+        take = partial(Facts.of, self._vault, place, written=True)
+        unless = {**_LIMBO, _DELETED: None} if self._settings.recover_deleted else _LIMBO
+        facts: Facts | None = await self._call(
+            "SetSecret", place, f"/secrets/{place.spelled}", take, body=body, unless=unless, meaning=_not_set
+        )
         if facts is not None:
             self._note(place, facts)
         return facts
@@ -132,11 +129,8 @@ class Operations:
             facts, _ = await self.value(place)
         except SecretNotFoundError as error:
             versions = [] if error.reason == "absent" else await self.versions(place)
-            if not versions:
-                return None
-            facts = max(versions, key=age)
-        check_admitted(place, facts)
-        return facts
+            return _admitted(place, max(versions, key=lambda facts: facts.age, default=None))
+        return _admitted(place, facts)
 
     def _note(self, place: Place, facts: Facts) -> None:
         self._owners.note(place.key, facts.owner or "")
@@ -145,50 +139,39 @@ class Operations:
 
     async def delete(self, place: Place) -> bool:
         """Delete; whether there was anything to delete."""
-        delete = partial(self._change, place, "DELETE", f"/secrets/{place.spelled}")
         try:
-            return bool(await self._call("DeleteSecret", place, delete, _ABSENT))
+            return bool(
+                await self._change("DeleteSecret", place, f"/secrets/{place.spelled}", {"SecretNotFound": False})
+            )
         finally:
             self._owners.forget(place.key)
 
     async def deleted(self, place: Place) -> Facts | None:
         """The newest version of what is deleted and can be recovered."""
-
-        async def get(client: Any) -> Facts:
-            return Facts.of(self._vault, place, await _ask(client, "GET", f"/deletedsecrets/{place.spelled}"))
-
-        facts: Facts | None = await self._call("GetDeletedSecret", place, get, _ABSENT)
-        if facts is not None:
-            check_admitted(place, facts)
-        return facts
+        path, take = f"/deletedsecrets/{place.spelled}", partial(Facts.of, self._vault, place)
+        found = await self._call("GetDeletedSecret", place, path, take, unless={"SecretNotFound": None})
+        return _admitted(place, found)
 
     async def recover(self, place: Place) -> bool | None:
         """Have a recovery begin. False: there is nothing to recover; None: it is still being deleted, or recovered."""
-        recover = partial(self._change, place, "POST", f"/deletedsecrets/{place.spelled}/recover")
-        return await self._unless_in_limbo("RecoverDeletedSecret", place, recover)
+        path = f"/deletedsecrets/{place.spelled}/recover"
+        return await self._change("RecoverDeletedSecret", place, path, _ABSENT_OR_LIMBO)
 
     async def purge(self, place: Place) -> bool | None:
         """Remove for good what is deleted. False and None as for ``recover``."""
+        path = f"/deletedsecrets/{place.spelled}"
+        begun: bool | None = await self._call(
+            "PurgeDeletedSecret", place, path, lambda _: True, unless=_ABSENT_OR_LIMBO
+        )
+        return begun
 
-        async def purge(client: Any) -> bool:
-            await _answer(client, "DELETE", f"/deletedsecrets/{place.spelled}")
+    async def _change(self, operation: str, place: Place, path: str, unless: Mapping[str, Any]) -> bool | None:
+        def take(found: Mapping[str, Any]) -> bool:
+            version_in(self._vault, place, found, written=True)
             return True
 
-        return await self._unless_in_limbo("PurgeDeletedSecret", place, purge)
-
-    async def _unless_in_limbo(
-        self, operation: str, place: Place, work: Callable[[Any], Awaitable[bool]]
-    ) -> bool | None:
-        try:
-            answer: bool | None = await self._call(operation, place, work, _CONFLICT)
-        except SecretNotFoundError:
-            return False
-        return answer
-
-    async def _change(self, place: Place, method: str, path: str, client: Any) -> bool:
-        found = await _ask(client, method, path)
-        check_subject(self._vault, place, found.get("id"), written=True)
-        return True
+        begun: bool | None = await self._call(operation, place, path, take, unless=unless)
+        return begun
 
     # -- lists
 
@@ -204,13 +187,12 @@ class Operations:
     async def _all(self, operation: str, place: Place | None, path: str, take: Callable[[Any], T]) -> list[T]:
         """What ``take`` makes of each item on each page of what is at ``path``."""
 
-        async def page_of(token: str, client: Any) -> tuple[list[T], str]:
-            page = await _ask(client, "GET", token or path)
+        def page_of(page: Mapping[str, Any]) -> tuple[list[T], str]:
             return [take(item) for item in page.get("value") or ()], page.get("nextLink") or ""
 
         async def fetch(token: str) -> tuple[list[T], str] | None:
-            unless = _OUTDATED if token else frozenset()
-            page: tuple[list[T], str] | None = await self._call(operation, place, partial(page_of, token), unless)
+            unless = {"BadParameter": None} if token else {}
+            page: tuple[list[T], str] | None = await self._call(operation, place, token or path, page_of, unless=unless)
             return page
 
         name, key = (place.name, place.key) if place is not None else (None, "")
@@ -220,58 +202,38 @@ class Operations:
         self,
         operation: str,
         place: Place | None,
-        work: Callable[[Any], Awaitable[Any]],
-        unless: frozenset[str] = frozenset(),
-        meaning: Callable[[Call, Refusal], AsyncSecretsError | None] | None = None,
+        path: str,
+        take: Callable[[Any], T],
+        body: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> Any:
+        """As ``Connection.call``."""
+        name = place.name if place is not None else None
+        request = HttpRequest(_CHANGES.get(operation, "GET"), path, headers={"Accept": "application/json"}, json=body)
         try:
-            name = place.name if place is not None else None
-            return await self._connection.call(operation, name, work, unless=unless, meaning=meaning)
+            return await self._connection.call(operation, name, request, take, **more)
         finally:
-            if is_write(operation):
+            if operation in _CHANGES:
                 self._pages.forget()
 
 
-async def _ask(client: Any, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The object that is answered to a request of Azure's ``client``, which does not look into it: see ``Facts``."""
-    found: dict[str, Any] = json.loads((await _answer(client, method, path, body)).content)
-    return found
-
-
-async def _answer(client: Any, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """The answer to a request. Raises HttpResponseError for a refusal.
-
-    By ``send_request``, as the client's other methods wait for the end of a limbo, without an end of their own, and
-    spend half of a read's time on objects of every member. A stream, as else the client parses what it is.
-    """
-    request = HttpRequest(method, path, headers=_JSON, json=body)
-    answer = await client.send_request(request, stream=True)
-    if answer.status_code >= HTTPStatus.BAD_REQUEST:
-        raise HttpResponseError(response=answer)
-    return answer
-
-
-def check_admitted(place: Place, facts: Facts) -> None:
-    """Raise InvalidNameError where the secret was created by another name: nothing is to be done to it by this one."""
-    if facts.owner not in {None, place.name}:
-        text = f"{SYSTEM}: {place.name!r}: {taken(place, facts.owner)}"
-        raise InvalidNameError(text, provider=SYSTEM, name=place.name)
-
-
-def age(facts: Facts) -> float:
-    """When a version was made, in seconds since the epoch."""
-    return facts.created.timestamp() if facts.created is not None else 0.0
+def _admitted(place: Place, facts: Facts | None) -> Facts | None:
+    """``facts``. Raises InvalidNameError where the secret was created by another name: nothing is to be done to it by
+    this one."""
+    if facts is not None and (text := anothers(place, facts)):
+        raise InvalidNameError(f"{SYSTEM}: {place.name!r}: {text}", provider=SYSTEM, name=place.name)
+    return facts
 
 
 def _not_handed_out(place: Place, version: str | None, _: Call, refusal: Refusal) -> SecretNotFoundError | None:
     reason = _STATES.get(refusal.inner)
-    return None if reason is None else absent(place, reason, version)
+    return None if reason is None else not_handed_out(place, reason, version)
 
 
 def _not_set(call: Call, refusal: Refusal) -> AsyncSecretsError | None:
-    if refusal.status == HTTPStatus.BAD_REQUEST:  # name and value are looked at before
+    if refusal.status == 400:  # name and value are looked at before
         return ConfigError(call.says("Azure finds the settings of new secrets invalid: check tags and content_type"))
-    return call.error(ConflictError, _RECOVERABLE) if refusal.inner in _DELETED else None
+    return call.error(ConflictError, _RECOVERABLE) if refusal.inner == _DELETED else None
 
 
 _RECOVERABLE: Final = (

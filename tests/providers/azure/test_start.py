@@ -23,7 +23,8 @@ async def main(settings, environ, places):
     Connection, Settings = await in_thread(load)
     connection = Connection("azure_key_vault", Settings.from_mapping("azure_key_vault", settings, environ))
     await connection.open()
-    await connection.call("GetSecret", "NAME", lambda client: client.get_secret("NAME"))
+    from azure.core.rest import HttpRequest
+    await connection.call("GetSecret", "NAME", HttpRequest("GET", "/secrets/NAME/"), lambda found: found["value"])
     counting = False
     await connection.aclose()
 """

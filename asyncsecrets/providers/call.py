@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from asyncsecrets.errors import AsyncSecretsError, MalformedResponseError, ProviderError
+from asyncsecrets.errors import AsyncSecretsError, MalformedResponseError, ProviderError, UnsupportedOperationError
 
-__all__ = ["Call", "fault", "is_write", "malformed", "named"]
+__all__ = ["Call", "check_whole", "fault", "is_write", "malformed", "named"]
 
 E = TypeVar("E", bound=AsyncSecretsError)
 
@@ -56,6 +56,13 @@ class Call:
 def fault(kind: type[E], system: str, name: str | None, text: str, **facts: Any) -> E:
     """An error of class ``kind`` of the provider ``system`` about the secret ``name``, where nothing was asked."""
     return Call(system, "", name).error(kind, text, **facts)
+
+
+def check_whole(system: str, name: str, versions: object, does: str) -> None:
+    """Raise UnsupportedOperationError for single ``versions``: the manager ``does`` that to a secret as a whole."""
+    if versions is not None:
+        text = f"{does} a secret as a whole, with all its versions; leave the versions out"
+        raise fault(UnsupportedOperationError, system, name, text)
 
 
 def malformed(system: str, asks: str, name: str | None, text: str, *, written: bool = False) -> MalformedResponseError:

@@ -17,7 +17,6 @@ from asyncsecrets.errors import (
     ConflictError,
     ProviderError,
     SecretNotFoundError,
-    UnsupportedOperationError,
 )
 from asyncsecrets.loops import retrieve, spawn
 from asyncsecrets.providers.aws.batch import BatchPermission, read_batch
@@ -50,7 +49,7 @@ from asyncsecrets.providers.aws.refusals import REPLICATED, SCHEDULED
 from asyncsecrets.providers.aws.session import Connection
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.base import VersionInfo
-from asyncsecrets.providers.call import is_write
+from asyncsecrets.providers.call import check_whole, is_write
 from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.providers.sdk import SdkProvider
 from asyncsecrets.secret import Payload, Secret
@@ -220,7 +219,8 @@ class AwsSecretsManagerProvider(SdkProvider):
 
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Take the secret's scheduled deletion back. Raises UnsupportedOperationError for ``versions``."""
-        self._check_whole(name, versions, "restores")
+        check_name(name)
+        check_whole(SYSTEM, name, versions, "AWS restores")
         if await self._call("RestoreSecret", name, {"SecretId": name}, unless=_STATE) is None:
             await self.get(name)  # it was not scheduled, or this says that it still is
 
@@ -230,7 +230,8 @@ class AwsSecretsManagerProvider(SdkProvider):
         AWS does it in the background: the name is free again after seconds. Raises UnsupportedOperationError for
         ``versions``.
         """
-        self._check_whole(name, versions, "destroys")
+        check_name(name)
+        check_whole(SYSTEM, name, versions, "AWS destroys")
         await self._delete(name, _FOR_GOOD)
 
     async def rotate(self, name: str, *, token: str = "") -> str:
@@ -343,13 +344,6 @@ class AwsSecretsManagerProvider(SdkProvider):
 
         key = json.dumps([operation, name, parameters], sort_keys=True)
         return await self._pages.read(key, fetch, endless=partial(malformed, name), narrow=name is None)
-
-    def _check_whole(self, name: str, versions: Sequence[str] | None, does: str) -> None:
-        check_name(name)
-        if versions is not None:
-            raise UnsupportedOperationError(
-                f"{SYSTEM}: {name!r}: AWS {does} a secret as a whole, with all its versions; leave the versions out"
-            )
 
     async def _call(
         self, operation: str, name: str | None, parameters: Mapping[str, Any], unless: frozenset[str] = frozenset()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from azure.core.rest import HttpRequest
 from azure.keyvault.secrets.aio import SecretClient
 
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError, ConfigError
+from asyncsecrets.errors import AuthenticationError, ClosedError, ConfigError
 from asyncsecrets.providers.azure.answers import Refusal
 from asyncsecrets.providers.azure.credentials import TRUST, Shown, Tokens
 from asyncsecrets.providers.azure.errors import Call, Meaning, refused, translate
@@ -149,12 +149,6 @@ class Connection(SdkConnection):
     def _drop(self) -> None:
         self._client = None
         self._https.abandon()
-
-    def _misconfigured(self, failure: Exception) -> AsyncSecretsError:
-        error = translate(Call(self._system, "open", None, self._host), failure)
-        if isinstance(error, ConfigError):
-            return error
-        return ConfigError(f"{self._system}: the Azure settings cannot be used ({type(failure).__name__})")
 
 
 class _Shows:

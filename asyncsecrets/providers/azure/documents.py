@@ -9,7 +9,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal
 
-from asyncsecrets.errors import DecodeError, NotFoundReason, SecretNotFoundError, UnsupportedOperationError
+from asyncsecrets.errors import (
+    DecodeError,
+    InvalidNameError,
+    NotFoundReason,
+    SecretNotFoundError,
+    UnsupportedOperationError,
+)
 from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.azure.names import SYSTEM, Place, listed, marked
 from asyncsecrets.secret import Payload, Secret
@@ -17,7 +23,6 @@ from asyncsecrets.secret import Payload, Secret
 __all__ = [
     "MARK",
     "Facts",
-    "anothers",
     "check_dates",
     "check_owner",
     "malformed",
@@ -38,17 +43,17 @@ _ID: Final = re.compile(
 State = Literal["enabled", "disabled", "expired", "not_yet_valid"]
 
 
-def text_of(name: str, payload: Payload) -> str:
+def text_of(place: Place, payload: Payload) -> str:
     """What is kept of ``payload``. Raises, before anything is sent, for what a vault cannot keep.
 
     Source of the limit: "About Azure Key Vault secrets", 25 KB.
     """
     if isinstance(payload, bytes):
         text = "Azure stores text; encode binary values, for example as base64"
-        raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: {text}")
-    size = len(Secret(payload, name=name).reveal_bytes())
+        raise place.error(UnsupportedOperationError, text)
+    size = len(Secret(payload, name=place.name).reveal_bytes())
     if size > _LARGEST:
-        raise DecodeError(f"{SYSTEM}: {name!r}: a value is at most {_LARGEST:,} bytes there, and this one has {size:,}")
+        raise place.error(DecodeError, f"a value is at most {_LARGEST:,} bytes there, and this one has {size:,}")
     return payload
 
 
@@ -136,10 +141,16 @@ def _moment(seconds: float | None) -> datetime | None:
 # -- what cannot be had
 
 
-def check_owner(place: Place, facts: Facts) -> None:
-    """Raise SecretNotFoundError where the secret was created by another name that is spelled alike."""
-    if text := anothers(place, facts):
-        raise _absent(place, "absent", text, facts.version, facts.created)
+def check_owner(place: Place, facts: Facts, kind: type[SecretNotFoundError | InvalidNameError]) -> None:
+    """Raise an error of the class ``kind`` where the secret was created by another name that is spelled alike."""
+    if facts.owner in {None, place.name}:
+        return
+    text = (
+        f"there is no secret of this name: {place.spelled!r} in the vault was created as {facts.owner!r} (tag {MARK}), "
+        "and Azure does not tell the two apart; ask for that name, or choose another one"
+    )
+    more = {"version": facts.version, "created": facts.created} if kind is SecretNotFoundError else {}
+    raise place.error(kind, text, **more)
 
 
 def check_dates(place: Place, facts: Facts, now: float) -> None:
@@ -157,8 +168,8 @@ def not_handed_out(
     place: Place, reason: NotFoundReason, version: str | None, made: datetime | None = None
 ) -> SecretNotFoundError:
     """The error for a version (None: the current one) that is not to be had."""
-    which = f"version {version}" if version is not None else "its current version"
-    return _absent(place, reason, f"{which} {_REMEDIES[reason]}", version, made)
+    text = f"version {version} " if version is not None else "its current version "
+    return place.error(SecretNotFoundError, text + _REMEDIES[reason], reason=reason, version=version, created=made)
 
 
 _REMEDIES: Final[Mapping[str, str]] = {
@@ -166,20 +177,3 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "expired": "has expired; put a new value, or change its expiration date (exp) at Azure",
     "not_yet_valid": "is not valid yet; wait, or change its activation date (nbf) at Azure",
 }
-
-
-def anothers(place: Place, facts: Facts) -> str:
-    """What to say where the secret was created by another name that is spelled alike; else it is empty."""
-    if facts.owner in {None, place.name}:
-        return ""
-    return (
-        f"there is no secret of this name: {place.spelled!r} in the vault was created as {facts.owner!r} (tag {MARK}), "
-        "and Azure does not tell the two apart; ask for that name, or choose another one"
-    )
-
-
-def _absent(
-    place: Place, reason: NotFoundReason, text: str, version: str | None, made: datetime | None
-) -> SecretNotFoundError:
-    message = f"{SYSTEM}: {place.name!r}: {text}"
-    return SecretNotFoundError(message, provider=SYSTEM, name=place.name, reason=reason, version=version, created=made)

@@ -23,7 +23,6 @@ from asyncsecrets.errors import (
     InsecureTransportError,
     InvalidNameError,
     MalformedResponseError,
-    ProviderError,
     RateLimitedError,
     SecretNotFoundError,
     UnavailableError,
@@ -41,11 +40,6 @@ class Call(calling.Call):
     """One call of an operation of Key Vault, spelled as its REST API spells it (``GetSecret``)."""
 
     host: str = ""
-
-    @property
-    def writes(self) -> bool:
-        """Whether it may have been applied although no answer came."""
-        return self.operation.startswith(("Set", "Delete", "Recover", "Purge"))
 
     @property
     def permission(self) -> str:
@@ -70,7 +64,7 @@ def translate(call: Call, failure: BaseException, proxy: Proxy | None = None) ->
     if isinstance(failure, AsyncSecretsError):
         return failure
     if proxy is None and _is_unknown_host(failure):
-        return ConfigError(call.says(f"there is no vault {call.host} (DNS): {_URI}, and this machine's DNS"))
+        return call.error(ConfigError, f"there is no vault {call.host} (DNS): {_URI}, and this machine's DNS")
     if isinstance(failure, ValueError) and "challenge" in str(failure):
         return call.error(InsecureTransportError, f"{call.host} wants a token for another service than a vault: {_URI}")
     error = unanswered(call, failure, _SERVER, proxy)
@@ -103,8 +97,6 @@ def refused(call: Call, refusal: Refusal, meaning: Meaning | None = None) -> Asy
         return call.error(UnavailableError, f"the vault cannot answer now (HTTP {status})", unknown=True)
     if refusal.code and meaning is not None and (meant := meaning(call, refusal)) is not None:
         return meant
-    if refusal.code == "VaultNotFound":
-        return ConfigError(call.says(f"there is no vault {call.host} where its name leads to: {_ABSENT}"))
     meanings: Mapping[object, _Said] = _OF_A_VAULT if refusal.code else _OF_OTHERS
     found = next((key for key in (refusal.inner, refusal.code, status) if key in meanings), None)
     kind, text = meanings[found]
@@ -124,14 +116,18 @@ _UNKNOWN: Final = (
     "the vault does not accept the token: is azure_tenant_id (AZURE_TENANT_ID), or the tenant of the machine whose "
     "identity it is, that of the vault's subscription?"
 )
-_ABSENT: Final = f"{_URI}, and whether DNS leads to the vault's private endpoint, if it has one"
-_Said = tuple[type[ProviderError], str]
+_NO_VAULT: Final = (
+    f"there is no vault {{call.host}} where its name leads to: {_URI}, and whether DNS leads to the vault's private "
+    "endpoint, if it has one"
+)
+_Said = tuple[type[AsyncSecretsError], str]
 _OF_A_VAULT: Final[Mapping[object, _Said]] = {
     "AccessDenied": (AccessDeniedError, _POLICY),
     "ForbiddenByConnection": (AccessDeniedError, _FIREWALL),
     "ForbiddenByFirewall": (AccessDeniedError, _FIREWALL),
     "ForbiddenByPolicy": (AccessDeniedError, _POLICY),
     "ForbiddenByRbac": (AccessDeniedError, _ROLE),
+    "VaultNotFound": (ConfigError, _NO_VAULT),
     400: (InvalidNameError, "Azure finds the name, or another parameter of {call.operation}, invalid ({shown})"),
     401: (AuthenticationError, _UNKNOWN),
     403: (AccessDeniedError, "the vault refuses {call.operation} ({shown})"),

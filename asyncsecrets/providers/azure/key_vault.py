@@ -24,6 +24,7 @@ from asyncsecrets.providers.azure.names import SYSTEM, Place, is_name, is_versio
 from asyncsecrets.providers.azure.operations import Operations
 from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.base import VersionInfo
+from asyncsecrets.providers.call import check_whole
 from asyncsecrets.providers.guarded import guarded
 from asyncsecrets.providers.sdk import SdkProvider
 from asyncsecrets.secret import Payload, Secret
@@ -56,10 +57,9 @@ class AzureKeyVaultProvider(SdkProvider):
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        if len(settings.tags) > _MOST_TAGS:
-            raise ConfigError(f"{SYSTEM}: tags: a secret has 15, of which asyncsecrets takes one: give {_MOST_TAGS}")
-        if MARK in settings.tags:
-            raise ConfigError(f"{SYSTEM}: tags: {MARK} is the one that says by which name a secret was created here")
+        if len(settings.tags) > _MOST_TAGS or MARK in settings.tags:
+            text = f"tags: a secret has 15, of which asyncsecrets takes one, {MARK}: give {_MOST_TAGS} others at most"
+            raise ConfigError(f"{SYSTEM}: {text}")
         if 0 < settings.ttl <= settings.valid_after:
             raise ConfigError(f"{SYSTEM}: with that ttl a secret expires before it is valid: valid_after must be less")
         connection = Connection(SYSTEM, settings)
@@ -100,9 +100,9 @@ class AzureKeyVaultProvider(SdkProvider):
         place = place_of(name)
         if version is not None and not is_version(version):
             text = f"no version can be called {version[:80]!a}: it is 32 hexadecimal digits"
-            raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+            raise place.error(SecretNotFoundError, text)
         facts, secret = await self._operations.value(place, version)
-        check_owner(place, facts)
+        check_owner(place, facts, SecretNotFoundError)
         check_dates(place, facts, self._now())
         return secret
 
@@ -119,9 +119,8 @@ class AzureKeyVaultProvider(SdkProvider):
         place = place_of(name)
         found = sorted(await self._operations.versions(place), key=lambda facts: facts.age)
         if not found:
-            text = "there is no such secret"
-            raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
-        check_owner(place, found[-1])
+            raise place.error(SecretNotFoundError, "there is no such secret")
+        check_owner(place, found[-1], SecretNotFoundError)
         if len(found) > 1 and found[-2].age == found[-1].age:
             current = await self._current(place)
             found.sort(key=lambda facts: (facts.age, facts.version == current if current else not facts.enabled))
@@ -146,16 +145,16 @@ class AzureKeyVaultProvider(SdkProvider):
         to be recovered, by the setting ``recover_deleted``), and InvalidNameError where a secret was created here by
         another name that Azure does not tell apart.
         """
-        place, text = place_of(name), text_of(name, payload)
+        place = place_of(name)
+        text = text_of(place, payload)
         if cas is not None:
-            raise UnsupportedOperationError(
-                f"{SYSTEM}: {name!r}: Azure has no compare-and-set, nor a way to create only; put without cas"
-            )
-        limbo = self._limbo()
+            says = "Azure has no compare-and-set, nor a way to create only; put without cas"
+            raise place.error(UnsupportedOperationError, says)
+        limbo = self._limbo(place)
         while (facts := await self._put(place, text)) is None:
             if self.settings.recover_deleted:
                 await self._recovered(place, limbo)
-            await limbo.wait(place, "it is being deleted or recovered")
+            await limbo.wait("it is being deleted or recovered")
         return Secret(payload, name=name, version=facts.version, created=facts.created, expires=self._end_of(facts))
 
     async def _put(self, place: Place, text: str) -> Facts | None:
@@ -169,9 +168,11 @@ class AzureKeyVaultProvider(SdkProvider):
 
     async def delete(self, name: str) -> None:
         """Delete the secret with all its versions, for as many days as the vault keeps what is deleted."""
-        place = place_of(name)
-        if await self._operations.owner(place) is not None:
-            await self._operations.delete(place)
+        await self._delete(place_of(name))
+
+    async def _delete(self, place: Place) -> bool:
+        """Whether there was anything to delete."""
+        return await self._operations.owner(place) is not None and await self._operations.delete(place)
 
     async def restore(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Recover the deleted secret with all its versions, and wait until it can be read.
@@ -179,16 +180,16 @@ class AzureKeyVaultProvider(SdkProvider):
         Raises SecretNotFoundError where there is none, ConflictError where it takes long, and UnsupportedOperationError
         for ``versions``.
         """
-        place = _whole(name, versions, "recovers")
-        limbo = self._limbo()
+        check_whole(SYSTEM, name, versions, "Azure recovers")
+        place = place_of(name)
+        limbo = self._limbo(place)
         if not await self._recovered(place, limbo):
             if await self._operations.newest(place) is None:
-                text = "there is no such secret, neither deleted nor not"
-                raise SecretNotFoundError(f"{SYSTEM}: {name!r}: {text}", provider=SYSTEM, name=name)
+                raise place.error(SecretNotFoundError, "there is no such secret, neither deleted nor not")
             return
         with contextlib.suppress(AccessDeniedError):  # who may not read it cannot tell
             while await self._operations.newest(place) is None:
-                await limbo.wait(place, "it is being recovered")
+                await limbo.wait("it is being recovered")
 
     async def destroy(self, name: str, versions: Sequence[str] | None = None) -> None:
         """Delete the secret, if it is not deleted, and purge it.
@@ -196,17 +197,17 @@ class AzureKeyVaultProvider(SdkProvider):
         Raises UnsupportedOperationError for ``versions``, and where the vault does not let it be purged: it is deleted;
         ConflictError where it is not yet, and that takes long.
         """
-        place, asked = _whole(name, versions, "purges"), self._operations
-        is_deleted = await asked.owner(place) is not None and await asked.delete(place)
-        limbo = self._limbo()
+        check_whole(SYSTEM, name, versions, "Azure purges")
+        place = place_of(name)
+        is_deleted, limbo = await self._delete(place), self._limbo(place)
         while True:
-            found = await asked.deleted(place)
+            found = await self._operations.deleted(place)
             if found is not None and not found.purgeable:
-                text = "is deleted, and the vault has purge protection: Azure purges it when its days are over"
-                raise UnsupportedOperationError(f"{SYSTEM}: {name!r}: it {text}")
-            if (found is not None or not is_deleted) and await asked.purge(place) is not None:
+                text = "it is deleted, and the vault has purge protection: Azure purges it when its days are over"
+                raise place.error(UnsupportedOperationError, text)
+            if (found is not None or not is_deleted) and await self._operations.purge(place) is not None:
                 return
-            await limbo.wait(place, "it is being deleted, and not purged yet")
+            await limbo.wait("it is being deleted, and not purged yet")
 
     async def _recovered(self, place: Place, limbo: Limbo) -> bool:
         """Recover what is deleted; whether there was anything."""
@@ -214,36 +215,26 @@ class AzureKeyVaultProvider(SdkProvider):
             found = await self._operations.deleted(place)
             if found is None and await self._operations.newest(place) is not None:
                 return False
-            begun = await self._operations.recover(place)
-            if begun is not None:
+            if (begun := await self._operations.recover(place)) is not None:
                 return begun
-            await limbo.wait(place, "it is being deleted")
+            await limbo.wait("it is being deleted")
 
-    def _limbo(self) -> Limbo:
-        return Limbo(self._clock, self._sleep)
+    def _limbo(self, place: Place) -> Limbo:
+        return Limbo(place, self._clock, self._sleep)
 
 
 class Limbo:
     """Waits, ever longer, for what Azure takes some seconds for; but not for longer than whoever asks has time."""
 
-    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], Awaitable[object]]) -> None:
-        self._clock = clock
-        self._sleep = sleep
+    def __init__(self, place: Place, clock: Callable[[], float], sleep: Callable[[float], Awaitable[object]]) -> None:
+        self._place, self._clock, self._sleep = place, clock, sleep
         self._ends = clock() + _LIMBO
         self._pause, self._longest = _PAUSES
 
-    async def wait(self, place: Place, what: str) -> None:
+    async def wait(self, what: str) -> None:
         """Wait for a moment. Raises ConflictError where there is no time left: the vault is well, and answers."""
         if self._clock() + self._pause > self._ends:
             text = f"{what}, for longer than {_LIMBO:g} s; try again in a moment"
-            raise ConflictError(f"{SYSTEM}: {place.name!r}: {text}", provider=SYSTEM, name=place.name)
+            raise self._place.error(ConflictError, text)
         await self._sleep(self._pause)
         self._pause = min(2 * self._pause, self._longest)
-
-
-def _whole(name: str, versions: Sequence[str] | None, does: str) -> Place:
-    if versions is not None:
-        raise UnsupportedOperationError(
-            f"{SYSTEM}: {name!r}: Azure {does} a secret as a whole, with all its versions; leave the versions out"
-        )
-    return place_of(name)

@@ -14,13 +14,16 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from asyncsecrets.errors import InvalidNameError
+from asyncsecrets.errors import AsyncSecretsError, InvalidNameError
+from asyncsecrets.providers.call import fault
 from asyncsecrets.providers.escaped import Escaping
 from asyncsecrets.references import check_name, fault_of
 
 __all__ = ["SYSTEM", "Place", "is_name", "is_version", "listed", "marked", "may_be_same", "place_of", "spellings"]
+
+E = TypeVar("E", bound=AsyncSecretsError)
 
 SYSTEM: Final = "azure_key_vault"
 
@@ -39,6 +42,10 @@ class Place:
     name: str
     spelled: str
     shared: bool
+
+    def error(self, kind: type[E], text: str, **facts: Any) -> E:
+        """An error of class ``kind`` about the secret, with ``facts`` that such an error tells."""
+        return fault(kind, SYSTEM, self.name, text, **facts)
 
     @property
     def key(self) -> str:

@@ -18,9 +18,17 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.azure.answers import Refusal
 from asyncsecrets.providers.azure.connection import Connection
-from asyncsecrets.providers.azure.documents import MARK, Facts, anothers, malformed, name_in, not_handed_out, version_in
+from asyncsecrets.providers.azure.documents import (
+    MARK,
+    Facts,
+    check_owner,
+    malformed,
+    name_in,
+    not_handed_out,
+    version_in,
+)
 from asyncsecrets.providers.azure.errors import Call
-from asyncsecrets.providers.azure.names import SYSTEM, Place
+from asyncsecrets.providers.azure.names import Place
 from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.pages import Pages
 from asyncsecrets.providers.remembered import Remembered
@@ -218,10 +226,10 @@ class Operations:
 
 
 def _admitted(place: Place, facts: Facts | None) -> Facts | None:
-    """``facts``. Raises InvalidNameError where the secret was created by another name: nothing is to be done to it by
-    this one."""
-    if facts is not None and (text := anothers(place, facts)):
-        raise InvalidNameError(f"{SYSTEM}: {place.name!r}: {text}", provider=SYSTEM, name=place.name)
+    """``facts``. Raises InvalidNameError where the secret was created by another name: nothing is done to it by this
+    one."""
+    if facts is not None:
+        check_owner(place, facts, InvalidNameError)
     return facts
 
 
@@ -232,7 +240,7 @@ def _not_handed_out(place: Place, version: str | None, _: Call, refusal: Refusal
 
 def _not_set(call: Call, refusal: Refusal) -> AsyncSecretsError | None:
     if refusal.status == 400:  # name and value are looked at before
-        return ConfigError(call.says("Azure finds the settings of new secrets invalid: check tags and content_type"))
+        return call.error(ConfigError, "Azure finds the settings of new secrets invalid: check tags and content_type")
     return call.error(ConflictError, _RECOVERABLE) if refusal.inner == _DELETED else None
 
 

@@ -18,13 +18,14 @@ from asyncsecrets.errors import ClosedError, ConfigError
 from asyncsecrets.providers.connections import connector
 from asyncsecrets.providers.loopback import LoopbackResolver
 from asyncsecrets.providers.proxies import Proxy
+from asyncsecrets.providers.sdk import SdkConnection
 from asyncsecrets.providers.sessions import forget_session, send_once
 from asyncsecrets.providers.turns import Turns
 from asyncsecrets.providers.unanswered import EncodedError, RedirectedError, TooLargeError
 from asyncsecrets.providers.ways import is_encoded, proxy_of
 from asyncsecrets.providers.wire import Answer
 
-__all__ = ["Https", "Limits"]
+__all__ = ["Https", "HttpsConnection", "Limits"]
 
 _CAP: Final = 8 * 1024 * 1024
 """Twenty secrets of 64 KiB, every character of them escaped in JSON, are a little less."""
@@ -144,6 +145,26 @@ class Https:
         session, self._session = self._session, None
         if session is not None:
             forget_session(session)
+
+
+class HttpsConnection(SdkConnection):
+    """Speaks to one service over ``_https``, and has nothing else that belongs to an event loop."""
+
+    _https: Https
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session."""
+        return self._https.is_open
+
+    def _bind(self) -> None:
+        self._https.open()
+
+    async def _unbind(self) -> None:
+        await self._https.aclose()
+
+    def _drop(self) -> None:
+        self._https.abandon()
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Answer:

@@ -88,9 +88,12 @@ class Renewal(ABC):
     def _has_ended(self, failure: Exception) -> bool:
         """Whether a renewal failed as what it is made with has expired, so that credentials must be found anew."""
 
-    @abstractmethod
     def _translate(self, failure: Exception) -> AsyncSecretsError:
         """What a failure to find or renew credentials means."""
+        if isinstance(failure, AsyncSecretsError):
+            return failure
+        why = f"what was given makes no sense ({type(failure).__name__})"
+        return self._call.error(AuthenticationError, f"the {self.what} could not be obtained: {why}")
 
     def _token(self, text: str) -> str:
         """An access token, which a header is made of. Raises AuthenticationError for what can be none."""
@@ -111,9 +114,9 @@ class Renewal(ABC):
     def _left(self, found: Any) -> float | None:
         """For how many seconds it is good; None where it has no end, or none to speak of."""
 
-    def _ahead(self, _: Any) -> float:
-        """How many seconds before its end what was found is renewed."""
-        return _AHEAD
+    def _ahead(self, found: Any) -> float:
+        """How many seconds before its end what was found is renewed: as many as it says, if it does."""
+        return float(getattr(found, "ahead", _AHEAD))
 
     def _delay(self) -> str:
         """What is to be said to who has waited in vain."""

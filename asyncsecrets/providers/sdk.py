@@ -7,8 +7,10 @@ opened again, on this loop or another, keeps its client.
 from __future__ import annotations
 
 import contextlib
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from asyncsecrets.errors import AsyncSecretsError, ClosedError, ConfigError
@@ -47,6 +49,9 @@ class SdkConnection(ABC):
 
     chatty: ClassVar[tuple[str, ...]]
     """The SDK's loggers: at DEBUG they write down what is sent and answered."""
+
+    terse: ClassVar[Mapping[str, Callable[[logging.LogRecord], bool]]] = {}
+    """Filters of loggers that say at any level what somebody's server has said of credentials."""
 
     def __init__(self, system: str) -> None:
         self._system = system
@@ -91,8 +96,15 @@ class SdkConnection(ABC):
     @contextlib.contextmanager
     def discreet(cls) -> Iterator[None]:
         """Keep the SDK from logging secrets and credentials."""
-        with contain(*cls.chatty):
-            yield
+        filters = [(logging.getLogger(name), partial(terse)) for name, terse in cls.terse.items()]  # this one's own
+        for logger, terse in filters:
+            logger.addFilter(terse)
+        try:
+            with contain(*cls.chatty):
+                yield
+        finally:
+            for logger, terse in filters:
+                logger.removeFilter(terse)
 
     # -- life
 

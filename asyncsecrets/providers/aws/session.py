@@ -7,9 +7,8 @@ way.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from aiobotocore.config import AioConfig
@@ -22,11 +21,12 @@ from asyncsecrets.providers.aws.errors import NO_REGION, translate
 from asyncsecrets.providers.aws.mocked import detach
 from asyncsecrets.providers.aws.refusals import Call, code_of
 from asyncsecrets.providers.aws.settings import AwsSettings, check_endpoint, endpoint_is_from, endpoint_of
-from asyncsecrets.providers.aws.signing import SigningCredentials, terse_renewals
+from asyncsecrets.providers.aws.signing import SigningCredentials, without_traceback
 from asyncsecrets.providers.aws.transport import Transport
 from asyncsecrets.providers.aws.unattended import environment_of
 from asyncsecrets.providers.aws.wire import bundle_of, trusting
-from asyncsecrets.providers.sdk import Outcome, SdkConnection
+from asyncsecrets.providers.https import HttpsConnection
+from asyncsecrets.providers.sdk import Outcome
 from asyncsecrets.sending import is_settled
 
 __all__ = ["Connection"]
@@ -34,10 +34,13 @@ __all__ = ["Connection"]
 _WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
-class Connection(SdkConnection):
+class Connection(HttpsConnection):
     """Calls operations of one AWS service (``secretsmanager``, ``kms``) for the provider ``system``."""
 
     chatty: ClassVar[tuple[str, ...]] = ("aioboto3", "aiobotocore", "boto3", "botocore")
+    terse: ClassVar[Mapping[str, Any]] = {"botocore.credentials": without_traceback}
+
+    _https: Transport
 
     def __init__(self, service: str, system: str, settings: AwsSettings) -> None:
         super().__init__(system)
@@ -47,7 +50,7 @@ class Connection(SdkConnection):
         self._signing = SigningCredentials(
             lambda: load_credentials(settings), Call(system, "credentials"), held=self.discreet
         )
-        self._transport = Transport(settings, system)
+        self._https = Transport(settings, system)
         self.region = settings.region
 
     async def call(
@@ -66,41 +69,20 @@ class Connection(SdkConnection):
         answer: dict[str, Any] | None = await self._ask(call, lambda: self._attempt(call, unless, parameters))
         return answer
 
-    @classmethod
-    @contextlib.contextmanager
-    def discreet(cls) -> Iterator[None]:
-        """Keep the SDK from logging secrets and credentials."""
-        with super().discreet(), terse_renewals():
-            yield
-
     @property
     def _credentials(self) -> SigningCredentials:
         return self._signing
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a session."""
-        return self._transport.is_open
-
-    def _bind(self) -> None:
-        self._transport.open()
-
-    async def _unbind(self) -> None:
-        await self._transport.aclose()
-
-    def _drop(self) -> None:
-        self._transport.abandon()
 
     async def _attempt(self, call: Call, unless: frozenset[str], parameters: Mapping[str, Any]) -> Outcome:
         method = getattr(self._client, _WORD_START.sub("_", call.operation).lower())
         shown = None
         try:
             shown = await self._signing.current()  # not to be waited for in one's turn
-            async with self._transport.turns.turn():
+            async with self._https.turns.turn():
                 answer: dict[str, Any] = await method(**parameters)
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
             code = code_of(failure)
-            error = translate(call, failure, self._transport.proxy)
+            error = translate(call, failure, self._https.proxy)
             if call.writes and code is not None and not getattr(error, "outcome_unknown", False):
                 is_settled()
             if code in unless:
@@ -115,7 +97,7 @@ class Connection(SdkConnection):
             self._client = runner.run(self._new_client())
         meta = self._client.meta
         self._check(meta.endpoint_url)
-        meta.events.register(f"before-send.{meta.service_model.service_id.hyphenize()}", self._transport.send)
+        meta.events.register(f"before-send.{meta.service_model.service_id.hyphenize()}", self._https.send)
         self.region = meta.region_name
 
     def _check(self, endpoint: str) -> None:
@@ -150,7 +132,7 @@ class Connection(SdkConnection):
             endpoint_url=endpoint,
         ).__aenter__()
         bundle = bundle_of(session.get_config_variable("ca_bundle"), settings.variables())
-        self._transport.prepare(client.meta.endpoint_url, lambda: trusting(bundle))
+        self._https.prepare(client.meta.endpoint_url, lambda: trusting(bundle))
         return client
 
     def _misconfigured(self, failure: Exception) -> AsyncSecretsError:

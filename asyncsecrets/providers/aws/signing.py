@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from botocore.credentials import Credentials
@@ -18,28 +18,15 @@ from asyncsecrets.providers.aws.refusals import Call, code_of
 from asyncsecrets.providers.aws.unattended import checked_keys
 from asyncsecrets.providers.renewal import PATIENCE, Renewal
 
-__all__ = ["SigningCredentials", "terse_renewals"]
+__all__ = ["SigningCredentials", "without_traceback"]
 
 _TWO_DAYS: Final = 2 * 86_400
 
 
-class _Terse(logging.Filter):
-    """Takes the traceback from a record: that of a failed renewal ends with what somebody's server said."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = record.exc_text = None
-        return True
-
-
-@contextlib.contextmanager
-def terse_renewals() -> Iterator[None]:
-    """Let botocore say that a renewal failed, and not how: that is told to the caller who needs the credentials."""
-    terse, logger = _Terse(), logging.getLogger("botocore.credentials")
-    logger.addFilter(terse)
-    try:
-        yield
-    finally:
-        logger.removeFilter(terse)
+def without_traceback(record: logging.LogRecord) -> bool:
+    """Take the traceback from a record that a renewal failed: it ends with what somebody's server said."""
+    record.exc_info = record.exc_text = None
+    return True
 
 
 class SigningCredentials(Renewal):

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from azure.core.rest import HttpRequest
 from azure.keyvault.secrets.aio import SecretClient
 
-from asyncsecrets.errors import AuthenticationError, ClosedError, ConfigError
+from asyncsecrets.errors import AuthenticationError, ConfigError, MalformedResponseError
 from asyncsecrets.providers.azure.answers import Refusal
 from asyncsecrets.providers.azure.credentials import TRUST, Shown, Tokens
 from asyncsecrets.providers.azure.errors import Call, Meaning, refused, translate
 from asyncsecrets.providers.azure.identities import Target
 from asyncsecrets.providers.azure.settings import AzureSettings
 from asyncsecrets.providers.azure.transport import Attempt, HandsOn, ToVault, attempt
-from asyncsecrets.providers.https import Https
-from asyncsecrets.providers.sdk import Outcome, SdkConnection
+from asyncsecrets.providers.https import Https, HttpsConnection
+from asyncsecrets.providers.sdk import Outcome
 from asyncsecrets.providers.ways import trusting
 from asyncsecrets.providers.wire import bundle_of
 
@@ -30,13 +29,15 @@ __all__ = ["Connection"]
 _SILENT: Final = logging.Logger("azure", logging.CRITICAL)  # noqa: LOG001  # nobody's: the SDK would tell every request
 _NOT_OURS: Final = ("retry", "redirect", "proxy", "logging", "custom_hook")
 _NOTHING: Final[Mapping[str, Any]] = {}
-_TERSE: Final = "azure.identity._internal.get_token_mixin"
+_TOKENS: Final = "azure.identity._internal.get_token_mixin"
 
 
-class Connection(SdkConnection):
+class Connection(HttpsConnection):
     """Calls operations of one vault for the provider ``system``."""
 
     chatty: ClassVar[tuple[str, ...]] = ("azure", "msal", "urllib3")
+    # It tells of every token that it came, and how it failed in Entra ID's words. Who needs one is told anyway.
+    terse: ClassVar[Mapping[str, Any]] = {_TOKENS: lambda record: record.levelno >= logging.ERROR}
 
     def __init__(self, system: str, settings: AzureSettings) -> None:
         super().__init__(system)
@@ -44,7 +45,7 @@ class Connection(SdkConnection):
         self._host = urlsplit(settings.vault_uri).netloc
         self._tokens = Tokens(settings, Call(system, "credentials"), held=self.discreet)
         self._https = Https(settings, system)
-        self._client: Any = None
+        self._client: SecretClient
 
     async def call(
         self,
@@ -65,18 +66,6 @@ class Connection(SdkConnection):
         call = Call(self._system, operation, name, self._host)
         return await self._ask(call, lambda: self._attempt(call, request, take, unless, meaning))
 
-    @classmethod
-    @contextlib.contextmanager
-    def discreet(cls) -> Iterator[None]:
-        """Keep the SDK from logging secrets, credentials, and what Entra ID says: that is told to who needs a token."""
-        terse, logger = _Terse(), logging.getLogger(_TERSE)
-        logger.addFilter(terse)
-        try:
-            with super().discreet():
-                yield
-        finally:
-            logger.removeFilter(terse)
-
     async def _attempt(
         self,
         call: Call,
@@ -91,7 +80,7 @@ class Connection(SdkConnection):
             async with self._https.turns.turn():
                 # The client's other methods wait for the end of a limbo, without an end of their own, and spend half of
                 # a read's time on objects of every member. A stream, as else it parses the answer.
-                answer = await self._open_client.send_request(request, stream=True)
+                answer = await self._client.send_request(request, stream=True)
             if answer.status_code < 400:
                 return Outcome(take(json.loads(answer.content or b"{}")))
             refusal = Refusal.of(answer)
@@ -100,6 +89,8 @@ class Connection(SdkConnection):
             error = translate(call, failure, self._https.proxy)
         finally:
             attempt.reset(before)
+        if isinstance(error, MalformedResponseError):
+            error.outcome_unknown = ours.is_out
         if not getattr(error, "outcome_unknown", False):
             ours.is_refused()
         code = next((code for code in (refusal.inner, refusal.code) if code in unless), None) if refusal else None
@@ -108,22 +99,11 @@ class Connection(SdkConnection):
         stale = ours.shown if isinstance(error, AuthenticationError) and refusal and ours.asked == 1 else None
         return self._failed(call, error, stale)
 
-    @property
-    def _open_client(self) -> SecretClient:
-        if self._client is None:
-            raise ClosedError(f"{self._system} was closed meanwhile")
-        return self._client
-
     # -- what an SDK is (see SdkConnection)
 
     @property
     def _credentials(self) -> Tokens:
         return self._tokens
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is bound to a loop."""
-        return self._client is not None
 
     def _make(self) -> None:
         bundle = bundle_of(self._settings)
@@ -131,8 +111,6 @@ class Connection(SdkConnection):
 
     def _bind(self) -> None:
         """Azure's client has a lock, so it belongs to one loop."""
-        self._https.open()
-        self._tokens.join()
         self._client = SecretClient(
             self._settings.vault_uri,
             _Shows(self._tokens, self._https),
@@ -141,14 +119,8 @@ class Connection(SdkConnection):
             auto_request_id=False,  # nobody is told the id
             **{f"{policy}_policy": HandsOn() for policy in _NOT_OURS},
         )
-
-    async def _unbind(self) -> None:
-        self._client = None
-        await self._https.aclose()
-
-    def _drop(self) -> None:
-        self._client = None
-        self._https.abandon()
+        self._tokens.join()
+        super()._bind()
 
 
 class _Shows:
@@ -182,10 +154,3 @@ _NONE: Final = Shown("none", Target(""))
 _TARGET: Final = re.compile(
     r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/{0,2}\.default [A-Za-z0-9.-]{0,253}", re.ASCII
 )
-
-
-class _Terse(logging.Filter):
-    """Drops what azure-identity says of every token: that it came, and how it failed in Entra ID's words."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.ERROR

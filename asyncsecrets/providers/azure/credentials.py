@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Callable, Hashable, Iterable
@@ -12,7 +11,7 @@ from typing import Any, ClassVar, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from asyncsecrets.credential import Credential
-from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ClosedError
+from asyncsecrets.errors import AuthenticationError, ClosedError
 from asyncsecrets.providers.azure.entra import WAYS, Application, is_given
 from asyncsecrets.providers.azure.identities import Target
 from asyncsecrets.providers.azure.logins import Login
@@ -24,6 +23,8 @@ from asyncsecrets.providers.renewal import Renewal
 from asyncsecrets.providers.wire import Wire
 
 __all__ = ["TRUST", "BearerTokens", "Shown", "Tokens", "find"]
+
+Clock = Callable[[], float]
 
 TRUST: Final = "azure_ca_cert (or REQUESTS_CA_BUNDLE)"
 _NOT_READY: Final = 20.0
@@ -89,13 +90,7 @@ class BearerTokens(Renewal):
     may_hang: ClassVar[str] = "Entra ID, the machine's identity endpoint or the program of a login"
 
     def __init__(
-        self,
-        settings: AzureSettings,
-        target: Target,
-        call: Call,
-        *,
-        now: Callable[[], float] = time.time,
-        **options: Any,
+        self, settings: AzureSettings, target: Target, call: Call, *, now: Clock = time.time, **options: Any
     ) -> None:
         super().__init__(call, **options)
         self._settings = settings
@@ -123,17 +118,8 @@ class BearerTokens(Renewal):
     def _has_ended(self, failure: Exception) -> bool:
         return self._settings.auth_method == "default" and isinstance(failure, AuthenticationError)
 
-    def _translate(self, failure: Exception) -> AsyncSecretsError:
-        if isinstance(failure, AsyncSecretsError):
-            return failure
-        why = f"what was given makes no sense ({type(failure).__name__})"
-        return self._call.error(AuthenticationError, f"the Azure credentials could not be obtained: {why}")
-
     def _left(self, _: Any) -> float:
         return float(self._frozen.ends - self._now())
-
-    def _ahead(self, identity: Any) -> float:
-        return float(identity.ahead)
 
     def _delay(self) -> str:
         return "the machine's identity endpoint does not answer yet" if self._waiting.is_tried else super()._delay()
@@ -152,18 +138,15 @@ _pools: WeakKeyDictionary[Any, WeakValueDictionary[Hashable, _Pool]] = WeakKeyDi
 
 
 class Tokens:
-    """What one source shows to its vault. Sources with the same identity share it, as long as one of them is open."""
+    """What one source shows to its vault. Sources with the same identity share it, as long as one of them is open.
 
-    def __init__(
-        self,
-        settings: AzureSettings,
-        call: Call,
-        *,
-        held: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
-    ) -> None:
+    ``options`` are those of ``BearerTokens``.
+    """
+
+    def __init__(self, settings: AzureSettings, call: Call, **options: Any) -> None:
         self._settings = settings
         self._call = call
-        self._held = held
+        self._options = options
         self._pool: _Pool | None = None
         self._last: BearerTokens | None = None
 
@@ -202,7 +185,7 @@ class Tokens:
             raise ClosedError(f"{self._call.system} was closed meanwhile")
         found = self._pool.tokens.get(target)
         if found is None:
-            found = self._pool.tokens[target] = BearerTokens(self._settings, target, self._call, held=self._held)
+            found = self._pool.tokens[target] = BearerTokens(self._settings, target, self._call, **self._options)
         self._last = found
         return found
 

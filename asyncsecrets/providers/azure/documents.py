@@ -20,17 +20,7 @@ from asyncsecrets.providers import call as calling
 from asyncsecrets.providers.azure.names import SYSTEM, Place, listed, marked
 from asyncsecrets.secret import Payload, Secret
 
-__all__ = [
-    "MARK",
-    "Facts",
-    "check_dates",
-    "check_owner",
-    "malformed",
-    "name_in",
-    "not_handed_out",
-    "text_of",
-    "version_in",
-]
+__all__ = ["MARK", "Facts", "malformed", "name_in", "not_handed_out", "text_of", "version_in"]
 
 MARK: Final = "asyncsecrets-name"
 """The tag that has the exact name of a secret that was created here."""
@@ -69,19 +59,19 @@ def name_in(vault: str, item: Mapping[str, Any]) -> str:
     return listed(_parts(vault, None, item)["name"], (item.get("tags") or {}).get(MARK))
 
 
-def version_in(vault: str, place: Place, found: Mapping[str, Any], *, written: bool = False) -> str | None:
+def version_in(vault: str, place: Place, found: Mapping[str, Any]) -> str | None:
     """The version that an answer about the secret at ``place`` is of. Raises MalformedResponseError for another's."""
-    parts = _parts(vault, place.name, found, written=written)
+    parts = _parts(vault, place.name, found)
     if parts["name"].lower() != place.key:
-        raise malformed(place.name, "the answer is about another secret", written=written)
+        raise malformed(place.name, "the answer is about another secret")
     return parts["version"]
 
 
-def _parts(vault: str, name: str | None, found: Mapping[str, Any], *, written: bool = False) -> re.Match[str]:
+def _parts(vault: str, name: str | None, found: Mapping[str, Any]) -> re.Match[str]:
     """The id in an answer of ``vault`` (``https://host``), in its parts."""
     parts = _ID.fullmatch(found.get("id") or "")
     if parts is None or parts["vault"].lower() != vault:
-        raise malformed(name, "the answer is about another vault than was asked", written=written)
+        raise malformed(name, "the answer is about another vault than was asked")
     return parts
 
 
@@ -99,16 +89,14 @@ class Facts:
     purgeable: bool = True
 
     @classmethod
-    def of(
-        cls, vault: str, place: Place, found: Mapping[str, Any], asked: str | None = None, *, written: bool = False
-    ) -> Facts:
+    def of(cls, vault: str, place: Place, found: Mapping[str, Any], asked: str | None = None) -> Facts:
         """Those of the secret at ``place``, of the version that was ``asked`` for.
 
         Raises MalformedResponseError, and what Python does of members of other types than Azure's.
         """
-        version = version_in(vault, place, found, written=written)
+        version = version_in(vault, place, found)
         if version is None or asked not in {None, version}:
-            raise malformed(place.name, "the answer is about another version than was asked for", written=written)
+            raise malformed(place.name, "the answer is about another version than was asked for")
         said = found.get("attributes") or {}
         return cls(
             version=version,
@@ -133,35 +121,29 @@ class Facts:
             return "expired"
         return "not_yet_valid" if self.begins is not None and self.begins.timestamp() > now else "enabled"
 
+    def check_owner(self, place: Place, kind: type[SecretNotFoundError | InvalidNameError]) -> None:
+        """Raise an error of the class ``kind`` where the secret was created by another name that is spelled alike."""
+        if self.owner in {None, place.name}:
+            return
+        text = (
+            f"there is no secret of this name: {place.spelled!r} in the vault was created as {self.owner!r} (tag "
+            f"{MARK}), and Azure does not tell the two apart; ask for that name, or choose another one"
+        )
+        more = {"version": self.version, "created": self.created} if kind is SecretNotFoundError else {}
+        raise place.error(kind, text, **more)
+
+    def check_dates(self, place: Place, now: float) -> None:
+        """Raise SecretNotFoundError for a version outside its dates.
+
+        Azure hands it out all the same, and calls the dates informational ("About Azure Key Vault secrets"). Whoever
+        has set one has meant something by it.
+        """
+        if (state := self.state(now)) != "enabled":
+            raise not_handed_out(place, state, self.version, self.created)
+
 
 def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-# -- what cannot be had
-
-
-def check_owner(place: Place, facts: Facts, kind: type[SecretNotFoundError | InvalidNameError]) -> None:
-    """Raise an error of the class ``kind`` where the secret was created by another name that is spelled alike."""
-    if facts.owner in {None, place.name}:
-        return
-    text = (
-        f"there is no secret of this name: {place.spelled!r} in the vault was created as {facts.owner!r} (tag {MARK}), "
-        "and Azure does not tell the two apart; ask for that name, or choose another one"
-    )
-    more = {"version": facts.version, "created": facts.created} if kind is SecretNotFoundError else {}
-    raise place.error(kind, text, **more)
-
-
-def check_dates(place: Place, facts: Facts, now: float) -> None:
-    """Raise SecretNotFoundError for a version outside its dates.
-
-    Azure hands it out all the same, and calls the dates informational ("About Azure Key Vault secrets"). Whoever has
-    set one has meant something by it.
-    """
-    state = facts.state(now)
-    if state != "enabled":
-        raise not_handed_out(place, state, facts.version, facts.created)
 
 
 def not_handed_out(

@@ -33,8 +33,6 @@ __all__ = ["WAYS", "Application", "is_given"]
 class Application:
     """``way`` is the ``auth_method``. Raises ConfigError for settings that are missing for it."""
 
-    ahead = 15 * 60.0
-
     def __init__(self, settings: AzureSettings, wire: Wire, way: str) -> None:
         setting, self._make = WAYS[way]
         missing = [name for name in (setting, "tenant_id", "client_id") if not getattr(settings, name)]
@@ -133,8 +131,8 @@ class _ToEntra:
         """What a request has failed with; azure-identity tells the text of it, at most."""
 
     def send(self, request: Any, **_: Any) -> Answered:
-        body = urlencode(request.content) if isinstance(request.content, dict) else request.content
-        sent = body.encode() if isinstance(body, str) else body
+        body = request.content
+        sent = urlencode(body).encode() if isinstance(body, dict) else body
         try:
             answer = self._wire.send("azure_authority_host", request.url, request.method, dict(request.headers), sent)
         except AsyncSecretsError as error:

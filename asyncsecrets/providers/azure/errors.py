@@ -70,7 +70,7 @@ def translate(call: Call, failure: BaseException, proxy: Proxy | None = None) ->
     error = unanswered(call, failure, _SERVER, proxy)
     # What else there is, is a parser's complaint: it may quote the answer, so only its class is told.
     text = f"the answer makes no sense ({type(failure).__name__})"
-    return error or call.error(MalformedResponseError, text, unknown=True)
+    return error or call.error(MalformedResponseError, text)
 
 
 _URI: Final = "check azure_key_vault_uri (AZURE_KEY_VAULT_URI)"
@@ -98,10 +98,8 @@ def refused(call: Call, refusal: Refusal, meaning: Meaning | None = None) -> Asy
     if refusal.code and meaning is not None and (meant := meaning(call, refusal)) is not None:
         return meant
     meanings: Mapping[object, _Said] = _OF_A_VAULT if refusal.code else _OF_OTHERS
-    found = next((key for key in (refusal.inner, refusal.code, status) if key in meanings), None)
-    kind, text = meanings[found]
-    shown = refusal.inner or refusal.code or f"HTTP {status}"
-    return call.error(kind, text.format(call=call, shown=shown), unknown=found is None)
+    kind, text = meanings[next((key for key in (refusal.inner, refusal.code, status) if key in meanings), None)]
+    return call.error(kind, text.format(call=call, shown=refusal.inner or refusal.code or f"HTTP {status}"))
 
 
 _POLICY: Final = "the vault's access policy lacks the secret permission {call.permission!r} for us"

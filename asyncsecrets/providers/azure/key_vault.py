@@ -19,7 +19,7 @@ from asyncsecrets.errors import (
     UnsupportedOperationError,
 )
 from asyncsecrets.providers.azure.connection import Connection
-from asyncsecrets.providers.azure.documents import MARK, Facts, check_dates, check_owner, text_of
+from asyncsecrets.providers.azure.documents import MARK, Facts, text_of
 from asyncsecrets.providers.azure.names import SYSTEM, Place, is_name, is_version, may_be_same, place_of, spellings
 from asyncsecrets.providers.azure.operations import Operations
 from asyncsecrets.providers.azure.settings import AzureSettings
@@ -47,6 +47,9 @@ class AzureKeyVaultProvider(SdkProvider):
     """
 
     system: ClassVar[str] = SYSTEM
+    can_name = staticmethod(is_name)
+    same_secret = staticmethod(may_be_same)
+    spellings = staticmethod(spellings)
 
     @configuring
     def __init__(
@@ -74,21 +77,9 @@ class AzureKeyVaultProvider(SdkProvider):
         """Build from ``key_management_settings`` and an environment. Raises ConfigError."""
         return cls(AzureSettings.from_mapping(SYSTEM, settings, environ))
 
-    def can_name(self, name: str) -> bool:
-        """Whether a secret can be created by this name."""
-        return is_name(name)
-
     def spelled(self, name: str) -> str:
         """What a secret is called in the vault."""
         return place_of(name).spelled
-
-    def same_secret(self, name: str, other: str) -> bool:
-        """Whether ``name`` and ``other`` may be of one secret, as ``A_B`` and ``a-b``."""
-        return may_be_same(name, other)
-
-    def spellings(self, name: str) -> frozenset[str]:
-        """What else the secret may be called: two names that may be of one secret have one of these in common."""
-        return spellings(name)
 
     # -- reading
 
@@ -102,8 +93,8 @@ class AzureKeyVaultProvider(SdkProvider):
             text = f"no version can be called {version[:80]!a}: it is 32 hexadecimal digits"
             raise place.error(SecretNotFoundError, text)
         facts, secret = await self._operations.value(place, version)
-        check_owner(place, facts, SecretNotFoundError)
-        check_dates(place, facts, self._now())
+        facts.check_owner(place, SecretNotFoundError)
+        facts.check_dates(place, self._now())
         return secret
 
     async def list(self, prefix: str = "") -> builtins.list[str]:
@@ -120,7 +111,7 @@ class AzureKeyVaultProvider(SdkProvider):
         found = sorted(await self._operations.versions(place), key=lambda facts: facts.age)
         if not found:
             raise place.error(SecretNotFoundError, "there is no such secret")
-        check_owner(place, found[-1], SecretNotFoundError)
+        found[-1].check_owner(place, SecretNotFoundError)
         if len(found) > 1 and found[-2].age == found[-1].age:
             current = await self._current(place)
             found.sort(key=lambda facts: (facts.age, facts.version == current if current else not facts.enabled))

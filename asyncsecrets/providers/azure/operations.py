@@ -18,15 +18,7 @@ from asyncsecrets.errors import (
 )
 from asyncsecrets.providers.azure.answers import Refusal
 from asyncsecrets.providers.azure.connection import Connection
-from asyncsecrets.providers.azure.documents import (
-    MARK,
-    Facts,
-    check_owner,
-    malformed,
-    name_in,
-    not_handed_out,
-    version_in,
-)
+from asyncsecrets.providers.azure.documents import MARK, Facts, malformed, name_in, not_handed_out, version_in
 from asyncsecrets.providers.azure.errors import Call
 from asyncsecrets.providers.azure.names import Place
 from asyncsecrets.providers.azure.settings import AzureSettings
@@ -37,6 +29,7 @@ from asyncsecrets.secret import Secret
 __all__ = ["Operations"]
 
 T = TypeVar("T")
+Clock = Callable[[], float]
 
 _KNOWN: Final = 300.0
 """For how many seconds it is remembered whose secret it is that a name leads to."""
@@ -61,14 +54,7 @@ class Operations:
     """What is asked over ``connection`` of the vault of ``settings``. ``clock`` is in monotonic seconds, ``now`` in
     those of the epoch."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        pages: Pages,
-        settings: AzureSettings,
-        clock: Callable[[], float],
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, connection: Connection, pages: Pages, settings: AzureSettings, clock: Clock, now: Clock) -> None:
         self._connection = connection
         self._settings = settings
         self._vault = settings.vault_uri.removesuffix(":443")
@@ -89,7 +75,8 @@ class Operations:
             return facts, Secret(value, name=place.name, version=facts.version, created=made, expires=ends)
 
         path, meaning = f"/secrets/{place.spelled}/{version or ''}", partial(_not_handed_out, place, version)
-        facts, secret = await self._call("GetSecret", place, path, take, meaning=meaning)
+        found: Any = await self._call("GetSecret", place, path, take, meaning=meaning)
+        facts, secret = found
         if version is None:
             self._note(place, facts)
         return facts, secret
@@ -98,11 +85,10 @@ class Operations:
         """Add a version of ``place``, with the tag that says whose it is, unless ``owner`` is empty. None: what was
         deleted has that name, in limbo or, if that is to be recovered, for as long as it can be."""
         body = {"value": text, **self._described(owner)}
-        take = partial(Facts.of, self._vault, place, written=True)
+        take = partial(Facts.of, self._vault, place)
         unless = {**_LIMBO, _DELETED: None} if self._settings.recover_deleted else _LIMBO
-        facts: Facts | None = await self._call(
-            "SetSecret", place, f"/secrets/{place.spelled}", take, body=body, unless=unless, meaning=_not_set
-        )
+        path = f"/secrets/{place.spelled}"
+        facts = await self._call("SetSecret", place, path, take, body=body, unless=unless, meaning=_not_set)
         if facts is not None:
             self._note(place, facts)
         return facts
@@ -134,11 +120,11 @@ class Operations:
     async def newest(self, place: Place) -> Facts | None:
         """What there is to know of the secret, disabled or not. Raises InvalidNameError as ``owner``."""
         try:
-            facts, _ = await self.value(place)
+            return _admitted(place, (await self.value(place))[0])
         except SecretNotFoundError as error:
-            versions = [] if error.reason == "absent" else await self.versions(place)
-            return _admitted(place, max(versions, key=lambda facts: facts.age, default=None))
-        return _admitted(place, facts)
+            is_absent = error.reason == "absent"
+        versions = [] if is_absent else await self.versions(place)
+        return _admitted(place, max(versions, key=lambda facts: facts.age, default=None))
 
     def _note(self, place: Place, facts: Facts) -> None:
         self._owners.note(place.key, facts.owner or "")
@@ -147,10 +133,9 @@ class Operations:
 
     async def delete(self, place: Place) -> bool:
         """Delete; whether there was anything to delete."""
+        path, unless = f"/secrets/{place.spelled}", {"SecretNotFound": False}
         try:
-            return bool(
-                await self._change("DeleteSecret", place, f"/secrets/{place.spelled}", {"SecretNotFound": False})
-            )
+            return bool(await self._change("DeleteSecret", place, path, unless))
         finally:
             self._owners.forget(place.key)
 
@@ -168,18 +153,14 @@ class Operations:
     async def purge(self, place: Place) -> bool | None:
         """Remove for good what is deleted. False and None as for ``recover``."""
         path = f"/deletedsecrets/{place.spelled}"
-        begun: bool | None = await self._call(
-            "PurgeDeletedSecret", place, path, lambda _: True, unless=_ABSENT_OR_LIMBO
-        )
-        return begun
+        return await self._call("PurgeDeletedSecret", place, path, lambda _: True, unless=_ABSENT_OR_LIMBO)
 
     async def _change(self, operation: str, place: Place, path: str, unless: Mapping[str, Any]) -> bool | None:
         def take(found: Mapping[str, Any]) -> bool:
-            version_in(self._vault, place, found, written=True)
+            version_in(self._vault, place, found)
             return True
 
-        begun: bool | None = await self._call(operation, place, path, take, unless=unless)
-        return begun
+        return await self._call(operation, place, path, take, unless=unless)
 
     # -- lists
 
@@ -200,8 +181,7 @@ class Operations:
 
         async def fetch(token: str) -> tuple[list[T], str] | None:
             unless = {"BadParameter": None} if token else {}
-            page: tuple[list[T], str] | None = await self._call(operation, place, token or path, page_of, unless=unless)
-            return page
+            return await self._call(operation, place, token or path, page_of, unless=unless)
 
         name, key = (place.name, place.key) if place is not None else (None, "")
         return await self._pages.read((operation, key), fetch, endless=partial(malformed, name))
@@ -214,12 +194,13 @@ class Operations:
         take: Callable[[Any], T],
         body: Mapping[str, Any] | None = None,
         **more: Any,
-    ) -> Any:
+    ) -> T | None:
         """As ``Connection.call``."""
         name = place.name if place is not None else None
         request = HttpRequest(_CHANGES.get(operation, "GET"), path, headers={"Accept": "application/json"}, json=body)
         try:
-            return await self._connection.call(operation, name, request, take, **more)
+            answer: T | None = await self._connection.call(operation, name, request, take, **more)
+            return answer
         finally:
             if operation in _CHANGES:
                 self._pages.forget()
@@ -229,7 +210,7 @@ def _admitted(place: Place, facts: Facts | None) -> Facts | None:
     """``facts``. Raises InvalidNameError where the secret was created by another name: nothing is done to it by this
     one."""
     if facts is not None:
-        check_owner(place, facts, InvalidNameError)
+        facts.check_owner(place, InvalidNameError)
     return facts
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
 from asyncsecrets.boundary import configured, configuring
-from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, is_quoted, revealed
+from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed, usable
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.providers.fields import WithEnviron, fields_of
 
@@ -57,28 +57,27 @@ class AzureSettings(WithEnviron):
     def __post_init__(self) -> None:
         WithEnviron.__post_init__(self)  # a dataclass with slots is another class than its methods were made in
         conceal(self, "client_secret", "client_certificate_password")
-        self._tidy_up()
+        for name, value in self._tidied().items():
+            object.__setattr__(self, name, value)
         for name in ("tenant_id", "client_id"):
             if not _ID.fullmatch(getattr(self, name)):
                 raise ConfigError(f"azure_{name} must be an id such as 72f988bf-86f1-41af-91ab-2d7cd011db47")
-        if is_quoted(revealed(self.client_secret)):
-            raise ConfigError(_QUOTED)
 
-    def _tidy_up(self) -> None:
-        def put(name: str, value: object) -> None:
-            object.__setattr__(self, name, value)
-
-        for name in ("tenant_id", "client_id", "client_certificate_path", "federated_token_file", "ca_cert"):
-            put(name, getattr(self, name).strip(BLANKS))
-        put("client_secret", concealed(revealed(self.client_secret).strip(BLANKS)))
-        put("vault_uri", _address(self.vault_uri, "azure_key_vault_uri", _VAULT))
-        authority = self.authority_host or _CLOUDS.get(self.vault_uri.partition(".")[2], _AUTHORITY)
-        put("authority_host", _address(authority, "azure_authority_host", _AUTHORITY))
+    def _tidied(self) -> dict[str, object]:
+        vault = _address(self.vault_uri, "azure_key_vault_uri", "https://NAME.vault.azure.net")
+        authority = self.authority_host or _CLOUDS.get(vault.partition(".")[2], _AUTHORITY)
+        secret = usable(revealed(self.client_secret), "azure_client_secret (AZURE_CLIENT_SECRET)")
+        return {
+            **{name: getattr(self, name).strip(BLANKS) for name in _TEXTS},
+            "client_secret": concealed(secret),
+            "vault_uri": vault,
+            "authority_host": _address(authority, "azure_authority_host", _AUTHORITY),
+        }
 
     def identity(self) -> Hashable:
         """What says who we are and how that is asked for. It does not show itself."""
-        environ = Credential(tuple(sorted(self.variables().items())))
-        return (*(getattr(self, name) for name in _IDENTITY), environ)
+        said = (getattr(self, each.name) for each in fields(self) if each.name not in _OF_THE_VAULT)
+        return (*said, Credential(tuple(sorted(self.variables().items()))))
 
     @classmethod
     @configuring
@@ -89,28 +88,14 @@ class AzureSettings(WithEnviron):
 
 
 _NAMES: Final = {"azure_key_vault_uri": "vault_uri"}
-_IDENTITY: Final = (
-    "auth_method",
-    "tenant_id",
-    "client_id",
-    "client_secret",
-    "client_certificate_path",
-    "client_certificate_password",
-    "federated_token_file",
-    "authority_host",
-    "ca_cert",
-    "allow_insecure_http",
-    "connect_timeout",
-    "attempt_timeout",
+_TEXTS: Final = ("tenant_id", "client_id", "client_certificate_path", "federated_token_file", "ca_cert")
+_OF_THE_VAULT: Final = frozenset(
+    {"vault_uri", "environ", "max_connections", "tags", "content_type", "ttl", "valid_after", "recover_deleted"}
 )
+"""What sources with one identity may differ in."""
 
-
-_QUOTED: Final = (
-    "azure_client_secret (AZURE_CLIENT_SECRET) stands in quotation marks, which would be sent too: leave them out"
-)
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{0,253}", re.ASCII)
 _ADDRESS: Final = re.compile(r"(?:https://)?([a-z0-9][a-z0-9.-]{0,252}(?::[0-9]{1,5})?)/*", re.ASCII)
-_VAULT: Final = "https://NAME.vault.azure.net"
 _AUTHORITY: Final = "https://login.microsoftonline.com"
 _CLOUDS: Final = {
     "vault.azure.cn": "https://login.chinacloudapi.cn",

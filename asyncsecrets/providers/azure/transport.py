@@ -27,18 +27,19 @@ class Attempt:
         """How many tokens were asked for: a second one as the vault has refused the first."""
         self.is_challenged = False
         """Whether the vault has said by now whom to ask for a token; else that is remembered from elsewhere."""
-        self._is_out = False
+        self.is_out = False
+        """Whether a request may have changed something."""
 
     def is_sent(self) -> None:
         """A request is sent now. Without a token it only asks who is to be asked for one."""
-        self._is_out = self.call.writes and self.shown is not None
-        if self._is_out:
+        self.is_out = self.call.writes and self.shown is not None
+        if self.is_out:
             sending.is_out()
 
     def is_refused(self) -> None:
         """It has changed nothing."""
-        if self._is_out:
-            self._is_out = False
+        if self.is_out:
+            self.is_out = False
             sending.is_settled()
 
 

@@ -461,7 +461,7 @@ async def test_write_that_waits_for_a_connection(aws, client):
     """It was not sent, and is known not to be: whoever repeats it repeats nothing."""
     retry = RetryPolicy(attempts=1, deadline=1.0)
     async with client(config(), retry=retry) as secrets:
-        room = secrets._sources["default"]._connection.provider._connection._transport._room
+        room = secrets._sources["default"]._connection.provider._connection._https._room
         while not room.locked():
             await room.acquire()
         with pytest.raises(DeadlineExceededError) as caught:

@@ -57,7 +57,7 @@ class AwsHarness(ProviderHarness):
         self.proxy.fault = kind
         with pytest.MonkeyPatch.context() as patch:
             if kind in {"timeout", "slow_body"}:  # what never ends need not be waited for as long as the others
-                session = self.provider._connection._transport._session
+                session = self.provider._connection._https._session
                 patch.setattr(session, "_timeout", aiohttp.ClientTimeout(total=0.4))
             try:
                 yield

@@ -48,7 +48,7 @@ async def test_sent(aws, provider):
 
 async def test_waiting_for_a_connection(aws, provider):
     """All connections are taken."""
-    room = provider._connection._transport._room
+    room = provider._connection._https._room
     while not room.locked():
         await room.acquire()
     assert not await given_up(provider, lambda: room._waiters)

@@ -21,7 +21,7 @@ from asyncsecrets.errors import (
     ProviderError,
 )
 from asyncsecrets.providers.azure import credentials
-from asyncsecrets.providers.azure.connection import _TERSE, Connection
+from asyncsecrets.providers.azure.connection import _TOKENS, Connection
 from asyncsecrets.providers.azure.credentials import BearerTokens, Shown
 from asyncsecrets.providers.azure.errors import Call
 from asyncsecrets.providers.azure.identities import Target
@@ -344,7 +344,7 @@ async def test_nothing_is_logged(connected, server, caplog):
     ]
     assert [(record.name, record.getMessage()) for record in said] == []
     await connection.aclose()
-    assert not logging.getLogger(_TERSE).filters, "who logs by himself is not kept from it any longer"
+    assert not logging.getLogger(_TOKENS).filters, "who logs by himself is not kept from it any longer"
 
 
 async def test_tokens_do_not_show_themselves(connected, server):

@@ -135,7 +135,7 @@ def test_a_vault_that_does_not_exist(number, kind):
 
 def test_unknown_outcome():
     """A write that was sent and not answered may have been applied; a read, or what was refused or never sent, not."""
-    unknown = [TimeoutError(), ConnectionResetError(), refused(500), refused(503, "Busy"), TooLargeError(), KeyError()]
+    unknown = [TimeoutError(), ConnectionResetError(), refused(500), refused(503, "Busy"), TooLargeError()]
     for failure in unknown:
         assert translate(SET, failure).outcome_unknown
         assert not translate(GET, failure).outcome_unknown

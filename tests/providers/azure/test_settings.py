@@ -111,7 +111,7 @@ def test_every_setting_is_taken():
 @pytest.mark.parametrize("name", ["client_secret", "client_certificate_password"])
 def test_other_credentials_are_another_identity(name):
     """Sources that differ in one share no token."""
-    one, other = (AzureSettings(vault_uri=URI, **{name: value}) for value in ("canary 1", "canary 2"))
+    one, other = (AzureSettings(vault_uri=URI, **{name: value}) for value in ("canary-1", "canary-2"))
     assert one.identity() != other.identity()
 
 

@@ -99,6 +99,27 @@ class Connection(HttpsConnection):
         stale = ours.shown if isinstance(error, AuthenticationError) and refusal and ours.asked == 1 else None
         return self._failed(call, error, stale)
 
+    async def get_token_info(self, scope: str, *, options: Any = None) -> Shown:
+        """The token for one request of Azure's client, whose credential this is, and whenever a vault wants another.
+
+        It counts as ended, so that it is asked for anew. Raises as ``Tokens``.
+        """
+        self._https.turns.over()  # others need not wait for their turn while this waits for a token
+        ours, wanted = attempt.get(), options or {}
+        ours.asked += 1
+        target = Target(scope, wanted.get("tenant_id") or "")
+        if not _TARGET.fullmatch(" ".join(target)):  # URLs are made of it, and arguments of programs
+            raise ValueError("the challenge names no scope or tenant")  # as Azure's client does
+        if ours.shown is not None and ours.shown.target == target:
+            await self._tokens.renew(ours.shown, wanted.get("claims") or "")
+        try:
+            ours.shown = shown = await self._tokens.current(target)
+        except ConfigError:
+            if ours.is_challenged:
+                raise
+            return _NONE  # the SDK remembers for the process whom to ask: the vault is asked again
+        return shown
+
     # -- what an SDK is (see SdkConnection)
 
     @property
@@ -113,7 +134,7 @@ class Connection(HttpsConnection):
         """Azure's client has a lock, so it belongs to one loop."""
         self._client = SecretClient(
             self._settings.vault_uri,
-            _Shows(self._tokens, self._https),
+            self,
             transport=ToVault(self._https, self._settings.vault_uri),
             logger=_SILENT,
             auto_request_id=False,  # nobody is told the id
@@ -121,33 +142,6 @@ class Connection(HttpsConnection):
         )
         self._tokens.join()
         super()._bind()
-
-
-class _Shows:
-    """What Azure's client takes for a credential: it is asked for each request, and whenever a vault wants another."""
-
-    def __init__(self, tokens: Tokens, https: Https) -> None:
-        self._tokens = tokens
-        self._https = https
-
-    async def get_token_info(self, scope: str, *, options: Any = None) -> Shown:
-        """The token for one request, which counts as ended, so that it is asked for anew. Raises as ``Tokens``."""
-        self._https.turns.over()  # others need not wait for their turn while this waits for a token
-        ours, wanted = attempt.get(), options or {}
-        ours.asked += 1
-        target = Target(scope, wanted.get("tenant_id") or "")
-        if not _TARGET.fullmatch(" ".join(target)):  # URLs are made of it, and arguments of programs
-            raise ValueError("the challenge names no scope or tenant")  # as Azure's client does
-        if ours.shown is not None and ours.shown.target == target:
-            await self._tokens.renew(ours.shown, wanted.get("claims") or "")
-        try:
-            ours.shown = await self._tokens.current(target)
-        except ConfigError:
-            if ours.is_challenged:
-                raise
-            return _NONE  # the SDK remembers for the process whom to ask: the vault is asked again
-        shown: Shown = ours.shown
-        return shown
 
 
 _NONE: Final = Shown("none", Target(""))

@@ -43,7 +43,8 @@ class Application:
         self._wire = wire
 
     def token(self, target: Target, claims: str) -> tuple[str, float]:
-        """A token and its end. Raises AuthenticationError, ConfigError, UnavailableError, …"""
+        """A token and its end. Raises AuthenticationError, ConfigError, UnavailableError, …; and what azure-identity
+        and MSAL raise of answers that make no sense, and quote."""
         transport = _ToEntra(self._wire)
         options = {
             "tenant_id": self._tenant(target.tenant),
@@ -53,16 +54,14 @@ class Application:
             "transport": transport,
             "policies": [ContentDecodePolicy()],  # and none that sends again, follows redirects, traces or logs
         }
-        problem: AsyncSecretsError
         try:
             found = self._make(self._settings, options).get_token(target.scope, claims=claims or None, enable_cae=True)
+        except Exception:
+            if transport.problem is None:
+                raise
+        else:
             return found.token, float(found.expires_on)
-        except AsyncSecretsError as ours:
-            problem = ours
-        except Exception as failure:  # noqa: BLE001  # azure-identity's and MSAL's: they quote what was answered
-            why = f"{_NOT_OBTAINED}: what was answered makes no sense ({type(failure).__name__})"
-            problem = self._wire.call.error(AuthenticationError, why)
-        raise transport.problem or problem
+        raise transport.problem
 
     def _tenant(self, theirs: str) -> str:
         """Ours; or the vault's where it is allowed, as in azure-identity: no tenant but a named one gets secrets."""
@@ -145,9 +144,8 @@ class _ToEntra:
 
 def _refused(call: Call, answer: Answer) -> AsyncSecretsError:
     if answer.status == 429:
-        error = call.error(RateLimitedError, "Entra ID throttles requests for tokens")
-        error.retry_after = retry_after(answer.headers.get("Retry-After", ""))
-        return error
+        wait = retry_after(answer.headers.get("Retry-After", ""))
+        return call.error(RateLimitedError, "Entra ID throttles requests for tokens", retry_after=wait)
     if answer.status >= 500 or answer.status == 408:
         return call.error(UnavailableError, f"Entra ID cannot answer now (HTTP {answer.status})")
     numbers = document_in(answer.data).get("error_codes")
@@ -155,10 +153,9 @@ def _refused(call: Call, answer: Answer) -> AsyncSecretsError:
     if number in _CONFIGURATION:
         return ConfigError(call.says(_CONFIGURATION[number]))
     shown = f"AADSTS{number}" if number else f"HTTP {answer.status}"
-    return call.error(AuthenticationError, f"{_NOT_OBTAINED} ({shown}): {_CODES.get(number, _CHECK)}")
+    return call.error(AuthenticationError, f"Entra ID gives no token ({shown}): {_CODES.get(number, _CHECK)}")
 
 
-_NOT_OBTAINED: Final = "Entra ID gives no token"
 _CHECK: Final = "check the application, its tenant and its credentials; is azure_authority_host right?"
 _FEDERATED: Final = (
     "no federated credential of the application fits the token in AZURE_FEDERATED_TOKEN_FILE: compare issuer, subject "

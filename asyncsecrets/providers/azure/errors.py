@@ -90,9 +90,8 @@ def refused(call: Call, refusal: Refusal, meaning: Meaning | None = None) -> Asy
     """What it means that a vault refuses, or something before it. ``meaning`` is asked of a vault's."""
     status = refusal.status
     if status == 429:
-        error = call.error(RateLimitedError, f"the vault throttles {call.operation}: it has 4,000 calls in 10 seconds")
-        error.retry_after = refusal.retry_after
-        return error
+        text = f"the vault throttles {call.operation}: it has 4,000 calls in 10 seconds"
+        return call.error(RateLimitedError, text, retry_after=refusal.retry_after)
     if status >= 500 or status == 408:
         return call.error(UnavailableError, f"the vault cannot answer now (HTTP {status})", unknown=True)
     if refusal.code and meaning is not None and (meant := meaning(call, refusal)) is not None:

@@ -57,6 +57,8 @@ class SdkConnection(ABC):
         self._system = system
         self._leash: contextlib.ExitStack | None = None
         self._is_made = False
+        self.changed: Callable[[], object] = lambda: None
+        """Called after whatever may have changed a secret."""
 
     # -- what an SDK is
 
@@ -162,9 +164,13 @@ class SdkConnection(ABC):
         if not self.is_open:
             raise ClosedError(f"the {self._system} provider is not open")
         contain_new()
-        outcome = await attempt()
-        if outcome.stale is not None and await self._naming(call, self._credentials.renew(outcome.stale)):
+        try:
             outcome = await attempt()
+            if outcome.stale is not None and await self._naming(call, self._credentials.renew(outcome.stale)):
+                outcome = await attempt()
+        finally:
+            if call.writes:
+                self.changed()
         if outcome.error is not None:
             raise outcome.error
         self._credentials.accepted()
@@ -208,6 +214,7 @@ class SdkProvider:
         self.default_field: str | None = None
         self._connection = connection
         self._pages = Pages(clock)
+        connection.changed = self._pages.forget
 
     async def open(self) -> None:
         """Make the client, in a thread. Nothing is sent. Raises ConfigError."""

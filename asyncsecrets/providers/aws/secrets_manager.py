@@ -353,9 +353,6 @@ class AwsSecretsManagerProvider(SdkProvider):
         except SecretNotFoundError as error:
             error.message += elsewhere(name or "", self._connection.region)
             raise
-        finally:
-            if is_write(operation):
-                self._pages.forget()
         if name is not None and answer is not None and operation != "GetSecretValue":  # which is looked at as a whole
             check_subject(name, answer, written=is_write(operation))
         return answer

@@ -6,30 +6,60 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
 
 from azure.core.rest import HttpRequest
 from azure.keyvault.secrets.aio import SecretClient
+from yarl import URL
 
-from asyncsecrets.errors import AuthenticationError, ConfigError, MalformedResponseError
-from asyncsecrets.providers.azure.answers import Refusal
+from asyncsecrets import sending
+from asyncsecrets.errors import AuthenticationError, ConfigError, InsecureTransportError, MalformedResponseError
+from asyncsecrets.providers.azure.answers import Answered, Refusal
 from asyncsecrets.providers.azure.credentials import TRUST, Shown, Tokens
-from asyncsecrets.providers.azure.errors import Call, Meaning, refused, translate
+from asyncsecrets.providers.azure.errors import Call, refused, translate
 from asyncsecrets.providers.azure.identities import Target
 from asyncsecrets.providers.azure.settings import AzureSettings
-from asyncsecrets.providers.azure.transport import Attempt, HandsOn, ToVault, attempt
 from asyncsecrets.providers.https import Https, HttpsConnection
 from asyncsecrets.providers.sdk import Outcome
 from asyncsecrets.providers.ways import trusting
 from asyncsecrets.providers.wire import bundle_of
 
-__all__ = ["Connection"]
+__all__ = ["Attempt", "Connection", "ToVault", "attempt"]
 
 _SILENT: Final = logging.Logger("azure", logging.CRITICAL)  # noqa: LOG001  # nobody's: the SDK would tell every request
 _NOT_OURS: Final = ("retry", "redirect", "proxy", "logging", "custom_hook")
-_NOTHING: Final[Mapping[str, Any]] = {}
 _TOKENS: Final = "azure.identity._internal.get_token_mixin"
+
+
+class Attempt:
+    """One attempt at an operation, as far as it has come."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.shown: Shown | None = None
+        """The token that was shown last."""
+        self.asked = 0
+        """How many tokens were asked for: a second one as the vault has refused the first."""
+        self.is_challenged = False
+        """Whether the vault has said by now whom to ask for a token; else that is remembered from elsewhere."""
+        self.is_out = False
+        """Whether a request may have changed something."""
+
+    def is_sent(self) -> None:
+        """A request is sent now. Without a token it only asks who is to be asked for one."""
+        self.is_out = self.call.writes and self.shown is not None
+        if self.is_out:
+            sending.is_out()
+
+    def is_refused(self) -> None:
+        """It has changed nothing."""
+        if self.is_out:
+            self.is_out = False
+            sending.is_settled()
+
+
+attempt: Final[ContextVar[Attempt]] = ContextVar("attempt")
 
 
 class Connection(HttpsConnection):
@@ -42,38 +72,22 @@ class Connection(HttpsConnection):
     def __init__(self, system: str, settings: AzureSettings) -> None:
         super().__init__(system)
         self._settings = settings
-        self._host = urlsplit(settings.vault_uri).netloc
+        self._host = settings.vault_uri.removeprefix("https://")
         self._tokens = Tokens(settings, Call(system, "credentials"), held=self.discreet)
         self._https = Https(settings, system)
         self._client: SecretClient
 
     async def call(
-        self,
-        operation: str,
-        name: str | None,
-        request: HttpRequest,
-        take: Callable[[dict[str, Any]], Any],
-        *,
-        unless: Mapping[str, Any] = _NOTHING,
-        meaning: Meaning | None = None,
+        self, operation: str, name: str | None, request: HttpRequest, take: Callable[[Any], Any], **more: Any
     ) -> Any:
-        """What ``take`` takes of the object that is the answer to ``operation`` (``GetSecret``) about the secret
-        ``name``, which ``request`` is for: one attempt.
+        """The answer to ``operation`` about the secret ``name``, which ``request`` asks for: one attempt.
 
-        ``unless`` has the answer instead if the vault refuses by such a code, or an inner one. ``meaning`` tells what
-        another refusal means to this operation. Raises our errors, ClosedError.
+        ``take`` and ``more`` are as for ``Call``. Raises our errors, ClosedError.
         """
-        call = Call(self._system, operation, name, self._host)
-        return await self._ask(call, lambda: self._attempt(call, request, take, unless, meaning))
+        call = Call(self._system, operation, name, self._host, take, **more)
+        return await self._ask(call, lambda: self._attempt(call, request))
 
-    async def _attempt(
-        self,
-        call: Call,
-        request: HttpRequest,
-        take: Callable[[dict[str, Any]], Any],
-        unless: Mapping[str, Any],
-        meaning: Meaning | None,
-    ) -> Outcome:
+    async def _attempt(self, call: Call, request: HttpRequest) -> Outcome:
         ours, refusal = Attempt(call), None
         before = attempt.set(ours)
         try:
@@ -82,9 +96,9 @@ class Connection(HttpsConnection):
                 # a read's time on objects of every member. A stream, as else it parses the answer.
                 answer = await self._client.send_request(request, stream=True)
             if answer.status_code < 400:
-                return Outcome(take(json.loads(answer.content or b"{}")))
+                return Outcome(call.take(json.loads(answer.content or b"{}")))
             refusal = Refusal.of(answer)
-            error = refused(call, refusal, meaning)
+            error = refused(call, refusal)
         except Exception as failure:  # noqa: BLE001  # translated, whatever it is
             error = translate(call, failure, self._https.proxy)
         finally:
@@ -93,9 +107,10 @@ class Connection(HttpsConnection):
             error.outcome_unknown = ours.is_out
         if not getattr(error, "outcome_unknown", False):
             ours.is_refused()
-        code = next((code for code in (refusal.inner, refusal.code) if code in unless), None) if refusal else None
-        if code is not None:
-            return Outcome(unless[code])
+        if refusal is not None and call.unless is not None:
+            for code in (refusal.inner, refusal.code):
+                if code in call.unless:
+                    return Outcome(call.unless[code])
         stale = ours.shown if isinstance(error, AuthenticationError) and refusal and ours.asked == 1 else None
         return self._failed(call, error, stale)
 
@@ -148,3 +163,45 @@ _NONE: Final = Shown("none", Target(""))
 _TARGET: Final = re.compile(
     r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/{0,2}\.default [A-Za-z0-9.-]{0,253}", re.ASCII
 )
+
+
+class ToVault:
+    """Sends what the client of one vault has prepared, over ``https``, and to no other host."""
+
+    def __init__(self, https: Https, vault_uri: str) -> None:
+        self._https = https
+        self._root = f"{vault_uri}/"
+        self._vault = _host(vault_uri)
+
+    async def send(self, request: Any, **_: Any) -> Answered:
+        ours, url = attempt.get(), request.url
+        # An answer says where its next page is; the other addresses begin as the vault's does.
+        if not url.startswith(self._root) and _host(url) != self._vault:
+            text = "the vault's answer leads to another host; it is not followed"
+            raise ours.call.error(InsecureTransportError, text)
+        body = request.content
+        answer = await self._https.exchange(
+            request.method,
+            url,
+            request.headers,
+            body.encode() if isinstance(body, str) else body,
+            sending=ours.is_sent,
+        )
+        if answer.status == 401:
+            ours.is_challenged = True
+            ours.is_refused()
+        return Answered(answer)
+
+
+def _host(url: str) -> tuple[str, str | None, int | None]:
+    parts = URL(url)
+    return parts.scheme, parts.host, parts.port
+
+
+class HandsOn:
+    """Stands where Azure's client would try again, follow a redirect or do something else that is not to be done."""
+
+    next: Any
+
+    def send(self, request: Any) -> Any:
+        return self.next.send(request)

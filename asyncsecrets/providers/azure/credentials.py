@@ -84,7 +84,7 @@ class Shown:
 
 class BearerTokens(Renewal):
     """The access tokens for one ``target``, of the identity that ``settings`` lead to. ``now`` is the time of day in
-    seconds since the epoch, ``sleep`` waits for so many seconds in the thread; the rest is as for ``Renewal``."""
+    seconds since the epoch; ``options`` are those of ``Renewal``."""
 
     what: ClassVar[str] = "Azure credentials"
     may_hang: ClassVar[str] = "Entra ID, the machine's identity endpoint or the program of a login"

@@ -32,14 +32,26 @@ from asyncsecrets.providers.azure.answers import Refusal
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.unanswered import Server, unanswered
 
-__all__ = ["Call", "Meaning", "refused", "translate"]
+__all__ = ["Call", "refused", "translate"]
 
 
-@dataclass(slots=True)
+Meaning = Callable[["Call", Refusal], AsyncSecretsError | None]
+"""What a vault's refusal means to an operation, where that is more than it always means; None otherwise."""
+
+
+@dataclass(slots=True)  # not frozen: each read makes one
 class Call(calling.Call):
-    """One call of an operation of Key Vault, spelled as its REST API spells it (``GetSecret``)."""
+    """One call of an operation of Key Vault, spelled as its REST API spells it (``GetSecret``), of the vault at
+    ``host``.
+
+    ``take`` makes the answer of the object that the vault answers with; ``unless`` has it instead where the vault
+    refuses by such a code, or an inner one. ``meaning`` is asked what another refusal means.
+    """
 
     host: str = ""
+    take: Callable[[Any], Any] = dict
+    unless: Mapping[str, Any] | None = None
+    meaning: Meaning | None = None
 
     @property
     def permission(self) -> str:
@@ -50,10 +62,6 @@ class Call(calling.Call):
     def role(self) -> str:
         """A built-in role that allows it. The Purge Operator purges vaults, and no secrets."""
         return "Key Vault Secrets User" if self.operation.startswith("GetSecret") else "Key Vault Secrets Officer"
-
-
-Meaning = Callable[[Call, Refusal], AsyncSecretsError | None]
-"""What a vault's refusal means to an operation, where that is more than it always means; None otherwise."""
 
 
 def translate(call: Call, failure: BaseException, proxy: Proxy | None = None) -> AsyncSecretsError:
@@ -86,15 +94,15 @@ def _is_unknown_host(failure: Any) -> bool:
 _NO_NAME: Final = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
-def refused(call: Call, refusal: Refusal, meaning: Meaning | None = None) -> AsyncSecretsError:
-    """What it means that a vault refuses, or something before it. ``meaning`` is asked of a vault's."""
+def refused(call: Call, refusal: Refusal) -> AsyncSecretsError:
+    """What it means that a vault refuses, or something before it."""
     status = refusal.status
     if status == 429:
         text = f"the vault throttles {call.operation}: it has 4,000 calls in 10 seconds"
         return call.error(RateLimitedError, text, retry_after=refusal.retry_after)
     if status >= 500 or status == 408:
         return call.error(UnavailableError, f"the vault cannot answer now (HTTP {status})", unknown=True)
-    if refusal.code and meaning is not None and (meant := meaning(call, refusal)) is not None:
+    if refusal.code and call.meaning is not None and (meant := call.meaning(call, refusal)) is not None:
         return meant
     meanings: Mapping[object, _Said] = _OF_A_VAULT if refusal.code else _OF_OTHERS
     kind, text = meanings[next((key for key in (refusal.inner, refusal.code, status) if key in meanings), None)]

@@ -34,7 +34,7 @@ Clock = Callable[[], float]
 _KNOWN: Final = 300.0
 """For how many seconds it is remembered whose secret it is that a name leads to."""
 
-_CHANGES: Final = {
+_METHODS: Final = {
     "DeleteSecret": "DELETE",
     "PurgeDeletedSecret": "DELETE",
     "RecoverDeletedSecret": "POST",
@@ -197,13 +197,9 @@ class Operations:
     ) -> T | None:
         """As ``Connection.call``."""
         name = place.name if place is not None else None
-        request = HttpRequest(_CHANGES.get(operation, "GET"), path, headers={"Accept": "application/json"}, json=body)
-        try:
-            answer: T | None = await self._connection.call(operation, name, request, take, **more)
-            return answer
-        finally:
-            if operation in _CHANGES:
-                self._pages.forget()
+        request = HttpRequest(_METHODS.get(operation, "GET"), path, headers={"Accept": "application/json"}, json=body)
+        answer: T | None = await self._connection.call(operation, name, request, take, **more)
+        return answer
 
 
 def _admitted(place: Place, facts: Facts | None) -> Facts | None:

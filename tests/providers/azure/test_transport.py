@@ -19,8 +19,8 @@ from asyncsecrets.errors import (
     MalformedResponseError,
     UnavailableError,
 )
+from asyncsecrets.providers.azure.connection import Attempt, ToVault, attempt
 from asyncsecrets.providers.azure.errors import Call
-from asyncsecrets.providers.azure.transport import Attempt, ToVault, attempt
 from asyncsecrets.sending import followed
 from tests.providers.azure.conftest import SYSTEM, answer, ask, read, write
 from tests.providers.listening import Listening

@@ -106,7 +106,7 @@ class _Token:
         pass
 
     def token(self, *_: object) -> tuple[str, float]:
-        """The same for our provider: see ``asyncsecrets.providers.azure.identities``."""
+        """The same for our provider: see ``asyncsecrets.providers.azure.credentials``."""
         return TOKEN, time.time() + 86_400
 
 

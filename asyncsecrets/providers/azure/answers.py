@@ -25,9 +25,9 @@ class Answered:
         self.headers = answer.headers
         self.content = answer.data
 
-    def text(self, _: str | None = None, encoding: str = "utf-8") -> str:
-        """What it says, which is always in UTF-8."""
-        return self.content.decode(encoding)
+    def text(self, encoding: str | None = None) -> str:
+        """What it says."""
+        return self.content.decode(encoding or "utf-8")
 
 
 def document_in(content: bytes) -> dict[str, Any]:

@@ -195,11 +195,7 @@ class Operations:
         routing = f"secret.name={target.resource}" if key == "secret" else f"{key}={fields[key]}"
         means = meaning if operation in _OF_VALUES else None
         call = Call(SYSTEM, operation, target.name or None, routing, target.location, unless, means)
-        try:
-            return await self._connection.call(call, SECRET_MANAGER.request(operation, fields))
-        finally:
-            if call.writes:
-                self._pages.forget()
+        return await self._connection.call(call, SECRET_MANAGER.request(operation, fields))
 
 
 @contextlib.contextmanager

@@ -29,6 +29,9 @@ HELP = "say for every reference of a configuration where it comes from and wheth
 
 _AT_ONCE: Final = 64
 
+_MEANS_MORE: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+"""Words that are no texts in YAML."""
+
 _TOLD: Final = 3
 """The most messages that are told of one fault, where it is put differently for each name."""
 
@@ -93,7 +96,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "secrets": [_row(finding) for finding in findings],
         "faults": [_fault_document(group) for group in _faults(findings)],
     }
-    hosted = _hosted(config, findings)
+    hosted = None if args.names else _hosted(config, findings)
     if hosted is not None:
         document["hosted_keys"] = hosted
     console.result(document, _report(findings, console) + _hosted_text(config, hosted))
@@ -103,31 +106,39 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _hosted(config: Config, findings: Iterable[Finding]) -> list[str] | None:
-    """The ``hosted_keys`` that a file of LiteLLM should have: what it uses of the manager. None where it has them."""
+    """The ``hosted_keys`` that a file of LiteLLM should have: what it uses of the manager. None where it has them, and
+    where it cannot be told yet: a name that could not be asked for would be missing, and come from the environment."""
     from asyncsecrets.config import DEFAULT_SOURCE
 
     document, source = config.document.reveal(), config.sources[DEFAULT_SOURCE]
     if source.hosted_keys is not None or ("model_list" not in document and "litellm_settings" not in document):
         return None
-    return [
-        finding.name
-        for finding in findings
-        if finding.secret is not None and finding.secret.source == DEFAULT_SOURCE and _is_name(finding.use)
-    ]
+    names = [finding for finding in findings if _is_name(finding.use)]
+    if any(finding.error is not None and finding.family is not Family.NOT_FOUND for finding in names):
+        return None
+    return [finding.name for finding in names if finding.secret is not None and finding.secret.source == DEFAULT_SOURCE]
 
 
 def _is_name(use: Use) -> bool:
-    return use.reference is not None and use.reference.is_plain
+    return use.reference is not None and use.reference.is_plain and not use.is_only_stored
 
 
 def _hosted_text(config: Config, hosted: list[str] | None) -> str:
     if not hosted:
         return ""
-    names = "".join(f"\n    - {printable(name)}" for name in hosted)
+    names = "".join(f"\n    - {_as_yaml(name)}" for name in hosted)
     return (
         f"\n\nFor LiteLLM to ask the manager for these and nothing else, and the environment for none, put into "
         f"key_management_settings of {printable(config.origin)}:\n  hosted_keys:{names}"
     )
+
+
+def _as_yaml(name: str) -> str:
+    """A name as YAML has it: ``NO`` and ``12`` are no texts there, and LiteLLM reads what is written."""
+    import json
+
+    is_text = name.isascii() and name.isidentifier() and name.lower() not in _MEANS_MORE
+    return name if is_text else json.dumps(name)
 
 
 def _wanted(args: argparse.Namespace, config: Config) -> list[Use]:

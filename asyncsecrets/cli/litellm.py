@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import argparse
+import keyword
 import re
 import shlex
 from collections.abc import Mapping
@@ -60,7 +61,7 @@ def _plan(path: Path, document: Mapping[str, Any]) -> Plan:
     general = _section(document, "general_settings")
     target = _section(general, "key_management_settings").get("custom_secret_manager") or _USUAL
     named = _TARGET.fullmatch(str(target))
-    if named is None:
+    if named is None or any(map(keyword.iskeyword, named.groups())):
         raise ConfigError(
             f"{path}: custom_secret_manager must be FILE.Class, a file beside this one without its .py; write {_USUAL}"
         )
@@ -80,7 +81,7 @@ def _lacking(general: Mapping[str, Any], sources: Mapping[str, Any], target: str
     system = general.get("key_management_system")
     settings = _section(general, "key_management_settings")
     lines = []
-    if system != "custom" or "custom_secret_manager" not in settings:
+    if system != "custom" or not settings.get("custom_secret_manager"):
         lines += [
             "general_settings:",
             "  key_management_system: custom",
@@ -102,6 +103,6 @@ def _is_written(plan: Plan) -> bool:
         pass
     else:
         return True
-    if plan.text.strip() in read_file(plan.file).decode("utf-8", "replace"):
+    if plan.text.strip() in map(str.strip, read_file(plan.file).decode("utf-8", "replace").splitlines()):
         return False
     raise ConfigError(f"{plan.file} is there, and is never rewritten; put this line into it: {plan.text.strip()}")

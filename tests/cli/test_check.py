@@ -103,10 +103,12 @@ def test_a_source_that_cannot_be_opened_is_one_fault(workdir: Path, vault: Vault
 def test_denied(workdir: Path, vault: VaultServer, cli: Run) -> None:
     """A token without the policy: exit code 4, the path in the message, no token."""
     token = vault.create_token("default")
-    write_config(workdir, {"general_settings": {"x": "os.environ/DB_PASSWORD", **vault_settings(vault, token=token)}})
+    document = {"general_settings": {"x": "os.environ/DB_PASSWORD", **vault_settings(vault, token=token)}}
+    write_config(workdir, {**document, "litellm_settings": {}})
     outcome = cli("check")
     assert outcome.code == 4
     assert "DENIED" in outcome.out
+    assert "hosted_keys" not in cli("check", "--json").json
     assert "secret/data/DB_PASSWORD" in outcome.out
     assert token not in outcome.out
 

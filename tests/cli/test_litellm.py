@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from asyncsecrets.config import load_config
 from tests.cli.conftest import Run
@@ -51,6 +52,12 @@ def test_what_the_configuration_lacks_is_what_it_needs(workdir: Path, cli: Run, 
     assert cli("litellm", "--config", "whole.yaml", "--json").json["add"] is None
 
 
+def test_a_class_that_is_not_said_is_lacking(workdir: Path, cli: Run) -> None:
+    """A key without a value names none."""
+    (workdir / "config.yaml").write_text(WHOLE.replace(" secret_manager.AsyncSecrets", ""))
+    assert "custom_secret_manager: secret_manager.AsyncSecrets" in cli("litellm", "--json").json["add"]
+
+
 def test_the_file_and_the_class_are_called_as_the_configuration_says(workdir: Path, cli: Run) -> None:
     """It is beside the configuration, wherever that is."""
     (workdir / "proxy").mkdir()
@@ -69,12 +76,15 @@ def test_a_file_of_somebody_s_own_is_not_rewritten(workdir: Path, cli: Run) -> N
     assert outcome.code == 2
     assert LINE in outcome.err
     assert own.read_text() == "import os\n"
+    own.write_text(f"# {LINE}\n")
+    assert cli("litellm").code == 2
     own.write_text(f"import os\n{LINE}\n")
     assert cli("litellm").code == 0
 
 
 @pytest.mark.parametrize(
-    "target", ["AsyncSecrets", "a.b.AsyncSecrets", "../x.AsyncSecrets", "secret_manager:AsyncSecrets"]
+    "target",
+    ["AsyncSecrets", "a.b.AsyncSecrets", "../x.AsyncSecrets", "secret_manager:AsyncSecrets", "ours.class", "if.Ours"],
 )
 def test_a_class_that_litellm_could_not_load_is_refused(workdir: Path, cli: Run, target: str) -> None:
     """LiteLLM wants exactly one dot, and looks beside the configuration only."""
@@ -100,3 +110,20 @@ def test_check_says_which_hosted_keys_a_file_of_litellm_should_have(workdir: Pat
     hosted = "secret_manager.AsyncSecrets\n    hosted_keys: [MASTER]"
     config.write_text(f"{text.replace('secret_manager.AsyncSecrets', hosted)}litellm_settings: {{}}\n")
     assert "hosted_keys" not in cli("check", "--json").json
+
+
+def test_hosted_keys_are_all_that_litellm_uses_or_none_are_told(workdir: Path, cli: Run) -> None:
+    """Neither what a local store has beside them, as the keys that LiteLLM issues; nor some of them, where others were
+    not asked for. A name is written as YAML reads it as a text."""
+    config, names = workdir / "config.yaml", ["API_KEY", "off", "12", "a: b", "LONGNAME"]
+    references = ", ".join(f'"os.environ/{name}"' for name in names)
+    text = f"litellm_settings: {{x: [{references}]}}\ngeneral_settings:\n  key_management_system: local\n"
+    (workdir / ".env").write_text("OTHER_PASSWORD=canary\n")
+    assert cli("init").code == 0
+    config.write_text(f"{text}  key_management_settings: {{access_mode: read_and_write}}\n")
+    for name in (*names, "litellm/team-a"):
+        assert cli("set", name, stdin=b"canary").code == 0
+    assert sorted(cli("check", "--json").json["hosted_keys"]) == sorted(names)
+    hosted = yaml.safe_load(cli("check").out.partition("hosted_keys:")[2])
+    assert sorted(hosted) == sorted(names)
+    assert "hosted_keys" not in cli("check", "API_KEY").out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -93,12 +94,10 @@ def written(name: str, record: Record) -> Secret:
 
 def read(secret: Secret) -> Record:
     """Read the text of a record. Raises DecodeError for what is none."""
-    document = secret.json()
-    if isinstance(document, dict) and document.get("form") == _FORM and document.keys() <= _MEMBERS:
-        try:
+    with suppress(DecodeError, KeyError, TypeError, ValueError):
+        document = secret.json()
+        if isinstance(document, dict) and document.get("form") == _FORM and document.keys() <= _MEMBERS:
             return _read(secret.name, document)
-        except (KeyError, TypeError, ValueError):
-            pass
     raise DecodeError(
         f"{secret.name!r} is not the record of a virtual key that this version of asyncsecrets has written; look who "
         f"wrote it, and delete it if nobody needs it"

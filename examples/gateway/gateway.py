@@ -91,7 +91,7 @@ class Named(BaseModel):
 class Rotation(Named):
     """For how many seconds the key before is accepted too; 0 for one that was leaked."""
 
-    grace: float = Field(default=3_600, ge=0, le=30 * 86_400)
+    grace: float = Field(default=3_600, ge=0, le=30 * 86_400, strict=True)
 
 
 class Issued(BaseModel):

@@ -210,7 +210,7 @@ def test_what_cannot_be_rotated(gateway: Gateway) -> None:
     """An alias without a key; a grace that is none. A misspelt one is not taken for an hour."""
     gateway.issue()
     assert gateway.do("/keys/rotate", alias="team-b").status_code == 404
-    for wrong in ({"grace": -1}, {"grace": 1e9}, {"grcae": 0}):
+    for wrong in ({"grace": -1}, {"grace": 1e9}, {"grace": True}, {"grace": "60"}, {"grcae": 0}):
         assert gateway.do("/keys/rotate", alias="team-a", **wrong).status_code == 422
 
 

@@ -123,6 +123,12 @@ def test_what_was_left_half_done(cli: Run, vault: VaultServer) -> None:
     assert (young.code, "under_way rotation" in young.out) == (0, True)
     told = cli("keys", "reconcile", "--patience", "30")
     assert (told.code, "half_done rotation" in told.out, "--finish" in told.err) == (6, True, True)
+    vault.write_secret("litellm/.rotation/other", {"key": "no record"})
+    damaged = cli("keys", "reconcile")
+    assert (damaged.code, "damaged" in damaged.out, "look who wrote it" in damaged.out) == (6, True, True)
+    vault.write_secret("litellm/.rotation/other", {"key": records.written("r", Record()).reveal()})
+    fixed = cli("keys", "reconcile", "--undo").out.splitlines()
+    assert [(row.split()[0], row.split()[-1]) for row in fixed[1:]] == [("other", "fixed"), ("team-a", "-")]
     found = cli("keys", "reconcile", "--patience", "30", "--finish", "--json")
     [finding] = found.json["findings"]
     assert (found.code, finding["state"], finding["fixed"], finding["problem"]) == (0, "half_done", True, None)

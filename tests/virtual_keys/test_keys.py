@@ -19,6 +19,7 @@ from asyncsecrets.errors import (
     UnavailableError,
 )
 from asyncsecrets.providers.memory import MemoryProvider
+from asyncsecrets.secret import Secret
 from tests.virtual_keys.support import Manager, Plain, Times, Unversioned, client_of, keys_of
 
 KINDS = [Manager, Plain, Unversioned]
@@ -436,6 +437,35 @@ async def test_somebody_writes_the_key_while_it_is_rotated(manager, keys, times,
     assert await keys.reconcile() == []
     async with client_of(manager) as other:
         assert await keys_of(other, times).verify(first.reveal(), "team-a") is None
+
+
+class Losing(Manager):
+    """It acknowledges what it is given for ``lost``, and has not got it."""
+
+    lost = ""
+
+    async def put(self, name, payload, *, cas=None, token=""):
+        if name != self.lost:
+            return await super().put(name, payload, cas=cas, token=token)
+        await self._note("put", name)
+        return Secret(payload, name=name, version="99")
+
+
+@pytest.mark.parametrize("lost", [RECORD, NAME, "litellm/team-b"])
+async def test_what_was_written_is_read_back_before_anything_follows(times, lost):
+    """A manager that acknowledges and forgets takes no key away: nothing is switched to, or deleted for, what is not
+    there, and nothing is left to do."""
+    manager = Losing()
+    async with client_of(manager) as client:
+        keys = keys_of(client, times)
+        first = await keys.create("team-a")
+        manager.lost = lost
+        with pytest.raises(ConflictError):
+            await (keys.rename("team-a", "team-b") if lost == "litellm/team-b" else keys.rotate("team-a"))
+        assert manager.values[NAME] == first.reveal()
+        manager.lost = ""
+        assert await keys.reconcile() == []
+        assert await keys.list() == ["team-a"]
 
 
 async def test_a_manager_that_fails_half_way(manager, keys, times):

@@ -99,12 +99,12 @@ def test_what_was_changed(data, record, value):
     ],
 )
 def test_what_is_none(text):
-    """Is not guessed at."""
-    with pytest.raises(DecodeError):
+    """Is not guessed at; it is said what to do about it."""
+    with pytest.raises(DecodeError, match="delete it if nobody needs it"):
         read(Secret(text, name="r"))
 
 
 def test_a_binary_one():
     """Neither."""
-    with pytest.raises(DecodeError):
+    with pytest.raises(DecodeError, match="look who wrote it"):
         read(Secret(b"\xff", name="r"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from asyncsecrets.boundary import fresh
 from asyncsecrets.client.store import Store
@@ -21,10 +21,14 @@ __all__ = ["Look", "Shelf"]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a name was when it was looked at: its value, or None; and the version that a write is to replace."""
+    """What a name was when it was looked at: its value, or None; and the version that a write is to replace.
+
+    ``absence``: what the manager said, where there is no value.
+    """
 
     value: Secret | None
     version: str | None
+    absence: SecretNotFoundError | None = field(default=None, compare=False)
 
     def holds(self, key: Secret) -> bool:
         """Whether the value is this one."""
@@ -41,19 +45,29 @@ ABSENT = Look(None, "0")
 
 
 class Shelf:
-    """The names of ``store``. ``sleep`` waits, in seconds."""
+    """The names of ``store``. ``sleep`` waits, in seconds. ``check`` is called right before each change, and raises
+    where there is to be none any more."""
 
-    def __init__(self, store: Store, sleep: Callable[[float], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sleep: Callable[[float], Awaitable[object]],
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
         self.store = store
-        self._sleep = sleep
+        self._sleep, self._check = sleep, check
         self._compares = True
+
+    def under(self, check: Callable[[], object]) -> Shelf:
+        """The same names, changed as long as ``check`` lets them be."""
+        return Shelf(self.store, self._sleep, check)
 
     async def look(self, name: str, *, whole: bool = False) -> Look:
         """What ``name`` is, where writes arrive; ``whole`` as for ``Store.current``."""
         try:
             found = await self.store.current(name, whole=whole)
         except SecretNotFoundError as error:
-            return Look(None, error.version or "0")
+            return Look(None, error.version or "0", fresh(error))
         return Look(found, found.version)
 
     async def read_back(self, name: str, written: Secret) -> bool:
@@ -68,13 +82,22 @@ class Shelf:
         """Write ``name`` if it is still as in ``look``. Raises ConflictError if it is not."""
         if self._compares and look.version is not None:
             try:
-                return await self.store.put(name, value, look.version)
+                return await self._put(name, value, look.version)
             except UnsupportedOperationError:
                 self._compares = False
         now = await self.look(name)
         if not now.is_as(look):
             raise self._conflict(name)
-        return await self.store.put(name, value)
+        return await self._put(name, value)
+
+    async def _put(self, name: str, value: Secret, version: str | None = None) -> Secret:
+        self._check()
+        return await self.store.put(name, value, version)
+
+    async def delete(self, name: str) -> None:
+        """Delete ``name``, whatever is there."""
+        self._check()
+        await self.store.delete(name)
 
     async def create(self, name: str, value: Secret) -> Secret:
         """Write ``name`` if nothing is there. What was deleted there is no hindrance, where the manager lets it be one
@@ -93,18 +116,18 @@ class Shelf:
     async def _created(self, name: str, value: Secret) -> Secret:
         written = await self.write(name, value, ABSENT)
         # Without a compare-and-set two may have created it at once: the last one has it.
-        if not self._compares and not (await self.look(name)).holds(value):
+        if not self._compares and not (await self.look(name)).holds(written):
             raise self._conflict(name)
         return written
 
     async def overwrite(self, name: str, value: Secret) -> Secret:
         """Write ``name``, whatever is there, and have it back where it was deleted and only can be had back first."""
         try:
-            return await self.store.put(name, value)
+            return await self._put(name, value)
         except ConflictError as error:
             refusal = fresh(error)
         await self._restore(name, refusal)
-        return await self.store.put(name, value)
+        return await self._put(name, value)
 
     async def revive(self, name: str, value: Secret, look: Look) -> Secret:
         """Write ``name`` as ``write`` does, and have it back as ``overwrite`` does."""
@@ -119,6 +142,7 @@ class Shelf:
 
     async def _restore(self, name: str, refusal: ConflictError) -> None:
         """Have back what was deleted: as long as that can be done, its name is taken at some managers."""
+        self._check()
         with suppress(SecretNotFoundError, UnsupportedOperationError):
             await self.store.restore(name)
             return
@@ -128,10 +152,14 @@ class Shelf:
         """As ``revive``, and see that of several who claim ``name`` at once only one goes on. Raises ConflictError."""
         written = await self.revive(name, value, look)
         if not self._compares:
-            await self._sleep(self.store.writes_within)
-            if not (await self.look(name)).holds(value):
+            await self.pause()
+            if not (await self.look(name)).holds(written):
                 raise self._conflict(name)
         return written
+
+    async def pause(self) -> None:
+        """Wait for as long as a change that somebody else has begun may take."""
+        await self._sleep(self.store.writes_within)
 
     def _conflict(
         self, name: str, why: str = "somebody else has written it meanwhile; look again and decide anew"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from asyncsecrets.client.views import remember
-from asyncsecrets.errors import ConflictError, PartialRotationError, ProviderError
+from asyncsecrets.errors import ConflictError, DeadlineExceededError, PartialRotationError, ProviderError
 from asyncsecrets.replacing import ABSENT, Look, Shelf
 from asyncsecrets.secret import Secret
 from asyncsecrets.virtual_keys import records
@@ -37,6 +37,23 @@ class Bench:
     shelf: Shelf
     now: Callable[[], float]
     patience: float
+
+    def in_time(self, alias: str) -> Bench:
+        """The same for one change of a key, which stops by itself before others may take it for broken off.
+
+        Nothing else would stop it where a process was suspended: it goes on hours later, after somebody has undone what
+        it began. What it has sent is applied within ``writes_within``, or never.
+        """
+        begun, limit = self.now(), max(self.patience / 2, self.patience - self.shelf.store.writes_within)
+
+        def check() -> None:
+            if self.now() - begun >= limit:
+                text = (
+                    f"{self.system}: the key {alias!r}: it has taken longer than {limit:g} s: look which key is current"
+                )
+                raise DeadlineExceededError(text, provider=self.system, name=alias)
+
+        return replace(self, shelf=self.shelf.under(check))
 
     @property
     def system(self) -> str:

@@ -263,7 +263,7 @@ class VirtualKeys:
         self._check_stores()
         bench = await self._bench()
         bench.names.of(alias)
-        return bench
+        return bench.in_time(alias)
 
     def _check_stores(self) -> None:
         self._store.check_writable()

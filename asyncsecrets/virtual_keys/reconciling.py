@@ -116,6 +116,7 @@ async def _compared(bench: Bench, listed: Collection[str], known: Collection[str
 
 
 async def _of_record(bench: Bench, alias: str, fix: Fix | None) -> Finding | None:
+    bench = bench.in_time(alias)
     try:
         held = await bench.held(alias)
         finding = await _state(bench, alias, held)
@@ -161,7 +162,7 @@ async def _retire(bench: Bench, alias: str, held: Held, _: Fix) -> None:
 
 async def _remove(bench: Bench, alias: str, held: Held, _: Fix) -> None:
     await bench.end(alias, Held(replace(held.record, previous=()), held.look), done=False)
-    await bench.shelf.store.delete(bench.names.record(alias))
+    await bench.shelf.delete(bench.names.record(alias))
 
 
 _MENDING: Final[dict[State, Callable[[Bench, str, Held, Fix], Awaitable[None]]]] = {

@@ -68,7 +68,7 @@ async def moved(bench: Bench, alias: str, held: Held) -> Rotated:
     until = await _taken_along(bench, held.record, pending)
     look = await bench.shelf.look(bench.names.of(alias))
     if look.holds(pending.old):
-        await bench.shelf.store.delete(bench.names.of(alias))
+        await bench.shelf.delete(bench.names.of(alias))
     await _forgotten(bench, alias, held)
     return Rotated(pending.to, key, until)
 
@@ -119,7 +119,7 @@ async def _forgotten(bench: Bench, alias: str, held: Held) -> None:
     except ConflictError as error:
         refusal = fresh(error)
     else:
-        await bench.shelf.store.delete(bench.names.record(alias))
+        await bench.shelf.delete(bench.names.record(alias))
         return
     if (await bench.held(alias)).look.value is not None:
         raise refusal
@@ -149,9 +149,9 @@ async def _removed(bench: Bench, alias: str, held: Held) -> None:
     """Delete a key. What is accepted beside it goes first, so that nobody who makes the alias anew has it again."""
     if held.record.pending is not None or held.record.previous:
         await bench.end(alias, bare(held), done=False)
-    await bench.shelf.store.delete(bench.names.of(alias))
+    await bench.shelf.delete(bench.names.of(alias))
     if held.look.value is not None:
-        await bench.shelf.store.delete(bench.names.record(alias))
+        await bench.shelf.delete(bench.names.record(alias))
 
 
 async def cleared(bench: Bench, alias: str, *, replace: bool) -> None:

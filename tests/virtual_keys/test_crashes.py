@@ -267,6 +267,39 @@ async def test_a_process_that_was_taken_for_dead_comes_too_late():
     assert await world.accepted(OLD, NEW) == [True, False]
 
 
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_process_that_is_suspended_anywhere_undoes_no_undo(kind, name):
+    """It goes on two minutes later, as if nothing had been: at whatever manager, what was undone meanwhile stays."""
+    suspended = 0
+    for at in range(1, 40):
+        world = World(kind)
+        slow, undone, stays, told = world.connection(), [], [], None
+        async with client_of(slow) as client, client_of(world.connection()) as other:
+            await keys_of(other, world.times).store("team-a", OLD)
+
+            async def suspend(operation, _, slow=slow, world=world, other=other, undone=undone, at=at, stays=stays):
+                slow.calls.append((operation, ""))
+                if len(slow.calls) == at and operation == "get":  # what is sent is applied in time, or never
+                    world.times.now += 121
+                    undone += await keys_of(other, world.times).reconcile("undo")
+                    stays.append("litellm/team-a" in world.stored.values)
+
+            slow.before = suspend
+            with suppress(AsyncSecretsError):
+                told = await CHANGES[name](keys_of(client, world.times))
+            if len(slow.calls) < at:
+                break
+        if any(one.state == "half_done" and one.fixed for one in undone):
+            suspended += 1
+            if stays == [True]:  # a renaming whose old name is gone is brought to its end
+                assert told is None, at
+                assert world.stored.values["litellm/team-a"] == OLD, at
+            assert await world.accepted(OLD) == [True], at
+            async with client_of(world.connection()) as client:
+                assert [one for one in await keys_of(client, world.times).reconcile() if one.is_open] == [], at
+    assert suspended > 1
+
+
 async def test_one_that_is_undone_after_it_has_switched_is_not_told_that_it_is_done():
     """Its key is not the current one; whoever knows it already is let in for its grace."""
     world = World(Manager)

@@ -109,7 +109,7 @@ class _Place:
             self.shelf.store.forget(spelled)
 
     async def delete(self, name: str) -> None:
-        await self.shelf.store.delete(await self._spelled(name))
+        await self.shelf.delete(await self._spelled(name))
 
     async def _spelled(self, name: str) -> str:
         """The name at the manager, where some characters of an alias may have to be escaped."""

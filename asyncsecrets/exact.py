@@ -32,6 +32,7 @@ __all__ = [
     "numbers_in",
     "plain",
     "read",
+    "same",
     "written",
 ]
 
@@ -84,6 +85,29 @@ def read(text: str) -> Any:
 def plain(text: str) -> Any:
     """A JSON text as plain Python, or a Flaw: whole numbers as ``int``, others as ``float``."""
     return _attempt(_python, text)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values that ``read`` made are the same JSON, whatever the order of members and the form of numbers.
+
+    ``1.10`` is ``1.1``; ``true`` is not ``1``; and no digit is too small to count.
+    """
+    if isinstance(one, Number) and isinstance(other, Number):
+        return one == other or _equal(one, other)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def _equal(number: str, other: str) -> bool:
+    try:
+        return Decimal(number) == Decimal(other)
+    except ArithmeticError:  # an exponent beyond even Decimal
+        return False
 
 
 def written(value: Any, *, sort: bool = True) -> str:

@@ -186,6 +186,7 @@ def provider_calls(provider: Any, name: str) -> dict[str, Call]:
         "put what is no text": by("put", name, f"{VALUE}\ud800", token="0" * 32),
         "put bytes": by("put", name, VALUE.encode() + b"\xff", token="0" * 32),
         "as_kept": by("as_kept", f'{{"a": {"9" * 40}, "b": "{VALUE}"}}'),
+        "check_value": by("check_value", name, f"{VALUE}\ud800"),
         "set": by("set", name, VALUE),
         "remove": by("remove", name),
         "patch": by("patch", name, {"member": VALUE}),

@@ -160,7 +160,7 @@ def _notes(report: Report) -> list[str]:
         notes.append("note: nothing was written; --apply copies the current values, and no older versions")
     if counts.keys() & {"collision", "invalid"}:
         notes.append("note: --rename OLD=NEW gives a name that can be had; until then nothing can be written")
-    if "conflict" in counts:
+    if any(step.state == "conflict" and step.error is None for step in report.steps):
         notes.append("note: where another value is there it stays; --overwrite replaces it")
     if counts.keys() & {"failed", "untried"}:
         notes.append("note: the same command goes on where this one ended")

@@ -54,9 +54,18 @@ class Store:
         """The member of an object that is a secret's value, or None where the payload is."""
         return self._source.default_field
 
-    def spelled(self, name: str) -> str:
-        """How the manager spells a name; empty where it cannot have it. No I/O."""
-        return self._source.spelled(name)
+    @property
+    def keeps_objects(self) -> bool:
+        """Whether a payload is an object here, whose text the manager writes in its own way. Builds the provider."""
+        return self._source.keeps_objects
+
+    def spellings(self, name: str) -> frozenset[str]:
+        """What the secret may be called: two names that may be of one secret have one of these in common. No I/O."""
+        return self._source.spellings(name)
+
+    def check_value(self, name: str, value: Secret) -> None:
+        """Raise DecodeError, UnsupportedOperationError for a value that the manager cannot keep as ``name``. No I/O."""
+        self._source.check_value(Secret(value.reveal_bytes() if value.is_binary else value.reveal(), name=name))
 
     def check_writable(self) -> None:
         """Raise AccessModeError, UnsupportedOperationError, ClosedError where nothing can be written. No I/O."""

@@ -44,6 +44,11 @@ class Traits:
         """Whether the manager lists deleted secrets, too. Builds the provider."""
         return getattr(self._connection.provider, "lists_deleted", False)
 
+    @property
+    def keeps_objects(self) -> bool:
+        """Whether another text may be read than was put, of the same object. Builds the provider."""
+        return self.default_field is None and hasattr(self._connection.provider, "as_kept")
+
     def can_name(self, name: str) -> bool:
         """Whether a secret can be created by this name. Builds the provider."""
         can_name = getattr(self._connection.provider, "can_name", None)
@@ -56,6 +61,17 @@ class Traits:
             return str(spelled(entry))
         except InvalidNameError:
             return ""
+
+    def spellings(self, entry: str) -> frozenset[str]:
+        """What the secret may be called: two names that may be of one secret have one of these in common."""
+        others = getattr(self._connection.provider, "spellings", lambda _: ())
+        return frozenset({self.spelled(entry) or entry, *others(entry)})
+
+    def check_value(self, value: Secret) -> None:
+        """Raise what a put would for a value that the manager cannot keep. Builds the provider."""
+        check = getattr(self._connection.provider, "check_value", None)
+        if check is not None:
+            check(value.name, value.reveal_bytes() if value.is_binary else value.reveal())
 
     def kept(self, value: Secret) -> Secret:
         """``value`` in the form in which the manager keeps it."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from asyncsecrets.boundary import fresh
-from asyncsecrets.errors import AsyncSecretsError, ConflictError, UnsupportedOperationError
-from asyncsecrets.migrating.sides import Side, Value
+from asyncsecrets.errors import AsyncSecretsError, ConflictError, InvalidNameError, UnsupportedOperationError
+from asyncsecrets.migrating.sides import Seen, Side, Value
 from asyncsecrets.migrating.steps import Step
 
 __all__ = ["Copier"]
@@ -32,26 +32,33 @@ class Copier:
         try:
             return await self._copied(name, to)
         except ConflictError as error:
-            return Step(name, to, "conflict", f"somebody else writes it: {error.message}", fresh(error))
+            return Step(name, to, "conflict", error.message, fresh(error))
+        except InvalidNameError as error:
+            return Step(name, to, "invalid", error.message, fresh(error))
         except AsyncSecretsError as error:
             return Step(name, to, "failed", error.message, fresh(error))
 
     async def _copied(self, name: str, to: str) -> Step:
-        value, _ = await self.origin.look(name)
-        if value is None:
-            return Step(name, to, "gone", "it is listed, and has no current value")
-        there, version = await self.target.look(to)
-        step = self._compared(name, to, value, there)
-        if not self.applies or not step.is_fine:
+        origin = await self.origin.look(name)
+        if origin.value is None:
+            return Step(name, to, "gone", f"it has no current value ({origin.why})")
+        there = await self.target.look(to)
+        step = self._compared(name, to, origin.value, there)
+        if not step.is_fine:
             return step
         if step.state != "equal":
-            await self.target.write(to, value, version, is_there=there is not None)
+            self.target.check(to, origin.value)
+        if not self.applies:
+            return step
+        if step.state != "equal":
+            await self.target.write(to, origin.value, there)
         return await self._described(step)
 
-    def _compared(self, name: str, to: str, value: Value, there: Value | None) -> Step:
-        if there is None:
-            return Step(name, to, "created" if self.applies else "create")
-        if value.equals(there):
+    def _compared(self, name: str, to: str, value: Value, there: Seen) -> Step:
+        if there.value is None:
+            note = "" if there.why == "absent" else f"what is there is {there.why}"
+            return Step(name, to, "created" if self.applies else "create", note)
+        if value.equals(there.value):
             return Step(name, to, "equal")
         if not self.overwrites:
             return Step(name, to, "conflict", "another value is there")

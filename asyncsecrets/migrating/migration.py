@@ -10,7 +10,7 @@ from asyncsecrets.boundary import afresh, configuring
 from asyncsecrets.client import SecretsClient
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.migrating.copying import Copier
-from asyncsecrets.migrating.names import blocked, renamed, rules_of
+from asyncsecrets.migrating.names import blocked, crossed, renamed, rules_of
 from asyncsecrets.migrating.sides import Side
 from asyncsecrets.migrating.steps import Report, Step, reported
 
@@ -67,7 +67,8 @@ class Migration:
         if isinstance(names, str):
             raise ConfigError("names is a list of names, not one string")
         self._rules = rules_of(rename or {})
-        if origin == target and to_client in {None, client} and not self._rules:
+        self._is_one_place = origin == target and to_client in {None, client}
+        if self._is_one_place and not self._rules:
             raise ConfigError("the two sources are the same one, and no name is to be another: nothing would be copied")
         self._origin, self._target = Side(client, origin), Side(to_client or client, target)
         self._names = None if names is None else list(dict.fromkeys(names))
@@ -82,7 +83,8 @@ class Migration:
         """
         pairs = await self._pairs()
         blocks = await self._blocked(pairs)
-        rest = {name: to for name, to in pairs.items() if name not in {step.name for step in blocks}}
+        found = {step.name for step in blocks}
+        rest = {name: to for name, to in pairs.items() if name not in found}
         return reported([*blocks, *await self._each(rest, heard, applies=False)], applied=False)
 
     @afresh
@@ -107,7 +109,8 @@ class Migration:
 
     async def _blocked(self, pairs: Mapping[str, str]) -> list[Step]:
         can_name = await self._target.store.can_name()
-        return blocked(pairs, can_name, self._target.store.spelled)
+        blocks = blocked(pairs, can_name, self._target.store.spellings)
+        return [*blocks, *crossed(pairs)] if self._is_one_place and not blocks else blocks
 
     async def _each(self, pairs: Mapping[str, str], heard: Heard | None, *, applies: bool) -> list[Step]:
         copier = Copier(self._origin, self._target, applies, self._overwrite, self._metadata)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.migrating.steps import Step
 
-__all__ = ["Rule", "blocked", "renamed", "rules_of"]
+__all__ = ["Rule", "blocked", "crossed", "renamed", "rules_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +50,35 @@ def renamed(name: str, rules: Iterable[Rule]) -> str:
     return next((new for rule in rules if (new := rule.applied(name)) is not None), name)
 
 
-def blocked(pairs: Mapping[str, str], can_name: Callable[[str], bool], spelled: Callable[[str], str]) -> list[Step]:
+def blocked(
+    pairs: Mapping[str, str], can_name: Callable[[str], bool], spellings: Callable[[str], Iterable[str]]
+) -> list[Step]:
     """The pairs of names that keep a migration from being begun.
 
-    ``spelled`` says how the other side spells a name: two that are spelled alike are one secret there.
+    ``spellings`` of two names at the other side that may be of one secret there have one in common.
     """
-    invalid = [name for name, to in pairs.items() if not can_name(to)]
-    homes: dict[str, list[str]] = {}
-    for name in pairs.keys() - set(invalid):
-        homes.setdefault(spelled(pairs[name]) or pairs[name], []).append(name)
+    invalid = {name for name, to in pairs.items() if not can_name(to)}
+    spelled = {name: spellings(to) for name, to in pairs.items() if name not in invalid}
+    homes: dict[str, set[str]] = {}
+    for name, texts in spelled.items():
+        for text in texts:
+            homes.setdefault(text, set()).add(name)
+    met = {name: set[str]().union(*(homes[text] for text in texts)) - {name} for name, texts in spelled.items()}
     return [
-        *(Step(name, pairs[name], "invalid", "the manager cannot have such a name") for name in invalid),
-        *(
-            Step(name, pairs[name], "collision", f"as {_others(name, names)}")
-            for names in homes.values()
-            if len(names) > 1
-            for name in names
-        ),
+        *(Step(name, pairs[name], "invalid", "the manager cannot have such a name") for name in sorted(invalid)),
+        *(Step(name, pairs[name], "collision", f"as {_others(names)}") for name, names in met.items() if names),
     ]
 
 
-def _others(name: str, names: Iterable[str]) -> str:
-    first, *rest = sorted(other for other in names if other != name)
+def crossed(pairs: Mapping[str, str]) -> list[Step]:
+    """The pairs within one source of which the one would be written over before it is copied itself."""
+    return [
+        Step(name, to, "collision", f"as {to!r} has, which is to be copied itself: do that first")
+        for name, to in pairs.items()
+        if to != name and pairs.get(to, to) != to
+    ]
+
+
+def _others(names: Iterable[str]) -> str:
+    first, *rest = sorted(names)
     return f"{first!r} and {len(rest)} more" if rest else repr(first)

@@ -26,7 +26,7 @@ class Step:
 
     * ``create``, ``replace``: this would be done; ``created``, ``replaced``: it was done, and read back
     * ``equal``: the same value is there already
-    * ``gone``: it is listed, and has no value that could be read, such as a deleted one
+    * ``gone``: it has no value that could be read, such as a deleted one
     * ``conflict``: another value is there, or somebody else wrote meanwhile
     * ``collision``, ``invalid``: another secret would get the same name, or nothing can have this one
     * ``failed``: ``error`` says why; ``untried``: too many had failed before

@@ -109,6 +109,8 @@ class Writer(Provider, Protocol):
       key the name that was asked for, and escapes only what cannot be one.
     * ``deletes_for_good = True``: what ``delete`` takes cannot be restored, and whoever makes the secret anew begins
       with its first version.
+    * ``check_value(name, payload)``: raises, without I/O, what ``put`` would for a value that the manager cannot keep.
+      So it is known before anything else depends on it, such as a database that has a new password already.
     * ``as_kept(text) -> str``: what will be read, where the manager keeps another text than it was given, such as the
       members of an object in another order. Raises DecodeError for what it would not keep.
     """

@@ -183,6 +183,10 @@ class LocalProvider:
         """No: see ``get_current``."""
         return False
 
+    def check_value(self, name: str, payload: Payload) -> None:
+        """Raise what ``put`` would for a value that cannot be stored: text that is not Unicode."""
+        check_storable(name, payload)
+
     async def put(self, name: str, payload: Payload, *, cas: str | None = None, token: str = "") -> Secret:  # noqa: ARG002  # a put is applied in one step, or not at all
         """Encrypt a new version. ``cas`` must be the current version, ``"0"`` where there is none or it is gone."""
         keys = self._check(name)

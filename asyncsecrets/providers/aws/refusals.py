@@ -175,8 +175,8 @@ def _pending_deletion(call: Call) -> ProviderError:
         return SecretNotFoundError(text, provider=call.system, name=call.name, reason="pending_deletion")
     return call.error(
         ConflictError,
-        f"the name belongs to a secret that is {SCHEDULED}: {_RESTORE}; `asyncsecrets destroy NAME` deletes it for "
-        "good, and frees the name after seconds",
+        f"the name belongs to a secret that is {SCHEDULED}: {_RESTORE}, as a put does with recover_deleted: true; "
+        "`asyncsecrets destroy NAME` deletes it for good, and frees the name after seconds",
     )
 
 

@@ -122,6 +122,10 @@ class AwsSecretsManagerProvider(SdkProvider):
         """What the plain name may be: two spellings of one secret's name have one of these in common."""
         return plain_names(name)
 
+    def check_value(self, name: str, payload: Payload) -> None:
+        """Raise what ``put`` would for a value that AWS cannot keep: an empty one, or of more than 64 KiB."""
+        parameter_of(name, payload)
+
     # -- reading
 
     async def get(self, name: str, version: str | None = None) -> Secret:

@@ -81,6 +81,10 @@ class AzureKeyVaultProvider(SdkProvider):
         """What a secret is called in the vault."""
         return place_of(name).spelled
 
+    def check_value(self, name: str, payload: Payload) -> None:
+        """Raise what ``put`` would for a value that a vault cannot keep: one of bytes, or of more than 25 KiB."""
+        text_of(name, payload)
+
     # -- reading
 
     async def get(self, name: str, version: str | None = None) -> Secret:

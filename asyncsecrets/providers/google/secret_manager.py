@@ -106,6 +106,10 @@ class GoogleSecretManagerProvider(SdkProvider):
         """What else the secret may be called: two spellings of one secret's name have one of these in common."""
         return self._names.spellings(name)
 
+    def check_value(self, name: str, payload: Payload) -> None:
+        """Raise what ``put`` would for a value that Google cannot keep: an empty one, or of more than 64 KiB."""
+        bytes_of(name, payload)
+
     # -- reading
 
     async def get(self, name: str, version: str | None = None) -> Secret:

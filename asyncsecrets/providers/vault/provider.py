@@ -192,6 +192,13 @@ class VaultProvider:
             raise self._kv2.misplaced(name)
         return secret
 
+    def check_value(self, name: str, payload: Payload) -> None:
+        """Raise what ``put`` would for a value that Vault cannot keep: one of bytes, or no object where it is to be
+        one."""
+        members = payload_object(payload, name, self.default_field)
+        if isinstance(self._mount.likely, KV2):
+            as_kept(name, members)
+
     def as_kept(self, text: str) -> str:
         """What is read after ``text`` was put: see ``Writer``."""
         if self.default_field is not None:

@@ -143,6 +143,7 @@ def client_calls(client: SecretsClient, name: str) -> dict[str, Call]:
         "fetch_missing": client.fetch_missing,
         "explain": lambda: client.explain(name),
         "explain what is none": lambda: client.explain(f"secret://nowhere/{name}"),
+        "place": lambda: client.place(name),
         "store": client.store,
         "store with settings": lambda: client.store(settings={"token": VALUE, "secrets": {"a": VALUE}}),
         "get_secret": lambda: get_secret(name),

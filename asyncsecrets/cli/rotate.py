@@ -71,19 +71,14 @@ def _rotated(args: argparse.Namespace) -> Secret:
     from asyncsecrets.references import parse
     from asyncsecrets.rotating import rotate
 
-    reference = parse(args.name)
-    if reference.version is not None or reference.field is not None:
-        raise ConfigError("rotate takes a secret as a whole; --field names a member")
-    if None not in {args.source, reference.source} and args.source != reference.source:
-        raise ConfigError("NAME names another source than --source does; say it once")
     generator = _generator(args)
+    args.source = args.source or parse(args.name).source
     hook = consumer.hook(args.command_text) if args.command_text is not None else None
-    args.source = args.source or reference.source
     return with_client(
         args,
         lambda client: rotate(
             client,
-            reference.name,
+            args.name,
             generator,
             source=args.source,
             field=args.field,

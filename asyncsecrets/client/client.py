@@ -163,6 +163,16 @@ class SecretsClient(Writing, Looking):
         found()
         return Store(found, self._check_open)
 
+    @afresh
+    def place(self, name: str, source: str | None = None) -> tuple[str, str, str | None]:
+        """Where that is which a reader of ``name`` gets: the source, the secret there, and which member of it. No I/O.
+
+        Raises AccessModeError, ConfigError; UnsupportedOperationError where it cannot be changed there.
+        """
+        self._check_open()
+        found, entry, member = self._router.place(name, source)
+        return found.name, entry, member
+
     # -- life
 
     @property

@@ -83,7 +83,31 @@ class Router:
 
         Raises AccessModeError, ConfigError, UnsupportedOperationError before anything is sent.
         """
+        found, name = self._to_write(_whole(text, source))
+        if found.is_member(name):
+            primary = found.primary_secret_name
+            raise UnsupportedOperationError(
+                f"{name!r} is read as a member of the secret {primary!r} (primary_secret_name); write {primary!r} as a "
+                f"whole",
+            )
+        return found, name
+
+    def place(self, text: str, source: str | None) -> tuple[Source, str, str | None]:
+        """Return where a reader of ``text`` gets his value: the source, the secret there, and which member of it.
+
+        Raises as ``writable``, and UnsupportedOperationError where he gets it from the environment.
+        """
         reference = _whole(text, source)
+        found, name = self._to_write(reference)
+        primary, hosted = found.primary_secret_name, found.hosted_keys
+        if reference.source is None and hosted is not None and name not in {*hosted, primary}:
+            raise UnsupportedOperationError(
+                f"{name!r} is read from the environment, for it is not among hosted_keys; name the source if you mean "
+                f"what is there"
+            )
+        return (found, primary or "", name) if found.is_member(name) else (found, name, None)
+
+    def _to_write(self, reference: references.Reference) -> tuple[Source, str]:
         found, name = self.source(reference.source), reference.name
         if found.is_environment:
             how = "; configure a manager (asyncsecrets init sets up a local store)" if reference.source is None else ""
@@ -92,12 +116,6 @@ class Router:
         if reference.source is None and self._is_alias(name, found):
             raise UnsupportedOperationError(
                 f"{name!r} is read as {self._aliases[name]} (environment_variables in {self.origin}); write that"
-            )
-        if found.is_member(name):
-            primary = found.primary_secret_name
-            raise UnsupportedOperationError(
-                f"{name!r} is read as a member of the secret {primary!r} (primary_secret_name); write {primary!r} as a "
-                f"whole",
             )
         return found, name
 

@@ -19,26 +19,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
 
 from asyncsecrets.boundary import afresh, fresh
 from asyncsecrets.client import SecretsClient
 from asyncsecrets.client.views import remember
-from asyncsecrets.errors import (
-    AsyncSecretsError,
-    ConflictError,
-    InvalidNameError,
-    PartialRotationError,
-)
-from asyncsecrets.replacing import Look, Shelf
+from asyncsecrets.errors import AsyncSecretsError, ConflictError, SecretNotFoundError
+from asyncsecrets.replacing import Look
 from asyncsecrets.rotating.generators import Generator
 from asyncsecrets.rotating.spots import Spot, spot_of
+from asyncsecrets.rotating.stages import Stage
 from asyncsecrets.secret import Secret
 
-__all__ = ["PENDING", "Hook", "rotate"]
-
-PENDING: Final = "-rotating"
-"""What the name of a staged value ends with."""
+__all__ = ["Hook", "rotate"]
 
 Hook = Callable[[Secret, Secret], Awaitable[object]]
 
@@ -53,31 +45,39 @@ async def rotate(
     field: str | None = None,
     set_at_consumer: Hook | None = None,
     restart: bool = False,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> Secret:
     """Give a secret a new value, and return that: made, set at its consumer, promoted, and read back.
 
+    * ``name``: a name, or a reference to a secret as a whole. What is read as a member of ``primary_secret_name`` is
+      rotated there.
     * ``field``: the member of an object that is rotated; the others stay.
     * ``set_at_consumer(old, new)`` sets the new value where it is used, such as at a database. It may be called again
       with the same ``new``, after a rotation that was broken off, and has to bear that. Where it raises, nothing is
       promoted: readers go on with the old value.
     * ``restart``: give up what an earlier rotation has staged, and make another value.
+    * ``sleep`` waits, in seconds; for tests.
 
-    Raises SecretNotFoundError; ConflictError where somebody else writes the secret; and PartialRotationError where the
-    hook failed, or it may have succeeded and the new value could not be promoted: ``created`` names where that is kept,
-    and rotating again goes on with it.
+    Raises SecretNotFoundError; UnsupportedOperationError for what readers do not get from there; DecodeError for a
+    value that the manager could not keep, before the consumer is told; ConflictError where somebody else writes the
+    secret; and PartialRotationError where the hook failed, or it may have succeeded and the new value could not be
+    promoted: ``created`` names where that is kept, and rotating again goes on with it.
     """
-    spot = await spot_of(client, source, name, field)
+    spot, shelf = await spot_of(client, source, name, field, sleep)
     look = await spot.look()
-    stage = _Stage(Shelf(client.store(source), asyncio.sleep), name, field)
-    staged = await stage.held(spot.value(look))
-    if staged is not None and restart:
-        await stage.clear()
-        staged = None
+    stage = Stage(shelf, spot.name, spot.member)
+    left = await stage.held(spot.value(look))
+    staged = None if restart else left
+    if set_at_consumer is None and staged is not None:
+        raise stage.partial("an earlier rotation was broken off, and its consumer may have the new value already")
+    new = staged or await _made(spot.name, generator)
+    spot.check(look, new)
     if set_at_consumer is None:
-        if staged is not None:
-            raise stage.partial("an earlier rotation was broken off, and its consumer may have the new value already")
-        return await spot.promote(look, await _made(name, generator))
-    new = staged or await stage.keep(await _made(name, generator))
+        done = await spot.promote(look, new)
+        return done if left is None else await _tidied(stage, done)
+    if staged is None:
+        await stage.keep(new)
+        await _still(spot, look, stage)
     await _set(set_at_consumer, spot.value(look), new, stage)
     return await _promoted(spot, look, new, stage)
 
@@ -88,7 +88,21 @@ async def _made(name: str, generator: Generator) -> Secret:
     return made
 
 
-async def _set(hook: Hook, old: Secret, new: Secret, stage: _Stage) -> None:
+async def _still(spot: Spot, look: Look, stage: Stage) -> None:
+    """See that the secret is as it was before the consumer is told: keeping may have taken its time. Raises
+    ConflictError."""
+    try:
+        spot.check_still(look, await spot.look())
+    except (ConflictError, SecretNotFoundError) as error:
+        refusal = fresh(error)
+    else:
+        return
+    with suppress(AsyncSecretsError):
+        await stage.end()
+    raise refusal
+
+
+async def _set(hook: Hook, old: Secret, new: Secret, stage: Stage) -> None:
     try:
         await hook(old, new)
     except Exception as error:  # noqa: BLE001  # somebody else's code, whose text may hold anything
@@ -98,16 +112,20 @@ async def _set(hook: Hook, old: Secret, new: Secret, stage: _Stage) -> None:
     raise stage.partial(f"its consumer did not take the new value ({what}); readers go on with the old one")
 
 
-async def _promoted(spot: Spot, look: Look, new: Secret, stage: _Stage) -> Secret:
+async def _promoted(spot: Spot, look: Look, new: Secret, stage: Stage) -> Secret:
     try:
         done = await _by_anybody(spot, look, new)
     except AsyncSecretsError as error:
         why = f"its consumer has the new value, which could not be stored ({error.message})"
     else:
-        with suppress(AsyncSecretsError):  # it equals what is current, and so is no rotation that was broken off
-            await stage.clear()
-        return done
+        return await _tidied(stage, done)
     raise stage.partial(why)
+
+
+async def _tidied(stage: Stage, done: Secret) -> Secret:
+    with suppress(AsyncSecretsError):  # what equals the current value is no rotation that was broken off
+        await stage.end()
+    return done
 
 
 async def _by_anybody(spot: Spot, look: Look, new: Secret) -> Secret:
@@ -120,45 +138,3 @@ async def _by_anybody(spot: Spot, look: Look, new: Secret) -> Secret:
     if not found.equals(new):
         raise refusal
     return found
-
-
-class _Stage:
-    """Where the new value of ``name`` is kept until it is promoted."""
-
-    def __init__(self, shelf: Shelf, name: str, field: str | None) -> None:
-        self._shelf, self._name = shelf, name
-        self._pending = f"{name}-{field}{PENDING}" if field else f"{name}{PENDING}"
-        self._look = Look(None, "0")
-
-    async def held(self, current: Secret) -> Secret | None:
-        """What an earlier rotation has left; None also where it was promoted."""
-        try:
-            self._look = await self._shelf.look(self._pending)
-        except InvalidNameError:  # the manager cannot have it, so it cannot have been left; keeping it says so
-            return None
-        value = self._look.value
-        return None if value is None or value.equals(current) else value
-
-    async def keep(self, new: Secret) -> Secret:
-        """Keep it, and see that it is kept. Raises ConflictError where somebody else rotates the same secret."""
-        written = await self._shelf.revive(self._pending, new, self._look)
-        if not await self._shelf.read_back(self._pending, written):
-            system = self._shelf.store.declared.system
-            raise ConflictError(
-                f"{system}: {self._name!r} is rotated by somebody else", provider=system, name=self._name
-            )
-        return new
-
-    async def clear(self) -> None:
-        """Delete what is kept."""
-        await self._shelf.store.delete(self._pending)
-        self._look = await self._shelf.look(self._pending)
-
-    def partial(self, why: str) -> PartialRotationError:
-        """The error that says where the new value is, and how to go on."""
-        system = self._shelf.store.declared.system
-        text = (
-            f"{system}: {self._name!r}: {why}. The new value is kept as {self._pending!r}: rotate again with the same "
-            f"hook, which goes on with it, or restart with another value"
-        )
-        return PartialRotationError(text, provider=system, name=self._name, created=self._pending)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from asyncsecrets import exact
@@ -39,6 +39,17 @@ class Spot:
         remember(found)
         return found
 
+    def check(self, look: Look, new: Secret) -> None:
+        """Raise DecodeError, UnsupportedOperationError if the manager could not keep the secret with ``new`` in it."""
+        self.shelf.store.check_value(self.name, self._with(look, new))
+
+    def check_still(self, look: Look, now: Look) -> None:
+        """Raise ConflictError where somebody has written between two looks."""
+        if not now.is_as(look):
+            system = self.shelf.store.declared.system
+            text = f"{self.name!r} has been written by somebody else meanwhile; rotate again"
+            raise ConflictError(f"{system}: {text}", provider=system, name=self.name)
+
     async def promote(self, look: Look, new: Secret) -> Secret:
         """Have ``new`` be the value, in place of what was looked at, and read it back by its exact version.
 
@@ -59,20 +70,31 @@ class Spot:
         assert look.value is not None  # noqa: S101  # as above
         document = exact.read(look.value.reveal())
         assert isinstance(document, dict)  # noqa: S101  # ``value`` has read a member of it
-        return Secret(exact.written({**document, self.member: new.reveal()}), name=self.name)
+        return Secret(exact.written({**document, self.member: new.reveal()}, sort=False), name=self.name)
 
 
-async def spot_of(client: SecretsClient, source: str | None, name: str, field: str | None) -> Spot:
-    """Where the value is: ``field`` of the secret, or what a reader gets who names none. Raises ConfigError."""
+async def spot_of(
+    client: SecretsClient,
+    source: str | None,
+    name: str,
+    field: str | None,
+    sleep: Callable[[float], Awaitable[object]],
+) -> tuple[Spot, Shelf]:
+    """Where the value is that a reader of ``name`` gets, or its ``field``; and where else there is room for a new one.
+
+    Raises ConfigError, and as ``SecretsClient.place``.
+    """
     if field is not None and (not field or field.startswith(("/", "json:"))):
         raise ConfigError("a rotation is of a member of the object itself: give its name, and no path")
+    source, entry, member = client.place(name, source)
+    if field is not None and member is not None:
+        raise ConfigError(f"{name!r} is a member of {entry!r} (primary_secret_name) already: leave the field out")
     store = client.store(source)
-    store.check_writable()
-    plain = Shelf(store, asyncio.sleep)
-    own = store.default_field
+    shelf = Shelf(store, sleep)
+    own, wanted = store.default_field, member or field
     if own is None:
-        return Spot(plain, name, field)
-    whole = await Spot(plain, name, None).shelf.store.current(name, whole=True)
-    if field in {None, own} and list(whole.json()) == [own]:
-        return Spot(plain, name, None)
-    return Spot(Shelf(client.store(source, {"secret_field": ""}), asyncio.sleep), name, field or own)
+        return Spot(shelf, entry, wanted), shelf
+    members = (await store.current(entry, whole=True)).fields()
+    if member is None and members == [own]:  # all there is is a text, of which the field is one, as at other managers
+        return Spot(shelf, entry, None if field == own else field), shelf
+    return Spot(Shelf(client.store(source, {"secret_field": ""}), sleep), entry, wanted or own), shelf

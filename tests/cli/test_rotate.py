@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -19,6 +20,11 @@ def kept(vault: VaultServer, name: str = "DB_PASSWORD") -> str:
     found = vault.read_secret(name)
     assert found is not None
     return str(found["key"])
+
+
+def staged(vault: VaultServer) -> str:
+    """The value that is kept until the consumer has it."""
+    return str(json.loads(kept(vault, PENDING))["value"])
 
 
 def command(source: str) -> str:
@@ -68,7 +74,7 @@ def test_a_consumer_that_fails(config: Path, workdir: Path, vault: VaultServer, 
     done = cli("rotate", "DB_PASSWORD", "--generate", "token", "--exec", fails)
     assert (done.code, kept(vault)) == (6, VALUE)
     assert f"kept as '{PENDING}'" in done.err
-    assert kept(vault, PENDING) == (workdir / "first").read_text() != ""
+    assert staged(vault) == (workdir / "first").read_text() != ""
     assert cli("rotate", "DB_PASSWORD", "--generate", "token").code == 6
     again = command("import pathlib, sys; assert pathlib.Path('first').read_text() == sys.stdin.read()")
     assert cli("rotate", "DB_PASSWORD", "--generate", "token", "--exec", again).code == 0

@@ -148,6 +148,9 @@ async def test_names_that_meet_or_cannot_be():
         await migrated(origin, target, rename=rename)
     assert "'a/x' as 'x': the same name as 'b/x'" in str(caught.value)
     assert target.changes == []
+    with pytest.raises(ConfigError, match="the manager cannot have such a name"):
+        await migrated(origin, target, rename={"d": "d\x00"})
+    assert target.changes == []
 
 
 async def test_chosen_names_and_what_is_gone():

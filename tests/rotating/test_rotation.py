@@ -8,20 +8,33 @@ import json
 
 import pytest
 
-from asyncsecrets import SecretsClient
+from asyncsecrets import SecretsClient, rotating
 from asyncsecrets.errors import (
     AccessModeError,
     ConfigError,
+    ConflictError,
     DecodeError,
     PartialRotationError,
     SecretNotFoundError,
     UnavailableError,
+    UnsupportedOperationError,
 )
-from asyncsecrets.rotating import PENDING, Password, rotate
+from asyncsecrets.rotating import PENDING, Password
 from asyncsecrets.testing.vault_server import VaultServer
-from tests.virtual_keys.support import Manager, Plain, Unversioned, client_of
+from tests.virtual_keys.support import Manager, Plain, Times, Unversioned, client_of
 
 STAGED = f"DB{PENDING}"
+
+
+async def rotate(client, name, generator, **options):
+    """Where it would wait a clock is moved."""
+    return await rotating.rotate(client, name, generator, **{"sleep": Times().sleep, **options})
+
+
+def staged(manager, name=STAGED):
+    """The value that is kept for a rotation that goes on; None also where what is left holds none."""
+    found = manager.values.get(name)
+    return None if found is None else json.loads(found)["value"]
 
 
 class Values:
@@ -71,7 +84,7 @@ async def test_the_consumer_comes_first(manager):
     consumer, seen = Consumer(), []
 
     async def hook(old, new):
-        seen.append((old.reveal(), manager.values["DB"], manager.values[STAGED] == new.reveal()))
+        seen.append((old.reveal(), manager.values["DB"], staged(manager) == new.reveal()))
         await consumer.set(old, new)
 
     async with client_of(manager) as client:
@@ -131,7 +144,7 @@ async def test_cut_off_anywhere(kind):
         done = len(manager.calls) <= after
         is_apart = consumer.value != manager.values["DB"]
         assert isinstance(outcome, PartialRotationError) or not is_apart
-        assert not is_apart or manager.values[STAGED] == consumer.value
+        assert not is_apart or staged(manager) == consumer.value
         manager.fail = lambda operation, name: None
         async with client_of(manager) as client:
             await rotate(client, "DB", values, set_at_consumer=consumer.set)
@@ -141,17 +154,61 @@ async def test_cut_off_anywhere(kind):
     assert after > 5
 
 
-async def test_two_at_once():
+async def test_two_at_once(manager):
     """One of them is told; both sides agree."""
-    manager, consumer = Manager({"DB": "canary-old"}), Consumer()
+    consumer, times, numbers = Consumer(), Times(), Values()
     async with client_of(manager) as one, client_of(manager) as other:
         outcomes = await asyncio.gather(
-            *(rotate(client, "DB", Values(), set_at_consumer=consumer.set) for client in (one, other)),
+            *(
+                rotate(client, "DB", numbers, set_at_consumer=consumer.set, sleep=times.sleep)
+                for client in (one, other)
+            ),
             return_exceptions=True,
         )
     assert {type(outcome).__name__ for outcome in outcomes} <= {"Secret", "ConflictError", "PartialRotationError"}
     assert "Secret" in {type(outcome).__name__ for outcome in outcomes}
     assert manager.values == {"DB": consumer.value}
+
+
+async def test_written_by_somebody_else_before_the_consumer_is_told(manager):
+    """While the new value is being kept: then the consumer is told nothing, and nothing is left."""
+    consumer = Consumer()
+
+    async def write(operation, name):
+        if (operation, name) == ("put", STAGED) and manager.values == {"DB": "canary-old"}:
+            manager.set("DB", "canary-theirs")
+
+    manager.before = write
+    async with client_of(manager) as client:
+        with pytest.raises(ConflictError, match="meanwhile"):
+            await rotate(client, "DB", Values(), set_at_consumer=consumer.set)
+    assert (consumer.calls, manager.values) == (0, {"DB": "canary-theirs"})
+
+
+async def test_what_has_just_ended_deletes_nothing_of_the_next_one(manager):
+    """Between the last two steps of a rotation the next one waits, until nothing more is to be deleted."""
+    consumer, times, slow = Consumer(), Times(), asyncio.Event()
+
+    async def hold(operation, name):
+        if operation == "delete" and not slow.is_set():
+            await slow.wait()
+
+    manager.before = hold
+
+    async def sleep(seconds):
+        slow.set()
+        await times.sleep(seconds)
+
+    async with client_of(manager) as one, client_of(manager) as other:
+        first = asyncio.create_task(rotate(one, "DB", Values(), set_at_consumer=consumer.set))
+        while staged(manager) is not None or STAGED not in manager.values:
+            await asyncio.sleep(0)
+        consumer.failure = OSError()
+        with pytest.raises(PartialRotationError):
+            await rotate(other, "DB", Values(), set_at_consumer=consumer.set, sleep=sleep)
+        await first
+    assert staged(manager) is not None
+    assert times.slept[0] > 0
 
 
 async def test_somebody_else_writes_meanwhile():
@@ -165,7 +222,7 @@ async def test_somebody_else_writes_meanwhile():
     async with client_of(manager) as client:
         with pytest.raises(PartialRotationError, match="consumer has the new value"):
             await rotate(client, "DB", Values(), set_at_consumer=hook)
-    assert manager.values == {"DB": "canary-theirs", STAGED: consumer.value}
+    assert (manager.values["DB"], staged(manager)) == ("canary-theirs", consumer.value)
 
 
 async def test_cancelled_in_the_hook():
@@ -182,7 +239,7 @@ async def test_cancelled_in_the_hook():
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert manager.values == {"DB": "canary-old", STAGED: "canary-new-1"}
+    assert (manager.values["DB"], staged(manager)) == ("canary-old", "canary-new-1")
 
 
 async def test_a_member():
@@ -233,3 +290,51 @@ async def test_refused():
             await rotate(client, "nothing", Values())
         await rotate(client, "DB", Values())
     assert manager.values == {"DB": "canary-new-1"}
+
+
+async def test_names_that_lead_elsewhere():
+    """What readers of a name get is rotated, or nothing: not what nobody reads."""
+    section = {"key_management_system": "memory", "key_management_settings": {}}
+    general = {
+        **section,
+        "key_management_settings": {"access_mode": "read_and_write", "hosted_keys": ["DB"]},
+    }
+    other = {**section, "key_management_settings": {"access_mode": "read_and_write"}}
+    document = {
+        "general_settings": general,
+        "environment_variables": {"ALIAS": "secret://other/DB"},
+        "asyncsecrets": {"sources": {"other": other}},
+    }
+    managers = {"default": Manager({"DB": "canary-old", "FREE": "canary-old"}), "other": Manager({"DB": "canary-old"})}
+    async with SecretsClient.from_config(document, environ={}, providers=managers) as client:
+        for name, problem in (
+            ("ALIAS", "is read as secret://other/DB"),
+            ("FREE", "not among hosted_keys"),
+            ("secret://environment/DB", "read only"),
+        ):
+            with pytest.raises(UnsupportedOperationError, match=problem):
+                await rotate(client, name, Values())
+        for name in ("secret:///DB?version=1", "secret:///DB?field=a"):
+            with pytest.raises(ConfigError, match="as a whole"):
+                await rotate(client, name, Values())
+        with pytest.raises(ConfigError, match="say it once"):
+            await rotate(client, "secret://other/DB", Values(), source="default")
+        assert [manager.changes for manager in managers.values()] == [[], []]
+        await rotate(client, "secret://other/DB", Values())
+        assert managers["other"].values == {"DB": "canary-new-1"}
+        await rotate(client, "FREE", Values(), source="default")
+        assert managers["default"].values == {"DB": "canary-old", "FREE": "canary-new-1"}
+
+
+async def test_two_secrets_whose_values_would_be_kept_under_one_name():
+    """``a`` of ``DB``, and ``DB-a``: neither takes the other's value."""
+    manager, consumer = Manager({"DB": '{"a": "canary-old"}', "DB-a": "canary-old"}), Consumer()
+    consumer.failure = OSError()
+    async with client_of(manager) as client:
+        with pytest.raises(PartialRotationError):
+            await rotate(client, "DB", Values(), field="a", set_at_consumer=consumer.set)
+        consumer.failure = None
+        with pytest.raises(ConflictError, match="somebody's"):
+            await rotate(client, "DB-a", Values(), set_at_consumer=consumer.set)
+        assert (await rotate(client, "DB", Values(), field="a", set_at_consumer=consumer.set)).equals("canary-new-1")
+        assert (await rotate(client, "DB-a", Values())).equals("canary-new-1")

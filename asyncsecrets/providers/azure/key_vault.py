@@ -83,7 +83,7 @@ class AzureKeyVaultProvider(SdkProvider):
 
     def check_value(self, name: str, payload: Payload) -> None:
         """Raise what ``put`` would for a value that a vault cannot keep: one of bytes, or of more than 25 KiB."""
-        text_of(name, payload)
+        text_of(place_of(name), payload)
 
     # -- reading
 

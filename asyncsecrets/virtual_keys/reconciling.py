@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 
-from asyncsecrets.errors import AsyncSecretsError, DecodeError, ProviderError
+from asyncsecrets.errors import AccessDeniedError, AsyncSecretsError, DecodeError, ProviderError
 from asyncsecrets.virtual_keys.bench import Bench, Held
 from asyncsecrets.virtual_keys.renaming import moved, moved_back
 from asyncsecrets.virtual_keys.rotation import completed, pending_of, undone
@@ -72,8 +72,16 @@ async def _named(bench: Bench, listed: Collection[str]) -> list[str]:
     found = [alias for name in listed if (alias := bench.names.alias(name)) is not None]
     if not bench.shelf.store.lists_deleted:
         return found
-    looks = await _all(bench.shelf.look(bench.names.of(alias)) for alias in found)
-    return [alias for alias, look in zip(found, looks, strict=True) if look.value is not None]
+    there = await _all(_is_there(bench, alias) for alias in found)
+    return [alias for alias, is_there in zip(found, there, strict=True) if is_there]
+
+
+async def _is_there(bench: Bench, alias: str) -> bool:
+    """Whether a key that is listed is not one that was deleted. One that cannot be read, or is none, hides no other."""
+    try:
+        return (await bench.shelf.look(bench.names.of(alias))).value is not None
+    except (AccessDeniedError, DecodeError):
+        return True
 
 
 async def _all(looking: Iterable[Awaitable[T]]) -> list[T]:

@@ -7,10 +7,11 @@ else with the old alias then has the copy taken back first, or the key would liv
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from asyncsecrets.boundary import fresh
-from asyncsecrets.errors import ConflictError
+from asyncsecrets.errors import ConflictError, DecodeError
 from asyncsecrets.secret import Secret
 from asyncsecrets.virtual_keys import records
 from asyncsecrets.virtual_keys.bench import Bench, Held
@@ -75,22 +76,24 @@ async def moved(bench: Bench, alias: str, held: Held) -> Rotated:
 
 async def _copied(bench: Bench, alias: str, held: Held, pending: Pending) -> Secret:
     name = bench.names.of(pending.to)
-    look = await bench.shelf.look(name)
-    if look.value is not None and look.holds(pending.new):
-        return look.value
     try:
         return await _copy(bench, alias, pending)
-    except ConflictError as error:
+    except (ConflictError, DecodeError) as error:  # DecodeError: what is there is somebody's, and no key
         refusal = fresh(error)
-    if (await bench.shelf.look(name)).holds(pending.new):  # by somebody else, who goes on with the same renaming
-        return pending.new
+    with suppress(DecodeError):
+        if (await bench.shelf.look(name)).holds(pending.new):  # by somebody else, who goes on with the same renaming
+            return pending.new
     await bench.end(alias, held, done=False)
     raise refusal
 
 
 async def _copy(bench: Bench, alias: str, pending: Pending) -> Secret:
     """Write the key under its new name. Who deleted or replaced it under the old one is not to find it alive there."""
-    old, name = await bench.shelf.look(bench.names.of(alias)), bench.names.of(pending.to)
+    name = bench.names.of(pending.to)
+    there = await bench.shelf.look(name)
+    if there.value is not None and there.holds(pending.new):
+        return there.value
+    old = await bench.shelf.look(bench.names.of(alias))
     if not old.holds(pending.old):
         raise overtaken(bench, alias, old)
     written = await bench.shelf.create(name, pending.new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncsecrets import SecretsClient
-from asyncsecrets.errors import ConfigError
+from asyncsecrets.errors import ConfigError, DecodeError
 from tests.virtual_keys.scenarios import document, life
 from tests.virtual_keys.support import Times, keys_of
 
@@ -49,3 +49,19 @@ async def test_teams(server):
         with pytest.raises(ConfigError, match="mount_name must be a text"):
             keys.team({"mount": ["canary"]})
     assert server.count("POST", "/v1/team/secret/data/a/b/keys/of/key") == 2
+
+
+async def test_what_is_no_key_hides_none(server):
+    """Somebody's secret of another shape stands among the keys: they are listed, verified and compared all the same."""
+    async with client_of(server) as client:
+        keys = keys_of(client, Times())
+        await keys.create("team-a")
+        server.call("create", "secret/data/keys/of/note", {"data": {"note": "canary"}})
+        await keys.delete("team-a")
+        key = await keys.create("team-b")
+        assert await keys.list() == ["note", "team-b"]
+        assert [one.alias for one in await keys.reconcile(known=["team-b"])] == ["note"]
+        assert (await keys.verify(key.reveal())).alias == "team-b"
+        with pytest.raises(DecodeError, match="no field 'key'"):
+            await keys.rename("team-b", "note")
+        assert await keys.reconcile() == []

@@ -13,29 +13,6 @@ from asyncsecrets.integrations.serving import AppSecrets
 from asyncsecrets.providers.memory import MemoryProvider
 
 
-@pytest.fixture
-def provider():
-    """A manager with one secret."""
-    return MemoryProvider({"KEY": "canary-1"})
-
-
-@pytest.fixture
-def made():
-    """The clients that were made."""
-    return []
-
-
-@pytest.fixture
-def secrets(provider, made):
-    """An app's secrets, with a client from that manager for each run."""
-
-    def make():
-        made.append(SecretsClient.from_provider(provider))
-        return made[-1]
-
-    return AppSecrets(make, required=["KEY"])
-
-
 async def read(request):
     """The last letter of the secret."""
     return web.Response(text=(await secrets_client(request).get("KEY")).reveal()[-1])

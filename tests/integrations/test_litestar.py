@@ -43,29 +43,6 @@ async def talk(socket: WebSocket, key: NamedDependency[str]) -> None:
 
 
 @pytest.fixture
-def provider():
-    """A manager with one secret."""
-    return MemoryProvider({"KEY": "canary-1"})
-
-
-@pytest.fixture
-def made():
-    """The clients that were made."""
-    return []
-
-
-@pytest.fixture
-def secrets(provider, made):
-    """An app's secrets, with a client from that manager for each run."""
-
-    def make():
-        made.append(SecretsClient.from_provider(provider))
-        return made[-1]
-
-    return AppSecrets(make, required=["KEY"])
-
-
-@pytest.fixture
 def app(secrets):
     """An app that reads it in every way."""
     return app_with(secrets)

@@ -11,12 +11,6 @@ from asyncsecrets.integrations.serving import AppSecrets
 from asyncsecrets.providers.memory import MemoryProvider
 
 
-@pytest.fixture
-def secrets():
-    """An app's secrets."""
-    return AppSecrets(lambda: SecretsClient.from_provider(MemoryProvider({"KEY": "canary-1"})), required=["KEY"])
-
-
 async def test_what_was_started_is_closed(secrets):
     """As by `async with`."""
     client = await secrets.start()

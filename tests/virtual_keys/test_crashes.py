@@ -7,7 +7,7 @@ finds what it has left.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -244,25 +244,33 @@ async def test_a_clock_that_is_a_little_behind():
             await keys.delete("team-a")
 
 
-async def test_a_process_that_was_taken_for_dead_comes_too_late():
-    """It is undone meanwhile, and its key does not become current any more: the manager compares."""
-    world = World(Manager)
-    slow = world.connection()
+@asynccontextmanager
+async def undone_meanwhile(world, name, times):
+    """The keys of a process that is taken for dead before it puts ``name`` for the first or second of ``times``, so that
+    another one undoes what it has begun; and what that has undone."""
+    slow, undone = world.connection(), []
     async with client_of(slow) as client, client_of(world.connection()) as other:
         keys, operator = keys_of(client, world.times), keys_of(other, world.times)
         await keys.store("team-a", OLD)
-        undoing = []
 
-        async def undo(operation, name):
-            slow.calls.append((operation, name))
-            if (operation, name) == ("put", "litellm/team-a") and not undoing:
+        async def undo(operation, called):
+            slow.calls.append((operation, called))
+            if (operation, called) == ("put", name) and slow.calls.count(("put", name)) == times and not undone:
                 world.times.now += 121
-                undoing.append(await operator.reconcile("undo"))
+                undone.extend(await operator.reconcile("undo"))
 
+        slow.calls.clear()
         slow.before = undo
+        yield keys, undone
+
+
+async def test_a_process_that_was_taken_for_dead_comes_too_late():
+    """It is undone meanwhile, and its key does not become current any more: the manager compares."""
+    world = World(Manager)
+    async with undone_meanwhile(world, "litellm/team-a", 1) as (keys, undone):
         with pytest.raises(AsyncSecretsError, match=r"somebody else|given another|taken longer"):
             await keys.rotate("team-a", NEW)
-        assert [one.fixed for one in undoing[0]] == [True]
+        assert [one.fixed for one in undone] == [True]
     assert world.stored.values["litellm/team-a"] == OLD
     assert await world.accepted(OLD, NEW) == [True, False]
 
@@ -303,22 +311,10 @@ async def test_a_process_that_is_suspended_anywhere_undoes_no_undo(kind, name):
 async def test_one_that_is_undone_after_it_has_switched_is_not_told_that_it_is_done():
     """Its key is not the current one; whoever knows it already is let in for its grace."""
     world = World(Manager)
-    slow = world.connection()
-    async with client_of(slow) as client, client_of(world.connection()) as other:
-        keys, operator = keys_of(client, world.times), keys_of(other, world.times)
-        await keys.store("team-a", OLD)
-        undoing = []
-
-        async def undo(operation, name):
-            slow.calls.append((operation, name))
-            written = slow.calls.count(("put", "litellm/.rotation/team-a"))
-            if (operation, written) == ("put", 2) and not undoing:
-                world.times.now += 121
-                undoing.append(await operator.reconcile("undo"))
-
-        slow.before = undo
+    async with undone_meanwhile(world, "litellm/.rotation/team-a", 2) as (keys, undone):
         with pytest.raises(ConflictError, match="somebody else has ended this otherwise"):
             await keys.rotate("team-a", NEW)
+        assert undone
     assert world.stored.values["litellm/team-a"] == OLD
     assert await world.accepted(OLD, NEW) == [True, True]
 

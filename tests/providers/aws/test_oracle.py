@@ -5,22 +5,54 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
+import subprocess
 import sys
-from pathlib import Path
+from importlib.util import find_spec
 
 import pytest
 
 from asyncsecrets.providers.aws import AwsKmsProvider, AwsSecretsManagerProvider
 
-AWS = shutil.which("aws", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+pytestmark = pytest.mark.skipif(
+    find_spec("awscli") is None, reason="the AWS command line client is not installed (pip install awscli)"
+)
 
-pytestmark = pytest.mark.skipif(AWS is None, reason="the AWS command line client is not installed (pip install awscli)")
+CLIENT = """
+import contextlib, io, json, os, sys
+from awscli.clidriver import create_clidriver
+driver = create_clidriver()
+for line in sys.stdin:
+    arguments, environ = json.loads(line)
+    os.environ.update(environ)
+    with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(io.StringIO()) as errors:
+        code = driver.main(["--output", "json", *arguments])
+    print(json.dumps([code, output.getvalue(), errors.getvalue()]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """The AWS command line client, started once: a line is a command and the environment that it has."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }
+    with subprocess.Popen([sys.executable, "-c", CLIENT], env=environ, stdin=-1, stdout=-1, text=True) as process:
+        yield process
+        process.stdin.close()
 
 
 @pytest.fixture
-def command(aws, environ, tmp_path):
-    """Run the AWS command line client at that AWS; values travel in files, not in arguments."""
+def command(client, environ, tmp_path):
+    """Run a command of the AWS command line client at that AWS; values travel in files, not in arguments."""
+    variables = {**environ}
+
+    def ask(arguments):
+        client.stdin.write(json.dumps([arguments, variables]) + "\n")
+        client.stdin.flush()
+        return json.loads(client.stdout.readline())
 
     async def run(*arguments, **files):
         for option, data in files.items():
@@ -28,18 +60,8 @@ def command(aws, environ, tmp_path):
             file.write_bytes(data)
             scheme = "fileb" if option in {"secret_binary", "plaintext", "ciphertext_blob"} else "file"
             arguments += (f"--{option.replace('_', '-')}", f"{scheme}://{file}")
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_DEFAULT_REGION": "eu-central-1",
-            **environ,
-        }
-        process = await asyncio.create_subprocess_exec(
-            AWS, "--output", "json", *arguments, env=environment, stdout=-1, stderr=-1, limit=2**20
-        )
-        output, errors = await process.communicate()
-        assert process.returncode == 0, errors.decode()[-500:].replace("canary", "…")
+        code, output, errors = await asyncio.to_thread(ask, arguments)
+        assert code == 0, errors[-500:].replace("canary", "…")
         return json.loads(output) if output.strip() else {}
 
     return run

@@ -36,9 +36,9 @@ from asyncsecrets.errors import ConfigError
 from asyncsecrets.finding import candidates
 from asyncsecrets.included import Merged, read_document, read_merged
 from asyncsecrets.journal import CONFIG, one_line, say
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.sections import NAME_IT, Sections, is_for_us
-from asyncsecrets.settings import Tidied
 from asyncsecrets.trust import FoundFile, check_found
 
 __all__ = [

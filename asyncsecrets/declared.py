@@ -10,8 +10,9 @@ from typing import Final, Literal
 from asyncsecrets.boundary import configuring
 from asyncsecrets.credential import concealed
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.kinds import Kind, Setting, Value
 from asyncsecrets.retry import RetryPolicy
-from asyncsecrets.settings import Kind, Setting, Value, nearest, vocabulary
+from asyncsecrets.settings import nearest, vocabulary
 
 __all__ = ["DEFAULT_SOURCE", "AccessMode", "Freshness", "ProviderSettings", "SourceConfig", "retry_policy"]
 

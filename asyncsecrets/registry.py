@@ -23,6 +23,7 @@ from asyncsecrets.boundary import configuring
 from asyncsecrets.credential import revealed
 from asyncsecrets.declared import ProviderSettings
 from asyncsecrets.errors import ConfigError, MissingDependencyError, UnsupportedOperationError
+from asyncsecrets.kinds import Value
 from asyncsecrets.providers.base import (
     Destroyer,
     Encrypter,
@@ -33,7 +34,7 @@ from asyncsecrets.providers.base import (
     Rotator,
     VersionDeleter,
 )
-from asyncsecrets.settings import Value, nearest
+from asyncsecrets.settings import nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints

@@ -21,20 +21,10 @@ from asyncsecrets.declared import DEFAULT_SOURCE, AccessMode, Freshness, Provide
 from asyncsecrets.errors import ConfigError
 from asyncsecrets.given import read_variables
 from asyncsecrets.journal import CONFIG, few, one_line, say
+from asyncsecrets.kinds import Kind, Setting
 from asyncsecrets.references import check_source
 from asyncsecrets.retry import RetryPolicy
-from asyncsecrets.settings import (
-    COMMON,
-    FILES,
-    LITELLM,
-    SENT_FILES,
-    SYSTEMS,
-    Kind,
-    Setting,
-    nearest,
-    variables,
-    vocabulary,
-)
+from asyncsecrets.settings import COMMON, FILES, LITELLM, SENT_FILES, SYSTEMS, nearest, variables, vocabulary
 from asyncsecrets.trust import is_personal
 
 __all__ = ["NAME_IT", "Sections", "is_for_us"]

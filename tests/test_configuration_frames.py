@@ -17,6 +17,7 @@ from asyncsecrets import SecretsClient
 from asyncsecrets.boundary import configuring
 from asyncsecrets.config import Config, load_config
 from asyncsecrets.errors import AsyncSecretsError, ConfigError
+from asyncsecrets.kinds import Kind
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.dotenv import parse_dotenv
 from asyncsecrets.providers.local import LocalProvider, init_store, write_key_file
@@ -26,7 +27,7 @@ from asyncsecrets.providers.local_store import parse_store
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.providers.vault.settings import VaultSettings
 from asyncsecrets.registry import BUILT_IN, build, load
-from asyncsecrets.settings import COMMON, SYSTEMS, Kind, vocabulary
+from asyncsecrets.settings import COMMON, SYSTEMS, vocabulary
 from tests.frames import leaks
 
 ENVIRON = {"HOME": "/nonexistent", "SOME_API_KEY": "canary-elsewhere"} | {

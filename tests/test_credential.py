@@ -22,9 +22,10 @@ from asyncsecrets.config import Config, load_config
 from asyncsecrets.credential import Credential, conceal, concealed, revealed, shown_path, usable
 from asyncsecrets.declared import ProviderSettings, SourceConfig
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.providers.memory import MemoryProvider
 from asyncsecrets.registry import BUILT_IN, build
-from asyncsecrets.settings import SYSTEMS, Tidied, vocabulary
+from asyncsecrets.settings import SYSTEMS, vocabulary
 from tests.test_configuration_frames import ENVIRON, NEEDED, credentials, document
 
 TOKEN: Credential[str] = Credential("canary-token")

@@ -13,9 +13,10 @@ import pytest
 
 from asyncsecrets.config import Config, load_config
 from asyncsecrets.errors import ConfigError, MalformedResponseError
+from asyncsecrets.kinds import Kind
 from asyncsecrets.providers.environment import FOUND_DOTENV, EnvironmentProvider
 from asyncsecrets.providers.local import LocalProvider, generate_key, init_store, write_key_file
-from asyncsecrets.settings import SENT_FILES, SYSTEMS, Kind, variables, vocabulary
+from asyncsecrets.settings import SENT_FILES, SYSTEMS, variables, vocabulary
 from asyncsecrets.trust import check_found
 
 ME, OTHER = 4711, 4712

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import random
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
@@ -32,6 +30,7 @@ from asyncsecrets.cache.renewer import Renewer
 from asyncsecrets.cache.schedule import Schedule
 from asyncsecrets.errands import whose
 from asyncsecrets.errors import ClosedError, UnsupportedOperationError
+from asyncsecrets.forks import Inherited
 from asyncsecrets.loops import LoopBound, cancel_all, current_loop, running_loop, warn_of_dropped, weakly
 
 __all__ = ["SingleFlightCache"]
@@ -368,13 +367,4 @@ class SingleFlightCache(LoopBound, Entries[K, V]):
         self._renewer, self._flights, self._running = None, {}, {}
 
 
-_caches: weakref.WeakSet[SingleFlightCache[Any, Any]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for cache in list(_caches):
-        cache.forget_loop()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_caches: Inherited[SingleFlightCache[Any, Any]] = Inherited(SingleFlightCache.forget_loop)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -32,6 +30,7 @@ from asyncsecrets.client.views import Changed, Views
 from asyncsecrets.config import SourceConfig
 from asyncsecrets.errands import set_out, under, whose
 from asyncsecrets.errors import AsyncSecretsError, SecretNotFoundError
+from asyncsecrets.forks import Inherited
 from asyncsecrets.loops import ending, retrieve
 from asyncsecrets.providers.base import BatchReader, Provider
 from asyncsecrets.providers.environment import EnvironmentProvider
@@ -380,7 +379,8 @@ class Source(Traits):
         self._let_go()
         cancel_elsewhere(under_way, old)
 
-    def _forked(self) -> None:
+    def forked(self) -> None:
+        """Be at home nowhere, in the child of a fork."""
         self.home.abandon()
         self._let_go()
 
@@ -394,13 +394,4 @@ def _expires(secret: Secret) -> float | None:
     return None if secret.expires is None else secret.expires.timestamp()
 
 
-_sources: weakref.WeakSet[Source] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for source in list(_sources):
-        source._forked()  # noqa: SLF001  # the same module
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_sources: Inherited[Source] = Inherited(Source.forked)

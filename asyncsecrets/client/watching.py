@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context
@@ -20,6 +18,7 @@ from asyncsecrets.errors import (
     TransientError,
     UnsupportedOperationError,
 )
+from asyncsecrets.forks import Inherited
 from asyncsecrets.loops import running_loop, tell
 from asyncsecrets.secret import Secret
 
@@ -210,13 +209,4 @@ def differs(old: Secret, new: Secret) -> bool:
     return old.version != new.version or not old.equals(new)
 
 
-_watchers: weakref.WeakSet[Watchers] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for watchers in list(_watchers):
-        watchers.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_watchers: Inherited[Watchers] = Inherited(Watchers.forked)

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from asyncsecrets.credential import Credential, revealed
 from asyncsecrets.errors import ConfigError
-from asyncsecrets.settings import COMMON, SYSTEMS, Kind, Value
+from asyncsecrets.kinds import Kind, Value
+from asyncsecrets.settings import COMMON, SYSTEMS
 
 __all__ = ["WithEnviron", "fields_of"]
 

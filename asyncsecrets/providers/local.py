@@ -19,18 +19,16 @@ from typing import Any, ClassVar, Final
 from asyncsecrets.boundary import afresh, configuring
 from asyncsecrets.credential import Credential, revealed
 from asyncsecrets.errors import (
-    AuthenticationError,
     ClosedError,
     ConfigError,
     ConflictError,
-    IntegrityError,
-    NotFoundReason,
-    SecretNotFoundError,
 )
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.loops import in_thread
 from asyncsecrets.providers.base import VersionInfo
 from asyncsecrets.providers.files import MAX_BYTES, create_file
 from asyncsecrets.providers.guarded import guarded
+from asyncsecrets.providers.local_faults import Faults
 from asyncsecrets.providers.local_file import StoreFile
 from asyncsecrets.providers.local_key_files import KeySource, default_key_file, write_key_file
 from asyncsecrets.providers.local_keys import (
@@ -50,7 +48,6 @@ from asyncsecrets.providers.local_recipients import (
 from asyncsecrets.providers.local_store import Entry, Recipient, Store, check_name, check_storable, render_within
 from asyncsecrets.references import fault_of
 from asyncsecrets.secret import Payload, Secret
-from asyncsecrets.settings import Tidied
 from asyncsecrets.trust import FoundFile
 
 __all__ = ["LocalProvider", "generate_key", "init_store", "write_key_file"]
@@ -124,6 +121,7 @@ class LocalProvider:
             None if key_file is None else Path(key_file),
             usual_key_file,
         )
+        self._faults = Faults(self.path, usual_key_file)
         self._max_versions = max_versions
         self._now = now
         self._keys: Keys | None = None
@@ -196,7 +194,7 @@ class LocalProvider:
             if cas is not None and cas != store.current(name):
                 message = f"local: {name!r} is not at version {cas!r} any more; read it again and decide anew"
                 raise ConflictError(message, provider=self.system, name=name)
-            self._check_recipients(self._fitting(keys, store), store, name)
+            self._faults.check_recipients(self._fitting(keys, store), store, name)
             number = store.next_version(name)
             value = keys.seal(payload, name, number, store.keys, store.fingerprint)
             return store.with_entry(name, Entry(number, _second(self._now()), value), self._max_versions)
@@ -222,7 +220,7 @@ class LocalProvider:
             for version in [None] if versions is None else versions:
                 entry = store.entry(name, version)
                 if entry is None or entry.destroyed:
-                    raise self._not_found(name, version, "absent" if entry is None else "destroyed")
+                    raise self._faults.not_found(name, version, "absent" if entry is None else "destroyed")
 
         await self._mark(name, versions, lambda entry: entry.with_deleted(None), check)
 
@@ -250,7 +248,7 @@ class LocalProvider:
         store = await self._file.do(name, self._file.read)
         entries = store.secrets.get(name)
         if entries is None:
-            raise self._not_found(name)
+            raise self._faults.not_found(name)
         return [_info(entry, current=entry is entries[-1]) for entry in entries]
 
     async def recipients(self) -> RecipientList:
@@ -348,9 +346,9 @@ class LocalProvider:
     def _secret(self, keys: Keys, store: Store, name: str, version: str | None) -> Secret:
         entry = store.entry(name, version)
         if entry is None:
-            raise self._not_found(name, version)
+            raise self._faults.not_found(name, version)
         if entry.state != "enabled":
-            raise self._not_found(name, version, entry.state)
+            raise self._faults.not_found(name, version, entry.state)
         keys = self._fitting(keys, store)
         try:
             payload = keys.unseal(entry.value, name, entry.version).payload
@@ -358,45 +356,7 @@ class LocalProvider:
             wrong_key = error.wrong_key
         else:
             return Secret(payload, name=name, version=str(entry.version), created=entry.created)
-        raise self._sealed(keys, store, name) if wrong_key else self._tampered(name, entry)
-
-    # Errors
-
-    def _check_recipients(self, keys: Keys, store: Store, name: str) -> None:
-        check_recipients(store.keys)
-        if keys and not set(keys.recipients) & set(store.keys):
-            raise self._sealed(keys, store, name)
-
-    def _sealed(self, keys: Keys, store: Store, name: str) -> AuthenticationError:
-        if not keys:
-            place = self._key_source.usual
-            usual = "" if place is None else f", or put the key into {place}"
-            remedy = f"there is no key; set ASYNCSECRETS_KEY or ASYNCSECRETS_KEY_FILE{usual}"
-        elif set(keys.recipients) & set(store.keys):
-            remedy = (
-                "it was encrypted before this key was a recipient; have another run: asyncsecrets recipients accept"
-            )
-        else:
-            own = keys.recipients[0]
-            remedy = (
-                f"this key is of {own}, which is not among the recipients of {self.path}; "
-                f"have one of them run: asyncsecrets recipients add {own}"
-            )
-        return AuthenticationError(f"local: {name!r} cannot be decrypted: {remedy}", provider=self.system, name=name)
-
-    def _tampered(self, name: str, entry: Entry) -> IntegrityError:
-        what = f"version {entry.version} of {name!r}"
-        message = f"local: the value of {what} is damaged or was moved there; restore {self.path} from version control"
-        return IntegrityError(message, provider=self.system, name=name)
-
-    def _not_found(
-        self, name: str, version: str | None = None, reason: NotFoundReason = "absent"
-    ) -> SecretNotFoundError:
-        what = repr(name) if version is None else f"version {version!r} of {name!r}"
-        state = "is not" if reason == "absent" else f"is {reason}"
-        remedy = "; restore it" if reason == "deleted" else ""
-        message = f"local: {what} {state} in {self.path}{remedy}"
-        return SecretNotFoundError(message, provider=self.system, name=name, reason=reason)
+        raise self._faults.sealed(keys, store, name) if wrong_key else self._faults.tampered(name, entry)
 
 
 def _info(entry: Entry, *, current: bool) -> VersionInfo:

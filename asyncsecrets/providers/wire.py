@@ -24,13 +24,13 @@ from asyncsecrets.errors import (
     MalformedResponseError,
     UnavailableError,
 )
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.loopback import ELSEWHERE, ElsewhereError
 from asyncsecrets.providers.proxies import Proxy
 from asyncsecrets.providers.tls import certificate_fault, client_context, doubts_issuer
 from asyncsecrets.providers.tunnels import broken, unconnected
 from asyncsecrets.providers.ways import attempts, check_way, is_encoded, proxy_of, trusting
-from asyncsecrets.settings import Tidied
 
 __all__ = ["Answer", "Trusting", "Wire", "bundle_of"]
 

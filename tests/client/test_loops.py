@@ -362,7 +362,7 @@ async def test_nothing_of_the_parents_is_open_in_a_fork() -> None:
         await client.get("NAME")
         source = client._sources["default"]
         source.cache.forget_loop()
-        source._forked()
+        source.forked()
         assert (manager.opened, manager.abandoned) == (1, 1)
         assert value(await client.get("OTHER")) == "canary-o"
         assert manager.opened == 2

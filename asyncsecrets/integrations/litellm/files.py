@@ -12,8 +12,8 @@ from typing import Final
 from asyncsecrets.config import DEFAULT_SOURCE, Config, load_config
 from asyncsecrets.documents import references
 from asyncsecrets.errors import ConfigError, InvalidNameError
+from asyncsecrets.kinds import Kind, Setting
 from asyncsecrets.references import parse
-from asyncsecrets.settings import Kind, Setting
 
 __all__ = ["Needs", "find", "load", "needs_of", "patience_of"]
 

@@ -21,6 +21,7 @@ from botocore.utils import ContainerMetadataFetcher
 
 from asyncsecrets.credential import revealed, shown_path, usable
 from asyncsecrets.errors import AuthenticationError, ConfigError
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.providers.aws.errors import NO_CREDENTIALS
 from asyncsecrets.providers.aws.mocked import detach
 from asyncsecrets.providers.aws.models import PartitionLoader
@@ -29,7 +30,6 @@ from asyncsecrets.providers.aws.unattended import attend_to_itself, environment_
 from asyncsecrets.providers.aws.unattended import replace_attribute as _replace
 from asyncsecrets.providers.aws.wire import Container, Wire, bundle_of
 from asyncsecrets.providers.credential_files import read_credential_file
-from asyncsecrets.settings import Tidied
 
 __all__ = ["configure", "load_credentials"]
 

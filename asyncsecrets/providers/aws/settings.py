@@ -11,9 +11,9 @@ from urllib.parse import SplitResult, urlsplit
 from asyncsecrets.boundary import configured, configuring
 from asyncsecrets.credential import BLANKS, Credential, conceal, concealed, revealed, usable
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.providers.fields import WithEnviron, fields_of
 from asyncsecrets.providers.loopback import is_loopback
-from asyncsecrets.settings import Tidied
 
 __all__ = ["AwsSettings", "check_endpoint", "endpoint_is_from", "endpoint_of"]
 

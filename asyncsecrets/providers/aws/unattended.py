@@ -18,9 +18,9 @@ from botocore.credentials import AssumeRoleWithWebIdentityProvider, EnvProvider,
 
 from asyncsecrets.credential import shown_path, usable
 from asyncsecrets.errors import AuthenticationError, ConfigError
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.providers.aws.settings import AwsSettings
 from asyncsecrets.providers.credential_files import read_credential_file
-from asyncsecrets.settings import Tidied
 
 __all__ = ["attend_to_itself", "checked_keys", "environment_of", "read_variables", "replace_attribute"]
 

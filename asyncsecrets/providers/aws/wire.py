@@ -25,6 +25,7 @@ from botocore.httpsession import URLLib3Session, get_cert_path
 from botocore.utils import ContainerMetadataFetcher
 
 from asyncsecrets.errors import AsyncSecretsError
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.providers import ways
 from asyncsecrets.providers.aws.mocked import answer_of
 from asyncsecrets.providers.loopback import ElsewhereError
@@ -33,7 +34,6 @@ from asyncsecrets.providers.tls import client_context
 from asyncsecrets.providers.tunnels import broken, unconnected
 from asyncsecrets.providers.unanswered import EncodedError
 from asyncsecrets.providers.ways import attempts, check_way, is_encoded, proxy_of
-from asyncsecrets.settings import Tidied
 
 __all__ = ["Container", "Wire", "bundle_of", "trusting"]
 

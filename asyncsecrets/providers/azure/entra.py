@@ -18,6 +18,7 @@ from azure.identity import CertificateCredential, ClientAssertionCredential, Cli
 
 from asyncsecrets.credential import revealed, shown_path, usable
 from asyncsecrets.errors import AsyncSecretsError, AuthenticationError, ConfigError, RateLimitedError, UnavailableError
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.providers.azure.answers import Answered, document_in, retry_after
 from asyncsecrets.providers.azure.identities import Target
 from asyncsecrets.providers.azure.settings import AzureSettings
@@ -25,7 +26,6 @@ from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.credential_files import read_credential_file
 from asyncsecrets.providers.files import read_regular
 from asyncsecrets.providers.wire import Answer, Wire
-from asyncsecrets.settings import Tidied
 
 __all__ = ["WAYS", "Application", "is_given"]
 

@@ -20,11 +20,11 @@ from google.oauth2 import service_account
 
 from asyncsecrets.credential import shown_path
 from asyncsecrets.errors import AuthenticationError, ConfigError
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.credential_files import read_credential_file
 from asyncsecrets.providers.google.machine import Machine, MetadataServer
 from asyncsecrets.providers.google.settings import PROJECT, GoogleSettings
-from asyncsecrets.settings import Tidied
 
 __all__ = ["Found", "find"]
 

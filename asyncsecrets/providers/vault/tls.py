@@ -10,9 +10,9 @@ from typing import Final
 
 from asyncsecrets.credential import Credential, revealed, shown_path
 from asyncsecrets.errors import ConfigError
+from asyncsecrets.kinds import Tidied
 from asyncsecrets.providers.tls import client_context, files_in, trust
 from asyncsecrets.providers.vault.settings import VaultSettings
-from asyncsecrets.settings import Tidied
 
 __all__ = ["TlsFiles"]
 

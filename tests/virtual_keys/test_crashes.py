@@ -246,8 +246,8 @@ async def test_a_clock_that_is_a_little_behind():
 
 @asynccontextmanager
 async def undone_meanwhile(world, name, times):
-    """The keys of a process that is taken for dead before it puts ``name``, the first or second of ``times``, so that
-    another one undoes what it has begun; and what that has undone."""
+    """The keys of a process that is taken for dead before it puts ``name`` for the first or second time (``times``), so
+    that another one undoes what it has begun; and what that has undone."""
     slow, undone = world.connection(), []
     async with client_of(slow) as client, client_of(world.connection()) as other:
         keys, operator = keys_of(client, world.times), keys_of(other, world.times)

@@ -1,14 +1,21 @@
-"""A real LiteLLM proxy on asyncsecrets: it starts, serves, sees rotations, and what our part of its event loop takes.
+"""A real LiteLLM proxy on asyncsecrets: it starts, serves, sees rotations, and how long our part keeps its event loop.
 
 It needs an environment in which LiteLLM is, such as the one that `make test-litellm` makes::
 
     .venv-litellm/bin/python -m benchmarks.litellm_proxy
     .venv-litellm/bin/python -m benchmarks.litellm_proxy --workers 2
-    .venv-litellm/bin/python -m benchmarks.litellm_proxy --workers 2 --gunicorn
+    .venv-litellm/bin/python -m benchmarks.litellm_proxy --workers 2 --server gunicorn
+    .venv-litellm/bin/python -m benchmarks.litellm_proxy --workers 2 --server gunicorn-command
 
-The secrets are in the development server, which takes 60 ms for each answer. The provider is a fake on loopback. Every
-call of the hook is timed in the proxy, by the clock and by the time that its thread had the processor: on a machine
-with other work the first has their time in it. Exits with 1 if something is not as the guide says.
+``gunicorn`` is LiteLLM's ``--run_gunicorn``, which preloads: the hook is made, and the workers are forked from it.
+``gunicorn-command`` is ``gunicorn --preload``, which forks after LiteLLM is imported and before the hook is made.
+
+The secrets are in the development server, or with ``--real`` in the OpenBao or Vault at VAULT_ADDR, in a mount of their
+own; 60 ms for each answer are added. With ``--keys`` virtual keys are issued, renamed and deleted as well, for which
+DATABASE_URL has to name a PostgreSQL with LiteLLM's tables. The provider is a fake on loopback.
+
+Every way of LiteLLM's loop to us is timed in the proxy; ``benchmarks.loop_notes`` says what is counted. Exits with 1 if
+something is not as the guide says.
 """
 
 from __future__ import annotations
@@ -23,18 +30,16 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from asyncsecrets.testing.threads import served_in_thread
-from asyncsecrets.testing.vault_server import VaultServer
+from benchmarks.litellm_store import MOUNT, Store, ask, opened
+from benchmarks.loop_notes import NOTES, Stretch, stretches
 
-LATENCY = 0.06  # seconds
 MASTER = "sk-bench-master"
+LONGEST = 0.005  # seconds that our part may keep LiteLLM's loop
 CONFIG = """
 model_list:
   - model_name: with-key
@@ -46,38 +51,16 @@ general_settings:
   key_management_system: custom
   key_management_settings:
     custom_secret_manager: secret_manager.Timed
+    access_mode: read_and_write
+    store_virtual_keys: true
     {hosted}
 asyncsecrets:
   sources:
     default:
       key_management_system: hashicorp_vault
       key_management_settings:
-        {{addr: "{vault}", token: os.environ/BENCH_TOKEN, allow_insecure_http: true, refresh_interval: 2}}
-"""
-HOOK = """
-import asyncio, atexit, json, os, time
-from asyncsecrets.integrations.litellm import AsyncSecrets
-
-calls = []
-
-class Timed(AsyncSecrets):
-    def sync_read_secret(self, secret_name, optional_params=None, timeout=None):
-        began, busy = time.perf_counter(), time.thread_time()
-        try:
-            return super().sync_read_secret(secret_name, optional_params, timeout)
-        finally:
-            try:
-                asyncio.get_running_loop()
-            except RuntimeError:
-                pass
-            else:
-                calls.append((time.time(), time.perf_counter() - began, time.thread_time() - busy))
-                if len(calls) % 20 == 0:
-                    write()
-
-def write():
-    with open(os.path.join(os.path.dirname(__file__), f"calls-{os.getpid()}.json"), "w") as file:
-        json.dump(calls, file)
+        {{addr: "{vault}", token: os.environ/BENCH_TOKEN, mount_name: {mount}, allow_insecure_http: true,
+         refresh_interval: 2}}
 """
 
 
@@ -119,27 +102,6 @@ def provider() -> Iterator[str]:
         server.shutdown()
 
 
-def ask(url: str, key: str = "", data: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-    """One request, and its status and document."""
-    sent = {
-        "content-type": "application/json",
-        **({"authorization": f"Bearer {key}"} if key else {}),
-        **(headers or {}),
-    }
-    request = urllib.request.Request(url, headers=sent, data=None if data is None else json.dumps(data).encode())
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.loads(answer.read() or b"{}")
-    except urllib.error.HTTPError as error:
-        return error.code, {}
-
-
-def store(vault: VaultServer, name: str, value: str) -> None:
-    ask(
-        f"{vault.url}/v1/secret/data/{name}", data={"data": {"key": value}}, headers={"X-Vault-Token": vault.root_token}
-    )
-
-
 def chat(url: str, model: str) -> int:
     message = {"role": "user", "content": "hello"}
     return ask(f"{url}/v1/chat/completions", MASTER, {"model": model, "messages": [message]})[0]
@@ -157,19 +119,17 @@ class Report:
 
 
 @contextlib.contextmanager
-def proxy(arguments: argparse.Namespace, folder: Path, vault: VaultServer) -> Iterator[str]:
+def proxy(arguments: argparse.Namespace, folder: Path, token: str) -> Iterator[str]:
     """The address of a proxy that has begun to start."""
     port = free_port()
-    command = [str(Path(sys.executable).parent / "litellm"), "--config", str(folder / "config.yaml")]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", str(arguments.workers)]
-    command += ["--run_gunicorn"] if arguments.gunicorn else []
-    # A machine that is busy takes longer to import LiteLLM than uvicorn waits for a worker.
-    command += ["--timeout_worker_healthcheck", "300"] if arguments.workers > 1 and not arguments.gunicorn else []
-    environ = {**os.environ, "BENCH_TOKEN": vault.root_token, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    environ = {**os.environ, "BENCH_TOKEN": token, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     environ["LITELLM_MASTER_KEY"] = "sk-bench-stale"  # must not stand in
+    environ["CONFIG_FILE_PATH"] = str(folder / "config.yaml")
+    environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    environ[NOTES] = str(folder / "notes")
     with (
         (folder / "log.txt").open("w") as log,
-        subprocess.Popen(command, env=environ, stdout=log, stderr=log) as running,
+        subprocess.Popen(command(arguments, folder, port), env=environ, stdout=log, stderr=log) as running,
     ):
         try:
             yield f"http://127.0.0.1:{port}"
@@ -179,6 +139,20 @@ def proxy(arguments: argparse.Namespace, folder: Path, vault: VaultServer) -> It
                 running.wait(60)
             except subprocess.TimeoutExpired:
                 running.kill()
+
+
+def command(arguments: argparse.Namespace, folder: Path, port: int) -> list[str]:
+    programs = Path(sys.executable).parent
+    if arguments.server == "gunicorn-command":
+        options = ["--preload", "--workers", str(arguments.workers), "--bind", f"127.0.0.1:{port}", "--timeout", "600"]
+        worker = ["--worker-class", "uvicorn.workers.UvicornWorker"]
+        return [str(programs / "gunicorn"), "litellm.proxy.proxy_server:app", *options, *worker]
+    litellm = [str(programs / "litellm"), "--config", str(folder / "config.yaml"), "--host", "127.0.0.1"]
+    litellm += ["--port", str(port), "--num_workers", str(arguments.workers)]
+    if arguments.server == "gunicorn":
+        return [*litellm, "--run_gunicorn"]
+    # A machine that is busy takes longer to import LiteLLM than uvicorn waits for a worker.
+    return [*litellm, "--timeout_worker_healthcheck", "300"] if arguments.workers > 1 else litellm
 
 
 def free_port() -> int:
@@ -214,69 +188,132 @@ def load(url: str, seconds: float, readers: int) -> list[int]:
     return statuses
 
 
-def timed(folder: Path, since: float) -> list[tuple[float, float]]:
-    """Calls of the hook on an event loop: seconds by the clock, and of the processor."""
-    found = [call for path in folder.glob("calls-*.json") for call in json.loads(path.read_text())]
-    return [(wall, busy) for when, wall, busy in found if when >= since]
+class Trial:
+    """One proxy, and what is looked at, in this order."""
+
+    def __init__(self, arguments: argparse.Namespace, folder: Path, store: Store, url: str, report: Report) -> None:
+        self._arguments = arguments
+        self._notes = folder / "notes"
+        self._log = folder / "log.txt"
+        self._store = store
+        self._url = url
+        self._tell = report.tell
+
+    def run(self) -> None:
+        if self.starts():
+            self.serves()
+            since = time.time()
+            statuses = load(self._url, self._arguments.seconds, 8)
+            self._tell("chats under load", set(statuses) == {200}, f"{len(statuses)} in {self._arguments.seconds:g} s")
+            self.sees_rotations()
+            if self._arguments.keys:
+                self.stores_keys()
+            self.outlives_its_store()
+            self.keeps_the_loop_free([one for one in stretches(self._notes) if one.when >= since])
+        log = self._log.read_text()
+        self._tell("no value and no absent name in the log", "sk-bench" not in log and "Defaulting to os" not in log)
+
+    def starts(self) -> bool:
+        began = time.monotonic()
+        up = wait_until(lambda: ask(f"{self._url}/health/liveliness")[0] == 200, 600)
+        self._tell("the proxy starts", up, f"{time.monotonic() - began:.1f} s")
+        return up
+
+    def serves(self) -> None:
+        models = [model["id"] for model in ask(f"{self._url}/v1/models", MASTER)[1].get("data", [])]
+        self._tell("it lists its models with the key of the store", models == ["with-key", "without-key"])
+        stale = ask(f"{self._url}/v1/models", "sk-bench-stale")[0]
+        self._tell("an old variable is not the master key", stale >= 400)
+        for model in ("with-key", "without-key"):
+            self._tell(f"a chat with {model}", chat(self._url, model) == 200 and Provider.shown[-1].endswith("-1"))
+
+    def sees_rotations(self) -> None:
+        self._store.write("CHAT_KEY", "sk-bench-chat-2")
+        self._store.write("OPENAI_API_KEY", "sk-bench-openai-2")
+        for model in ("with-key", "without-key"):
+            self._tell(f"a rotated key reaches {model}", wait_until(lambda model=model: self._is_new(model), 60))
+        time.sleep(3)  # each worker asks the store at its own time
+        since, before = time.time(), len(Provider.shown)
+        statuses = load(self._url, 3, 8)
+        served = {one.process for one in stretches(self._notes) if one.when >= since}
+        is_new = set(statuses) == {200} and all(key.endswith("-2") for key in Provider.shown[before:])
+        is_all = len(served) == self._arguments.workers or self._arguments.hosted
+        self._tell(
+            "every worker has it", is_new and is_all, f"{len(served)} of {self._arguments.workers} seen to ask us"
+        )
+
+    def _is_new(self, model: str) -> bool:
+        return all(
+            chat(self._url, model) == 200 and Provider.shown[-1].endswith("-2")
+            for _ in range(2 * self._arguments.workers)
+        )
+
+    def stores_keys(self) -> None:
+        """By LiteLLM's own endpoints. Its hooks run behind, so what they do is waited for."""
+        issued = self._post("key/generate", {"key_alias": "a"})[1].get("key", "")
+        self._tell("a key that is issued is stored", self._holds(a=issued))
+        self._tell("it is accepted", ask(f"{self._url}/v1/models", issued)[0] == 200)
+        self._post("key/update", {"key": issued, "key_alias": "b"})
+        self._tell("a new alias is its new name", self._holds(a=None, b=issued))
+        status, again = self._post(f"key/{issued}/regenerate", {})
+        told = f"LiteLLM answers {status}"  # without a licence it does not
+        self._tell("regenerated, it is replaced", status != 200 or self._holds(b=again.get("key")), told)
+        self._post("key/delete", {"key_aliases": ["b"]})
+        self._tell("one that is deleted is gone", self._holds(b=None))
+
+    def _post(self, path: str, document: dict[str, Any]) -> tuple[int, Any]:
+        return ask(f"{self._url}/{path}", MASTER, document)
+
+    def _holds(self, **keys: str | None) -> bool:
+        return "" not in keys.values() and wait_until(
+            lambda: {alias: self._store.read(f"litellm/{alias}") for alias in keys} == keys, 20
+        )
+
+    def outlives_its_store(self) -> None:
+        self._store.relay.is_down = True
+        time.sleep(3)
+        self._tell("the store is down, and no chat fails", set(load(self._url, 3, 4)) == {200})
+        self._store.relay.is_down = False
+
+    def keeps_the_loop_free(self, found: list[Stretch]) -> None:
+        if not found:
+            self._tell("our part of its loop", bool(self._arguments.hosted), "LiteLLM asked for nothing")
+        for part in sorted({one.part for one in found}):
+            these = [one for one in found if one.part == part]
+            # To give the router a new key is LiteLLM's own work, once for each model and rotation.
+            is_short = part == "router" or max(one.ours for one in these) < LONGEST
+            self._tell(f"our part of its loop, {part}", is_short, figures(these))
 
 
-def see(arguments: argparse.Namespace, folder: Path, vault: VaultServer, url: str, report: Report) -> None:
-    began = time.monotonic()
-    up = wait_until(lambda: ask(f"{url}/health/liveliness")[0] == 200, 600)
-    report.tell("the proxy starts", up, f"{time.monotonic() - began:.1f} s")
-    if not up:
-        return
-    models = [model["id"] for model in ask(f"{url}/v1/models", MASTER)[1].get("data", [])]
-    report.tell("it lists its models with the key of the store", models == ["with-key", "without-key"])
-    report.tell("an old variable is not the master key", ask(f"{url}/v1/models", "sk-bench-stale")[0] >= 400)
-    for model in ("with-key", "without-key"):
-        report.tell(f"a chat with {model}", chat(url, model) == 200 and Provider.shown[-1].endswith("-1"))
-    since = time.time()
-    statuses = load(url, arguments.seconds, 8)
-    report.tell("chats under load", set(statuses) == {200}, f"{len(statuses)} in {arguments.seconds:g} s")
-    store(vault, "CHAT_KEY", "sk-bench-chat-2")
-    store(vault, "OPENAI_API_KEY", "sk-bench-openai-2")
+def figures(these: list[Stretch]) -> str:
+    def row(name: str) -> str:
+        values = sorted(1e3 * getattr(one, name) for one in these)
+        return f"{name} {values[len(values) // 2]:.3f} / {values[int(len(values) * 0.99)]:.3f} / {values[-1]:.3f}"
 
-    def is_new(model: str) -> bool:
-        return all(chat(url, model) == 200 and Provider.shown[-1].endswith("-2") for _ in range(2 * arguments.workers))
-
-    for model in ("with-key", "without-key"):
-        report.tell(f"a rotated key reaches {model}", wait_until(lambda model=model: is_new(model), 60))
-    vault.faults.status(503)
-    time.sleep(3)
-    report.tell("the store is down, and no chat fails", set(load(url, 3, 4)) == {200})
-    calls = timed(folder, since)
-    walls, busy = sorted(wall for wall, _ in calls), sorted(one for _, one in calls)
-    if calls:
-        places = [f"{1e6 * walls[len(walls) // 2]:.0f} µs", f"{1e6 * walls[int(len(walls) * 0.99)]:.0f} µs"]
-        figures = f"{len(calls)} calls, median {places[0]}, p99 {places[1]}, longest {1e3 * walls[-1]:.2f} ms"
-        report.tell("our part of its loop", busy[-1] < 0.005, f"{figures}; of the processor {1e3 * busy[-1]:.2f} ms")
-    else:
-        report.tell("our part of its loop", bool(arguments.hosted), "LiteLLM asked for nothing")
-    log = (folder / "log.txt").read_text()
-    report.tell("no value and no absent name in the log", "sk-bench" not in log and "Defaulting to os" not in log)
+    return f"{len(these)} times, median / p99 / longest in ms: {'; '.join(map(row, ('wall', 'kept', 'ours', 'busy')))}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--gunicorn", action="store_true")
+    parser.add_argument("--server", choices=["uvicorn", "gunicorn", "gunicorn-command"], default="uvicorn")
     parser.add_argument("--hosted", action="store_true", help="with hosted_keys, LiteLLM asks for nothing else")
+    parser.add_argument("--real", action="store_true", help="at VAULT_ADDR with VAULT_TOKEN")
+    parser.add_argument("--keys", action="store_true", help="virtual keys, in the database of DATABASE_URL")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the load lasts")
     arguments = parser.parse_args()
-    report, vault = Report(), VaultServer()
-    with tempfile.TemporaryDirectory() as name, provider() as provided, served_in_thread(vault, "loopback"):
+    report = Report()
+    with tempfile.TemporaryDirectory() as name, provider() as provided, opened(arguments.real) as store:
         folder = Path(name)
-        for secret, value in (("LITELLM_MASTER_KEY", MASTER), ("CHAT_KEY", "sk-bench-chat-1")):
-            store(vault, secret, value)
-        store(vault, "OPENAI_API_KEY", "sk-bench-openai-1")
-        vault.faults.latency(LATENCY)
+        store.write("LITELLM_MASTER_KEY", MASTER)
+        store.write("CHAT_KEY", "sk-bench-chat-1")
+        store.write("OPENAI_API_KEY", "sk-bench-openai-1")
         hosted = "hosted_keys: [LITELLM_MASTER_KEY, CHAT_KEY, OPENAI_API_KEY]" if arguments.hosted else ""
-        text = CONFIG.format(provider=provided, vault=vault.url, hosted=hosted)
+        text = CONFIG.format(provider=provided, vault=store.relay.url, mount=MOUNT, hosted=hosted)
         (folder / "config.yaml").write_text(text)
-        (folder / "secret_manager.py").write_text(HOOK)
-        with proxy(arguments, folder, vault) as url:
-            see(arguments, folder, vault, url, report)
+        (folder / "secret_manager.py").write_text("from benchmarks.litellm_timed import Timed\n")
+        with proxy(arguments, folder, store.token) as url:
+            Trial(arguments, folder, store, url, report).run()
             if report.failed:
                 print((folder / "log.txt").read_text()[-4000:])
     return int(report.failed)

@@ -34,6 +34,8 @@ class Relay:
         self._dice = dice or random.Random()
         self._tasks: set[asyncio.Task[None]] = set()
         self.url = ""
+        self.is_down = False
+        """While it is, every request's connection is reset, and the server has none of them."""
         self.spoilt = 0
         """Requests that were not answered."""
 
@@ -62,6 +64,8 @@ class Relay:
 
     async def _pass(self, request: bytes, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
+        if self.is_down:
+            return False
         chance = self._dice.random()
         self.spoilt += chance < self._resets + self._late
         if chance < self._resets / 2:

@@ -9,7 +9,7 @@ from typing import Any
 
 from asyncsecrets.integrations.litellm import AsyncSecrets
 from asyncsecrets.integrations.litellm.quiet import _Quiet
-from asyncsecrets.integrations.litellm.rotated import Rotated
+from asyncsecrets.integrations.litellm.rotated import Rotated, _Change
 from asyncsecrets.loops import current_loop
 from benchmarks.loop_notes import Timing
 
@@ -62,4 +62,6 @@ class Timed(AsyncSecrets):
 
 
 _Quiet.filter = _timed("log", _Quiet.filter)
-Rotated._apply = _timed("router", Rotated._apply)
+Rotated._switch = _timed("router", Rotated._switch)
+_Change.add = _timed("router", _Change.add)
+_Change.drop = _timed("router", _Change.drop)

@@ -28,7 +28,8 @@ async def rotate(name: str, value: str) -> None:
     manager().set(name, value)
     await asyncio.wrap_future(shared.resident.begin(lambda: shared.resident.client.refresh(name)))
     await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    if shared._rotated._changing is not None:
+        await shared._rotated._changing
 
 
 async def test_litellm_resolves_its_file_through_us(proxy):

@@ -52,7 +52,11 @@ class Router:
         self.deployments[deployment.model_info.id] = vars(deployment.litellm_params)
 
     def delete_deployment(self, model_id):
-        del self.deployments[model_id]
+        self.deployments.pop(model_id, None)
+
+    def served(self):
+        """How many models have a deployment: each of the file has one of ``x/a``, ``aws`` and neither."""
+        return len({(p.get("model"), p.get("aws") is not None) for p in self.deployments.values()})
 
     def keys(self):
         return [parameters["api_key"] for parameters in self.deployments.values()]
@@ -91,9 +95,23 @@ class Proxy:
         return self.module.llm_router
 
     async def rotate(self, name: str, text: str):
+        self.hear(name, text)
+        await self.settle()
+
+    def hear(self, name: str, text: str):
         self.current[name] = secret(text)
         self.rotated.heard(name, self.current[name])
-        await asyncio.sleep(0)
+
+    async def settle(self):
+        await asyncio.sleep(0)  # it has been told, if there is a loop
+        if self.rotated._changing is not None:
+            await self.rotated._changing
+
+    def compare(self):
+        """As LiteLLM does with a database: what the file does not say is taken out of the router."""
+        said = Router(self.resolve()).deployments
+        router = self.module.llm_router
+        router.deployments = {key: router.deployments[key] for key in router.deployments if key in said}
 
 
 @pytest.fixture
@@ -120,6 +138,68 @@ async def test_every_deployment_has_the_new_key_and_the_id_that_litellm_computes
     assert router.deployments["own"] == {"api_key": "canary-3"}
 
 
+async def test_the_loop_is_free_between_two_models(proxy):
+    """The router takes milliseconds for each, and everybody else waits for that loop."""
+    router, turns, changed = proxy.start(), 0, []
+    upsert, delete = router.upsert_deployment, router.delete_deployment
+    router.upsert_deployment = lambda deployment: (changed.append(turns), upsert(deployment))
+    router.delete_deployment = lambda model_id: (changed.append(turns), delete(model_id))
+    proxy.hear("CHAT", "canary-2")
+    while router.keys() != ["canary-2"] * 3:
+        turns += 1
+        await asyncio.sleep(0)
+    assert len(changed) == len(set(changed)) == 5
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+async def test_a_comparison_at_any_moment_takes_no_model_away(proxy, every):
+    """LiteLLM compares its router with the file every few seconds."""
+    router = proxy.start()
+    for text in ("canary-2", "canary-3"):
+        proxy.hear("CHAT", text)
+        for turn in range(20):
+            await asyncio.sleep(0)
+            if turn % every == 0:
+                proxy.compare()
+            assert router.served() == 3
+        assert router.keys() == [text] * 3
+        assert router.deployments == Router(proxy.resolve()).deployments
+
+
+async def test_two_secrets_of_one_model_are_changed_one_after_another(proxy):
+    """As the two parts of a pair of keys are rotated at once; and one of them once more meanwhile."""
+    router = proxy.start()
+    proxy.hear("CHAT", "canary-2")
+    proxy.hear("AWS", "canary-aws-2")
+    await asyncio.sleep(0)
+    proxy.hear("CHAT", "canary-3")
+    await proxy.settle()
+    assert router.keys() == ["canary-3"] * 3
+    assert router.deployments == Router(proxy.resolve()).deployments
+    assert proxy.rotated.given("AWS", secret("canary-other")).equals("canary-aws-2")
+
+
+async def test_a_change_that_was_left_behind_keeps_no_other_from_being_made(proxy):
+    """In the child of a fork: the parent's loop, and what was under way on it, do not run there."""
+    router, loop = proxy.start(), asyncio.new_event_loop()
+    proxy.rotated._changing = loop.create_future()
+    await proxy.rotate("CHAT", "canary-2")
+    assert router.keys() == ["canary-2"] * 3
+    loop.close()
+
+
+async def test_a_router_that_litellm_has_made_meanwhile_is_changed(proxy):
+    """It has been made of the file as it resolved then."""
+    proxy.start()
+    proxy.hear("CHAT", "canary-2")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    router = proxy.start()
+    await proxy.settle()
+    assert router.keys() == ["canary-2"] * 3
+    assert router.deployments == Router(proxy.resolve()).deployments
+
+
 async def test_litellm_is_given_what_its_router_has(proxy):
     """Between a rotation and the step in which the router changes, the file resolves as it did."""
     router = proxy.start()
@@ -132,7 +212,7 @@ async def test_a_key_that_is_rotated_while_litellm_starts_reaches_its_router(pro
     """It has resolved the file, and has no router yet."""
     monkeypatch.setattr("asyncsecrets.integrations.litellm.rotated._LOOK_AGAIN", 0.0)
     entries = proxy.resolve()
-    await proxy.rotate("CHAT", "canary-2")
+    proxy.hear("CHAT", "canary-2")
     await asyncio.sleep(0)
     proxy.module.llm_router = Router(entries)
     while proxy.module.llm_router.keys() != ["canary-2"] * 3:

@@ -119,8 +119,8 @@ class Report:
 
 
 @contextlib.contextmanager
-def proxy(arguments: argparse.Namespace, folder: Path, token: str) -> Iterator[str]:
-    """The address of a proxy that has begun to start."""
+def proxy(arguments: argparse.Namespace, folder: Path, token: str) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """The address of a proxy that has begun to start, and whether it has ended."""
     port = free_port()
     environ = {**os.environ, "BENCH_TOKEN": token, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     environ["LITELLM_MASTER_KEY"] = "sk-bench-stale"  # must not stand in
@@ -132,7 +132,7 @@ def proxy(arguments: argparse.Namespace, folder: Path, token: str) -> Iterator[s
         subprocess.Popen(command(arguments, folder, port), env=environ, stdout=log, stderr=log) as running,
     ):
         try:
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", lambda: running.poll() is not None
         finally:
             running.terminate()
             try:
@@ -191,12 +191,19 @@ def load(url: str, seconds: float, readers: int) -> list[int]:
 class Trial:
     """One proxy, and what is looked at, in this order."""
 
-    def __init__(self, arguments: argparse.Namespace, folder: Path, store: Store, url: str, report: Report) -> None:
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        folder: Path,
+        store: Store,
+        running: tuple[str, Callable[[], bool]],
+        report: Report,
+    ) -> None:
+        self._url, self._has_ended = running
         self._arguments = arguments
         self._notes = folder / "notes"
         self._log = folder / "log.txt"
         self._store = store
-        self._url = url
         self._tell = report.tell
 
     def run(self) -> None:
@@ -215,7 +222,8 @@ class Trial:
 
     def starts(self) -> bool:
         began = time.monotonic()
-        up = wait_until(lambda: ask(f"{self._url}/health/liveliness")[0] == 200, 600)
+        settled = wait_until(lambda: self._has_ended() or ask(f"{self._url}/health/liveliness")[0] == 200, 600)
+        up = settled and not self._has_ended()
         self._tell("the proxy starts", up, f"{time.monotonic() - began:.1f} s")
         return up
 
@@ -312,8 +320,8 @@ def main() -> int:
         text = CONFIG.format(provider=provided, vault=store.relay.url, mount=MOUNT, hosted=hosted)
         (folder / "config.yaml").write_text(text)
         (folder / "secret_manager.py").write_text("from benchmarks.litellm_timed import Timed\n")
-        with proxy(arguments, folder, store.token) as url:
-            Trial(arguments, folder, store, url, report).run()
+        with proxy(arguments, folder, store.token) as running:
+            Trial(arguments, folder, store, running, report).run()
             if report.failed:
                 print((folder / "log.txt").read_text()[-4000:])
     return int(report.failed)

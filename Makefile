@@ -29,13 +29,13 @@ $(LOWEST)/.test: pyproject.toml tests/lowest.py
 	@touch $@
 
 # Beside the newest LiteLLM, by the extra that goes with it: what is installed last must not break what was there. Its
-# proxy reads and stores through our hook.
+# proxy reads and stores through our hook. It imports prisma, the client of its database, when a request fails.
 $(LITELLM)/.test: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "asyncsecrets needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(LITELLM)
 	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]'
-	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,local,aws-aiobotocore,google,azure,testing]' 'litellm[proxy]' --group test
+	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]' prisma
+	@$(LITELLM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cli,local,aws-aiobotocore,google,azure,testing]' 'litellm[proxy]' prisma --group test
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test

@@ -152,7 +152,7 @@ def command(arguments: argparse.Namespace, folder: Path, port: int) -> list[str]
     if arguments.server == "gunicorn":
         return [*litellm, "--run_gunicorn"]
     # A machine that is busy takes longer to import LiteLLM than uvicorn waits for a worker.
-    return [*litellm, "--timeout_worker_healthcheck", "300"] if arguments.workers > 1 else litellm
+    return [*litellm, "--timeout_worker_healthcheck", "1200"] if arguments.workers > 1 else litellm
 
 
 def free_port() -> int:
@@ -222,7 +222,7 @@ class Trial:
 
     def starts(self) -> bool:
         began = time.monotonic()
-        settled = wait_until(lambda: self._has_ended() or ask(f"{self._url}/health/liveliness")[0] == 200, 600)
+        settled = wait_until(lambda: self._has_ended() or ask(f"{self._url}/health/liveliness")[0] == 200, 1200)
         up = settled and not self._has_ended()
         self._tell("the proxy starts", up, f"{time.monotonic() - began:.1f} s")
         return up

@@ -11,6 +11,8 @@ import pytest
 from asyncsecrets.integrations.litellm import shared as sharing
 from tests.integrations.litellm.database import Database, client_on
 
+pytest.importorskip("prisma", reason="LiteLLM imports it when a request fails")
+
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM and what it stands on warn of themselves
 
 MASTER = "sk-canary-master"

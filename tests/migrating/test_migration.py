@@ -7,9 +7,17 @@ import asyncio
 import pytest
 
 from asyncsecrets import SecretsClient
-from asyncsecrets.errors import AccessModeError, ConfigError, ConflictError, IntegrityError, UnavailableError
+from asyncsecrets.errors import (
+    AccessDeniedError,
+    AccessModeError,
+    ConfigError,
+    ConflictError,
+    IntegrityError,
+    UnavailableError,
+)
 from asyncsecrets.migrating import Migration
 from asyncsecrets.migrating.names import renamed, rules_of
+from asyncsecrets.providers.base import SecretMetadata
 from asyncsecrets.retry import RetryPolicy
 from asyncsecrets.secret import Secret
 from asyncsecrets.testing.vault_server import VaultServer
@@ -279,6 +287,22 @@ async def test_metadata_is_copied_by_the_next_run_and_overwrites_nothing(vaults)
         assert (await client.metadata("described", source="new")).custom == {"owner": "b", "tier": "1"}
         await Migration(client, "default", "new", names=["described"], overwrite=True).apply()
         assert (await client.metadata("described", source="new")).custom == {"owner": "a", "tier": "1"}
+
+
+async def test_metadata_that_cannot_be_copied_undoes_no_copy():
+    """The value is there, and a note says what is not."""
+
+    class Described(Manager):
+        async def metadata(self, name):
+            return SecretMetadata("1", (), None, None, custom={"owner": "a"} if self is origin else {})
+
+        async def write_metadata(self, name, **changes):
+            raise AccessDeniedError("memory: denied", provider="memory", name=name)
+
+    origin, target = Described({"A": "canary"}), Described()
+    [step] = (await migrated(origin, target)).steps
+    assert (step.state, step.note) == ("created", "its metadata was not copied: memory: denied")
+    assert target.values == {"A": "canary"}
 
 
 async def test_bytes_and_text():

@@ -127,6 +127,30 @@ async def test_restart(manager):
     assert manager.values == {"DB": "canary-new-2"} == {"DB": consumer.value}
 
 
+async def test_restart_without_a_hook(manager):
+    """What was kept is given up, and not left behind."""
+    consumer, values = Consumer(), Values()
+    consumer.failure = OSError()
+    async with client_of(manager) as client:
+        with pytest.raises(PartialRotationError):
+            await rotate(client, "DB", values, set_at_consumer=consumer.set)
+        assert (await rotate(client, "DB", values, restart=True)).equals("canary-new-2")
+    assert manager.values == {"DB": "canary-new-2"}
+
+
+async def test_promoted_by_somebody_else_who_went_on_with_the_same(manager):
+    """That is what was wanted."""
+    consumer = Consumer()
+
+    async def hook(old, new):
+        await consumer.set(old, new)
+        manager.set("DB", new.reveal())
+
+    async with client_of(manager) as client:
+        assert (await rotate(client, "DB", Values(), set_at_consumer=hook)).equals("canary-new-1")
+    assert manager.values == {"DB": "canary-new-1"}
+
+
 @pytest.mark.parametrize("kind", [Manager, Plain, Unversioned], ids=lambda kind: kind.__name__)
 async def test_cut_off_anywhere(kind):
     """Old or new is at both, or the new one is kept; and the next rotation brings both together."""

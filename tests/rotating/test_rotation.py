@@ -127,6 +127,67 @@ async def test_restart(manager):
     assert manager.values == {"DB": "canary-new-2"} == {"DB": consumer.value}
 
 
+async def test_what_was_promoted_and_not_tidied_is_no_rotation_that_was_broken_off(manager):
+    """Its value is the current one: the next rotation, with a hook or without, makes another."""
+    consumer, values = Consumer(), Values()
+
+    def fail(operation, name):
+        ends = (operation, name) == ("put", STAGED) and manager.values["DB"] != "canary-old"
+        return UnavailableError("memory: gone", provider="memory", name=name) if ends else None
+
+    manager.fail = fail
+    async with client_of(manager) as client:
+        await rotate(client, "DB", values, set_at_consumer=consumer.set)
+        assert staged(manager) == manager.values["DB"] == "canary-new-1"
+        manager.fail = lambda operation, name: None
+        assert (await rotate(client, "DB", values)).equals("canary-new-2")
+    assert consumer.calls == 1
+
+
+async def test_a_manager_that_loses_what_is_kept(manager):
+    """The consumer is not told."""
+    consumer, put = Consumer(), manager.put
+
+    async def lose(name, payload, **options):
+        written = await put(name, payload, **options)
+        if name == STAGED:
+            manager.remove(name)
+        return written
+
+    manager.put = lose
+    async with client_of(manager) as client:
+        with pytest.raises(ConflictError):
+            await rotate(client, "DB", Values(), set_at_consumer=consumer.set)
+    assert (consumer.calls, manager.values) == (0, {"DB": "canary-old"})
+
+
+async def test_what_is_read_back_is_something_else():
+    """It is not said to be done."""
+
+    class Forgetful(Manager):
+        def set(self, name, payload):
+            return super().set(name, f"{payload}-cut"[:-6])
+
+    async with client_of(Forgetful({"DB": "canary-old"})) as client:
+        with pytest.raises(ConflictError, match="something else is read back") as caught:
+            await rotate(client, "DB", Values())
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [Plain, Unversioned], ids=lambda kind: kind.__name__)
+async def test_somebody_else_claims_it_where_nothing_is_compared(kind):
+    """Whoever wrote last has it: the other one sees that after a while, and tells the consumer nothing."""
+    manager, consumer = kind({"DB": "canary-old"}), Consumer()
+
+    async def sleep(seconds):
+        manager.set(STAGED, "canary-theirs")
+
+    async with client_of(manager) as client:
+        with pytest.raises(ConflictError):
+            await rotate(client, "DB", Values(), set_at_consumer=consumer.set, sleep=sleep)
+    assert (consumer.calls, manager.values) == (0, {"DB": "canary-old", STAGED: "canary-theirs"})
+
+
 async def test_restart_without_a_hook(manager):
     """What was kept is given up, and not left behind."""
     consumer, values = Consumer(), Values()
@@ -225,8 +286,9 @@ async def test_what_has_just_ended_deletes_nothing_of_the_next_one(manager):
 
     async with client_of(manager) as one, client_of(manager) as other:
         first = asyncio.create_task(rotate(one, "DB", Values(), set_at_consumer=consumer.set))
-        while staged(manager) is not None or STAGED not in manager.values:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            while staged(manager) is not None or STAGED not in manager.values:
+                await asyncio.sleep(0)
         consumer.failure = OSError()
         with pytest.raises(PartialRotationError):
             await rotate(other, "DB", Values(), set_at_consumer=consumer.set, sleep=sleep)

@@ -47,7 +47,7 @@ async def blocking_in(program, *arguments, sdk, **environ):
         stderr=subprocess.PIPE,
     )
     output, said = await process.communicate()
-    assert said == b""
+    assert said.decode(errors="replace") == "", output
     done = json.loads(output)
     on_loop = [(event, what) for is_on_loop, event, what in done if is_on_loop]
     assert [what for event, what in on_loop if event == "import" and what.startswith(sdk)] == []

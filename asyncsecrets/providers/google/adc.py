@@ -11,10 +11,11 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from google.auth import aws, external_account_authorized_user, identity_pool, impersonated_credentials, pluggable
+from google.auth import external_account_authorized_user, impersonated_credentials
 from google.oauth2 import credentials as user
 from google.oauth2 import service_account
 
@@ -25,11 +26,11 @@ from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.credential_files import read_credential_file
 from asyncsecrets.providers.google.machine import Machine, MetadataServer
 from asyncsecrets.providers.google.settings import PROJECT, GoogleSettings
+from asyncsecrets.providers.google.workloads import account_in, federated
 
 __all__ = ["Found", "find"]
 
 _SCOPES: Final = ["https://www.googleapis.com/auth/cloud-platform"]
-_AWS: Final = "urn:ietf:params:aws:token-type:aws4_request"
 _VARIABLE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
 _AHEAD: Final = 15 * 60.0
 _AHEAD_OF_A_CACHE: Final = 225.0
@@ -107,30 +108,22 @@ def _user(info: Mapping[str, Any]) -> Any:
     return found.with_token_uri(info["token_uri"]) if info.get("token_uri") else found
 
 
-def _workload(info: Mapping[str, Any]) -> Any:
-    """Workload identity federation (https://google.aip.dev/auth/4117): what another cloud knows us by, exchanged."""
-    kind: Any = aws
-    if info["subject_token_type"] != _AWS:
-        kind = next(kind for source, kind in _SOURCES.items() if source in info["credential_source"])
-    return kind.Credentials.from_info(info, scopes=_SCOPES)
-
-
-_SOURCES: Final = {"executable": pluggable, "file": identity_pool, "url": identity_pool}
-
-
 def _impersonated(info: Mapping[str, Any]) -> Any:
     """As another service account, by credentials that are in the same file."""
     source, url = info["source_credentials"], str(info["service_account_impersonation_url"])
-    account = url.rpartition("/")[2].removesuffix(":generateAccessToken")
     return impersonated_credentials.Credentials(
-        _TYPES[source["type"]](source), account, _SCOPES, delegates=info.get("delegates"), iam_endpoint_override=url
+        _TYPES[source["type"]](source),
+        account_in(url),
+        _SCOPES,
+        delegates=info.get("delegates"),
+        iam_endpoint_override=url,
     )
 
 
 _TYPES: Final[Mapping[str, Callable[[Mapping[str, Any]], Any]]] = {
     "service_account": _service_account,
     "authorized_user": _user,
-    "external_account": _workload,
+    "external_account": partial(federated, scopes=_SCOPES),
     "external_account_authorized_user": external_account_authorized_user.Credentials.from_info,
     "impersonated_service_account": _impersonated,
 }

@@ -98,7 +98,8 @@ class _Said:
                 told = {**detail.metadata, "reason": detail.reason}
                 parts |= {key: told[key] for key, form in _TOKENS.items() if form.fullmatch(told.get(key, ""))}
             elif isinstance(detail, RetryInfo):
-                parts["retry_after"] = max(0.0, detail.retry_delay.ToTimedelta().total_seconds()) or None
+                delay = detail.retry_delay  # which may be longer than any timedelta
+                parts["retry_after"] = max(0.0, delay.seconds + delay.nanos / 1e9) or None
         return cls(text, **parts)
 
 

@@ -12,6 +12,7 @@ from google.auth import exceptions
 from asyncsecrets.errors import AccessDeniedError, AsyncSecretsError, AuthenticationError, ConfigError
 from asyncsecrets.providers.call import Call
 from asyncsecrets.providers.google.reasons import allowing
+from asyncsecrets.providers.google.workloads import SubjectError
 
 __all__ = ["translate_credentials"]
 
@@ -38,14 +39,15 @@ def translate_credentials(call: Call, failure: BaseException) -> AsyncSecretsErr
     error, kind = _error_in(failure), type(failure).__name__
     if isinstance(error, dict):  # of an API of Google's: a service account is impersonated
         return call.error(*_IMPERSONATED.get(str(error.get("status")), (AuthenticationError, _NO_IMPERSONATION)))
-    if isinstance(failure, exceptions.GoogleAuthError) and not isinstance(failure, ValueError):
+    if isinstance(failure, SubjectError):
+        why = str(failure)
+    elif isinstance(failure, exceptions.GoogleAuthError):
         why = _CODES.get(str(error), f"what gives them refuses, or its answer makes no sense ({kind})")
     else:
-        why = f"what was given makes no sense, or the file or program that gives it cannot be used ({kind}); {_PROGRAM}"
+        why = f"what was given makes no sense ({kind})"
     return call.error(AuthenticationError, f"{_NOT_OBTAINED}: {why}")
 
 
-_PROGRAM: Final = "a program needs GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1 in the environment of this process"
 _NO_IMPERSONATION: Final = f"{_NOT_OBTAINED}: the service account cannot be impersonated"
 _ALLOW: Final = f"{allowing('iam.serviceAccounts.getAccessToken')} on the service account to impersonate"
 _IMPERSONATED: Final[Mapping[str, tuple[type[AsyncSecretsError], str]]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
 import threading
 import traceback
@@ -27,6 +28,7 @@ from asyncsecrets.providers.google.credentials import BearerTokens, Shown
 from asyncsecrets.providers.google.errors import Call
 from asyncsecrets.providers.google.services import SECRET_MANAGER
 from asyncsecrets.providers.google.settings import GoogleSettings
+from asyncsecrets.providers.programs import ProgramError
 from asyncsecrets.testing.google_server import GoogleServer
 from tests.providers.google.conftest import settings_at
 from tests.providers.listening import Listening
@@ -453,51 +455,122 @@ def test_hardware_of_googles(tmp_path, monkeypatch):
 def program(server, tmp_path):
     """A file of credentials whose subject a program gives, and the program's answer."""
 
-    def build(answer, *, more=""):
-        (tmp_path / "answer").write_text(answer)
+    def build(answer, *, more="", **executable):
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        (tmp_path / "answer").write_text(text)
         script = tmp_path / "give"
-        script.write_text(f"#!/bin/sh\n{more}\ntouch {tmp_path}/ran\ncat {tmp_path}/answer\n")
+        script.write_text(f"#!/bin/sh\n{more}\nenv > {tmp_path}/ran\ncat {tmp_path}/answer\n")
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
-        executable = {"command": f"'{script}' --x", "timeout_millis": 5000}
-        return altered(server.identity.external_account_file("prog"), credential_source={"executable": executable})
+        source = {"executable": {"command": f"'{script}' --x", "timeout_millis": 5000, **executable}}
+        return altered(server.identity.external_account_file("file"), credential_source=source)
 
     return build
 
 
 ALLOW = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"
+JWT = "urn:ietf:params:oauth:token-type:jwt"
+
+
+def given(server, **more):
+    """What such a program writes (https://google.aip.dev/auth/4117)."""
+    server.identity.external_account_file("given")
+    token = (server.folder / "given.token").read_text()
+    return {"version": 1, "success": True, "token_type": JWT, "id_token": token, **more}
 
 
 async def test_a_program(connected, server, program, tmp_path, monkeypatch):
-    """It is run, if programs are allowed in the environment of the process, as google-auth has it."""
-    file = program("")
-    with pytest.raises(AuthenticationError, match=f"a program needs {ALLOW}=1"):
+    """It is run, if programs are allowed in the environment of the process, which it gets."""
+    file = program(given(server))
+    with pytest.raises(AuthenticationError, match=f"program of credential_source is not run: set {ALLOW}=1"):
         await access(await connected(file), server)
     assert not (tmp_path / "ran").exists()
     monkeypatch.setenv(ALLOW, "1")
-    given = {"version": 1, "success": True, "token_type": "urn:ietf:params:oauth:token-type:jwt"}
-    given["id_token"] = (server.folder / "prog.token").read_text()
-    (tmp_path / "answer").write_text(json.dumps(given))
-    assert (await access(await connected(file), server)).endswith("subject/prog")
+    assert (await access(await connected(file), server)).endswith("subject/given")
+    environ = (tmp_path / "ran").read_text()
+    assert f"GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE={JWT}\n" in environ
+    assert "IMPERSONATED_EMAIL" not in environ
     altered(file, service_account_impersonation_url=server.identity.impersonation_url(ACCOUNT))
     assert (await access(await connected(file), server)) == ACCOUNT
+    assert f"GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL={ACCOUNT}\n" in (tmp_path / "ran").read_text()
+
+
+@pytest.fixture
+def ours():
+    """What is written into our standard input."""
+    before, (reading, writing) = os.dup(0), os.pipe()
+    os.dup2(reading, 0)
+    with os.fdopen(writing, "w") as into:
+        yield into
+    os.dup2(before, 0)
+    os.close(before)
+    os.close(reading)
+
+
+async def test_what_a_program_reads_and_complains_of(connected, server, program, monkeypatch, ours):
+    """What is piped to us may be a secret, and is not its; its complaints are no part of its answer."""
+    monkeypatch.setenv(ALLOW, "1")
+    ours.write("canary\n")
+    ours.flush()
+    file = program(given(server), more="read x && exit 4\necho canary: deprecated >&2")
+    assert (await access(await connected(file), server)).endswith("subject/given")
+
+
+@pytest.mark.parametrize(
+    ("kept", "runs"),
+    [({"expiration_time": 4e9}, False), ({"expiration_time": 1}, True), ({}, True), ("canary", True), (None, True)],
+)
+async def test_what_a_program_has_kept(connected, server, program, tmp_path, monkeypatch, kept, runs):
+    """Its output file is believed until what is in there ends, and if it says so."""
+    monkeypatch.setenv(ALLOW, "1")
+    file = program(given(server), output_file=str(tmp_path / "kept"))
+    if kept is not None:
+        (tmp_path / "kept").write_text(kept if isinstance(kept, str) else json.dumps(given(server, **kept)))
+    assert (await access(await connected(file), server)).endswith("subject/given")
+    assert (tmp_path / "ran").exists() == runs
+
+
+async def test_a_program_that_only_keeps(connected, server, program, tmp_path, monkeypatch):
+    """Its answer is where it was told to keep it."""
+    monkeypatch.setenv(ALLOW, "1")
+    (tmp_path / "new").write_text(json.dumps(given(server)))
+    more = f'cp {tmp_path}/new "$GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE"'
+    file = program("", more=more, output_file=str(tmp_path / "kept"))
+    assert (await access(await connected(file), server)).endswith("subject/given")
 
 
 PROGRAMS = {
     "no JSON": ("canary", "", "makes no sense"),
     "no token": ('{"version": 1, "success": true}', "", "makes no sense"),
-    "no success": ('{"version": 1, "success": false, "code": "1", "message": "canary"}', "", "refuses"),
-    "failed": ("canary", "echo canary; exit 3", "refuses"),
+    "no success": ('{"version": 1, "success": false, "code": "1", "message": "canary"}', "", "says that it gives no"),
+    "expired": ('{"success": true, "id_token": "canary", "expiration_time": 5}', "", "a token that has ended"),
+    "failed": ("canary", "echo canary; exit 3", r"failed \(exit 3\)"),
 }
 
 
 @pytest.mark.parametrize("what", PROGRAMS)
 async def test_a_program_that_gives_none(connected, server, program, monkeypatch, what):
-    """It is said so, and nothing that it wrote, which is in google-auth's error."""
+    """It is said so, and nothing that it wrote."""
     monkeypatch.setenv(ALLOW, "1")
     answer, more, says = PROGRAMS[what]
-    with pytest.raises(AuthenticationError, match=says) as caught:
+    with pytest.raises(AuthenticationError, match=f"the program of credential_source .*{says}") as caught:
         await access(await connected(program(answer, more=more)), server)
     assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(1, 5), (7000, 7), (10**9, 120), (None, 30)])
+async def test_how_long_a_program_may_take(connected, server, program, monkeypatch, given, seconds):
+    """Between five seconds and two minutes (https://google.aip.dev/auth/4117), and half a minute if nobody says."""
+    monkeypatch.setenv(ALLOW, "1")
+    asked = []
+
+    def run(command, environ, limit):
+        asked.append(limit)
+        raise ProgramError("did not end")
+
+    monkeypatch.setattr("asyncsecrets.providers.google.workloads.output_of", run)
+    with pytest.raises(AuthenticationError, match="the program of credential_source did not end"):
+        await access(await connected(program("", timeout_millis=given)), server)
+    assert set(asked) == {seconds}
 
 
 async def test_a_program_that_is_not_there(connected, server, monkeypatch):
@@ -505,7 +578,7 @@ async def test_a_program_that_is_not_there(connected, server, monkeypatch):
     monkeypatch.setenv(ALLOW, "1")
     source = {"executable": {"command": "/nowhere/canary"}}
     file = altered(server.identity.external_account_file(), credential_source=source)
-    with pytest.raises(AuthenticationError, match=r"cannot be used \(FileNotFoundError\)") as caught:
+    with pytest.raises(AuthenticationError, match="is not there") as caught:
         await access(await connected(file), server)
     assert "canary" not in str(caught.value)
 
@@ -523,15 +596,40 @@ async def test_a_subject_in_a_document(connected, server):
     file.write_text(json.dumps(info))
     assert (await access(await connected(file), server)).endswith("subject/doc")
     token.unlink()
-    with pytest.raises(AuthenticationError, match=r"refuses, or its answer makes no sense \(RefreshError\)"):
+    with pytest.raises(AuthenticationError, match=r"the file .*doc\.token' of credential_source cannot be read"):
         await access(await connected(file), server)
 
 
+async def test_a_subject_as_files_have_it(connected, server):
+    """With a line break at its end, and, as it is rewritten, another one each time."""
+    file = server.identity.external_account_file("line")
+    token = server.folder / "line.token"
+    token.write_text(f"\ufeff{token.read_text()}\r\n")
+    assert (await access(await connected(file), server)).endswith("subject/line")
+    for text, says in {"": "is empty", "canary canary": "a blank", '{"a": "canary"}': "holds JSON"}.items():
+        token.write_text(text)
+        with pytest.raises(AuthenticationError, match=rf"line\.token' of credential_source .*{says}") as caught:
+            await access(await connected(file), server)
+        assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["canary", '["canary"]', "{}", "[" * 50_000])
+async def test_a_document_without_the_subject(connected, server, text):
+    """Where format says that it is, there is none."""
+    file = server.identity.external_account_file("doc")
+    form = {"type": "json", "subject_token_field_name": "inside"}
+    altered(file, credential_source={"file": str(server.folder / "doc.token"), "format": form})
+    (server.folder / "doc.token").write_text(text)
+    with pytest.raises(AuthenticationError, match="has no token where format says") as caught:
+        await access(await connected(file), server)
+    assert "canary" not in str(caught.value)
+
+
 async def test_a_url_that_gives_none(connected, server):
-    """What it says is in google-auth's error, and not in ours."""
+    """Its status is told, and not what it says."""
     file = server.identity.external_account_file(source="url")
     server.faults.status("PERMISSION_DENIED", "canary", method="subject")
-    with pytest.raises(AuthenticationError, match="what gives them refuses") as caught:
+    with pytest.raises(AuthenticationError, match=r"url of credential_source gives no token \(HTTP 403\)") as caught:
         await access(await connected(file), server)
     assert "canary" not in "".join(traceback.format_exception(caught.value))
 

@@ -161,6 +161,7 @@ def test_when_to_come_again():
     assert said(READ, refusal("RESOURCE_EXHAUSTED", retry=7)).retry_after == 7.5
     assert said(READ, refusal("RESOURCE_EXHAUSTED")).retry_after is None
     assert said(READ, refusal("RESOURCE_EXHAUSTED", retry=-9)).retry_after is None
+    assert said(READ, refusal("RESOURCE_EXHAUSTED", retry=2**62)).retry_after == 2.0**62
 
 
 @pytest.mark.parametrize("details", [b"\xff\xffcanary", b"", AnyMessage(type_url="canary").SerializeToString()])

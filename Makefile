@@ -49,16 +49,19 @@ $(VENV)/.docs: $(VENV)/.base
 demo: $(VENV)/.base
 	@$(BIN)/asyncsecrets demo
 
+# Hundreds of processes start from what Python has compiled once, also where it is told not to keep that.
+TESTED := PYTHONASYNCIODEBUG=1 PYTHONDONTWRITEBYTECODE=
+
 test: $(VENV)/.test
-	@PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(TESTED) $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-lowest: $(LOWEST)/.test
-	@PYTHONASYNCIODEBUG=1 $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(TESTED) $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-litellm: $(LITELLM)/.test
 	@$(LITELLM)/bin/python -m pip check
 	@LITELLM_LOCAL_MODEL_COST_MAP=True $(LITELLM)/bin/python -c 'import sys, litellm; assert not sys.modules.get("aioboto3")'
-	@PYTHONASYNCIODEBUG=1 $(LITELLM)/bin/python -m pytest -n 2 --dist worksteal tests/providers/aws tests/integrations/litellm $(ARGS)
+	@$(TESTED) $(LITELLM)/bin/python -m pytest -n 2 --dist worksteal tests/providers/aws tests/integrations/litellm $(ARGS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

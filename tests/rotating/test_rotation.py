@@ -297,9 +297,9 @@ async def test_what_has_just_ended_deletes_nothing_of_the_next_one(manager):
     assert times.slept[0] > 0
 
 
-async def test_somebody_else_writes_meanwhile():
+async def test_somebody_else_writes_meanwhile(manager):
     """Theirs is not written over, and where the new value is kept is said."""
-    manager, consumer = Manager({"DB": "canary-old"}), Consumer()
+    consumer = Consumer()
 
     async def hook(old, new):
         await consumer.set(old, new)

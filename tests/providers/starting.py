@@ -50,6 +50,7 @@ async def blocking_in(program, *arguments, sdk, **environ):
     assert said.decode(errors="replace") == "", output
     done = json.loads(output)
     on_loop = [(event, what) for is_on_loop, event, what in done if is_on_loop]
-    assert [what for event, what in on_loop if event == "import" and what.startswith(sdk)] == []
+    imports = [what for event, what in on_loop if event == "import" and what.startswith(sdk)]
+    assert not imports, f"imported on the loop: {imports}"
     assert [each for each in on_loop if each[0] != "import"] == []
     return {what for is_on_loop, event, what in done if event == "import" and not is_on_loop}

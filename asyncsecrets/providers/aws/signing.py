@@ -35,6 +35,7 @@ class SigningCredentials(Renewal):
     what: ClassVar[str] = "AWS credentials"
     may_hang: ClassVar[str] = "the profile's credential_process, or the service that gives them,"
     method = "asyncsecrets"
+    _call: Call
 
     def __init__(
         self,
@@ -47,7 +48,6 @@ class SigningCredentials(Renewal):
     ) -> None:
         super().__init__(call, clock=clock, held=held, patience=patience)
         self._load = load
-        self._asker = call
 
     def get_deferred_property(self, _: str) -> Callable[[], None]:
         """None, when asked: what botocore puts into some services' endpoints, and not into ours."""
@@ -71,7 +71,7 @@ class SigningCredentials(Renewal):
         return code_of(failure) in STALE
 
     def _translate(self, failure: Exception) -> AsyncSecretsError:
-        return translate_chain(self._asker, failure)
+        return translate_chain(self._call, failure)
 
     def _ends_within(self, found: Any, seconds: float) -> bool:
         needed = getattr(found, "refresh_needed", None)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import grpc
+import grpc._channel  # which `insecure_channel` imports when it is called: on the event loop
 
 from asyncsecrets.credential import Credential
 from asyncsecrets.errors import ClosedError, ConfigError, UnsupportedOperationError

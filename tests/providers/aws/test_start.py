@@ -11,13 +11,15 @@ from tests.providers.aws.conftest import ENVIRON
 from tests.providers.starting import blocking_in
 
 PROGRAM = """
-from asyncsecrets import SecretsClient
+from asyncsecrets import RetryPolicy, SecretsClient
+
+PATIENT = RetryPolicy(attempts=200, deadline=100.0)  # how long it takes is not what is looked at, on whatever machine
 
 async def main(settings):
     global counting
     settings = {"key_management_system": "aws_secret_manager", "key_management_settings": settings}
     counting = True
-    async with SecretsClient.from_config({"general_settings": settings}) as secrets:
+    async with SecretsClient.from_config({"general_settings": settings}, retry=PATIENT) as secrets:
         await secrets.get("db")
         counting = False
 """

@@ -212,14 +212,17 @@ async def test_a_secret_that_is_not_there(server, writer):
     assert not server._store.secrets
 
 
-async def test_a_secret_that_is_deleted_meanwhile(server, writers):
+async def test_a_secret_that_is_deleted_meanwhile(server, writers, monkeypatch):
     """The version is not added anywhere."""
     server.add("A", "canary 1")
-    delay = server.faults.delay(0.05, method="AddSecretVersion", times=1)
+    go_on = asyncio.Event()
+    monkeypatch.setattr(server.faults, "_sleep", lambda _: go_on.wait())
+    delay = server.faults.delay(1.0, method="AddSecretVersion", times=1)
     swapping = asyncio.create_task(writers[0].put("A", "canary 2", cas="1"))
     while not delay.hits:
         await asyncio.sleep(0.001)
     await writers[1].delete("A")
+    go_on.set()
     with pytest.raises(ConflictError, match="deleted"):
         await swapping
 

@@ -12,7 +12,7 @@ from asyncsecrets.secret import Secret
 from asyncsecrets.testing.vault_server import VaultServer
 from asyncsecrets.virtual_keys import records
 from asyncsecrets.virtual_keys.records import Pending, Record
-from tests.cli.conftest import Run, vault_settings, write_config
+from tests.cli.conftest import Run, on_terminal, vault_settings, write_config
 
 GIVEN = "sk-canary-given"
 
@@ -42,6 +42,20 @@ def test_life(cli: Run, vault: VaultServer) -> None:
     assert cli("keys", "delete", "team\nb", "--yes").out == "deleted  team\\nb  default\n"
     assert cli("keys", "list").out == ""
     assert cli("keys", "rotate", "team-a").code == 3
+
+
+def test_a_key_is_deleted_only_after_a_yes(cli: Run, vault: VaultServer) -> None:
+    """On a terminal, where the alias is shown as it may be printed; anything else changes nothing, and says so."""
+    cli("keys", "create", "team\na")
+    code, shown = on_terminal(["keys", "delete", "team\na"], b"n\n", after=b"?")
+    assert (code, b"delete the key team\\na at source default?" in shown, b"nothing was changed" in shown) == (
+        7,
+        True,
+        True,
+    )
+    assert cli("keys").out == "team\\na\n"
+    assert on_terminal(["keys", "delete", "team\na"], b"y\n", after=b"?")[0] == 0
+    assert cli("keys").out == ""
 
 
 def test_json_shows_a_key_only_when_asked(cli: Run, vault: VaultServer) -> None:

@@ -12,6 +12,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from asyncsecrets.errors import AsyncSecretsError, ConflictError, SecretNotFoundError, UnavailableError
+from asyncsecrets.redaction import RedactionFilter, mask
+from asyncsecrets.redaction.known import known
+from asyncsecrets.secret import MASK
 from tests.virtual_keys.support import Manager, Plain, Times, Unversioned, client_of, keys_of
 
 OLD, NEW = "sk-canary-old", "sk-canary-new"
@@ -218,6 +221,34 @@ async def test_two_renamings_of_one_key_to_and_fro():
     assert await world.accepted(OLD) == [False]
 
 
+async def test_a_key_whose_renaming_is_under_way_is_not_replaced():
+    """The old key would live on under the other alias."""
+    world = World(Manager)
+    async with client_of(world.connection()) as client:
+        keys = keys_of(client, world.times)
+        await keys.store("team-a", OLD)
+        assert not await world.cut_off(lambda keys: keys.rename("team-a", "team-b"), 8)
+        with pytest.raises(ConflictError, match="under way"):
+            await keys.create("team-a", replace=True)
+        world.times.now += 121
+        await keys.create("team-a", replace=True)
+    assert await world.accepted(OLD) == [False]
+
+
+async def test_a_key_that_is_replaced_while_it_is_renamed_is_not_deleted():
+    """By somebody who writes the old name once more."""
+    world = World(Manager)
+    manager = world.connection()
+    async with client_of(manager) as client:
+        keys = keys_of(client, world.times)
+        await keys.store("team-a", OLD)
+        manager.fail = lambda operation, name: (
+            manager.set("litellm/team-a", NEW) and None if (operation, name) == ("put", "litellm/team-b") else None
+        )
+        await keys.rename("team-a", "team-b")
+    assert world.stored.values["litellm/team-a"] == NEW
+
+
 @pytest.mark.parametrize("back", [1e6, 121.0])
 async def test_a_clock_that_goes_back(back):
     """Nobody waits for the time at which it was wrong."""
@@ -340,3 +371,18 @@ async def test_the_old_key_of_what_was_broken_off_is_not_accepted_for_ever():
     assert await world.accepted(OLD) == [True]
     world.times.now += 121
     assert await world.accepted(OLD, NEW) == [False, True]
+
+
+async def test_keys_of_what_another_process_has_begun_are_masked():
+    """As soon as its record is read: an error of a consumer may quote one of them."""
+    world, older, old, new = World(Manager), "older-canarybird", "old-canarybird", "new-canarybird"
+    async with client_of(world.connection()) as client:
+        keys = keys_of(client, world.times)
+        await keys.store("team-a", older)
+        await keys.rotate("team-a", old)
+    assert not await world.cut_off(lambda keys: keys.rotate("team-a", new), 6)
+    known.clear()  # as in a process of its own
+    RedactionFilter()
+    async with client_of(world.connection()) as client:
+        await keys_of(client, world.times).reconcile()
+        assert [mask(f"it is {key}") for key in (older, old, new)] == [f"it is {MASK}"] * 3

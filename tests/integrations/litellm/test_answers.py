@@ -144,11 +144,12 @@ async def test_a_loop_in_another_thread_changes_nothing_for_the_one_that_serves(
 
 def test_the_loop_that_serves_takes_the_place_of_one_that_has_ended(answers):
     """LiteLLM's command has one for its start, and uvicorn another."""
-    answer = answers()
+    answer, kept = answers(), []
 
     async def serve() -> bool:
         answer.read("KEY")
-        return answer.loop is asyncio.get_running_loop()
+        kept.append(asyncio.get_running_loop())  # as whatever was made on it may keep it
+        return answer.loop is kept[-1]
 
     assert [asyncio.run(serve()) for _ in range(2)] == [True, True]
 

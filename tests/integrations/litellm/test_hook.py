@@ -147,10 +147,12 @@ def test_litellm_does_not_log_what_is_absent_on_purpose(log):
     for name in ("FLAG", "OLD", "KEY"):
         complain(name)
     logging.getLogger("LiteLLM").error("something else of %s", "FLAG")
+    logging.getLogger("LiteLLM").error("Defaulting to os.environ value for key=%s", "FLAG")  # and nothing of why
     messages = [record.getMessage() for record in log.records]  # a filter of LiteLLM's may have used up the arguments
     assert [next(name for name in ("OLD", "KEY", "FLAG") if name in message) for message in messages] == [
         "OLD",
         "KEY",
+        "FLAG",
         "FLAG",
     ]
     log.clear()

@@ -75,6 +75,7 @@ TABLE = {
     "state": (WRITE, refusal("FAILED_PRECONDITION"), ConflictError, "state does not allow AddSecretVersion"),
     "name": (READ, refusal("INVALID_ARGUMENT"), InvalidNameError, "AccessSecretVersion, invalid"),
     "settings": (CREATE, refusal("INVALID_ARGUMENT"), ConfigError, "replica_regions"),
+    "a label of that name": (CREATE, refusal("INVALID_ARGUMENT", "canary checksum"), ConfigError, "tags, annotations"),
     "range": (READ, refusal("OUT_OF_RANGE"), InvalidNameError, "invalid"),
     "denied": (READ, refusal("PERMISSION_DENIED"), AccessDeniedError,
                r"allow secretmanager.versions.access \(roles/secretmanager.secretAccessor\).*does not exist"),

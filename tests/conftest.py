@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio.constants
+import gc
 import os
 import signal
 import traceback
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.canaries", "tests.commands", "tests.recorded"]
@@ -26,3 +28,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 # A shell's background job is started with SIGINT ignored, and hands that on to its children; tests of Ctrl-C need it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def small_heap():
+    """A collection looks at what the test has made, and not at every module that is imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -91,10 +92,38 @@ def modules(package: Path = PACKAGE) -> dict[str, Path]:
     return found
 
 
+class Found(NamedTuple):
+    """What is looked at in a file: its tree as a whole would make every collection of the run take longer."""
+
+    imports: list[tuple[ast.Import | ast.ImportFrom, bool]]
+    """Each with whether it is run: what stands under ``if TYPE_CHECKING`` is not."""
+    functions: dict[str, int]
+    """How many lines each has."""
+
+
 @cache
-def parsed(path: Path) -> ast.Module:
-    """What is in a file."""
-    return ast.parse(path.read_text(encoding="utf-8"))
+def found_in(path: Path) -> Found:
+    """The imports and the functions of a file."""
+    found = Found([], {})
+    for node, is_run in _statements(ast.parse(path.read_text(encoding="utf-8")), is_run=True):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.imports.append((node, is_run))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.functions[f"{node.name}:{node.lineno}"] = (node.end_lineno or 0) - node.lineno
+    return found
+
+
+def _statements(node: ast.AST, *, is_run: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """Every statement below, and whether it is run."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        runs = is_run and not (part == "body" and _is_for_types(node))
+        for child in getattr(node, part, ()):
+            yield child, runs
+            yield from _statements(child, is_run=runs)
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 @cache
@@ -103,10 +132,12 @@ def imports(module: str, package: Path = PACKAGE, *, types: bool = False) -> fro
     ``types`` only if asked for."""
     known = modules(package)
     found = set()
-    for node in statements(parsed(known[module]), types=types):
+    for node, is_run in found_in(known[module]).imports:
+        if not is_run and not types:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = _absolute(module, node, known)
             found |= {name if (name := f"{base}.{alias.name}") in known else base for alias in node.names}
     return frozenset(name for name in found if name.split(".")[0] == "asyncsecrets") - {module}
@@ -118,20 +149,6 @@ def _absolute(module: str, node: ast.ImportFrom, known: dict[str, Path]) -> str:
     package = module if known[module].name == "__init__.py" else module.rpartition(".")[0]
     above = package.split(".")[: len(package.split(".")) + 1 - node.level]
     return ".".join([*above, node.module] if node.module else above)
-
-
-def statements(node: ast.AST, *, types: bool = True) -> Iterator[ast.AST]:
-    """Every statement below; what stands under ``if TYPE_CHECKING`` only if that is asked for, for it is never run."""
-    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-        if part == "body" and not types and _is_for_types(node):
-            continue
-        for child in getattr(node, part, ()):
-            yield child
-            yield from statements(child, types=types)
-
-
-def _is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def home(module: str) -> str:
@@ -215,6 +232,5 @@ def test_rooms_are_small(module: str) -> None:
     """A file past 800 lines, or a function past 80, is several ideas."""
     path = modules()[module]
     assert path.read_text(encoding="utf-8").count("\n") <= 800
-    for node in statements(parsed(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 80, f"{module}.{node.name} is too long"
+    for function, lines in found_in(path).functions.items():
+        assert lines < 80, f"{module}.{function} is too long"

@@ -11,15 +11,6 @@ import pytest
 from tests.cache.world import World, check
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _small_heap() -> Iterator[None]:
-    """Collecting after every test looks at what the tests made, not at every module imported."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture
 def world() -> Iterator[World]:
     """A virtual clock, a backend, and the caches made from them."""
@@ -30,7 +21,7 @@ def world() -> Iterator[World]:
 
 
 @pytest.fixture(autouse=True)
-def _asyncio_is_silent(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def _asyncio_is_silent(small_heap: None, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Nothing destroyed while pending, no exception never retrieved, no callback that failed."""
     yield
     gc.collect()

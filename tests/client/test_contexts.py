@@ -21,6 +21,8 @@ from asyncsecrets.errors import SecretNotFoundError, UnavailableError
 from asyncsecrets.testing.vault_server import VaultServer
 from tests.client.support import Manager, client_of, client_with, down, in_virtual_time, settled, virtual_client
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 VAULT = {"key_management_system": "hashicorp_vault", "key_management_settings": {"access_mode": "read_and_write"}}
 
 request: contextvars.ContextVar[Request | None] = contextvars.ContextVar("request", default=None)

@@ -21,6 +21,8 @@ from asyncsecrets.cache import CachePolicy, SingleFlightCache
 from asyncsecrets.testing.vault_server import VaultServer
 from tests.client.support import Manager, client_of, settled
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 VAULT = {"general_settings": {"key_management_system": "hashicorp_vault"}}
 
 

@@ -68,7 +68,8 @@ class Timing:
         wall = time.perf_counter() - self._began
         kept = wall - queued
         waited = max(kept - busy, 0.0)
-        ours = kept - min(self._tasks.others() - self._others, waited)
+        others = sum(spent - self._others.get(task, 0.0) for task, spent in self._tasks.others().items())
+        ours = kept - min(others, waited)
         noted = Stretch(self._part, os.getpid(), time.time(), wall, kept, ours, busy)
         os.write(self._tasks.notes, json.dumps(noted).encode() + b"\n")
 
@@ -90,12 +91,12 @@ class _Tasks:
         except OSError:  # it has ended, or this is no Linux
             return 0.0
 
-    def others(self) -> float:
-        """Seconds for which threads that are neither this one nor ours have run, or could have."""
+    def others(self) -> dict[int, float]:
+        """Of threads that are neither this one nor ours: seconds for which they have run, or could have."""
         left_out = {thread.native_id for thread in threading.enumerate() if thread.name.startswith("asyncsecrets")}
         left_out.add(threading.get_native_id())
         tasks = [int(name) for name in os.listdir(_TASKS)] if _TASKS.exists() else []  # noqa: PTH208  # quicker
-        return sum(_ran(task) + self.queued(task) for task in tasks if task not in left_out)
+        return {task: _ran(task) + self.queued(task) for task in tasks if task not in left_out}
 
 
 def _ran(task: int) -> float:

@@ -163,6 +163,7 @@ async def _by_another(bench: Bench, alias: str, held: Held, pending: Pending) ->
 
 
 def overtaken(bench: Bench, alias: str, look: Look) -> ConflictError:
+    """The error for a key that somebody else has written or deleted, as it was looked at, while it was changed here."""
     happened = "was deleted" if look.value is None else "was given another value by somebody else"
     return bench.conflict(alias, f"it {happened} while it was changed here")
 

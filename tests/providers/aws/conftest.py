@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib.util import find_spec
 
 import pytest
@@ -22,8 +23,10 @@ ENVIRON = {
 @pytest.fixture(scope="session")
 def moto():
     """The address of the moto server."""
+    from moto.kms import models
     from moto.server import ThreadedMotoServer
 
+    models.generate_private_key = cache(models.generate_private_key)  # for all its keys; nobody signs
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -409,6 +409,6 @@ def test_the_plugin_alone_is_loaded_where_nobody_uses_it():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [
-        "asyncsecrets", "asyncsecrets.boundary", "asyncsecrets.default", "asyncsecrets.errors", "asyncsecrets.testing",
-        "asyncsecrets.testing.plugin",
+        "asyncsecrets", "asyncsecrets.boundary", "asyncsecrets.default", "asyncsecrets.errors", "asyncsecrets.lazily",
+        "asyncsecrets.testing", "asyncsecrets.testing.plugin",
     ]  # fmt: skip

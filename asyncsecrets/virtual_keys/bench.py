@@ -42,8 +42,11 @@ class Bench:
         """The same for one change of a key, which stops by itself before others may take it for broken off.
 
         Nothing else would stop it where a process was suspended: it goes on hours later, after somebody has undone what
-        it began. What it has sent is applied within ``writes_within``, or never.
+        it began. What it has sent is applied within ``writes_within``, or never. Without ``patience`` nothing stops it:
+        whoever says so knows that nobody else is at it.
         """
+        if not self.patience:
+            return self
         begun, limit = self.now(), max(self.patience / 2, self.patience - self.shelf.store.writes_within)
 
         def check() -> None:

@@ -46,7 +46,8 @@ class VirtualKeys:
 
     * ``source``: default: the default one.
     * ``grace``: for how many seconds a key that was rotated is accepted, where nothing else is said.
-    * ``patience``: after how many seconds what somebody has begun and not ended counts as broken off.
+    * ``patience``: after how many seconds what somebody has begun and not ended counts as broken off; a change that
+      takes nearly as long itself gives up. 0: at once, where nobody else is at it.
     * ``randomness``: returns that many random bytes. ``now`` is in seconds of the epoch, ``clock`` in monotonic ones;
       ``sleep`` waits. For tests.
 

@@ -386,3 +386,14 @@ async def test_keys_of_what_another_process_has_begun_are_masked():
     async with client_of(world.connection()) as client:
         await keys_of(client, world.times).reconcile()
         assert [mask(f"it is {key}") for key in (older, old, new)] == [f"it is {MASK}"] * 3
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_who_knows_that_nobody_else_is_at_it_need_not_wait(change):
+    """Without patience what is pending counts as broken off at once, and no change gives itself up."""
+    async with client_of(Manager({"litellm/team-a": OLD})) as client:
+        times = Times()
+        keys = keys_of(client, times, patience=0)
+        done = await CHANGES[change](keys)
+        assert await keys.verify(done.key.reveal(), done.alias) is not None
+        assert not any(found.is_open for found in await keys.reconcile())

@@ -19,6 +19,10 @@ _FRAMES = 4
 asyncio.constants.DEBUG_STACK_DEPTH = _FRAMES
 traceback.extract_stack.__defaults__ = (None, _FRAMES)  # which C's futures and tasks call, without a limit
 
+# It also logs what took a tenth of a second, tasks with results: on a loaded machine any of a test's own, canaries.
+_NEVER = property(lambda _: float("inf"), lambda _, __: None)
+asyncio.BaseEventLoop.slow_callback_duration = _NEVER  # type: ignore[assignment]
+
 # A loaded machine is slow, not wrong: no deadline per example. `make soak` looks for longer.
 _CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("quick", max_examples=100, **_CALM)

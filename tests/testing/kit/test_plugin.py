@@ -323,9 +323,8 @@ def test_a_marker_that_is_misused_is_told(suite):
     """
     result = suite(text, "--strict-markers", *LOOPS)
     result.assert_outcomes(errors=3)
-    result.stdout.fnmatch_lines(
-        ["*ConfigError: @pytest.mark.secrets takes NAME=*", "*ConfigError: the value of a secret is*"]
-    )
+    # Not the class before it: a report hides our package's name where some test beside it keeps a value that holds it.
+    result.stdout.fnmatch_lines(["*takes NAME=*", "*the value of a secret is*"])
 
 
 MARKED = """
